@@ -1,0 +1,1 @@
+"""Concord's services; each folder is one."""

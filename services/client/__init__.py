@@ -1,0 +1,1 @@
+"""What runs on the caller's side: reading input, driving a run, people who answer."""

@@ -1,0 +1,122 @@
+"""Big things under the hash of their bytes, and markers that are created once.
+
+A URI is `sha256:<hex>`. Reading verifies: a blob that is not what its name says is Corrupt, never an answer.
+"""
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Protocol
+
+from services.kit.errors import Corrupt, InvalidInput, NotFound
+
+
+class Blobs(Protocol):
+    """What every blob store promises. Thread-safe."""
+
+    def put(self, content: bytes) -> str:
+        """Stores the bytes under their hash and returns the URI; storing them again changes nothing."""
+
+    def get(self, uri: str) -> bytes:
+        """The bytes; raises NotFound, or Corrupt where their hash is not the URI's."""
+
+    def put_if_absent(self, name: str, content: bytes) -> bytes:
+        """Creates the marker `name` unless it exists; returns the content that stands there now: the first writer's."""
+
+    def marker(self, name: str) -> bytes | None:
+        """The marker's content, None where nobody created it."""
+
+
+def uri_of(content: bytes) -> str:
+    """The URI that these bytes have in every blob store."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def verified(uri: str, content: bytes) -> bytes:
+    """The content, if it is what the URI names."""
+    if uri_of(content) != uri:
+        raise Corrupt(f"blob {uri}: {len(content)} bytes are stored, but their hash is {uri_of(content)}")
+    return content
+
+
+class MemoryBlobs:
+    """Blobs in a dictionary: for the simulation and for tests."""
+
+    def __init__(self) -> None:
+        self._blobs: dict[str, bytes] = {}
+        self._markers: dict[str, bytes] = {}
+
+    def put(self, content: bytes) -> str:
+        uri = uri_of(content)
+        self._blobs[uri] = content
+        return uri
+
+    def get(self, uri: str) -> bytes:
+        if uri not in self._blobs:
+            raise NotFound(f"blob {uri} is not in memory")
+        return verified(uri, self._blobs[uri])
+
+    def put_if_absent(self, name: str, content: bytes) -> bytes:
+        return self._markers.setdefault(name, content)
+
+    def marker(self, name: str) -> bytes | None:
+        return self._markers.get(name)
+
+
+class FileBlobs:
+    """Blobs as files below one folder: `blobs/ab/abcd…` and `markers/…`.
+
+    A file appears under its name only once it is whole (written beside it, then linked), so a reader never sees half
+    of one and a crash leaves at most a stray temporary file.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        for part in ("blobs", "markers", "partial"):
+            (root / part).mkdir(parents=True, exist_ok=True)
+
+    def put(self, content: bytes) -> str:
+        uri = uri_of(content)
+        self._create(self._path(uri), content)
+        return uri
+
+    def get(self, uri: str) -> bytes:
+        path = self._path(uri)
+        try:
+            return verified(uri, path.read_bytes())
+        except FileNotFoundError:
+            raise NotFound(f"blob {uri} is not at {path}") from None
+
+    def put_if_absent(self, name: str, content: bytes) -> bytes:
+        path = self._root / "markers" / name
+        return content if self._create(path, content) else path.read_bytes()
+
+    def marker(self, name: str) -> bytes | None:
+        try:
+            return (self._root / "markers" / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _path(self, uri: str) -> Path:
+        digest = uri.removeprefix("sha256:")
+        if len(digest) != 64 or not digest.isalnum():
+            raise InvalidInput(f"{uri!r} is not a blob URI: sha256: and 64 hexadecimal digits are expected")
+        return self._root / "blobs" / digest[:2] / digest
+
+    def _create(self, path: Path, content: bytes) -> bool:
+        """True if this call created the file; False if it was there."""
+        if path.exists():
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=self._root / "partial")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(partial, path)
+            return True
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(partial)

@@ -1,0 +1,71 @@
+"""Everything that can go wrong, as one tree, each with the gRPC status that a caller sees.
+
+ConcordError                INTERNAL             our own fault
+├── InvalidInput            INVALID_ARGUMENT     the user's data, flags or settings; the message says what to do
+├── NotFound                NOT_FOUND            no such run, task, blob
+├── Refused                 FAILED_PRECONDITION  right form, wrong moment (pairs after the start, a closed task)
+├── Unavailable             UNAVAILABLE          a log, store or blob store does not answer; try again
+├── Deferred                UNAVAILABLE          a worker's dependency is down; the unit is not lost
+├── Permanent               FAILED_PRECONDITION  trying again cannot help (a refused key, an unknown model)
+├── Corrupt                 DATA_LOSS            stored bytes are not what they were
+└── Fenced                  ABORTED              another replica owns this now: stop
+"""
+import grpc
+
+
+class ConcordError(Exception):
+    """Base of all errors that Concord raises on purpose."""
+
+    status = grpc.StatusCode.INTERNAL
+
+
+class InvalidInput(ConcordError):
+    """The user's data, flags or settings; the message names file, line or setting and what to do."""
+
+    status = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class NotFound(ConcordError):
+    """No such run, task or blob."""
+
+    status = grpc.StatusCode.NOT_FOUND
+
+
+class Refused(ConcordError):
+    """The request is well formed but comes at the wrong moment."""
+
+    status = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class Unavailable(ConcordError):
+    """A log, store or blob store does not answer now."""
+
+    status = grpc.StatusCode.UNAVAILABLE
+
+
+class Deferred(ConcordError):
+    """A worker's dependency is down; the unit is to be tried again after `retry_after_s` seconds."""
+
+    status = grpc.StatusCode.UNAVAILABLE
+
+    def __init__(self, reason: str, retry_after_s: float = 30.0) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class Permanent(ConcordError):
+    """Trying the unit again cannot help."""
+
+    status = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class Corrupt(ConcordError):
+    """Stored bytes are not what they were when they were stored."""
+
+    status = grpc.StatusCode.DATA_LOSS
+
+
+class Fenced(ConcordError):
+    """Another replica owns what this one wanted to write."""
+
+    status = grpc.StatusCode.ABORTED

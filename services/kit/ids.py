@@ -1,0 +1,32 @@
+"""Names of decisions. Every decision has one name, its id is a UUIDv5 of that name: saying it twice is saying it once."""
+from uuid import UUID, uuid5
+
+from concord.v1.events_pb2 import Stage, Unit
+
+CONCORD = UUID("6f7b9a1e-52c1-5d0b-9c64-0c8d1f0e4a77")
+
+
+def run_id(input_sha256: str, semantic_config: bytes, salt: str = "") -> str:
+    """The same input and configuration continue the same run; `salt` asks for another one."""
+    return str(uuid5(CONCORD, f"run/{input_sha256}/{semantic_config.hex()}/{salt}"))
+
+
+def event_id(run: str, *name: object) -> str:
+    """Id of the decision called `name` in this run; parts are joined by slashes."""
+    return str(uuid5(UUID(run), "/".join(map(str, name))))
+
+
+def unit_name(unit: Unit) -> str:
+    """`LABEL/17`, `TRIAGE.2/0`, with `~1` behind it where RetryStage reissued the unit."""
+    stage = Stage.Name(unit.stage).removeprefix("STAGE_")
+    return f"{stage}{f'.{unit.round}' if unit.round else ''}/{unit.number}{f'~{unit.retry}' if unit.retry else ''}"
+
+
+def result_id(run: str, unit: Unit) -> str:
+    """Id of the fact that is the unit's result."""
+    return event_id(run, "result", unit_name(unit))
+
+
+def work_id(run: str, unit: Unit) -> str:
+    """Id of the work item that asks for the unit."""
+    return event_id(run, "work", unit_name(unit))

@@ -1,0 +1,242 @@
+"""Where a reactor keeps what it folded: a snapshot of the log, worth nothing without it and rebuilt from it.
+
+For each (service, partition) a position; for each run named rows. Both move in one transaction, and only from the
+position that the writer read: a writer that another one overtook is Fenced.
+"""
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from services.kit.errors import Fenced, Unavailable
+
+# Runs in the same transaction; gets the SQL connection, or None from the store in memory.
+Also = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a (service, partition) is folded, of which log, by which version of the fold."""
+
+    next_offset: int = 0
+    log_id: str = ""
+    fold_version: int = 0
+
+
+@dataclass(frozen=True)
+class RunChange:
+    """What one batch of events changed in one run; a row of None is deleted."""
+
+    run_id: str
+    active: bool
+    rows: Mapping[str, bytes | None] = field(default_factory=dict)
+
+
+class Store(Protocol):
+    """What every store promises. Thread-safe."""
+
+    def position(self, service: str, partition: int) -> Position:
+        """The stored position; offset 0 where nothing is stored."""
+
+    def save(
+        self, service: str, partition: int, read: Position, to: Position, changes: Sequence[RunChange], also: Also | None
+    ) -> None:
+        """Moves the position from `read` to `to` together with the changes; raises Fenced if it is not at `read`."""
+
+    def discard(self, service: str, partition: int, also: Also | None) -> None:
+        """Forgets everything of this partition: it belongs to another log or to another fold."""
+
+    def rows(self, service: str, run_id: str) -> dict[str, bytes]:
+        """The run's rows; empty where it is unknown."""
+
+    def runs(self, service: str, partition: int | None = None, active_only: bool = False) -> list[str]:
+        """Known runs, oldest first."""
+
+
+class MemoryStore:
+    """A store in dictionaries: for the simulation and for tests."""
+
+    def __init__(self) -> None:
+        self._positions: dict[tuple[str, int], Position] = {}
+        self._rows: dict[tuple[str, str], dict[str, bytes]] = {}
+        self._runs: dict[tuple[str, str], tuple[int, bool]] = {}
+
+    def position(self, service: str, partition: int) -> Position:
+        return self._positions.get((service, partition), Position())
+
+    def save(
+        self, service: str, partition: int, read: Position, to: Position, changes: Sequence[RunChange], also: Also | None
+    ) -> None:
+        if self.position(service, partition) != read:
+            raise Fenced(f"{service}, partition {partition}: another replica has moved on from offset {read.next_offset}")
+        self._positions[service, partition] = to
+        for change in changes:
+            self._runs[service, change.run_id] = (partition, change.active)
+            rows = self._rows.setdefault((service, change.run_id), {})
+            rows.update({name: value for name, value in change.rows.items() if value is not None})
+            for name in [name for name, value in change.rows.items() if value is None]:
+                rows.pop(name, None)
+        if also:
+            also(None)
+
+    def discard(self, service: str, partition: int, also: Also | None) -> None:
+        for run_id in self.runs(service, partition):
+            del self._runs[service, run_id]
+            self._rows.pop((service, run_id), None)
+        self._positions.pop((service, partition), None)
+        if also:
+            also(None)
+
+    def rows(self, service: str, run_id: str) -> dict[str, bytes]:
+        return dict(self._rows.get((service, run_id), {}))
+
+    def runs(self, service: str, partition: int | None = None, active_only: bool = False) -> list[str]:
+        return [
+            run_id
+            for (owner, run_id), (at, active) in self._runs.items()
+            if owner == service and partition in (None, at) and (active or not active_only)
+        ]
+
+
+METADATA = sa.MetaData()
+POSITIONS = sa.Table(
+    "positions",
+    METADATA,
+    sa.Column("service", sa.String(40), primary_key=True),
+    sa.Column("partition", sa.Integer, primary_key=True),
+    sa.Column("next_offset", sa.BigInteger, nullable=False),
+    sa.Column("log_id", sa.String(80), nullable=False),
+    sa.Column("fold_version", sa.Integer, nullable=False),
+)
+RUNS = sa.Table(
+    "runs",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("service", sa.String(40), nullable=False),
+    sa.Column("run_id", sa.String(36), nullable=False),
+    sa.Column("partition", sa.Integer, nullable=False),
+    sa.Column("active", sa.Boolean, nullable=False),
+    sa.UniqueConstraint("service", "run_id"),
+)
+ROWS = sa.Table(
+    "rows",
+    METADATA,
+    sa.Column("service", sa.String(40), primary_key=True),
+    sa.Column("run_id", sa.String(36), primary_key=True),
+    sa.Column("name", sa.String(120), primary_key=True),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+)
+
+
+class SqlStore:
+    """A store in a SQL database: SQLite embedded; the statements are PostgreSQL's as well."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        with self.begin() as connection:
+            METADATA.create_all(connection)
+
+    @contextmanager
+    def begin(self):
+        """A transaction; the database's own errors come out as Unavailable."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.OperationalError as error:
+            raise Unavailable(f"the store {self._engine.url} does not answer: {error.orig}") from error
+
+    def position(self, service: str, partition: int) -> Position:
+        query = sa.select(POSITIONS.c.next_offset, POSITIONS.c.log_id, POSITIONS.c.fold_version)
+        with self.begin() as connection:
+            row = connection.execute(query.where(*_of(POSITIONS, service, partition))).first()
+        return Position(*row) if row else Position()
+
+    def save(
+        self, service: str, partition: int, read: Position, to: Position, changes: Sequence[RunChange], also: Also | None
+    ) -> None:
+        with self.begin() as connection:
+            self._move(connection, service, partition, read, to)
+            for change in changes:
+                self._write(connection, service, partition, change)
+            if also:
+                also(connection)
+
+    def _move(self, connection: sa.Connection, service: str, partition: int, read: Position, to: Position) -> None:
+        if read == Position():
+            row = {"service": service, "partition": partition, **vars(to)}
+            insert = insert_for(connection)(POSITIONS).values(row).on_conflict_do_nothing()
+            moved = connection.execute(insert).rowcount
+        else:
+            at_read = [POSITIONS.c[name] == value for name, value in vars(read).items()]
+            update = sa.update(POSITIONS).where(*_of(POSITIONS, service, partition), *at_read)
+            moved = connection.execute(update.values(vars(to))).rowcount
+        if moved != 1:
+            raise Fenced(f"{service}, partition {partition}: another replica has moved on from offset {read.next_offset}")
+
+    def _write(self, connection: sa.Connection, service: str, partition: int, change: RunChange) -> None:
+        row = {"service": service, "run_id": change.run_id, "partition": partition, "active": change.active}
+        upsert = insert_for(connection)(RUNS).values(row)
+        connection.execute(upsert.on_conflict_do_update(index_elements=["service", "run_id"], set_={"active": change.active}))
+        gone = [name for name, value in change.rows.items() if value is None]
+        if gone:
+            of_run = (ROWS.c.service == service, ROWS.c.run_id == change.run_id)
+            connection.execute(sa.delete(ROWS).where(*of_run, ROWS.c.name == sa.bindparam("gone")), [{"gone": n} for n in gone])
+        kept = [
+            {"service": service, "run_id": change.run_id, "name": name, "value": value}
+            for name, value in change.rows.items()
+            if value is not None
+        ]
+        if kept:
+            upsert = insert_for(connection)(ROWS)
+            key = ["service", "run_id", "name"]
+            connection.execute(upsert.on_conflict_do_update(index_elements=key, set_={"value": upsert.excluded.value}), kept)
+
+    def discard(self, service: str, partition: int, also: Also | None) -> None:
+        with self.begin() as connection:
+            mine = sa.select(RUNS.c.run_id).where(*_of(RUNS, service, partition))
+            connection.execute(sa.delete(ROWS).where(ROWS.c.service == service, ROWS.c.run_id.in_(mine)))
+            connection.execute(sa.delete(RUNS).where(*_of(RUNS, service, partition)))
+            connection.execute(sa.delete(POSITIONS).where(*_of(POSITIONS, service, partition)))
+            if also:
+                also(connection)
+
+    def rows(self, service: str, run_id: str) -> dict[str, bytes]:
+        query = sa.select(ROWS.c.name, ROWS.c.value).where(ROWS.c.service == service, ROWS.c.run_id == run_id)
+        with self.begin() as connection:
+            return {name: value for name, value in connection.execute(query)}
+
+    def runs(self, service: str, partition: int | None = None, active_only: bool = False) -> list[str]:
+        query = sa.select(RUNS.c.run_id).where(RUNS.c.service == service).order_by(RUNS.c.number)
+        if partition is not None:
+            query = query.where(RUNS.c.partition == partition)
+        if active_only:
+            query = query.where(RUNS.c.active)
+        with self.begin() as connection:
+            return list(connection.scalars(query))
+
+
+def _of(table: sa.Table, service: str, partition: int) -> tuple:
+    return table.c.service == service, table.c.partition == partition
+
+
+def insert_for(connection: sa.Connection):
+    """The dialect's own INSERT, the one that knows ON CONFLICT."""
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert
+
+
+def open_engine(url: str) -> sa.Engine:
+    """An engine for the store's URL. On SQLite a transaction locks when it begins, so two writers wait, not fail."""
+    engine = sa.create_engine(url)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _prepare_sqlite(connection, record) -> None:
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 30000"):
+        connection.execute(f"PRAGMA {pragma}")

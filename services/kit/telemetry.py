@@ -1,0 +1,34 @@
+"""Logs as JSON lines on standard error, and the metrics that an operator's dashboard reads."""
+import logging
+import sys
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+DUPLICATES = Counter("concord_duplicate_facts", "Facts dropped because their id was folded before")
+UNKNOWN_FACTS = Counter("concord_unknown_facts", "Facts of a kind this version does not know")
+FOLDED = Counter("concord_folded_facts", "Facts folded", ["service"])
+UNITS = Counter("concord_units", "Units of work finished", ["service", "outcome"])
+UNIT_SECONDS = Histogram("concord_unit_seconds", "Seconds from a unit's start to its end", ["service"])
+IN_FLIGHT = Gauge("concord_units_in_flight", "Units being worked on", ["service"])
+RPCS = Counter("concord_rpcs", "RPCs answered", ["method", "code"])
+
+
+def log_json(level: str = "info") -> None:
+    """One JSON object a line: time, level, service, event, fields."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def serve_metrics(port: int, host: str = "127.0.0.1") -> None:
+    """Prometheus' text format on `http://host:port/metrics`."""
+    start_http_server(port, addr=host)

@@ -1,0 +1,34 @@
+"""The topics: names, partitions, retention, and where a message goes. The table of the architecture, as values."""
+from dataclasses import dataclass
+from zlib import crc32
+
+DAY_S = 86_400
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic; `retention_s` None means for ever. Partitions of `facts` never change."""
+
+    name: str
+    partitions: int
+    retention_s: int | None
+
+
+FACTS = Topic("concord.facts.v1", 24, None)
+LABEL = Topic("concord.work.label.v1", 48, 7 * DAY_S)
+SCORE = Topic("concord.work.score.v1", 24, 7 * DAY_S)
+TRIAGE = Topic("concord.work.triage.v1", 8, 7 * DAY_S)
+TRAIN = Topic("concord.work.train.v1", 16, 30 * DAY_S)
+DEAD_LETTERS = Topic("concord.dead-letters.v1", 6, 90 * DAY_S)
+
+ALL = (FACTS, LABEL, SCORE, TRIAGE, TRAIN, DEAD_LETTERS)
+
+
+def fact_partition(run_id: str) -> int:
+    """All facts of a run lie in one partition, so a run has one total order."""
+    return crc32(run_id.encode()) % FACTS.partitions
+
+
+def work_partition(topic: Topic, run_id: str, stage: int, round_: int, number: int) -> int:
+    """Units spread evenly, and several runs do not pile up on the low partitions."""
+    return (crc32(f"{run_id}/{stage}/{round_}".encode()) + number) % topic.partitions

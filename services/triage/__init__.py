@@ -1,0 +1,1 @@
+"""Whose label is probably wrong, and who is asked about it."""
