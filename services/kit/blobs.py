@@ -2,13 +2,14 @@
 
 A URI is `sha256:<hex>`. Reading verifies: a blob that is not what its name says is Corrupt, never an answer.
 """
-import hashlib
+
 import os
 import tempfile
 from pathlib import Path
 from typing import Protocol
 
 from services.kit.errors import Corrupt, InvalidInput, NotFound
+from services.kit.ids import uri_of
 
 
 class Blobs(Protocol):
@@ -25,11 +26,6 @@ class Blobs(Protocol):
 
     def marker(self, name: str) -> bytes | None:
         """The marker's content, None where nobody created it."""
-
-
-def uri_of(content: bytes) -> str:
-    """The URI that these bytes have in every blob store."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def verified(uri: str, content: bytes) -> bytes:

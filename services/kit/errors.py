@@ -10,6 +10,7 @@ ConcordError                INTERNAL             our own fault
 ├── Corrupt                 DATA_LOSS            stored bytes are not what they were
 └── Fenced                  ABORTED              another replica owns this now: stop
 """
+
 import grpc
 
 

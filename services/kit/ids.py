@@ -1,4 +1,6 @@
 """Names of decisions. Every decision has one name, its id is a UUIDv5 of that name: saying it twice is saying it once."""
+
+import hashlib
 from uuid import UUID, uuid5
 
 from concord.v1.events_pb2 import Stage, Unit
@@ -30,3 +32,8 @@ def result_id(run: str, unit: Unit) -> str:
 def work_id(run: str, unit: Unit) -> str:
     """Id of the work item that asks for the unit."""
     return event_id(run, "work", unit_name(unit))
+
+
+def uri_of(content: bytes) -> str:
+    """The URI that these bytes have in every blob store."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"

@@ -3,6 +3,7 @@
 A topic has partitions, a partition has records at offsets 0, 1, 2 …, a record never changes. `append` returns once the
 records are durable. A consumer group gives each partition to one member at a time.
 """
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol

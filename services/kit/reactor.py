@@ -3,140 +3,24 @@
 Why a barrier stands before `due`: a time-out must not overtake an answer that already stands in the log. So the clock
 is read first, then the log's end, then everything up to that end is folded, and only then is `due` asked.
 """
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
-from uuid import UUID
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
-from google.protobuf.message import DecodeError
 
-from concord.v1.events_pb2 import Event
-from concord.v1.work_pb2 import Work
 from services.kit import telemetry
 from services.kit.blobs import Blobs
 from services.kit.errors import Fenced
+from services.kit.fold import Ask, Context, Fold, Folded, Say, fold_records, restore_run
 from services.kit.log import Entry, Log, Record
 from services.kit.store import Position, RunChange, Store
-from services.kit.topics import FACTS, Topic, fact_partition
+from services.kit.topics import FACTS, fact_partition
 
-State = TypeVar("State")
 BATCH = 2000
 # Runs that heard nothing new are asked this often all the same: for deadlines and for work that was lost.
 TICK_S = 0.25
-
-
-@dataclass(frozen=True)
-class Say:
-    """`due` wants this fact in the log; its blobs are written first, so whoever reads the fact finds them."""
-
-    event: Event
-    blobs: tuple[bytes, ...] = ()
-
-
-@dataclass(frozen=True)
-class Ask:
-    """`due` wants this unit done."""
-
-    topic: Topic
-    partition: int
-    work: Work
-
-
-@dataclass(frozen=True)
-class Context:
-    """What `due` may know besides the state."""
-
-    now: float
-    # work_id → when this replica issued it last; lost on restart, which only issues again.
-    issued: Mapping[str, float]
-    # The last folded event of the run and the hash chain over its events up to there.
-    offset: int
-    history_sha256: str
-
-
-@dataclass(frozen=True)
-class Fold(Generic[State]):
-    """The pure functions that make a reactor."""
-
-    # Higher: stored snapshots are worthless, fold again from the log.
-    version: int
-    initial: Callable[[str], State]
-    # (state, [(event, append time)]) → (new state, names of the rows that changed)
-    evolve: Callable[[State, Sequence[tuple[Event, float]]], tuple[State, frozenset[str]]]
-    row: Callable[[State, str], bytes | None]
-    restore: Callable[[str, Mapping[str, bytes]], State]
-    due: Callable[[State, Context], Sequence[Say | Ask]]
-    active: Callable[[State], bool]
-
-
-@dataclass(frozen=True)
-class Folded(Generic[State]):
-    """One run as folded so far. Pure: replay uses the very same."""
-
-    state: State
-    ids: frozenset[str] | set[str]
-    offset: int = -1
-    history: bytes = bytes(32)
-    chunks: int = 0
-    corrupt: str = ""
-
-
-def start_run(fold: Fold, run_id: str) -> Folded:
-    """A run of which nothing is folded yet."""
-    return Folded(fold.initial(run_id), set())
-
-
-def fold_records(fold: Fold, run: Folded, records: Sequence[Record]) -> tuple[Folded, dict[str, bytes | None]]:
-    """Folds one run's next records; returns the run and the rows that changed.
-
-    An event whose id is folded already is dropped: the first in the log wins. A record that does not decode marks the
-    run corrupt, and nothing behind it is folded, by every reader alike.
-    """
-    if run.corrupt or not records:
-        return run, {}
-    fresh: list[tuple[Event, float]] = []
-    history, ids, new_ids, corrupt = run.history, run.ids, [], ""
-    for record in records:
-        try:
-            event = Event.FromString(record.value)
-            key = UUID(event.event_id).bytes
-        except (DecodeError, ValueError) as error:
-            corrupt = f"offset {record.offset} of partition {record.partition} does not decode: {error}"
-            break
-        if event.event_id in ids:
-            telemetry.DUPLICATES.inc()
-            continue
-        ids.add(event.event_id)  # type: ignore[union-attr]  # only this function's caller holds the set
-        new_ids.append(key)
-        history = hashlib.sha256(history + hashlib.sha256(record.value).digest()).digest()
-        if event.WhichOneof("kind") is None:
-            telemetry.UNKNOWN_FACTS.inc()
-            continue
-        fresh.append((event, record.at))
-    state, touched = fold.evolve(run.state, fresh) if fresh else (run.state, frozenset())
-    offset = max(run.offset, records[-1].offset)
-    rows: dict[str, bytes | None] = {name: fold.row(state, name) for name in touched}
-    rows["~folded"] = history + offset.to_bytes(8) + corrupt.encode()
-    if new_ids:
-        rows[f"~ids/{run.chunks:08}"] = b"".join(new_ids)
-    folded = replace(
-        run, state=state, ids=ids, offset=offset, history=history, chunks=run.chunks + bool(new_ids), corrupt=corrupt
-    )
-    return folded, rows
-
-
-def restore_run(fold: Fold, run_id: str, rows: Mapping[str, bytes]) -> Folded:
-    """The run as `fold_records` left it in a store's rows."""
-    if "~folded" not in rows:
-        return start_run(fold, run_id)
-    chunks = [rows[name] for name in sorted(rows) if name.startswith("~ids/")]
-    ids = {str(UUID(bytes=chunk[at : at + 16])) for chunk in chunks for at in range(0, len(chunk), 16)}
-    mark = rows["~folded"]
-    own = {name: value for name, value in rows.items() if not name.startswith("~")}
-    offset, corrupt = int.from_bytes(mark[32:40]), mark[40:].decode()
-    return Folded(fold.restore(run_id, own), ids, offset, mark[:32], len(chunks), corrupt)
 
 
 @dataclass
@@ -166,6 +50,9 @@ class Reactor:
         self._service, self._fold, self._log, self._store = service, fold, log, store
         self._blobs, self._clock, self._project = blobs, clock, project
         self._partitions: dict[int, _Partition] = {}
+        # Polled but not folded (the store failed, or another replica overtook us): to be taken up anew.
+        self._lost: set[int] = set()
+        self._overtaken: set[int] = set()
         self._ticked = float("-inf")
         self._logger = structlog.get_logger(service=service)
         self._consumer = log.subscribe(FACTS, service, start=self._adopt)
@@ -194,6 +81,9 @@ class Reactor:
 
     def step(self, timeout_s: float) -> int:
         """Folds what came, asks what is due where the log's end is reached; returns how many records and outputs."""
+        for partition in self._lost & self._consumer.assignment():
+            self._consumer.seek(partition, self._adopt(partition))
+        self._lost.clear()
         now = self._clock()
         ends = self._consumer.ends()
         by_partition: dict[int, list[Record]] = {}
@@ -203,9 +93,14 @@ class Reactor:
         for partition in [p for p in self._partitions if p not in owned]:
             del self._partitions[partition]
         moved = 0
-        for partition, records in by_partition.items():
-            if partition in self._partitions:
-                moved += self._take(partition, records)
+        self._lost = set(by_partition) & set(self._partitions)
+        for partition in sorted(self._lost):
+            moved += self._take(partition, by_partition[partition])
+            self._lost.discard(partition)
+        for partition in self._overtaken:
+            del self._partitions[partition]
+        self._lost |= self._overtaken
+        self._overtaken = set()
         if tick := now - self._ticked >= TICK_S:
             self._ticked = now
         for partition, held in list(self._partitions.items()):
@@ -228,6 +123,8 @@ class Reactor:
             run, rows = fold_records(self._fold, before, own)
             if run.corrupt and not before.corrupt:
                 self._logger.error("run is corrupt", run=run_id, why=run.corrupt)
+            telemetry.DUPLICATES.inc(run.duplicates - before.duplicates)
+            telemetry.UNKNOWN_FACTS.inc(run.unknown - before.unknown)
             alive = self._fold.active(run.state) and not run.corrupt
             changes.append(RunChange(run_id, alive, rows))
             projected.append((run_id, frozenset(rows), run.state))
@@ -239,8 +136,7 @@ class Reactor:
             self._store.save(self._service, partition, held.position, to, changes, also)
         except Fenced as error:
             self._logger.warning("overtaken; taking the partition up anew", partition=partition, why=str(error))
-            del self._partitions[partition]
-            self._consumer.seek(partition, self._adopt(partition))
+            self._overtaken.add(partition)
             return 0
         held.position = to
         telemetry.FOLDED.labels(self._service).inc(len(records))

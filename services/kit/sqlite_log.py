@@ -3,6 +3,7 @@
 Write-ahead journal with `synchronous=FULL`: a record that `append` returned for survives a power cut. Threads that
 append at the same moment share one transaction. One process a group, held by an OS lock; inside it, a pool.
 """
+
 import fcntl
 import json
 import sqlite3
@@ -237,7 +238,7 @@ class _Batch:
         self.error: Unavailable | None = None
 
 
-class translated:  # noqa: N801 - reads as a word in `with translated(path):`
+class translated:
     """Turns SQLite's errors into Unavailable that names the file."""
 
     def __init__(self, path: object) -> None:

@@ -3,6 +3,7 @@
 For each (service, partition) a position; for each run named rows. Both move in one transaction, and only from the
 position that the writer read: a writer that another one overtook is Fenced.
 """
+
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,7 +43,13 @@ class Store(Protocol):
         """The stored position; offset 0 where nothing is stored."""
 
     def save(
-        self, service: str, partition: int, read: Position, to: Position, changes: Sequence[RunChange], also: Also | None
+        self,
+        service: str,
+        partition: int,
+        read: Position,
+        to: Position,
+        changes: Sequence[RunChange],
+        also: Also | None,
     ) -> None:
         """Moves the position from `read` to `to` together with the changes; raises Fenced if it is not at `read`."""
 
@@ -68,10 +75,18 @@ class MemoryStore:
         return self._positions.get((service, partition), Position())
 
     def save(
-        self, service: str, partition: int, read: Position, to: Position, changes: Sequence[RunChange], also: Also | None
+        self,
+        service: str,
+        partition: int,
+        read: Position,
+        to: Position,
+        changes: Sequence[RunChange],
+        also: Also | None,
     ) -> None:
         if self.position(service, partition) != read:
-            raise Fenced(f"{service}, partition {partition}: another replica has moved on from offset {read.next_offset}")
+            raise Fenced(
+                f"{service}, partition {partition}: another replica has moved on from offset {read.next_offset}"
+            )
         self._positions[service, partition] = to
         for change in changes:
             self._runs[service, change.run_id] = (partition, change.active)
@@ -155,7 +170,13 @@ class SqlStore:
         return Position(*row) if row else Position()
 
     def save(
-        self, service: str, partition: int, read: Position, to: Position, changes: Sequence[RunChange], also: Also | None
+        self,
+        service: str,
+        partition: int,
+        read: Position,
+        to: Position,
+        changes: Sequence[RunChange],
+        also: Also | None,
     ) -> None:
         with self.begin() as connection:
             self._move(connection, service, partition, read, to)
@@ -174,16 +195,22 @@ class SqlStore:
             update = sa.update(POSITIONS).where(*_of(POSITIONS, service, partition), *at_read)
             moved = connection.execute(update.values(vars(to))).rowcount
         if moved != 1:
-            raise Fenced(f"{service}, partition {partition}: another replica has moved on from offset {read.next_offset}")
+            raise Fenced(
+                f"{service}, partition {partition}: another replica has moved on from offset {read.next_offset}"
+            )
 
     def _write(self, connection: sa.Connection, service: str, partition: int, change: RunChange) -> None:
         row = {"service": service, "run_id": change.run_id, "partition": partition, "active": change.active}
         upsert = insert_for(connection)(RUNS).values(row)
-        connection.execute(upsert.on_conflict_do_update(index_elements=["service", "run_id"], set_={"active": change.active}))
+        connection.execute(
+            upsert.on_conflict_do_update(index_elements=["service", "run_id"], set_={"active": change.active})
+        )
         gone = [name for name, value in change.rows.items() if value is None]
         if gone:
             of_run = (ROWS.c.service == service, ROWS.c.run_id == change.run_id)
-            connection.execute(sa.delete(ROWS).where(*of_run, ROWS.c.name == sa.bindparam("gone")), [{"gone": n} for n in gone])
+            connection.execute(
+                sa.delete(ROWS).where(*of_run, ROWS.c.name == sa.bindparam("gone")), [{"gone": n} for n in gone]
+            )
         kept = [
             {"service": service, "run_id": change.run_id, "name": name, "value": value}
             for name, value in change.rows.items()
@@ -192,7 +219,9 @@ class SqlStore:
         if kept:
             upsert = insert_for(connection)(ROWS)
             key = ["service", "run_id", "name"]
-            connection.execute(upsert.on_conflict_do_update(index_elements=key, set_={"value": upsert.excluded.value}), kept)
+            connection.execute(
+                upsert.on_conflict_do_update(index_elements=key, set_={"value": upsert.excluded.value}), kept
+            )
 
     def discard(self, service: str, partition: int, also: Also | None) -> None:
         with self.begin() as connection:

@@ -1,4 +1,5 @@
 """Logs as JSON lines on standard error, and the metrics that an operator's dashboard reads."""
+
 import logging
 import sys
 

@@ -1,4 +1,5 @@
 """The topics: names, partitions, retention, and where a message goes. The table of the architecture, as values."""
+
 from dataclasses import dataclass
 from zlib import crc32
 

@@ -1,0 +1,35 @@
+"""The pilot: a few pairs drawn before the cost, and the gate that their answers open or shut. PURE."""
+from math import ceil
+
+import numpy as np
+from scipy.stats import binom
+
+Array = np.ndarray
+
+_SMALLEST = 8
+_SHARE = 0.005
+# A judge as good as this must hardly ever be stopped ...
+_DECENT = 0.7
+# ... by chance, that is, in fewer than one pilot of a hundred.
+_FALSE_ALARM = 0.01
+
+
+def pilot_size(pairs: int, human_budget: int, wished: int = -1) -> int:
+    """How many pairs the pilot asks about: `wished`, or for -1 max(8, 0.5 %); never over a quarter of the budget."""
+    size = max(_SMALLEST, ceil(_SHARE * pairs)) if wished < 0 else wished
+    return max(0, min(size, human_budget // 4, pairs))
+
+
+def draw_pilot(pairs: int, size: int, seed: int) -> Array:
+    """`size` of the run's pair indexes, uniformly without repeats, int64, ascending; each has P(asked) = size / pairs."""
+    return np.sort(np.random.default_rng((seed, 0)).choice(pairs, size, replace=False))
+
+
+def misaligned(right: int, answered: int) -> bool:
+    """Whether the judge is grossly at odds with people: `right` of the `answered` decided pilot pairs (no ties).
+
+    True if fewer than half are right and a judge who is right 70 % of the time would do this badly in fewer than 1 of
+    100 pilots. With 8 answers that is 0 or 1 right: a false alarm in 0.13 % of 70 %-right judges' pilots; an inverted
+    judge is caught in 94 % of them if it is wrong 95 % of the time, in 81 % at 90 %, in 37 % at 75 %. Never below 4.
+    """
+    return 2 * right < answered and bool(binom.cdf(right, answered, _DECENT) < _FALSE_ALARM)

@@ -1,0 +1,244 @@
+"""How facts change a run. Pure: no clock, no randomness; time enters as the append time of a fact.
+
+Commands that raced and do not fit any more are refused here, visibly; handlers check only for politeness.
+"""
+
+from collections.abc import Sequence
+from copy import copy
+
+from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome, Usage
+from concord.v1.pairs_pb2 import Choice
+from concord.v1.runs_service_pb2 import RunStatus, RunView, StageView
+from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot
+
+from services.runs.state import ENDED, RunState, unit_row
+
+MOST_REFUSALS = 20
+OPEN_FOR_COMMANDS = (RunStatus.RUN_STATUS_RUNNING, RunStatus.RUN_STATUS_PAUSED)
+
+
+def evolve(state: RunState, events: Sequence[tuple[Event, float]]) -> tuple[RunState, frozenset[str]]:
+    """The state after these events, and the names of the rows that changed. Columns are copied once, not per event."""
+    state = copy(state)
+    view = RunView()
+    view.CopyFrom(state.view)
+    state.view, state.settled, state.shards = view, dict(state.settled), list(state.shards)
+    touched = {"state"}
+    for event, at in events:
+        if event.HasField("usage"):
+            _add_usage(view.usage, event.usage)
+        if event.HasField("unit"):
+            _settle(state, event, at, touched)
+        else:
+            _apply(state, event, at, touched)
+    return state, frozenset(touched)
+
+
+def _apply(state: RunState, event: Event, at: float, touched: set[str]) -> None:
+    """A run's own event."""
+    view = state.view
+    match event.WhichOneof("kind"):
+        case "run_created":
+            _create(state, event)
+        case "pairs_added":
+            _add_pairs(state, event, touched)
+        case "run_started":
+            _start(state, event)
+        case "budget_changed":
+            _change_budget(state, event)
+        case "run_paused":
+            _pause(state, event)
+        case "run_resumed":
+            _resume(state, event)
+        case "stage_retried":
+            _retry(state, event, touched)
+        case "run_cancelled":
+            if not _refused(state, event, view.status not in ENDED, "the run has ended"):
+                view.status, view.detail = RunStatus.RUN_STATUS_CANCELLED, event.run_cancelled.reason
+        case "stage_opened":
+            _open(state, event, at, touched)
+        case "stage_closed":
+            _close(state, event, touched)
+        case "run_finished":
+            finished = event.run_finished
+            view.status, view.detail = RunStatus.RUN_STATUS_FINISHED, ""
+            view.dataset_uri, view.dataset_sha256 = finished.dataset_uri, finished.dataset_sha256
+            view.history_sha256, view.through_offset = finished.history_sha256, finished.through_offset
+
+
+def _refused(state: RunState, event: Event, fits: bool, why: str) -> bool:
+    if not fits:
+        state.view.refused.append(f"{event.event_id} {event.WhichOneof('kind')}: {why}")
+        del state.view.refused[:-MOST_REFUSALS]
+    return not fits
+
+
+def _create(state: RunState, event: Event) -> None:
+    created, view = event.run_created, state.view
+    if _refused(state, event, view.status == RunStatus.RUN_STATUS_UNSPECIFIED, "the run exists"):
+        return
+    view.status = RunStatus.RUN_STATUS_CREATED
+    view.config.CopyFrom(created.config)
+    view.input_name, view.input_sha256 = created.input_name, created.input_sha256
+    view.dollar_budget = created.config.dollar_budget
+
+
+def _add_pairs(state: RunState, event: Event, touched: set[str]) -> None:
+    if _refused(
+        state, event, state.view.status == RunStatus.RUN_STATUS_CREATED, "pairs are taken only before the start"
+    ):
+        return
+    for shard in event.pairs_added.shards:
+        if not _refused(state, event, shard.first_index == state.view.pairs, f"pair {state.view.pairs} comes next"):
+            state.shards.append(shard)
+            state.view.pairs += shard.pairs
+    touched.add("shards")
+
+
+def _start(state: RunState, event: Event) -> None:
+    started, view = event.run_started, state.view
+    fits = view.status == RunStatus.RUN_STATUS_CREATED and started.pairs == view.pairs and view.pairs > 0
+    if not _refused(state, event, fits, "it has started already, or pairs came in between"):
+        view.status = RunStatus.RUN_STATUS_RUNNING
+        view.pairs_uri, view.human_budget = started.pairs_uri, started.human_budget
+
+
+def _change_budget(state: RunState, event: Event) -> None:
+    changed, view = event.budget_changed, state.view
+    if not _refused(state, event, view.status in OPEN_FOR_COMMANDS, "the run does not go on"):
+        view.human_budget, view.dollar_budget = max(changed.human_budget, view.votes), changed.dollar_budget
+
+
+def _pause(state: RunState, event: Event) -> None:
+    paused, view = event.run_paused, state.view
+    if not _refused(state, event, view.status == RunStatus.RUN_STATUS_RUNNING, "the run does not run"):
+        view.status = RunStatus.RUN_STATUS_PAUSED
+        view.pause_reason, view.detail = paused.reason, paused.detail
+
+
+def _resume(state: RunState, event: Event) -> None:
+    view = state.view
+    if _refused(state, event, view.status == RunStatus.RUN_STATUS_PAUSED, "the run is not paused"):
+        return
+    state.gate_overruled |= view.pause_reason == PauseReason.PAUSE_REASON_MISALIGNED
+    state.deferral = None
+    state.resumes += 1
+    view.status, view.detail = RunStatus.RUN_STATUS_RUNNING, ""
+    view.pause_reason = PauseReason.PAUSE_REASON_UNSPECIFIED
+
+
+def _retry(state: RunState, event: Event, touched: set[str]) -> None:
+    retried, opened = event.stage_retried, state.open
+    fits = opened is not None and (opened.stage, opened.round) == (retried.stage, retried.round)
+    if _refused(state, event, fits, "that stage is not open"):
+        return
+    assert opened is not None
+    state.open = OpenStage()
+    state.open.CopyFrom(opened)
+    for number in [n for n, said in state.settled.items() if said.WhichOneof("kind") == "unit_failed"]:
+        state.open.retries[number] += 1
+        del state.settled[number]
+        touched.add(unit_row(number))
+    _count(state)
+
+
+def _open(state: RunState, event: Event, at: float, touched: set[str]) -> None:
+    opened = event.stage_opened
+    state.open = OpenStage(stage=opened.stage, round=opened.round, units=opened.units, opened_at=at)
+    state.asked, state.p_ask = tuple(opened.pair_indexes), tuple(opened.p_ask)
+    state.view.stages.append(StageView(stage=opened.stage, round=opened.round, units=opened.units))
+    touched.add("asked")
+    _look_ahead(state)
+
+
+def _close(state: RunState, event: Event, touched: set[str]) -> None:
+    closed, stage = event.stage_closed, state.view.stages[-1]
+    stage.closed, stage.manifest_uri, stage.failed = True, closed.manifest_uri, closed.failed_units
+    if closed.stage == Stage.STAGE_PILOT_LABEL:
+        state.pilot = _pilot_labels(state)
+    if closed.stage == Stage.STAGE_PILOT_JUDGE and state.pilot is not None:
+        state.pilot = _pilot_judged(state)
+    touched.update(map(unit_row, state.settled))
+    touched.add("asked")
+    state.open, state.settled, state.asked, state.p_ask = None, {}, (), ()
+
+
+def _pilot_labels(state: RunState) -> Pilot:
+    pilot = Pilot()
+    for number in sorted(state.settled):
+        labeled = state.settled[number].shard_labeled
+        pilot.pair_indexes.extend(labeled.pair_index)
+        pilot.judge.extend(labeled.choice)
+    return pilot
+
+
+def _pilot_judged(state: RunState) -> Pilot:
+    """How often people agree with the judge; ties and unusable verdicts count for neither."""
+    pilot = Pilot()
+    assert state.pilot is not None
+    pilot.CopyFrom(state.pilot)
+    judge = dict(zip(pilot.pair_indexes, pilot.judge, strict=True))
+    for event in state.settled.values():
+        task = event.task_resolved
+        said = judge.get(task.pair_index, Choice.CHOICE_UNSPECIFIED)
+        if task.outcome != TaskOutcome.TASK_OUTCOME_DECIDED or said == Choice.CHOICE_UNSPECIFIED:
+            continue
+        if said == task.choice:
+            pilot.right += 1
+        else:
+            pilot.wrong += 1
+            pilot.disagreements.append(task.pair_index)
+    pilot.disagreements.sort()
+    return pilot
+
+
+def _settle(state: RunState, event: Event, at: float, touched: set[str]) -> None:
+    """A unit's fact: the first that settles it counts, be it a result or a failure; late ones change nothing."""
+    unit, opened = event.unit, state.open
+    if opened is None or (unit.stage, unit.round) != (opened.stage, opened.round):
+        return
+    if unit.number >= opened.units or unit.number in state.settled or unit.retry != opened.retries.get(unit.number, 0):
+        return
+    kind = event.WhichOneof("kind")
+    if kind == "unit_deferred":
+        deferred = event.unit_deferred
+        state.deferral = Deferral(
+            number=unit.number, at=at, retry_after_s=deferred.retry_after_s, reason=deferred.reason
+        )
+        return
+    if kind in ("judgement_submitted", "task_skipped", "judgement_withdrawn"):
+        return
+    state.settled[unit.number] = event
+    touched.add(unit_row(unit.number))
+    state.deferral = None
+    _count(state)
+    _keep(state.view, event, touched)
+
+
+def _keep(view: RunView, event: Event, touched: set[str]) -> None:
+    """What later stages and callers need of a single unit's result."""
+    match event.WhichOneof("kind"):
+        case "task_resolved":
+            view.votes += len(event.task_resolved.judgement_ids)
+        case "features_fitted":
+            view.basis_uri = event.features_fitted.basis_uri
+        case "round_triaged":
+            view.last_round.CopyFrom(event.round_triaged)
+            touched.add("round")
+        case "final_trained":
+            view.model_uri = event.final_trained.model_uri
+        case "dataset_built":
+            view.dataset.CopyFrom(event.dataset_built)
+
+
+def _count(state: RunState) -> None:
+    state.view.stages[-1].settled = len(state.settled)
+
+
+def _look_ahead(state: RunState) -> None:
+    state.view.stages_ahead = max(0, len(state.plan()) - len(state.view.stages))
+
+
+def _add_usage(total: Usage, used: Usage) -> None:
+    for field in Usage.DESCRIPTOR.fields:
+        setattr(total, field.name, getattr(total, field.name) + getattr(used, field.name))

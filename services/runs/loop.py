@@ -1,0 +1,138 @@
+"""The loop's state machine: `evolve` folds facts, `due` says what should be true and is not. Pure.
+
+`due` is level-triggered: it looks at the state alone, so a crash between a fact and the reaction to it loses nothing.
+A stage's units are fixed before any work goes out, and a stage is complete when each unit is settled: a set, no count.
+"""
+
+from collections.abc import Sequence
+
+from concord.v1.events_pb2 import Event, PauseReason, Stage, StageClosed, StageManifest, StageOpened
+from concord.v1.runs_service_pb2 import RunStatus
+
+from services.kit.fold import Ask, Context, Say
+from services.kit.ids import event_id, uri_of
+from services.runs import gate, work
+from services.runs.state import HUMAN, RunState
+
+# Without these the rest of the loop has nothing to stand on: one failure pauses the run.
+NEEDED = frozenset(work.TOPIC_OF) - {Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL}
+
+
+def due(state: RunState, context: Context, reissue_after_s: float = 120.0) -> Sequence[Say | Ask]:
+    """What should stand in the log and does not."""
+    view = state.view
+    if view.status == RunStatus.RUN_STATUS_PAUSED and view.pause_reason == PauseReason.PAUSE_REASON_DEFERRED:
+        return _probe(state, context)
+    if view.status != RunStatus.RUN_STATUS_RUNNING:
+        return ()
+    if state.deferral is not None:
+        detail = f"{state.deferral.reason}; tried again every {state.deferral.retry_after_s:.0f} s"
+        return (_pause(state, PauseReason.PAUSE_REASON_DEFERRED, detail),)
+    if state.open is None:
+        return _next(state, context)
+    if len(state.settled) >= state.open.units:
+        return (_close(state),)
+    if reason := _too_many_failed(state):
+        return (_pause(state, PauseReason.PAUSE_REASON_FAILED_UNITS, reason),)
+    return () if state.open.stage in HUMAN else _window(state, context, reissue_after_s)
+
+
+def _next(state: RunState, context: Context) -> Sequence[Say]:
+    """Opens the next stage of the plan, or ends the run; the pilot's gate stands between."""
+    pilot = state.pilot
+    if pilot is not None and not state.gate_overruled and gate.grossly_misaligned(pilot.right, pilot.wrong):
+        cases = ", ".join(map(str, pilot.disagreements[:10]))
+        detail = (
+            f"people agree with the judge on {pilot.right} of {pilot.right + pilot.wrong} pilot pairs; they disagree on "
+            f"pairs {cases}. Write clearer criteria and start anew, or resume to go on with this judge"
+        )
+        return (_pause(state, PauseReason.PAUSE_REASON_MISALIGNED, detail),)
+    steps = state.plan()
+    if len(state.view.stages) == len(steps):
+        return (_finish(state, context),)
+    stage, round_ = steps[len(state.view.stages)]
+    opened = StageOpened(stage=stage, round=round_)
+    if stage in (Stage.STAGE_PILOT_LABEL, Stage.STAGE_PILOT_JUDGE):
+        drawn = work.draw_pilot(state)
+        opened.pair_indexes.extend(drawn)
+        opened.p_ask.extend([len(drawn) / state.view.pairs] * len(drawn))
+    if stage == Stage.STAGE_JUDGE:
+        opened.pair_indexes.extend(state.view.last_round.asked)
+        opened.p_ask.extend(state.view.last_round.p_ask)
+    opened.units = work.units_of(state, stage, opened)
+    return (_say(state, f"opened/{stage}.{round_}", stage_opened=opened),)
+
+
+def _close(state: RunState) -> Say:
+    """The stage's manifest, and the fact that names it."""
+    assert state.open is not None
+    stage, round_ = state.open.stage, state.open.round
+    manifest = StageManifest(stage=stage, round=round_, pair_indexes=state.asked, p_ask=state.p_ask)
+    failed = 0
+    for number in sorted(state.settled):
+        event = state.settled[number]
+        if event.WhichOneof("kind") == "unit_failed":
+            failed += 1
+            continue
+        kept = manifest.events.add()
+        kept.CopyFrom(event)
+        # What a unit cost differs from try to try; the manifest's hash must not.
+        kept.ClearField("usage")
+    content = manifest.SerializeToString(deterministic=True)
+    closed = StageClosed(stage=stage, round=round_, manifest_uri=uri_of(content), failed_units=failed)
+    return _say(state, f"closed/{stage}.{round_}", blobs=(content,), stage_closed=closed)
+
+
+def _finish(state: RunState, context: Context) -> Say:
+    finished = {
+        "dataset_uri": state.view.dataset.dataset_uri,
+        "dataset_sha256": state.view.dataset.dataset_sha256,
+        "through_offset": max(0, context.offset),
+        "history_sha256": context.history_sha256,
+    }
+    return _say(state, "finished", run_finished=finished)
+
+
+def _too_many_failed(state: RunState) -> str:
+    assert state.open is not None
+    failed = [n for n, event in state.settled.items() if event.WhichOneof("kind") == "unit_failed"]
+    if not failed or (state.open.stage not in NEEDED and len(failed) <= state.view.config.max_failed_units):
+        return ""
+    name = Stage.Name(state.open.stage).removeprefix("STAGE_")
+    first = state.settled[min(failed)].unit_failed.error
+    return f"{len(failed)} of {state.open.units} units of {name} failed, the first with: {first}. Mend the cause, then retry"
+
+
+def _window(state: RunState, context: Context, reissue_after_s: float) -> Sequence[Say | Ask]:
+    """The first W undone units are out: issued once, and again after a silence. Money is reserved before it is spent."""
+    assert state.open is not None
+    undone = [n for n in range(state.open.units) if n not in state.settled][: max(1, state.view.config.window)]
+    affordable = work.affordable(state, undone)
+    if undone and not affordable:
+        spent, limit = state.view.usage.dollars, state.view.dollar_budget
+        detail = (
+            f"${spent:.2f} of ${limit:.2f} are spent and the next unit could cost more than the rest; raise the budget"
+        )
+        return (_pause(state, PauseReason.PAUSE_REASON_BUDGET, detail),)
+    asks = [work.ask(state, number) for number in affordable]
+    return [a for a in asks if context.now - context.issued.get(a.work.work_id, -1e18) >= reissue_after_s]
+
+
+def _probe(state: RunState, context: Context) -> Sequence[Say | Ask]:
+    """A dependency is down: one unit goes out per back-off; once one got through, the run resumes."""
+    if state.deferral is None:
+        return (_say(state, f"resumed/{state.resumes}", run_resumed={}),)
+    ask = work.ask(state, state.deferral.number)
+    last = max(state.deferral.at, context.issued.get(ask.work.work_id, 0.0))
+    return (ask,) if context.now - last >= state.deferral.retry_after_s else ()
+
+
+def _pause(state: RunState, reason: int, detail: str) -> Say:
+    """One pause per resumption: a rule that still holds after a resume pauses again, under a new name."""
+    name = f"paused/{reason}/{state.resumes}"
+    return _say(state, name, run_paused={"reason": reason, "detail": detail})
+
+
+def _say(state: RunState, name: str, blobs: tuple[bytes, ...] = (), **kind: object) -> Say:
+    run_id = state.view.run_id
+    return Say(Event(event_id=event_id(run_id, name), run_id=run_id, **kind), blobs)

@@ -1,0 +1,81 @@
+"""Which stages a run has, in which order: a value that its method gives. Pure.
+
+A method is one entry of PLANS. The loop asks only for the tuple; no `if method ==` stands anywhere else.
+"""
+
+from collections.abc import Callable, Sequence
+from math import ceil
+
+from concord.v1.config_pb2 import RunConfig
+from concord.v1.events_pb2 import Stage
+
+Step = tuple[int, int]
+# A batch carries its pairs inside one event.
+MOST_ASKED = 5_000
+LEAST_ASKED = 3
+
+PILOT = ((Stage.STAGE_PILOT_LABEL, 0), (Stage.STAGE_PILOT_JUDGE, 0))
+LABELS = ((Stage.STAGE_LABEL, 0), (Stage.STAGE_FIT_FEATURES, 0), (Stage.STAGE_FEATURES, 0))
+HEAD = ((Stage.STAGE_TRAIN, 1), (Stage.STAGE_SCORE, 1))
+END = ((Stage.STAGE_FINAL, 0), (Stage.STAGE_DATASET, 0))
+
+
+def pilot_size(config: RunConfig, pairs: int, budget: int) -> int:
+    """Pilot tasks: as configured, else max(8, 0.5 %), at most a quarter of the human budget in tasks."""
+    tasks = budget // max(1, config.quorum)
+    wanted = max(8, round(0.005 * pairs)) if config.pilot < 0 else config.pilot
+    most = tasks // 4 if config.pilot < 0 else tasks
+    return min(wanted, most, pairs, MOST_ASKED)
+
+
+def batch_size(config: RunConfig, pairs: int) -> int:
+    """Tasks of one round."""
+    return min(MOST_ASKED, max(LEAST_ASKED, round(config.batch_share * pairs)))
+
+
+def rounds(config: RunConfig, pairs: int, budget: int) -> int:
+    """Rounds that the budget lasts, the pilot's votes taken off."""
+    tasks = budget // max(1, config.quorum) - pilot_size(config, pairs, budget)
+    return ceil(max(0, min(tasks, pairs)) / batch_size(config, pairs))
+
+
+def ask_in_round(config: RunConfig, pairs: int, budget: int, votes: int, round_: int, last: int) -> int:
+    """Tasks for this round: what is left of the budget, spread evenly over the rounds that are left."""
+    left = max(0, budget - votes) // max(1, config.quorum)
+    return min(MOST_ASKED, ceil(left / (last - round_ + 1))) if round_ <= last else 0
+
+
+def none(config: RunConfig, rounds_: int) -> tuple[Step, ...]:
+    """The judge's labels as they are."""
+    return (*LABELS, *END)
+
+
+def random(config: RunConfig, rounds_: int) -> tuple[Step, ...]:
+    """People see pairs drawn at random."""
+    return (*LABELS, *_rounds(rounds_), *END)
+
+
+def posterior(config: RunConfig, rounds_: int) -> tuple[Step, ...]:
+    """The AI head once, then triage and people in turn, then triage once more to take in the last answers."""
+    return (*LABELS, *HEAD, *_rounds(rounds_), (Stage.STAGE_TRIAGE, rounds_ + 1), *END)
+
+
+def _rounds(count: int) -> tuple[Step, ...]:
+    pairs = [((Stage.STAGE_TRIAGE, r), (Stage.STAGE_JUDGE, r)) for r in range(1, count + 1)]
+    return tuple(step for pair in pairs for step in pair)
+
+
+PLANS: dict[str, Callable[[RunConfig, int], tuple[Step, ...]]] = {
+    "none": none,
+    "random": random,
+    "posterior": posterior,
+}
+
+
+def stages(config: RunConfig, pairs: int, budget: int, opened: Sequence[Step] = ()) -> tuple[Step, ...]:
+    """The run's whole plan. What is opened stays: a budget that changes moves only the rounds that are still ahead."""
+    begun = sum(stage == Stage.STAGE_JUDGE for stage, _ in opened)
+    closing = any(stage == Stage.STAGE_FINAL for stage, _ in opened)
+    count = begun if closing else max(begun, rounds(config, pairs, budget))
+    gated = PILOT[0] in opened if opened else config.method != "none" and pilot_size(config, pairs, budget) > 0
+    return (*(PILOT if gated else ()), *PLANS[config.method](config, count))

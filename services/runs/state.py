@@ -1,0 +1,112 @@
+"""A run as its facts say it is: the state, how facts change it, how it is kept. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from concord.v1.events_pb2 import Event, RoundTriaged, Stage, StageOpened
+from concord.v1.pairs_pb2 import PairsManifest, ShardRef
+from concord.v1.runs_service_pb2 import RunStatus, RunView
+from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot, RunSnapshot
+
+from services.runs import plan
+
+VERSION = 1
+ENDED = (RunStatus.RUN_STATUS_FINISHED, RunStatus.RUN_STATUS_CANCELLED)
+HUMAN = (Stage.STAGE_PILOT_JUDGE, Stage.STAGE_JUDGE)
+
+
+@dataclass
+class RunState:
+    """A value: only `evolve` writes, and only on a copy that it just made."""
+
+    view: RunView
+    shards: list[ShardRef] = field(default_factory=list)
+    # The open stage, the units of it that are settled, and the pairs it is about.
+    open: OpenStage | None = None
+    settled: dict[int, Event] = field(default_factory=dict)
+    asked: Sequence[int] = ()
+    p_ask: Sequence[float] = ()
+    resumes: int = 0
+    deferral: Deferral | None = None
+    pilot: Pilot | None = None
+    gate_overruled: bool = False
+
+    def plan(self) -> tuple[plan.Step, ...]:
+        """All stages of the run, opened ones first."""
+        opened = [(view.stage, view.round) for view in self.view.stages]
+        return plan.stages(self.view.config, self.view.pairs, self.view.human_budget, opened)
+
+    def manifest(self, stage: int, round_: int = 0) -> str:
+        """URI of the closed stage's manifest; empty where the plan has no such stage."""
+        for view in self.view.stages:
+            if (view.stage, view.round) == (stage, round_):
+                return view.manifest_uri
+        return ""
+
+    def judged(self) -> list[str]:
+        """Manifests of the closed human stages, in order."""
+        return [view.manifest_uri for view in self.view.stages if view.stage in HUMAN and view.closed]
+
+
+def initial(run_id: str) -> RunState:
+    """A run of which nothing is known."""
+    return RunState(RunView(run_id=run_id))
+
+
+def active(state: RunState) -> bool:
+    """Whether `due` may ever say anything again."""
+    return state.view.status not in ENDED
+
+
+# What is kept: one row for the run, one for its shards, one for the last round, one for the open stage's pairs, and one
+# for each settled unit of the open stage, so that a batch of facts writes what it changed and not the whole run.
+def unit_row(number: int) -> str:
+    """Name of a settled unit's row."""
+    return f"unit/{number:08}"
+
+
+def row(state: RunState, name: str) -> bytes | None:
+    """The content of a row; None where there is nothing to keep (any more)."""
+    if name.startswith("unit/"):
+        event = state.settled.get(int(name.removeprefix("unit/")))
+        return event.SerializeToString() if event is not None else None
+    if name == "shards":
+        return PairsManifest(shards=state.shards).SerializeToString()
+    if name == "round":
+        return state.view.last_round.SerializeToString()
+    if name == "asked":
+        return StageOpened(pair_indexes=state.asked, p_ask=state.p_ask).SerializeToString()
+    return snapshot(state).SerializeToString()
+
+
+def snapshot(state: RunState) -> RunSnapshot:
+    """The run without what has rows of its own."""
+    kept = RunSnapshot(
+        view=state.view, open=state.open, resumes=state.resumes, deferral=state.deferral, pilot=state.pilot,
+        gate_overruled=state.gate_overruled,
+    )  # fmt: skip
+    kept.view.ClearField("last_round")
+    return kept
+
+
+def restore(run_id: str, rows: Mapping[str, bytes]) -> RunState:
+    """The state that these rows were made of."""
+    if "state" not in rows:
+        return initial(run_id)
+    kept = RunSnapshot.FromString(rows["state"])
+    if "round" in rows:
+        kept.view.last_round.CopyFrom(RoundTriaged.FromString(rows["round"]))
+    asked = StageOpened.FromString(rows.get("asked", b""))
+    units = {int(name[5:]): Event.FromString(value) for name, value in rows.items() if name.startswith("unit/")}
+    return RunState(
+        view=kept.view,
+        shards=list(PairsManifest.FromString(rows.get("shards", b"")).shards),
+        open=kept.open if kept.HasField("open") else None,
+        settled=units,
+        asked=tuple(asked.pair_indexes),
+        p_ask=tuple(asked.p_ask),
+        resumes=kept.resumes,
+        deferral=kept.deferral if kept.HasField("deferral") else None,
+        pilot=kept.pilot if kept.HasField("pilot") else None,
+        gate_overruled=kept.gate_overruled,
+    )

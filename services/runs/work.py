@@ -1,0 +1,172 @@
+"""What each stage asks of whom: its units, its work items, and what they may cost. Pure."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from concord.v1.events_pb2 import Stage, StageOpened, Unit
+from concord.v1.work_pb2 import Work
+
+from services.kit import topics
+from services.kit.fold import Ask
+from services.kit.ids import work_id
+from services.runs import plan
+from services.runs.state import RunState
+
+TOPIC_OF = {
+    Stage.STAGE_PILOT_LABEL: topics.LABEL,
+    Stage.STAGE_LABEL: topics.LABEL,
+    Stage.STAGE_FIT_FEATURES: topics.SCORE,
+    Stage.STAGE_FEATURES: topics.SCORE,
+    Stage.STAGE_SCORE: topics.SCORE,
+    Stage.STAGE_TRIAGE: topics.TRIAGE,
+    Stage.STAGE_DATASET: topics.TRIAGE,
+    Stage.STAGE_TRAIN: topics.TRAIN,
+    Stage.STAGE_FINAL: topics.TRAIN,
+}
+PER_SHARD = (Stage.STAGE_LABEL, Stage.STAGE_FEATURES, Stage.STAGE_SCORE)
+# The basis of the features is fitted on at most so many texts; more change it little.
+MAX_BASIS_TEXTS = 20_000
+
+
+def draw_pilot(state: RunState) -> list[int]:
+    """The pilot's pairs: uniform, seeded by the configuration, ascending."""
+    size = plan.pilot_size(state.view.config, state.view.pairs, state.view.human_budget)
+    drawn = np.random.default_rng([state.view.config.seed, 0]).choice(state.view.pairs, size, replace=False)
+    return sorted(map(int, drawn))
+
+
+def units_of(state: RunState, stage: int, opened: StageOpened) -> int:
+    """How many units the stage has; fixed when it opens."""
+    if stage in PER_SHARD:
+        return len(state.shards)
+    if stage == Stage.STAGE_TRAIN:
+        return state.view.config.folds
+    if stage == Stage.STAGE_PILOT_LABEL:
+        return -(-len(opened.pair_indexes) // state.view.config.shard_pairs)
+    if stage in (Stage.STAGE_PILOT_JUDGE, Stage.STAGE_JUDGE):
+        return len(opened.pair_indexes)
+    return 1
+
+
+def ask(state: RunState, number: int) -> Ask:
+    """The work item for one unit of the open stage."""
+    assert state.open is not None
+    view, stage, round_ = state.view, state.open.stage, state.open.round
+    unit = Unit(stage=stage, round=round_, number=number, retry=state.open.retries.get(number, 0))
+    work = Work(
+        work_id=work_id(view.run_id, unit), run_id=view.run_id, unit=unit, config=view.config, pairs_uri=view.pairs_uri
+    )
+    TASKS[stage](state, work, number)
+    topic = TOPIC_OF[stage]
+    return Ask(topic, topics.work_partition(topic, view.run_id, stage, round_, number), work)
+
+
+def _pilot_label(state: RunState, work: Work, number: int) -> None:
+    size = state.view.config.shard_pairs
+    mine = state.asked[number * size : (number + 1) * size]
+    firsts = np.array([shard.first_index for shard in state.shards])
+    holding = sorted(set(np.searchsorted(firsts, mine, side="right") - 1))
+    work.label_shard.shard_uris.extend(state.shards[int(at)].uri for at in holding)
+    work.label_shard.pair_indexes.extend(mine)
+
+
+def _label(state: RunState, work: Work, number: int) -> None:
+    work.label_shard.shard_uris.append(state.shards[number].uri)
+
+
+def _fit_features(state: RunState, work: Work, number: int) -> None:
+    work.fit_features.max_texts = MAX_BASIS_TEXTS
+
+
+def _features(state: RunState, work: Work, number: int) -> None:
+    work.featurise_shard.shard_uri = state.shards[number].uri
+    work.featurise_shard.basis_uri = state.view.basis_uri
+
+
+def _train(state: RunState, work: Work, number: int) -> None:
+    work.train_fold.fold = number
+    work.train_fold.labels_uri = state.manifest(Stage.STAGE_LABEL)
+    work.train_fold.features_uri = state.manifest(Stage.STAGE_FEATURES)
+
+
+def _score(state: RunState, work: Work, number: int) -> None:
+    work.score_shard.features_uri = state.manifest(Stage.STAGE_FEATURES)
+    work.score_shard.models_uri = state.manifest(Stage.STAGE_TRAIN, 1)
+    work.score_shard.first_index = state.shards[number].first_index
+
+
+def _triage(state: RunState, work: Work, number: int) -> None:
+    assert state.open is not None
+    view = state.view
+    task = work.triage_round
+    task.labels_uri = state.manifest(Stage.STAGE_LABEL)
+    task.features_uri = state.manifest(Stage.STAGE_FEATURES)
+    task.scores_uri = state.manifest(Stage.STAGE_SCORE, 1)
+    task.judged_uris.extend(state.judged())
+    last = plan.rounds(view.config, view.pairs, view.human_budget)
+    task.ask = plan.ask_in_round(view.config, view.pairs, view.human_budget, view.votes, state.open.round, last)
+
+
+def _final(state: RunState, work: Work, number: int) -> None:
+    task = work.train_final
+    task.labels_uri = state.manifest(Stage.STAGE_LABEL)
+    task.features_uri = state.manifest(Stage.STAGE_FEATURES)
+    task.posterior_uri = state.view.last_round.posterior_uri
+    task.trust = state.view.last_round.trust
+    task.judged_uris.extend(state.judged())
+
+
+def _dataset(state: RunState, work: Work, number: int) -> None:
+    task = work.build_dataset
+    task.labels_uri = state.manifest(Stage.STAGE_LABEL)
+    task.judged_uris.extend(state.judged())
+    task.posterior_uri = state.view.last_round.posterior_uri
+    if state.view.HasField("last_round"):
+        task.expected_error = state.view.last_round.expected_error
+        if state.view.last_round.HasField("audited_error"):
+            task.audited_error = state.view.last_round.audited_error
+
+
+TASKS = {
+    Stage.STAGE_PILOT_LABEL: _pilot_label,
+    Stage.STAGE_LABEL: _label,
+    Stage.STAGE_FIT_FEATURES: _fit_features,
+    Stage.STAGE_FEATURES: _features,
+    Stage.STAGE_TRAIN: _train,
+    Stage.STAGE_SCORE: _score,
+    Stage.STAGE_TRIAGE: _triage,
+    Stage.STAGE_FINAL: _final,
+    Stage.STAGE_DATASET: _dataset,
+}
+
+
+def affordable(state: RunState, undone: Sequence[int]) -> list[int]:
+    """The leading units whose upper bounds fit in what is left of the money."""
+    assert state.open is not None
+    if not state.view.dollar_budget or state.open.stage not in (Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL):
+        return list(undone)
+    left, out = state.view.dollar_budget - state.view.usage.dollars, []
+    for number in undone:
+        left -= bound(state, number)
+        if left < 0:
+            break
+        out.append(number)
+    return out
+
+
+def bound(state: RunState, number: int) -> float:
+    """Dollars that judging this unit can cost at most: every call at its token cap, a token being at least one byte.
+
+    Each verdict may be asked once more when it does not parse; the prompt around the texts is covered by the criteria
+    and 2,000 bytes.
+    """
+    assert state.open is not None
+    shards = state.shards if state.open.stage == Stage.STAGE_PILOT_LABEL else [state.shards[number]]
+    text = max(shard.text_bytes for shard in shards)
+    pairs = max(shard.pairs for shard in shards)
+    dollars = 0.0
+    for judge in (state.view.config.judge, *state.view.config.helpers):
+        calls = 2 * (2 if judge.both_orders else 1)
+        prompt = text + pairs * (2_000 + len(judge.criteria.encode()))
+        dollars += calls * (prompt * judge.prompt_dollars + pairs * judge.max_tokens * judge.completion_dollars) / 1e6
+    return dollars

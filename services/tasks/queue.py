@@ -1,0 +1,215 @@
+"""The queue of questions for people: how facts change it and when a task is settled. Pure.
+
+A task takes exactly `quorum` votes. A skip uses its slot up; a withdrawal frees it. A task is resolved once every slot is
+used: by the majority of the answers, as a tie where there is none, as skipped where nobody answered. The order in which
+votes come changes nothing.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+
+from concord.v1.events_pb2 import Event, Stage, TaskOutcome, TaskResolved, Unit
+from concord.v1.pairs_pb2 import Choice
+from concord.v1.snapshot_pb2 import Answer, TaskSnapshot, TasksSnapshot
+
+from services.kit.fold import Context, Say
+from services.kit.ids import event_id, unit_name
+
+VERSION = 1
+HUMAN = (Stage.STAGE_PILOT_JUDGE, Stage.STAGE_JUDGE)
+
+
+@dataclass
+class TasksState:
+    """A value: only `evolve` writes, and only on a copy that it just made."""
+
+    run_id: str
+    run: TasksSnapshot
+    # Tasks of the open human stage, by unit number.
+    tasks: dict[int, TaskSnapshot] = field(default_factory=dict)
+    # Unresolved tasks whose slots are all used.
+    ripe: frozenset[int] = frozenset()
+
+
+def initial(run_id: str) -> TasksState:
+    """A run of which nothing is known."""
+    return TasksState(run_id, TasksSnapshot())
+
+
+def active(state: TasksState) -> bool:
+    """Whether `due` may ever say anything again."""
+    return not state.run.ended
+
+
+def task_id(run_id: str, unit: Unit) -> str:
+    """The name by which people's pages know a task."""
+    return event_id(run_id, "task", unit_name(unit))
+
+
+def task_row(number: int) -> str:
+    """Name of a task's row."""
+    return f"task/{number:08}"
+
+
+def counted(task: TaskSnapshot) -> list[Answer]:
+    """The answers and skips that hold a slot now."""
+    return [answer for answer in task.answers if not answer.withdrawn]
+
+
+def evolve(state: TasksState, events: Sequence[tuple[Event, float]]) -> tuple[TasksState, frozenset[str]]:
+    """The state after these events, and the names of the rows that changed."""
+    state = copy(state)
+    run = TasksSnapshot()
+    run.CopyFrom(state.run)
+    state.run, state.tasks = run, dict(state.tasks)
+    touched: set[str] = set()
+    fresh: set[int] = set()
+    for event, at in events:
+        if event.HasField("unit") and event.unit.stage in HUMAN:
+            _on_task(state, event, touched, fresh)
+        elif not event.HasField("unit"):
+            _on_run(state, event, at, touched)
+    numbers = {int(name[5:]) for name in touched if name.startswith("task/")}
+    full = {n for n in numbers if n in state.tasks and _full(state, state.tasks[n])}
+    state.ripe = frozenset((state.ripe - numbers) | full)
+    return state, frozenset(touched)
+
+
+def _full(state: TasksState, task: TaskSnapshot) -> bool:
+    return not task.resolved and len(counted(task)) >= state.run.quorum
+
+
+def _on_run(state: TasksState, event: Event, at: float, touched: set[str]) -> None:
+    run = state.run
+    match event.WhichOneof("kind"):
+        case "run_created":
+            config = event.run_created.config
+            run.quorum, run.deadline_s, run.criteria = (
+                max(1, config.quorum),
+                config.judge_deadline_s,
+                config.judge.criteria,
+            )
+        case "run_started":
+            run.pairs_uri = event.run_started.pairs_uri
+        case "stage_opened" if event.stage_opened.stage in HUMAN:
+            _open(state, event, at, touched)
+        case "stage_closed" if event.stage_closed.stage in HUMAN:
+            touched.update(map(task_row, state.tasks))
+            state.tasks = {}
+            run.stage, run.round = Stage.STAGE_UNSPECIFIED, 0
+        case "run_paused" | "run_resumed":
+            run.paused = event.WhichOneof("kind") == "run_paused"
+        case "run_cancelled" | "run_finished":
+            run.ended = True
+            touched.update(map(task_row, state.tasks))
+            state.tasks = {}
+        case _:
+            return
+    touched.add("run")
+
+
+def _open(state: TasksState, event: Event, at: float, touched: set[str]) -> None:
+    opened, run = event.stage_opened, state.run
+    run.stage, run.round, run.opened_at = opened.stage, opened.round, at
+    run.tasks = len(opened.pair_indexes)
+    state.tasks = {}
+    for number, pair_index in enumerate(opened.pair_indexes):
+        unit = Unit(stage=opened.stage, round=opened.round, number=number)
+        state.tasks[number] = TaskSnapshot(
+            task_id=task_id(state.run_id, unit), unit=unit, pair_index=pair_index, place=number
+        )
+        touched.add(task_row(number))
+
+
+def _on_task(state: TasksState, event: Event, touched: set[str], fresh: set[int]) -> None:
+    """A judgement, skip, withdrawal or resolution of a task of the open stage; anything else changes nothing."""
+    run, unit = state.run, event.unit
+    known = state.tasks.get(unit.number)
+    if known is None or (unit.stage, unit.round) != (run.stage, run.round) or known.resolved:
+        return
+    if unit.number not in fresh:
+        task = TaskSnapshot()
+        task.CopyFrom(known)
+        state.tasks[unit.number] = task
+        fresh.add(unit.number)
+    task = state.tasks[unit.number]
+    match event.WhichOneof("kind"):
+        case "judgement_submitted":
+            said = event.judgement_submitted
+            _take(state, task, Answer(
+                event_id=event.event_id, annotator=said.annotator, vote=said.vote, revision=said.revision, choice=said.choice
+            ))  # fmt: skip
+        case "task_skipped":
+            skipped = event.task_skipped
+            _take(state, task, Answer(
+                event_id=event.event_id, annotator=skipped.annotator, vote=skipped.vote, revision=1, skipped=True
+            ))  # fmt: skip
+        case "judgement_withdrawn":
+            for answer in task.answers:
+                if answer.annotator == event.judgement_withdrawn.annotator:
+                    answer.withdrawn = answer.withdrawn or answer.revision <= event.judgement_withdrawn.revision
+        case "task_resolved":
+            task.resolved, task.outcome, task.choice = True, event.task_resolved.outcome, event.task_resolved.choice
+    touched.add(task_row(unit.number))
+
+
+def _take(state: TasksState, task: TaskSnapshot, answer: Answer) -> None:
+    """An answer beyond the quorum, or for a slot that somebody else holds, is refused: overlap is exact in the fold too."""
+    for at, known in enumerate(task.answers):
+        if known.annotator == answer.annotator:
+            if answer.revision > known.revision:
+                task.answers[at].CopyFrom(answer)
+            return
+    if answer.vote < state.run.quorum and all(answer.vote != held.vote for held in counted(task)):
+        task.answers.append(answer)
+
+
+def due(state: TasksState, context: Context) -> Sequence[Say]:
+    """Tasks that are settled and not yet said to be; where the stage's time is up, all that are left."""
+    run = state.run
+    if run.ended or not state.tasks:
+        return ()
+    late = run.deadline_s > 0 and context.now >= run.opened_at + run.deadline_s
+    numbers = [n for n, task in state.tasks.items() if not task.resolved] if late else sorted(state.ripe)
+    return [_resolve(state, state.tasks[number]) for number in numbers]
+
+
+def _resolve(state: TasksState, task: TaskSnapshot) -> Say:
+    held = sorted(counted(task), key=lambda answer: answer.vote)
+    answers = [answer for answer in held if not answer.skipped]
+    resolved = TaskResolved(pair_index=task.pair_index, judgement_ids=[answer.event_id for answer in answers])
+    resolved.outcome, resolved.choice = _verdict(
+        [answer.choice for answer in answers], skipped=len(held) > len(answers)
+    )
+    name = event_id(state.run_id, "resolved", unit_name(task.unit))
+    return Say(Event(event_id=name, run_id=state.run_id, unit=task.unit, task_resolved=resolved))
+
+
+def _verdict(choices: Sequence[Choice.ValueType], skipped: bool) -> tuple[TaskOutcome.ValueType, Choice.ValueType]:
+    if not choices:
+        silent = TaskOutcome.TASK_OUTCOME_SKIPPED if skipped else TaskOutcome.TASK_OUTCOME_EXPIRED
+        return silent, Choice.CHOICE_UNSPECIFIED
+    ranked = Counter(choices).most_common()
+    best = ranked[0][0]
+    if best == Choice.CHOICE_TIE or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
+        return TaskOutcome.TASK_OUTCOME_TIE, Choice.CHOICE_TIE
+    return TaskOutcome.TASK_OUTCOME_DECIDED, best
+
+
+def row(state: TasksState, name: str) -> bytes | None:
+    """The content of a row; None where there is nothing to keep (any more)."""
+    if name == "run":
+        return state.run.SerializeToString()
+    task = state.tasks.get(int(name.removeprefix("task/")))
+    return task.SerializeToString() if task is not None else None
+
+
+def restore(run_id: str, rows: Mapping[str, bytes]) -> TasksState:
+    """The state that these rows were made of."""
+    run = TasksSnapshot.FromString(rows.get("run", b""))
+    tasks = {int(n[5:]): TaskSnapshot.FromString(value) for n, value in sorted(rows.items()) if n.startswith("task/")}
+    state = TasksState(run_id, run, tasks)
+    state.ripe = frozenset(n for n, task in tasks.items() if _full(state, task))
+    return state

@@ -1,0 +1,128 @@
+"""One round of triage: from what is known to who is asked and what is believed. PURE; one function for each method."""
+from dataclasses import dataclass
+
+import numpy as np
+
+from concord.v1 import config_pb2, events_pb2
+from services.triage import ask
+from services.triage.posterior import Posterior, Trust, posterior
+from services.triage.signals import Answers, Signals, wrong_labels
+
+Array = np.ndarray
+
+# Fewer audited answers say too little about the error that is left.
+AUDITED_FOR_ESTIMATE = 8
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The label error left, from audit places alone, with its 95 % interval."""
+
+    error: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """One round's decisions; what RoundTriaged and its blob hold."""
+
+    asked: ask.Asks
+    p_wrong: Array  # float32 [pairs]
+    target: Array  # float32 [pairs], P(first is better)
+    trust: Trust
+    flipped: int
+    coefficients: tuple[tuple[str, float], ...]
+    expected_error: float
+    audited: Estimate | None
+
+
+def triage_posterior(
+    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int
+) -> Round:
+    """The default method: fit P(label wrong), flip what is more likely wrong, ask where the flip leaves most error.
+
+    `places` pairs are asked, 0 to only update what is believed. Reads seed and audit_share of `config`.
+    """
+    believed = posterior(signals, answers)
+    score, unasked = ask.usefulness(believed.p_wrong), _unasked(signals, answers)
+    rows, wrong = wrong_labels(signals, answers)
+    p_held_out = believed.p_held_out[rows] if believed.trust > Trust.PRIORS else None
+    if ask.random_only(wrong, answers.audit[rows], p_held_out):
+        asked = ask.random_asks(score, unasked, places, config.seed, round_)
+    else:
+        asked = ask.targeted_asks(score, unasked, places, config.audit_share, config.seed, round_)
+    return _round(asked, believed, signals, answers)
+
+
+def triage_random(
+    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int
+) -> Round:
+    """The baseline: ask anybody about anything, keep the judge's labels elsewhere.
+
+    P(wrong) is the same for all pairs, people's share with one error in four answers added as a prior.
+    """
+    rows, wrong = wrong_labels(signals, answers)
+    share = float((wrong.sum() + 1) / (len(wrong) + 4))
+    p_wrong = np.where(signals.label == 0, 0.5, min(share, 0.499))
+    target = np.where(signals.label > 0, 1 - p_wrong, p_wrong)
+    said = ~np.isnan(answers.p_first)
+    target[answers.pair[said]] = answers.p_first[said]
+    p_held_out = np.full(len(answers.pair), np.nan)
+    p_held_out[rows] = 0.0
+    believed = Posterior(p_wrong, target, Trust.PRIORS, 0, (("share wrong", share),), p_held_out)
+    asked = ask.random_asks(ask.usefulness(p_wrong), _unasked(signals, answers), places, config.seed, round_)
+    return _round(asked, believed, signals, answers)
+
+
+def fact(decided: Round, posterior_uri: str) -> events_pb2.RoundTriaged:
+    """The round as an event; its posteriors lie under `posterior_uri`."""
+    message = events_pb2.RoundTriaged(
+        asked=decided.asked.pair.tolist(),
+        p_ask=decided.asked.p_ask.tolist(),
+        audit=decided.asked.audit.tolist(),
+        posterior_uri=posterior_uri,
+        trust=int(decided.trust),
+        flipped=decided.flipped,
+        coefficients=[events_pb2.Coefficient(signal=name, value=value) for name, value in decided.coefficients],
+        expected_error=decided.expected_error,
+    )
+    if decided.audited:
+        message.audited_error = decided.audited.error
+        message.audited_error_low, message.audited_error_high = decided.audited.low, decided.audited.high
+    return message
+
+
+def _unasked(signals: Signals, answers: Answers) -> Array:
+    unasked = np.ones(len(signals.label), dtype=bool)
+    unasked[answers.pair] = False
+    return np.flatnonzero(unasked)
+
+
+def _round(asked: ask.Asks, believed: Posterior, signals: Signals, answers: Answers) -> Round:
+    left = believed.target[_unasked(signals, answers)]
+    return Round(
+        asked=asked,
+        p_wrong=believed.p_wrong.astype(np.float32),
+        target=believed.target.astype(np.float32),
+        trust=believed.trust,
+        flipped=believed.flipped,
+        coefficients=believed.coefficients,
+        expected_error=float(np.minimum(left, 1 - left).mean()) if len(left) else 0.0,
+        audited=_audited(believed, signals, answers),
+    )
+
+
+def _audited(believed: Posterior, signals: Signals, answers: Answers) -> Estimate | None:
+    """Wrong labels among audited pairs, each labelled by a fit that has not seen its answer's fold.
+
+    Early audits were drawn while the doubtful pairs, which people answered since, were still open; so the estimate errs
+    on the side of too much error.
+    """
+    rows, wrong = wrong_labels(signals, answers)
+    rows, wrong = rows[answers.audit[rows]], wrong[answers.audit[rows]]
+    if len(rows) < AUDITED_FOR_ESTIMATE:
+        return None
+    flipped = (believed.p_held_out[rows] > 0.5) & (believed.trust > Trust.PRIORS)
+    errors = int((flipped != (wrong == 1)).sum())
+    return Estimate(errors / len(rows), *ask.wilson(errors, len(rows)))

@@ -1,0 +1,168 @@
+"""What is known of each pair, and what it says about its label being wrong. PURE.
+
+The judge's label is a = +1 (first), -1 (second) or 0 (no usable verdict). Everything "toward the label" is multiplied
+by a, so that exchanging a pair's responses changes nothing. A signal that is absent is 0: it then says nothing.
+"""
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logit
+
+from concord.v1 import events_pb2, pairs_pb2
+
+Array = np.ndarray
+
+# A domain with fewer pairs gets no coefficients of its own.
+PAIRS_FOR_OWN_DOMAIN = 50
+# One answer in twenty is five points, the gap that the helpers' rule looks for; with fewer it would judge chance.
+AUDITED_FOR_HELPERS = 20
+_HELPER_GAP = 0.05
+_EXPECTED_DISAGREEMENT = 0.3
+_LOWEST_CONFIDENCE = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """Columns over the run's pairs; all have length [pairs] unless said."""
+
+    label: Array  # int: 1 the first, -1 the second is better, 0 no usable verdict
+    margin: Array  # out-of-fold reward(first) - reward(second), logits; zeros where there is no reward model
+    confidence: Array  # P(label right) as the judge gave it, in [0, 1]; -1 none
+    order_flipped: Array  # 1 the verdict changes with the order, 0 it does not, -1 asked in one order
+    own_disagree: Array  # share of the same LLM's other verdicts against the label; -1 none
+    helpers: tuple[str, ...]
+    helper_disagree: Array  # [helpers, pairs], share of that helper's verdicts against the label; -1 none
+    length_difference: Array  # log characters of the first minus the second
+    domain: Array  # int
+    group: Array  # uint64; pairs of one group are never on both sides of a fold
+    x: Array  # [pairs, dimensions] feature differences, first minus second; 0 dimensions where there are none
+    statistics: int = 12  # so many of x's last columns are surface statistics
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What people said, one row a pair that was asked; all shapes [answers], each pair at most once."""
+
+    pair: Array  # int, pair index
+    p_first: Array  # 1 the first is better, 0 the second, 0.5 a tie, NaN: asked, but nobody could say
+    audit: Array  # bool: the place was drawn uniformly
+
+    @property
+    def decided(self) -> Array:
+        """bool: somebody said which one is better."""
+        return (self.p_first == 0) | (self.p_first == 1)
+
+
+NOBODY = Answers(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0, dtype=bool))
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """The low-dimensional part of the model: columns [pairs, signals] and a Gaussian prior for each coefficient."""
+
+    names: tuple[str, ...]
+    columns: Array
+    mean: Array
+    sd: Array
+
+
+def signals_of(
+    labeled: Sequence[events_pb2.ShardLabeled], margin: Array, x: Array, group: Array, domain: Array
+) -> Signals:
+    """The shards' columns put together; pairs that no shard labels have no usable verdict. Shapes as in Signals."""
+    pairs = len(margin)
+    names = tuple(sorted({helper.judge for shard in labeled for helper in shard.helpers}))
+    label, length = np.zeros(pairs, dtype=np.int8), np.zeros(pairs)
+    confidence, flipped, own = -np.ones((3, pairs))
+    disagree = -np.ones((len(names), pairs))
+    for shard in labeled:
+        at = np.asarray(shard.pair_index, dtype=np.int64)
+        choice = np.asarray(shard.choice)
+        label[at] = np.where(choice == pairs_pb2.CHOICE_FIRST, 1, np.where(choice == pairs_pb2.CHOICE_SECOND, -1, 0))
+        confidence[at], flipped[at], own[at] = shard.confidence, shard.order_flipped, shard.own_disagree
+        length[at] = shard.length_difference
+        for helper in shard.helpers:
+            disagree[names.index(helper.judge), at] = helper.disagree
+    return Signals(label, margin, confidence, flipped, own, names, disagree, length, domain, group, x)
+
+
+def wrong_labels(signals: Signals, answers: Answers) -> tuple[Array, Array]:
+    """Which answers judge a label (rows of `answers`, int), and whether it was wrong (float 0 or 1).
+
+    Ties and pairs without a usable verdict judge nothing.
+    """
+    rows = np.flatnonzero(answers.decided & (signals.label[answers.pair] != 0))
+    said_first = answers.p_first[rows] == 1
+    return rows, (said_first != (signals.label[answers.pair[rows]] > 0)).astype(float)
+
+
+def weak_helpers(signals: Signals, answers: Answers) -> Array:
+    """bool [helpers]: over 5 points less often right than the judge, on at least AUDITED_FOR_HELPERS audited answers."""
+    rows, wrong = wrong_labels(signals, answers)
+    audited = answers.audit[rows]
+    pair, wrong = answers.pair[rows][audited], wrong[audited]
+    weak = np.zeros(len(signals.helpers), dtype=bool)
+    for j, disagree in enumerate(signals.helper_disagree):
+        spoke = disagree[pair] >= 0
+        if spoke.sum() >= AUDITED_FOR_HELPERS:
+            right = np.where(wrong == 1, disagree[pair], 1 - disagree[pair])[spoke].mean()
+            weak[j] = right < (1 - wrong[spoke]).mean() - _HELPER_GAP
+    return weak
+
+
+def design(signals: Signals, weak: Array) -> Design:
+    """The signals as columns, with their priors; `weak` [helpers] marks helpers that deserve little trust.
+
+    Columns that are 0 for every pair are left out, the intercept excepted.
+    """
+    a = signals.label.astype(float)
+    toward = _scaled(signals.margin, signals.domain) * a
+    rows = [
+        ("intercept", np.ones(len(a)), -1.3, 1.0),
+        ("margin", toward, -0.35, 0.3),
+        ("size of the margin", np.abs(toward), 0.0, 0.5),
+        ("confidence", _doubt(signals.confidence), 0.3, 0.7),
+        ("order flip", _centred(signals.order_flipped), 0.8, 0.7),
+        ("own other prompts", _centred(signals.own_disagree), 1.2, 0.8),
+        ("length", _unit(signals.length_difference) * a, 0.0, 0.5),
+    ]
+    strong_mean = 2.2 / max(len(signals.helpers), 1) ** 0.7
+    for name, disagree, is_weak in zip(signals.helpers, signals.helper_disagree, weak, strict=True):
+        rows.append((f"helper {name}", _centred(disagree), 0.5 if is_weak else strong_mean, 1.0))
+    for number, inside in _domains(signals.domain):
+        rows.append((f"domain {number}", inside, 0.0, 0.7))
+        rows.append((f"domain {number} x margin", inside * toward, 0.0, 0.4))
+    kept = [row for row in rows if row[0] == "intercept" or np.any(row[1])]
+    names, columns, mean, sd = zip(*kept, strict=True)
+    return Design(names, np.stack(columns, axis=1), np.array(mean), np.array(sd))
+
+
+def _centred(share: Array) -> Array:
+    return np.where(share < 0, 0.0, share - _EXPECTED_DISAGREEMENT)
+
+
+def _doubt(confidence: Array) -> Array:
+    likely = np.clip(confidence, _LOWEST_CONFIDENCE, 1 - _LOWEST_CONFIDENCE)
+    return np.where(confidence < 0, 0.0, 1 - logit(likely) / 2)
+
+
+def _unit(values: Array) -> Array:
+    """Scaled to a root mean square of 1, which unlike the sd does not change when responses are exchanged."""
+    rms = np.sqrt(np.mean(np.square(values, dtype=np.float64))) if len(values) else 0.0
+    return values / rms if rms > 1e-9 else np.zeros(len(values))
+
+
+def _scaled(margin: Array, domain: Array) -> Array:
+    scaled = _unit(margin)
+    for _, inside in _domains(domain):
+        scaled = np.where(inside == 1, _unit(np.where(inside == 1, margin, 0)) * np.sqrt(inside.mean()), scaled)
+    return scaled
+
+
+def _domains(domain: Array) -> list[tuple[int, Array]]:
+    """Each domain that has enough pairs, as a 0/1 column; none where all pairs are of one domain."""
+    numbers, sizes = np.unique(domain, return_counts=True)
+    if len(numbers) < 2:
+        return []
+    return [(int(number), (domain == number).astype(float)) for number in numbers[sizes >= PAIRS_FOR_OWN_DOMAIN]]

@@ -1,0 +1,192 @@
+"""A real Kafka broker for the tests: installed once, started where asked, killed and restarted at will.
+
+By hand: `python -m tests.broker [--port 9092] FOLDER` runs one until Ctrl-C.
+"""
+import argparse
+import base64
+import ctypes
+import hashlib
+import os
+import random
+import shutil
+import signal
+import socket
+import string
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+ROOT = Path(__file__).resolve().parent.parent
+DEPLOY = ROOT / "deploy" / "kafka"
+LIBS = ROOT / ".tools" / "kafka" / "libs"
+JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+UP_S = 60.0
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Broker:
+    """One broker process. Start and restart it from the main thread: it dies with the thread that started it."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def stop(self) -> None:
+        """Ends it in good order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends it as a power cut of the process would: kill -9."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Starts it again on the same port and data, if it does not run."""
+        if self.process.poll() is not None:
+            self.process = _launch(self.folder, self.port)
+
+    def _end(self, sign: signal.Signals) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(sign)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start_broker(folder: Path, port: int | None = None) -> Broker:
+    """Installs the broker where it is missing, formats `folder` the first time, starts it and waits until it answers.
+
+    Raises RuntimeError that says what to install, or what the broker wrote before it ended.
+    """
+    install()
+    folder.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
+    if not (folder / "data" / "meta.properties").exists():
+        _write_settings(folder, port)
+        _format(folder)
+    return Broker(folder, port, _launch(folder, port))
+
+
+def install() -> None:
+    """Fetches the jars by Maven into `.tools/kafka/libs`, unless those of this pom.xml are there."""
+    for program, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven")):
+        if shutil.which(program) is None:
+            raise RuntimeError(
+                f"the tests with Kafka need `{program}`, which is not installed: `apt-get install {package}` (Debian), "
+                "or leave them out: `pytest -k 'not kafka'`"
+            )
+    stamp = hashlib.sha256((DEPLOY / "pom.xml").read_bytes()).hexdigest()
+    mark = LIBS / "pom.sha256"
+    if mark.exists() and mark.read_text() == stamp:
+        return
+    LIBS.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=LIBS.parent))
+    _run(
+        "mvn", "-q", "-B", "-f", str(DEPLOY / "pom.xml"), "dependency:copy-dependencies", "-DincludeScope=runtime",
+        f"-DoutputDirectory={fresh}",
+    )  # fmt: skip
+    (fresh / "pom.sha256").write_text(stamp)
+    shutil.rmtree(LIBS, ignore_errors=True)
+    fresh.rename(LIBS)
+
+
+def free_port() -> int:
+    """A port that nobody listens on, below those of outgoing connections: a client that knocks while the broker is
+    away would otherwise now and then be given the broker's own port, and connect to itself."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def _write_settings(folder: Path, port: int) -> None:
+    template = string.Template((DEPLOY / "server.properties").read_text())
+    text = template.substitute(PORT=port, CONTROLLER_PORT=free_port(), FOLDER=folder)
+    (folder / "server.properties").write_text(text)
+
+
+def _format(folder: Path) -> None:
+    # The form that Kafka's own random-uuid prints; its first character must not be a dash.
+    cluster = "C" + base64.urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")[1:]
+    settings = str(folder / "server.properties")
+    _run(*_java(), "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", settings)
+
+
+def _launch(folder: Path, port: int) -> subprocess.Popen:
+    with open(folder / "broker.log", "ab") as log:
+        process = subprocess.Popen(
+            [*_java(), "kafka.Kafka", str(folder / "server.properties")],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent,
+        )  # fmt: skip
+    deadline = time.monotonic() + UP_S
+    while not _answers(port):
+        try:
+            process.wait(0.05)
+            ended = f"ended with {process.returncode}"
+        except subprocess.TimeoutExpired:
+            if time.monotonic() < deadline:
+                continue
+            process.kill()
+            ended = f"did not answer within {UP_S:.0f} s"
+        tail = (folder / "broker.log").read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"the Kafka broker on port {port} {ended}; it wrote:\n{tail}")
+    return process
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1.0).close()
+        return True
+    except OSError:
+        return False
+
+
+def _java() -> tuple[str, ...]:
+    return ("java", *JVM, f"-Dlog4j2.configurationFile={DEPLOY / 'log4j2.yaml'}", "-cp", f"{LIBS}/*")
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"`{' '.join(command)}` failed:\n{(done.stdout + done.stderr)[-2000:]}")
+
+
+def _die_with_parent() -> None:
+    """A test run that is killed leaves no broker behind (Linux; elsewhere there is no such promise)."""
+    if hasattr(os, "uname") and os.uname().sysname == "Linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--port", type=int)
+    given = parser.parse_args()
+    broker = start_broker(given.folder.resolve(), given.port)
+    print(f"CONCORD_LOG_URL=kafka://{broker.bootstrap}   (pid {broker.pid}; Ctrl-C ends it)", flush=True)
+    try:
+        broker.process.wait()
+    except KeyboardInterrupt:
+        broker.stop()
+
+
+if __name__ == "__main__":
+    main()
