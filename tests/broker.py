@@ -103,11 +103,13 @@ def install() -> None:
     fresh.rename(LIBS)
 
 
-def free_port() -> int:
-    """A port that nobody listens on, below those of outgoing connections: a client that knocks while the broker is
+def free_port(but: int = 0) -> int:
+    """A port that nobody listens on (nor `but`), below those of outgoing connections: a client that knocks while the broker is
     away would otherwise now and then be given the broker's own port, and connect to itself."""
     while True:
         port = random.randrange(15_000, 32_000)
+        if port == but:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -119,7 +121,7 @@ def free_port() -> int:
 
 def _write_settings(folder: Path, port: int) -> None:
     template = string.Template((DEPLOY / "server.properties").read_text())
-    text = template.substitute(PORT=port, CONTROLLER_PORT=free_port(), FOLDER=folder)
+    text = template.substitute(PORT=port, CONTROLLER_PORT=free_port(port), FOLDER=folder)
     (folder / "server.properties").write_text(text)
 
 

@@ -81,6 +81,15 @@ def test_a_reader_with_its_own_positions_starts_where_it_says(log):
     consumer.close()
 
 
+def test_a_consumer_that_seeks_goes_on_there(log):
+    log.append([entry(bytes([n]), 2) for n in range(6)])
+    consumer = log.subscribe(FACTS, "runs", start=lambda partition: 0)
+    assert [r.offset for r in drain(consumer, 6)] == [0, 1, 2, 3, 4, 5]
+    consumer.seek(2, 3)
+    assert [r.offset for r in drain(consumer, 3)] == [3, 4, 5]
+    consumer.close()
+
+
 def test_groups_do_not_disturb_each_other(log):
     log.append([entry(b"a", 0, FACTS)])
     runs, tasks = log.subscribe(FACTS, "runs"), log.subscribe(FACTS, "tasks")
@@ -91,11 +100,9 @@ def test_groups_do_not_disturb_each_other(log):
 
 def test_a_paused_partition_is_silent_until_it_is_resumed(log):
     consumer = log.subscribe(LABEL, "labeling")
-    consumer.poll(2.0, 10)
-    log.append([entry(b"a", 0, LABEL), entry(b"b", 1, LABEL)])
-    while not consumer.assignment():
-        consumer.poll(0.2, 10)
+    drain_assignment(consumer, LABEL)
     consumer.pause([0])
+    log.append([entry(b"a", 0, LABEL), entry(b"b", 1, LABEL)])
     found = drain(consumer, 1)
     assert [r.partition for r in found] == [1]
     consumer.resume([0])
@@ -114,10 +121,10 @@ def test_the_ends_are_those_of_the_log_at_the_time_of_asking(log):
     consumer.close()
 
 
-def drain_assignment(consumer) -> None:
+def drain_assignment(consumer, topic=FACTS) -> None:
     for _ in range(200):
         consumer.poll(0.1, 1)
-        if len(consumer.assignment()) == 24:
+        if len(consumer.assignment()) == topic.partitions:
             return
     raise AssertionError("the only member of a group was not given its partitions")
 

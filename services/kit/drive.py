@@ -1,5 +1,4 @@
-"""Runs a `step()` again and again until it is told to stop; an outage is waited out, never skipped over."""
-
+"""Runs a reactor or a worker until it is told to stop; an outage is waited out, never skipped over."""
 import threading
 from collections.abc import Callable
 
@@ -11,18 +10,29 @@ IDLE_S = 0.2
 OUTAGE_S = 1.0
 
 
-def drive(name: str, step: Callable[[float], int], stop: threading.Event) -> None:
-    """Calls `step(IDLE_S)` until `stop` is set. Unavailable means a log, store or blob store is away: wait, go on."""
+def drive(name: str, make: Callable, stop: threading.Event, ready: threading.Event) -> None:
+    """Makes the stepper and calls its `step` until `stop` is set, then closes it; all in this one thread.
+
+    Unavailable means that a log, store or blob store is away: wait, go on. `ready` is set once the stepper is made.
+    Any other error ends the loop and is raised.
+    """
     logger = structlog.get_logger(service=name)
-    away = False
-    while not stop.is_set():
-        try:
-            step(IDLE_S)
-            if away:
-                logger.info("back")
-            away = False
-        except Unavailable as error:
-            if not away:
-                logger.warning("waiting for a dependency", why=str(error))
-            away = True
-            stop.wait(OUTAGE_S)
+    stepper, away = None, False
+    try:
+        while not stop.is_set():
+            try:
+                if stepper is None:
+                    stepper = make()
+                    ready.set()
+                stepper.step(IDLE_S)
+                if away:
+                    logger.info("back")
+                away = False
+            except Unavailable as error:
+                if not away:
+                    logger.warning("waiting for a dependency", why=str(error))
+                away = True
+                stop.wait(OUTAGE_S)
+    finally:
+        if stepper is not None:
+            stepper.close()

@@ -11,6 +11,8 @@ ConcordError                INTERNAL             our own fault
 └── Fenced                  ABORTED              another replica owns this now: stop
 """
 
+from typing import Any
+
 import grpc
 
 
@@ -18,6 +20,8 @@ class ConcordError(Exception):
     """Base of all errors that Concord raises on purpose."""
 
     status = grpc.StatusCode.INTERNAL
+    # A unit's concord.v1 Usage up to the error, where something was spent.
+    usage: Any = None
 
 
 class InvalidInput(ConcordError):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from concord.v1.events_pb2 import Event
-from concord.v1.work_pb2 import Work
 from google.protobuf.message import DecodeError
 
+from concord.v1.events_pb2 import Event
+from concord.v1.work_pb2 import Work
 from services.kit.log import Record
 from services.kit.topics import Topic
 

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from typing import TextIO
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
@@ -15,7 +16,7 @@ IN_FLIGHT = Gauge("concord_units_in_flight", "Units being worked on", ["service"
 RPCS = Counter("concord_rpcs", "RPCs answered", ["method", "code"])
 
 
-def log_json(level: str = "info") -> None:
+def log_json(level: str = "info", file: TextIO = sys.stderr) -> None:
     """One JSON object a line: time, level, service, event, fields."""
     structlog.configure(
         processors=[
@@ -26,7 +27,7 @@ def log_json(level: str = "info") -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file),
     )
 
 

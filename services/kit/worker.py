@@ -12,10 +12,10 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 
 import structlog
-from concord.v1.events_pb2 import Event, UnitDeferred, UnitFailed
-from concord.v1.work_pb2 import DeadLetter, Work
 from google.protobuf.message import DecodeError
 
+from concord.v1.events_pb2 import Event, UnitDeferred, UnitFailed
+from concord.v1.work_pb2 import DeadLetter, Work
 from services.kit import telemetry
 from services.kit.blobs import Blobs
 from services.kit.errors import Deferred, Permanent

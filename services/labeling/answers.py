@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from services.kit.errors import Unavailable
 
-Answer = dict[str, Any]  # JSON: text, odds, prompt_tokens, completion_tokens
+Answer = dict[str, Any]  # JSON; what stands in it is the judge's matter
 Q = TypeVar("Q")
 A = TypeVar("A")
 
@@ -152,11 +152,9 @@ class _Grouped(Generic[Q, A]):
             answers = await loop.run_in_executor(self._thread, self._answer_all, [question for question, _ in group])
         except Exception as error:  # handed to those who asked
             down = isinstance(error, OperationalError)
-            told = Unavailable(f"the store of LLM answers does not answer: {error.orig}") if down else error
-            told.__cause__ = error if down else error.__cause__
             for _, future in group:
                 if not future.done():
-                    future.set_exception(told)
+                    future.set_exception(Unavailable(f"the store of LLM answers fails: {error}") if down else error)
             return
         for (_, future), answer in zip(group, answers, strict=True):
             if not future.done():

@@ -1,8 +1,11 @@
 """One chat completion from an OpenAI-compatible endpoint, however long it takes to get one.
 
 What may pass (408, 409, 425, 429, 5xx, a broken connection, a time-out, a body cut off) is tried again with jittered
-exponential back-off. What the endpoint will never do (401, 403, 404, a redirect) is `Permanent`. What it refuses or fails
-to do for one request alone is `Rejected`, and harms that request only.
+exponential back-off. What the endpoint will never do (401, 403, 404, a redirect) is `Permanent`. What it refuses or
+fails to do for one request alone is `Rejected`, and harms that request only.
+
+The hub client sends a JSON schema as {"type": "json_object", "value": schema}: TGI holds the model to the schema, vLLM
+and SGLang to JSON of any shape, so the prompt names the shape too.
 
 Where the key goes: to `url` and nowhere else. Redirects are not followed; proxies of the environment are used for https
 only, where they see a tunnel; without a key no Authorization header is sent, in particular not a token that the user
@@ -20,7 +23,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx2
-from huggingface_hub import AsyncInferenceClient, set_async_client_factory
+from huggingface_hub import AsyncInferenceClient, ChatCompletionOutput, set_async_client_factory
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
 
 from services.kit.errors import Deferred, InvalidInput, Permanent
@@ -30,6 +33,13 @@ from . import judge
 # A connection pool of httpcore looks at all its connections for each request: several small pools are faster than a
 # big one, and reach the concurrency that was asked for where the default pool stops at 100.
 _CONNECTIONS_PER_CLIENT = 16
+
+# What some endpoints do not know: the fields that ask for it, and the words by which a refusal tells.
+_FIELDS = {"response_format": ("response_format",), "logprobs": ("logprobs", "top_logprobs")}
+_WORDS = {"response_format": ("response_format", "json_object", "json_schema", "grammar"), "logprobs": ("logprobs",)}
+
+
+Fault = Literal["passing", "limit", "request", "endpoint"]
 
 
 @dataclass(frozen=True)
@@ -72,12 +82,11 @@ class Reply:
 
     text: str
     tokens: tuple[Mapping[str, Any], ...]  # logprobs.content; empty where the endpoint gives none
-    finish_reason: str
 
 
 @dataclass
 class Spent:
-    """What was paid, also for replies that were of no use. Tokens are guessed where the endpoint does not count them."""
+    """What was paid, useless replies too. Tokens are guessed where the endpoint does not count them."""
 
     calls: int = 0
     cached_calls: int = 0
@@ -92,9 +101,7 @@ class Rejected(Exception):
 class _Trouble(Exception):
     """A try that gave no completion, and whose fault that is."""
 
-    def __init__(
-        self, fault: Literal["passing", "limit", "request", "endpoint"], detail: str, retry_after_s: float = 0
-    ) -> None:
+    def __init__(self, fault: Fault, detail: str, retry_after_s: float = 0) -> None:
         super().__init__(detail)
         self.fault, self.detail, self.retry_after_s = fault, detail, retry_after_s
 
@@ -148,36 +155,35 @@ class Chat:
             while True:
                 wishes = dict(self._wishes)
                 try:
-                    return await self._try(request, spent)
+                    return await self._try(request, wishes, spent)
                 except _Trouble as trouble:
                     tries += 1
-                    if trouble.fault == "endpoint":
-                        raise Permanent(self._explain(trouble.detail)) from trouble
-                    if trouble.fault == "request":
-                        await self._settle(trouble, wishes, spent)
+                    if trouble.fault == "request" and await self._adapted(trouble, wishes, spent):
                         continue
-                    delay_s = self._delay_s(tries, trouble)
-                    late = self._clock() - began + delay_s > self._settings.patience_s
-                    if trouble.fault == "passing" and (late or tries >= self._settings.suspect_after):
-                        await self._suspect(trouble, tries, spent)
-                    if late:
-                        raise Deferred(self._explain(trouble.detail), max(delay_s, 30.0)) from trouble
-                    await self._sleep(delay_s)
+                    await self._wait(trouble, tries, began, spent)
+
+    async def _wait(self, trouble: _Trouble, tries: int, began: float, spent: Spent) -> None:
+        """Returns when it is time to ask again; raises where that makes no sense, or not now."""
+        if trouble.fault == "endpoint":
+            raise Permanent(self._explain(trouble.detail)) from trouble
+        delay_s = self._delay_s(tries, trouble)
+        late = self._clock() - began + delay_s > self._settings.patience_s
+        suspect = trouble.fault == "passing" and (late or tries >= self._settings.suspect_after)
+        if suspect and await self._probe(spent) == "answered":
+            raise Rejected(f"failed {tries} times while the endpoint answers others: {trouble.detail}") from trouble
+        if late:
+            raise Deferred(self._explain(trouble.detail), max(delay_s, 30.0)) from trouble
+        await self._sleep(delay_s)
 
     def _delay_s(self, tries: int, trouble: _Trouble) -> float:
         longest = min(self._settings.longest_delay_s, self._settings.first_delay_s * 2 ** (tries - 1))
         return max(longest * self._random.uniform(0.5, 1.0), trouble.retry_after_s)
 
-    async def _try(self, request: Mapping[str, Any], spent: Spent) -> Reply:
+    async def _try(self, request: Mapping[str, Any], wishes: Mapping[str, bool], spent: Spent) -> Reply:
         place = min(range(len(self._clients)), key=self._in_use.__getitem__)
         self._in_use[place] += 1
-        sent = dict(request)
-        if not self._wishes["response_format"]:
-            sent.pop("response_format", None)
-        if not self._wishes["logprobs"]:
-            sent.pop("logprobs", None)
-            sent.pop("top_logprobs", None)
-        wishes = dict(self._wishes)
+        refused = {field for wish, on in wishes.items() if not on for field in _FIELDS[wish]}
+        sent = {name: value for name, value in request.items() if name not in refused}
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 output = await self._clients[place].chat_completion(**sent)
@@ -193,43 +199,46 @@ class Chat:
         finally:
             self._in_use[place] -= 1
         reply = _reply(output)
-        _count(request, output.get("usage"), reply.text if reply else "", spent)
+        _count(request, output.usage, reply.text if reply else "", spent)
         if reply is None:
             raise _Trouble("passing", "the answer's body holds no choices[0].message")
         self._proved = self._proved or wishes == self._wishes
         return reply
 
-    async def _settle(self, trouble: _Trouble, wishes: Mapping[str, bool], spent: Spent) -> None:
-        """Returns where asking again makes sense: a wish was dropped. Raises Rejected or Permanent otherwise."""
+    async def _adapted(self, trouble: _Trouble, wishes: Mapping[str, bool], spent: Spent) -> bool:
+        """After a refusal: whether asking again at once makes sense, because a wish was dropped.
+
+        False: the endpoint is in trouble just now. Raises Rejected where it answers other requests as they are, and
+        Permanent where it refuses them all.
+        """
         async with self._probing:
             if wishes != self._wishes:
-                return
-            if not self._proved:
-                named = [wish for wish, on in wishes.items() if on and _mentions(trouble.detail, wish)]
-                if named or not await self._answers_a_probe(spent):
-                    self._drop(named or [wish for wish, on in wishes.items() if on], trouble)
-                    return
-        raise Rejected(trouble.detail)
+                return True
+            if self._proved:
+                raise Rejected(trouble.detail) from trouble
+            on = [wish for wish in wishes if wishes[wish]]
+            unwanted = [wish for wish in on if any(word in trouble.detail.lower() for word in _WORDS[wish])]
+            if not unwanted:
+                outcome = await self._probe(spent)
+                if outcome == "answered":
+                    raise Rejected(trouble.detail) from trouble
+                if outcome == "passing":
+                    return False
+            if not on:
+                raise Permanent(self._explain(trouble.detail)) from trouble
+            self._wishes |= dict.fromkeys(unwanted or on, False)
+            return True
 
-    def _drop(self, unwanted: list[str], trouble: _Trouble) -> None:
-        if not unwanted:
-            raise Permanent(self._explain(trouble.detail)) from trouble
-        self._wishes |= dict.fromkeys(unwanted, False)
-        self._proved = False
-
-    async def _suspect(self, trouble: _Trouble, tries: int, spent: Spent) -> None:
-        if await self._answers_a_probe(spent):
-            raise Rejected(f"failed {tries} times while the endpoint answers others: {trouble.detail}") from trouble
-
-    async def _answers_a_probe(self, spent: Spent) -> bool:
-        """Whether a harmless question with the same settings is answered now."""
+    async def _probe(self, spent: Spent) -> Literal["answered", "refused", "passing"]:
+        """What the endpoint does now with a harmless question under the same settings. Raises Permanent."""
         try:
-            await self._try(self.request(_probe(), 0.0, judge.DEFAULT_MAX_TOKENS, 0), spent)
+            harmless = self.request(_probe_messages(), 0.0, judge.DEFAULT_MAX_TOKENS, 0)
+            await self._try(harmless, dict(self._wishes), spent)
         except _Trouble as trouble:
             if trouble.fault == "endpoint":
                 raise Permanent(self._explain(trouble.detail)) from trouble
-            return False
-        return True
+            return "refused" if trouble.fault == "request" else "passing"
+        return "answered"
 
     def _explain(self, detail: str) -> str:
         where = f"the judge {self._endpoint.model!r} at {self._endpoint.url}: {detail}"
@@ -260,7 +269,7 @@ async def _refuse_redirect(response: httpx2.Response) -> None:
     # The hub client takes a redirect that was not followed for an answer.
     if response.is_redirect:
         target = response.headers.get("location", "nowhere")
-        raise _Trouble("endpoint", f"{response.status_code}: redirects to {target}; if that is right, make it judge.url")
+        raise _Trouble("endpoint", f"{response.status_code}: redirects to {target}; if right, make it judge.url")
 
 
 def _hub_client(endpoint: Endpoint, timeout_s: float) -> AsyncInferenceClient:
@@ -293,18 +302,14 @@ def _retry_after_s(headers: Mapping[str, str]) -> float:
         return 0.0
 
 
-def _mentions(detail: str, wish: str) -> bool:
-    words = {"response_format": ("response_format", "json_object", "json_schema", "grammar", "guided"),
-             "logprobs": ("logprobs",)}  # fmt: skip
-    return any(word in detail.lower() for word in words[wish])
-
-
-def _reply(output: Mapping[str, Any]) -> Reply | None:
-    choices = output.get("choices")
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0].get("message"), Mapping):
+def _reply(output: ChatCompletionOutput) -> Reply | None:
+    # The hub client fills missing fields with None and leaves those of another type as they came.
+    choice: Any = output.choices[0] if isinstance(output.choices, list) and output.choices else None
+    message = getattr(choice, "message", None)
+    if message is None:
         return None
-    tokens = (choices[0].get("logprobs") or {}).get("content") or ()
-    return Reply(choices[0]["message"].get("content") or "", tuple(tokens), choices[0].get("finish_reason") or "")
+    tokens = getattr(choice.logprobs, "content", None) or ()
+    return Reply(getattr(message, "content", None) or "", tuple(tokens))
 
 
 def _count(request: Mapping[str, Any], usage: Mapping[str, Any] | None, text: str, spent: Spent) -> None:
@@ -315,7 +320,7 @@ def _count(request: Mapping[str, Any], usage: Mapping[str, Any] | None, text: st
     spent.completion_tokens += counted.get("completion_tokens") or len(text.encode()) // 3 + 1
 
 
-def _probe() -> list[dict[str, str]]:
+def _probe_messages() -> list[dict[str, str]]:
     pair = judge.pb.Pair(prompt=[judge.pb.Message(role="user", content="What is 2 + 2?")])
     pair.first.text, pair.second.text = "4", "5"
     return judge.messages(pair, "", swapped=False)

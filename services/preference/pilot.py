@@ -1,8 +1,7 @@
 """The pilot: a few pairs drawn before the cost, and the gate that their answers open or shut. PURE."""
-from math import ceil
+from math import comb
 
 import numpy as np
-from scipy.stats import binom
 
 Array = np.ndarray
 
@@ -14,14 +13,18 @@ _DECENT = 0.7
 _FALSE_ALARM = 0.01
 
 
-def pilot_size(pairs: int, human_budget: int, wished: int = -1) -> int:
-    """How many pairs the pilot asks about: `wished`, or for -1 max(8, 0.5 %); never over a quarter of the budget."""
-    size = max(_SMALLEST, ceil(_SHARE * pairs)) if wished < 0 else wished
-    return max(0, min(size, human_budget // 4, pairs))
+def pilot_size(pairs: int, tasks: int, wished: int = -1) -> int:
+    """Pairs that the pilot asks about, of `tasks` that the human budget pays.
+
+    `wished` of them if the budget allows; for -1 max(8, 0.5 % of the pairs), at most a quarter of the budget.
+    """
+    if wished >= 0:
+        return min(wished, tasks, pairs)
+    return min(max(_SMALLEST, round(_SHARE * pairs)), tasks // 4, pairs)
 
 
 def draw_pilot(pairs: int, size: int, seed: int) -> Array:
-    """`size` of the run's pair indexes, uniformly without repeats, int64, ascending; each has P(asked) = size / pairs."""
+    """`size` of the run's pair indexes, uniform without repeats, int64, ascending; P(asked) is size / pairs for each."""
     return np.sort(np.random.default_rng((seed, 0)).choice(pairs, size, replace=False))
 
 
@@ -32,4 +35,9 @@ def misaligned(right: int, answered: int) -> bool:
     100 pilots. With 8 answers that is 0 or 1 right: a false alarm in 0.13 % of 70 %-right judges' pilots; an inverted
     judge is caught in 94 % of them if it is wrong 95 % of the time, in 81 % at 90 %, in 37 % at 75 %. Never below 4.
     """
-    return 2 * right < answered and bool(binom.cdf(right, answered, _DECENT) < _FALSE_ALARM)
+    return 2 * right < answered and _so_few(right, answered) < _FALSE_ALARM
+
+
+def _so_few(right: int, answered: int) -> float:
+    """P(a decent judge is right at most so often)."""
+    return sum(comb(answered, k) * _DECENT**k * (1 - _DECENT) ** (answered - k) for k in range(right + 1))

@@ -10,7 +10,6 @@ from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome, Usage
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus, RunView, StageView
 from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot
-
 from services.runs.state import ENDED, RunState, unit_row
 
 MOST_REFUSALS = 20
@@ -145,7 +144,7 @@ def _retry(state: RunState, event: Event, touched: set[str]) -> None:
 def _open(state: RunState, event: Event, at: float, touched: set[str]) -> None:
     opened = event.stage_opened
     state.open = OpenStage(stage=opened.stage, round=opened.round, units=opened.units, opened_at=at)
-    state.asked, state.p_ask = tuple(opened.pair_indexes), tuple(opened.p_ask)
+    state.asked, state.p_ask, state.audit = tuple(opened.pair_indexes), tuple(opened.p_ask), tuple(opened.audit)
     state.view.stages.append(StageView(stage=opened.stage, round=opened.round, units=opened.units))
     touched.add("asked")
     _look_ahead(state)
@@ -160,7 +159,7 @@ def _close(state: RunState, event: Event, touched: set[str]) -> None:
         state.pilot = _pilot_judged(state)
     touched.update(map(unit_row, state.settled))
     touched.add("asked")
-    state.open, state.settled, state.asked, state.p_ask = None, {}, (), ()
+    state.open, state.settled, state.asked, state.p_ask, state.audit = None, {}, (), (), ()
 
 
 def _pilot_labels(state: RunState) -> Pilot:

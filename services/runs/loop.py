@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from concord.v1.events_pb2 import Event, PauseReason, Stage, StageClosed, StageManifest, StageOpened
 from concord.v1.runs_service_pb2 import RunStatus
-
 from services.kit.fold import Ask, Context, Say
 from services.kit.ids import event_id, uri_of
-from services.runs import gate, work
+from services.preference.pilot import misaligned
+from services.runs import work
 from services.runs.state import HUMAN, RunState
 
 # Without these the rest of the loop has nothing to stand on: one failure pauses the run.
@@ -40,7 +40,7 @@ def due(state: RunState, context: Context, reissue_after_s: float = 120.0) -> Se
 def _next(state: RunState, context: Context) -> Sequence[Say]:
     """Opens the next stage of the plan, or ends the run; the pilot's gate stands between."""
     pilot = state.pilot
-    if pilot is not None and not state.gate_overruled and gate.grossly_misaligned(pilot.right, pilot.wrong):
+    if pilot is not None and not state.gate_overruled and misaligned(pilot.right, pilot.right + pilot.wrong):
         cases = ", ".join(map(str, pilot.disagreements[:10]))
         detail = (
             f"people agree with the judge on {pilot.right} of {pilot.right + pilot.wrong} pilot pairs; they disagree on "
@@ -56,9 +56,11 @@ def _next(state: RunState, context: Context) -> Sequence[Say]:
         drawn = work.draw_pilot(state)
         opened.pair_indexes.extend(drawn)
         opened.p_ask.extend([len(drawn) / state.view.pairs] * len(drawn))
+        opened.audit.extend([True] * len(drawn))
     if stage == Stage.STAGE_JUDGE:
         opened.pair_indexes.extend(state.view.last_round.asked)
         opened.p_ask.extend(state.view.last_round.p_ask)
+        opened.audit.extend(state.view.last_round.audit)
     opened.units = work.units_of(state, stage, opened)
     return (_say(state, f"opened/{stage}.{round_}", stage_opened=opened),)
 
@@ -67,7 +69,7 @@ def _close(state: RunState) -> Say:
     """The stage's manifest, and the fact that names it."""
     assert state.open is not None
     stage, round_ = state.open.stage, state.open.round
-    manifest = StageManifest(stage=stage, round=round_, pair_indexes=state.asked, p_ask=state.p_ask)
+    manifest = StageManifest(stage=stage, round=round_, pair_indexes=state.asked, p_ask=state.p_ask, audit=state.audit)
     failed = 0
     for number in sorted(state.settled):
         event = state.settled[number]

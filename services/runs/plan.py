@@ -8,6 +8,7 @@ from math import ceil
 
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
+from services.preference import pilot
 
 Step = tuple[int, int]
 # A batch carries its pairs inside one event.
@@ -21,11 +22,8 @@ END = ((Stage.STAGE_FINAL, 0), (Stage.STAGE_DATASET, 0))
 
 
 def pilot_size(config: RunConfig, pairs: int, budget: int) -> int:
-    """Pilot tasks: as configured, else max(8, 0.5 %), at most a quarter of the human budget in tasks."""
-    tasks = budget // max(1, config.quorum)
-    wanted = max(8, round(0.005 * pairs)) if config.pilot < 0 else config.pilot
-    most = tasks // 4 if config.pilot < 0 else tasks
-    return min(wanted, most, pairs, MOST_ASKED)
+    """Pilot tasks of a run with this budget in votes."""
+    return pilot.pilot_size(pairs, budget // max(1, config.quorum), config.pilot)
 
 
 def batch_size(config: RunConfig, pairs: int) -> int:

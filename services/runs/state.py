@@ -7,7 +7,6 @@ from concord.v1.events_pb2 import Event, RoundTriaged, Stage, StageOpened
 from concord.v1.pairs_pb2 import PairsManifest, ShardRef
 from concord.v1.runs_service_pb2 import RunStatus, RunView
 from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot, RunSnapshot
-
 from services.runs import plan
 
 VERSION = 1
@@ -26,6 +25,7 @@ class RunState:
     settled: dict[int, Event] = field(default_factory=dict)
     asked: Sequence[int] = ()
     p_ask: Sequence[float] = ()
+    audit: Sequence[bool] = ()
     resumes: int = 0
     deferral: Deferral | None = None
     pilot: Pilot | None = None
@@ -75,7 +75,7 @@ def row(state: RunState, name: str) -> bytes | None:
     if name == "round":
         return state.view.last_round.SerializeToString()
     if name == "asked":
-        return StageOpened(pair_indexes=state.asked, p_ask=state.p_ask).SerializeToString()
+        return StageOpened(pair_indexes=state.asked, p_ask=state.p_ask, audit=state.audit).SerializeToString()
     return snapshot(state).SerializeToString()
 
 
@@ -105,6 +105,7 @@ def restore(run_id: str, rows: Mapping[str, bytes]) -> RunState:
         settled=units,
         asked=tuple(asked.pair_indexes),
         p_ask=tuple(asked.p_ask),
+        audit=tuple(asked.audit),
         resumes=kept.resumes,
         deferral=kept.deferral if kept.HasField("deferral") else None,
         pilot=kept.pilot if kept.HasField("pilot") else None,

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
+
 from concord.v1.events_pb2 import Stage, StageOpened, Unit
 from concord.v1.work_pb2 import Work
-
 from services.kit import topics
 from services.kit.fold import Ask
 from services.kit.ids import work_id
+from services.preference import pilot
 from services.runs import plan
 from services.runs.state import RunState
 
@@ -31,8 +32,7 @@ MAX_BASIS_TEXTS = 20_000
 def draw_pilot(state: RunState) -> list[int]:
     """The pilot's pairs: uniform, seeded by the configuration, ascending."""
     size = plan.pilot_size(state.view.config, state.view.pairs, state.view.human_budget)
-    drawn = np.random.default_rng([state.view.config.seed, 0]).choice(state.view.pairs, size, replace=False)
-    return sorted(map(int, drawn))
+    return pilot.draw_pilot(state.view.pairs, size, state.view.config.seed).tolist()
 
 
 def units_of(state: RunState, stage: int, opened: StageOpened) -> int:

@@ -16,6 +16,8 @@ import scipy.sparse as sp
 from sklearn.utils.extmath import randomized_svd
 
 Array = np.ndarray
+# Column of each hash bucket (-1: not in use), and how many columns there are.
+_Index = tuple[Array, int]
 
 STATISTICS = (
     "characters", "words", "lines", "question marks", "exclamation marks", "commas",
@@ -71,11 +73,11 @@ class Basis:
         return np.ascontiguousarray(self.components, dtype=np.float32)
 
     @cached_property
-    def _word_index(self) -> Array:
+    def _word_index(self) -> _Index:
         return _index_of(self.word_columns)
 
     @cached_property
-    def _char_index(self) -> Array:
+    def _char_index(self) -> _Index:
         return _index_of(self.char_columns)
 
 
@@ -84,7 +86,7 @@ def fit(texts: Sequence[str], components: int, seed: int) -> Basis:
 
     Its rank is at most `components`, the number of texts - 1 and the number of columns - 1; of no or equal texts 0.
     """
-    everything = np.arange(2**_BUCKETS_LOG2, dtype=np.int32)
+    everything = (np.arange(2**_BUCKETS_LOG2, dtype=np.int32), 2**_BUCKETS_LOG2)
     word_df, char_df = np.zeros((2, 2**_BUCKETS_LOG2), dtype=np.int64)
     for chunk in _chunks(texts):
         words, grams = _counts(chunk, everything, everything)
@@ -128,17 +130,16 @@ def _components(basis: Basis, texts: Sequence[str], components: int, seed: int) 
         return basis.components
     weighted = sp.vstack([_weighted(basis, chunk) for chunk in _chunks(texts)]).tocsr()
     _, singular, right = randomized_svd(weighted, rank, n_iter=2, random_state=seed % 2**32)
-    # Directions that carry nothing (repeated texts) would only be noise, blown up by nobody but kept by everybody.
     right = right[singular > 1e-4 * singular[0]]
-    scale = (weighted @ right.T).std()
-    return np.ascontiguousarray(right.T / scale if scale > 1e-6 else right.T[:, :0], dtype=np.float16)
+    scale = (weighted @ right.T).std() if len(right) else 0.0
+    # Repeated texts leave directions that carry nothing, or nothing that varies.
+    return np.ascontiguousarray(right.T / scale, dtype=np.float16) if scale > 1e-3 else basis.components
 
 
 def _weighted(basis: Basis, texts: Sequence[str]) -> sp.csr_matrix:
     """log counts x idf, each kind of column of length 1; float32 [texts, words + grams]."""
     words, grams = _counts(texts, basis._word_index, basis._char_index)
-    blocks = ((words, basis.word_idf), (grams, basis.char_idf))
-    return sp.hstack([_unit_rows(counts[:, : len(idf)], idf) for counts, idf in blocks], format="csr")
+    return sp.hstack([_unit_rows(words, basis.word_idf), _unit_rows(grams, basis.char_idf)], format="csr")
 
 
 def _unit_rows(counts: sp.csr_matrix, idf: Array) -> sp.csr_matrix:
@@ -148,8 +149,8 @@ def _unit_rows(counts: sp.csr_matrix, idf: Array) -> sp.csr_matrix:
     return counts
 
 
-def _counts(texts: Sequence[str], word_index: Array, char_index: Array) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """How often each text holds each word 1-2-gram and each character gram; columns as the indexes (-1: dropped) say.
+def _counts(texts: Sequence[str], word_index: _Index, char_index: _Index) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """How often each text holds each word 1-2-gram and each character gram; columns as the indexes say.
 
     All texts are hashed as one array of code points. Every word stands between two blanks of its own, so the blanks
     counted so far tell which word a character belongs to, and no gram crosses from one to the next.
@@ -196,12 +197,13 @@ def _word_hashes(codes: Array, row: Array) -> tuple[Array, Array]:
     return np.concatenate([words, pairs]), np.concatenate([rows, rows[1:][together]])
 
 
-def _matrix(hashes: Array, rows: Array, index: Array, texts: int) -> sp.csr_matrix:
+def _matrix(hashes: Array, rows: Array, index: _Index, texts: int) -> sp.csr_matrix:
+    column_of, columns = index
     mixed = (hashes ^ (hashes >> np.uint64(32))) * _SPREAD
-    column = index[mixed >> np.uint64(64 - _BUCKETS_LOG2)]
+    column = column_of[mixed >> np.uint64(64 - _BUCKETS_LOG2)]
     kept = column >= 0
     ones = np.ones(int(kept.sum()), dtype=np.float32)
-    return sp.coo_matrix((ones, (rows[kept], column[kept])), shape=(texts, len(index))).tocsr()
+    return sp.coo_matrix((ones, (rows[kept], column[kept])), shape=(texts, columns)).tocsr()
 
 
 def _frequent(df: Array) -> Array:
@@ -215,10 +217,10 @@ def _idf(df: Array, texts: int) -> Array:
     return (np.log((1 + texts) / (1 + df)) + 1).astype(np.float32)
 
 
-def _index_of(columns: Array) -> Array:
-    index = np.full(2**_BUCKETS_LOG2, -1, dtype=np.int32)
-    index[columns] = np.arange(len(columns), dtype=np.int32)
-    return index
+def _index_of(columns: Array) -> _Index:
+    column_of = np.full(2**_BUCKETS_LOG2, -1, dtype=np.int32)
+    column_of[columns] = np.arange(len(columns), dtype=np.int32)
+    return column_of, len(columns)
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:

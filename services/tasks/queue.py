@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from concord.v1.events_pb2 import Event, Stage, TaskOutcome, TaskResolved, Unit
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot, TasksSnapshot
-
 from services.kit.fold import Context, Say
 from services.kit.ids import event_id, unit_name
 

@@ -1,11 +1,16 @@
 """Leases: which annotator holds which vote of which task. Rows, not facts.
 
-The table keeps overlap exact: the task's row is locked, its slots are counted, and a slot is inserted only below the
-quorum. A lease that runs out frees its slot; an answer that was given never expires. The answer's event is stored with
+The table keeps overlap exact: the task's row is locked, its slots are counted, and a slot is given only below the
+quorum. A lease that runs out frees its vote; an answer that was given never expires. The answer's event is stored with
 the slot before it is appended, so that an answer whose append was lost is said again (`unsaid`).
+
+A row without a vote is a slot given back: it keeps the annotator's revision, so that a later answer is a new one. After
+the table was lost the fold's answers come back as slots; leases that were out are unknown then, so tasks older than the
+table wait for one lease term.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -48,7 +53,7 @@ class Slots(Protocol):
         """Stores the answer; raises Refused where the slot went to somebody else or another answer came first."""
 
     def free(self, slot: Slot) -> None:
-        """Gives the slot back, after a withdrawal."""
+        """Gives the slot back, after a withdrawal; an answer given since then stays."""
 
     def unsaid(self, now: float) -> Sequence[tuple[str, bytes]]:
         """(run, event) of answers that are not folded though they were given a while ago."""
@@ -69,15 +74,16 @@ TASKS = sa.Table(
     sa.Column("pair_index", sa.Integer, nullable=False),
     sa.Column("quorum", sa.Integer, nullable=False),
     sa.Column("offered", sa.Boolean, nullable=False),
+    sa.Column("opened_at", sa.Float, nullable=False),
     sa.Index("tasks_offered", "offered", "number"),
 )
 SLOTS = sa.Table(
     "slots",
     METADATA,
     sa.Column("task_id", sa.String(36), primary_key=True),
-    sa.Column("vote", sa.Integer, primary_key=True),
+    sa.Column("annotator", sa.String(200), primary_key=True),
+    sa.Column("vote", sa.Integer, nullable=True),
     sa.Column("run_id", sa.String(36), nullable=False),
-    sa.Column("annotator", sa.String(200), nullable=False),
     sa.Column("lease_until", sa.Float, nullable=False),
     sa.Column("handed_at", sa.Float, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
@@ -85,58 +91,69 @@ SLOTS = sa.Table(
     sa.Column("submitted_at", sa.Float, nullable=False),
     sa.Column("folded", sa.Boolean, nullable=False),
     sa.Column("said", sa.LargeBinary, nullable=False),
-    sa.UniqueConstraint("task_id", "annotator"),
+    sa.UniqueConstraint("task_id", "vote"),
     sa.Index("slots_unsaid", "folded", "submitted"),
 )
+BORN = sa.Table(
+    "slots_born",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("born", sa.Float, nullable=False),
+)
+GIVEN_BACK = {"vote": None, "submitted": False, "lease_until": 0.0, "folded": True}
 
 
 class SqlSlots:
     """The table in the store's own database."""
 
-    def __init__(self, store: SqlStore) -> None:
+    def __init__(self, store: SqlStore, clock: Callable[[], float] = time.time) -> None:
+        """`clock` says when the table came to be, if this makes it."""
         self._store = store
         with store.begin() as connection:
             METADATA.create_all(connection)
+            born = insert_for(connection)(BORN).values(number=1, born=clock())
+            connection.execute(born.on_conflict_do_nothing())
+            self._born = connection.scalar(sa.select(BORN.c.born)) or 0.0
 
     def lease(self, annotator: str, run_id: str, now: float, lease_s: float) -> Slot | None:
         offered = [TASKS.c.offered] + ([TASKS.c.run_id == run_id] if run_id else [])
         with self._store.begin() as connection:
-            mine = sa.select(TASKS, SLOTS).join(SLOTS, SLOTS.c.task_id == TASKS.c.task_id)
             live = (SLOTS.c.annotator == annotator, ~SLOTS.c.submitted, SLOTS.c.lease_until > now)
-            if row := connection.execute(mine.where(*offered, *live).limit(1)).first():
+            if row := connection.execute(HELD.where(*offered, *live).limit(1)).first():
                 return _slot(row)
+            if now < self._born + lease_s:
+                offered.append(TASKS.c.opened_at >= self._born)
             taken = sa.or_(SLOTS.c.submitted, SLOTS.c.lease_until > now)
             of_task = SLOTS.c.task_id == TASKS.c.task_id
             used = sa.select(sa.func.count()).where(of_task, taken).scalar_subquery()
             had = sa.exists().where(of_task, SLOTS.c.annotator == annotator, taken)
             query = sa.select(TASKS).where(*offered, used < TASKS.c.quorum, ~had).order_by(TASKS.c.number).limit(1)
             task = connection.execute(query.with_for_update(skip_locked=True)).first()
-            return None if task is None else self._insert(connection, task, annotator, now, lease_s)
+            return None if task is None else self._give(connection, task, annotator, now, lease_s)
 
-    def _insert(
-        self, connection: sa.Connection, task: sa.Row, annotator: str, now: float, lease_s: float
-    ) -> Slot | None:
-        """The task's row is locked by now: the lowest free vote is given out, leases that ran out are swept away."""
+    def _give(self, connection: sa.Connection, task: sa.Row, annotator: str, now: float, lease_s: float) -> Slot | None:
+        """The task's row is locked by now: leases that ran out lose their votes, the lowest free vote is given out."""
         of_task = SLOTS.c.task_id == task.task_id
-        connection.execute(sa.delete(SLOTS).where(of_task, ~SLOTS.c.submitted, SLOTS.c.lease_until <= now))
+        expired = sa.update(SLOTS).where(of_task, ~SLOTS.c.submitted, SLOTS.c.lease_until <= now)
+        connection.execute(expired.values(vote=None))
         votes = set(connection.scalars(sa.select(SLOTS.c.vote).where(of_task)))
         free = [vote for vote in range(task.quorum) if vote not in votes]
         if not free:
             return None
+        lease = {"vote": free[0], "lease_until": now + lease_s, "handed_at": now}
         row = {
-            "task_id": task.task_id, "vote": free[0], "run_id": task.run_id, "annotator": annotator,
-            "lease_until": now + lease_s, "handed_at": now, "revision": 0, "submitted": False, "submitted_at": 0.0,
-            "folded": False, "said": b"",
+            "task_id": task.task_id, "annotator": annotator, "run_id": task.run_id, "revision": 0, "submitted": False,
+            "submitted_at": 0.0, "folded": False, "said": b"", **lease,
         }  # fmt: skip
-        connection.execute(sa.insert(SLOTS), row)
-        return Slot(
-            task.task_id, task.run_id, task.number, task.pair_index, free[0], annotator, now + lease_s, now, 0, False
-        )
+        upsert = insert_for(connection)(SLOTS).values(row)
+        connection.execute(upsert.on_conflict_do_update(index_elements=["task_id", "annotator"], set_=lease))
+        mine = HELD.where(of_task, SLOTS.c.annotator == annotator)
+        return _slot(connection.execute(mine).one())
 
     def held(self, task_id: str, annotator: str) -> Slot | None:
-        query = sa.select(TASKS, SLOTS).join(SLOTS, SLOTS.c.task_id == TASKS.c.task_id)
+        mine = HELD.where(SLOTS.c.task_id == task_id, SLOTS.c.annotator == annotator, SLOTS.c.vote.is_not(None))
         with self._store.begin() as connection:
-            row = connection.execute(query.where(SLOTS.c.task_id == task_id, SLOTS.c.annotator == annotator)).first()
+            row = connection.execute(mine).first()
         return _slot(row) if row else None
 
     def submit(self, slot: Slot, revision: int, said: bytes, now: float) -> None:
@@ -148,17 +165,19 @@ class SqlSlots:
                 raise Refused("the lease ran out and the task went to somebody else, or a newer answer came first")
 
     def free(self, slot: Slot) -> None:
-        mine = (SLOTS.c.task_id == slot.task_id, SLOTS.c.annotator == slot.annotator)
         with self._store.begin() as connection:
-            connection.execute(sa.delete(SLOTS).where(*mine))
+            self._give_back(connection, slot.task_id, slot.annotator, slot.revision)
+
+    def _give_back(self, connection: sa.Connection, task_id: str, annotator: str, revision: int) -> None:
+        """A lease that the annotator took since then stays as well: it is not submitted."""
+        mine = (SLOTS.c.task_id == task_id, SLOTS.c.annotator == annotator, SLOTS.c.revision <= revision)
+        connection.execute(sa.update(SLOTS).where(*mine, SLOTS.c.submitted).values(GIVEN_BACK))
 
     def unsaid(self, now: float) -> Sequence[tuple[str, bytes]]:
         late = (SLOTS.c.submitted, ~SLOTS.c.folded, SLOTS.c.submitted_at < now - SAY_AGAIN_S)
+        known = sa.select(SLOTS.c.run_id, SLOTS.c.said).join(TASKS, TASKS.c.task_id == SLOTS.c.task_id)
         with self._store.begin() as connection:
-            return [
-                (row.run_id, row.said)
-                for row in connection.execute(sa.select(SLOTS.c.run_id, SLOTS.c.said).where(*late))
-            ]
+            return [(row.run_id, row.said) for row in connection.execute(known.where(*late))]
 
     def project(self, connection: Any, changes: Sequence[tuple[str, frozenset[str], TasksState | None]]) -> None:
         for run_id, touched, state in changes:
@@ -169,32 +188,48 @@ class SqlSlots:
                     self._mend(connection, state, int(name[5:]))
 
     def _offer(self, connection: sa.Connection, run_id: str, state: TasksState | None) -> None:
-        """The run's stage or standing changed: withdraw what is gone, hold back what is paused."""
+        """The run's stage or standing changed: withdraw what is gone, hold back what is paused.
+
+        A state of None will be folded again: what is not said yet stays to be said.
+        """
         if state is None or not state.tasks:
             connection.execute(sa.delete(TASKS).where(TASKS.c.run_id == run_id))
-            connection.execute(sa.update(SLOTS).where(SLOTS.c.run_id == run_id).values(folded=True))
+            if state is not None:
+                connection.execute(sa.update(SLOTS).where(SLOTS.c.run_id == run_id).values(folded=True))
             return
         rows = [
             {"run_id": run_id, "number": n, "task_id": task.task_id, "pair_index": task.pair_index,
-             "quorum": state.run.quorum, "offered": not (task.resolved or state.run.paused)}
+             "quorum": state.run.quorum, "offered": not (task.resolved or state.run.paused),
+             "opened_at": state.run.opened_at}
             for n, task in state.tasks.items()
         ]  # fmt: skip
         upsert = insert_for(connection)(TASKS)
-        fresh = {name: upsert.excluded[name] for name in ("task_id", "pair_index", "quorum", "offered")}
+        fresh = {name: upsert.excluded[name] for name in rows[0] if name not in ("run_id", "number")}
         connection.execute(upsert.on_conflict_do_update(index_elements=["run_id", "number"], set_=fresh), rows)
 
     def _mend(self, connection: sa.Connection, state: TasksState, number: int) -> None:
+        """Slots follow the fold: what is withdrawn is free, what is counted holds its vote, also after a loss."""
         task = state.tasks.get(number)
         if task is None:
             return
         of_task = SLOTS.c.task_id == task.task_id
-        for answer in counted(task):
-            folded = sa.update(SLOTS).where(
-                of_task, SLOTS.c.annotator == answer.annotator, SLOTS.c.revision <= answer.revision
-            )
-            connection.execute(folded.values(folded=True))
         if task.resolved:
             connection.execute(sa.update(TASKS).where(TASKS.c.task_id == task.task_id).values(offered=False))
+        for answer in task.answers:
+            if answer.withdrawn:
+                self._give_back(connection, task.task_id, answer.annotator, answer.revision)
+        for answer in counted(task):
+            others = (of_task, SLOTS.c.vote == answer.vote, SLOTS.c.annotator != answer.annotator)
+            connection.execute(sa.update(SLOTS).where(*others).values(GIVEN_BACK))
+            held = {"vote": answer.vote, "revision": answer.revision, "submitted": True, "folded": True}
+            row = {
+                "task_id": task.task_id, "annotator": answer.annotator, "run_id": state.run_id, "lease_until": 0.0,
+                "handed_at": 0.0, "submitted_at": 0.0, "said": b"", **held,
+            }  # fmt: skip
+            upsert = insert_for(connection)(SLOTS).values(row)
+            key, older = ["task_id", "annotator"], SLOTS.c.revision <= answer.revision
+            connection.execute(upsert.on_conflict_do_update(index_elements=key, set_=held, where=older))
+        if task.resolved:
             connection.execute(sa.update(SLOTS).where(of_task).values(folded=True))
 
     def counts(self, run_id: str, now: float) -> tuple[int, int]:
@@ -202,6 +237,9 @@ class SqlSlots:
         live = sa.select(sa.func.count()).where(SLOTS.c.run_id == run_id, ~SLOTS.c.submitted, SLOTS.c.lease_until > now)
         with self._store.begin() as connection:
             return connection.scalar(offered) or 0, connection.scalar(live) or 0
+
+
+HELD = sa.select(SLOTS, TASKS.c.number, TASKS.c.pair_index).join(TASKS, TASKS.c.task_id == SLOTS.c.task_id)
 
 
 def _slot(row: sa.Row) -> Slot:

@@ -10,8 +10,9 @@ import numpy as np
 from scipy.special import expit
 
 from services.preference import logistic
+from services.preference.answers import Answers
 from services.preference.folds import fold_of
-from services.triage.signals import Answers, Design, Signals, design, weak_helpers, wrong_labels
+from services.triage.signals import Design, Signals, design, weak_helpers, wrong_labels
 
 Array = np.ndarray
 

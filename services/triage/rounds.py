@@ -4,9 +4,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from concord.v1 import config_pb2, events_pb2
+from services.preference.answers import Answers
 from services.triage import ask
 from services.triage.posterior import Posterior, Trust, posterior
-from services.triage.signals import Answers, Signals, wrong_labels
+from services.triage.signals import Signals, in_order, wrong_labels
 
 Array = np.ndarray
 
@@ -44,6 +45,7 @@ def triage_posterior(
 
     `places` pairs are asked, 0 to only update what is believed. Reads seed and audit_share of `config`.
     """
+    answers = in_order(answers)
     believed = posterior(signals, answers)
     score, unasked = ask.usefulness(believed.p_wrong), _unasked(signals, answers)
     rows, wrong = wrong_labels(signals, answers)
@@ -62,6 +64,7 @@ def triage_random(
 
     P(wrong) is the same for all pairs, people's share with one error in four answers added as a prior.
     """
+    answers = in_order(answers)
     rows, wrong = wrong_labels(signals, answers)
     share = float((wrong.sum() + 1) / (len(wrong) + 4))
     p_wrong = np.where(signals.label == 0, 0.5, min(share, 0.499))

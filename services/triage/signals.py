@@ -10,11 +10,12 @@ import numpy as np
 from scipy.special import logit
 
 from concord.v1 import events_pb2, pairs_pb2
+from services.preference.answers import Answers
 
 Array = np.ndarray
 
-# A domain with fewer pairs gets no coefficients of its own.
-PAIRS_FOR_OWN_DOMAIN = 50
+# A domain with fewer pairs gets no coefficients of its own: 6 % of 200 are a dozen answers, hardly more than flips need.
+PAIRS_FOR_OWN_DOMAIN = 200
 # One answer in twenty is five points, the gap that the helpers' rule looks for; with fewer it would judge chance.
 AUDITED_FOR_HELPERS = 20
 _HELPER_GAP = 0.05
@@ -38,23 +39,6 @@ class Signals:
     group: Array  # uint64; pairs of one group are never on both sides of a fold
     x: Array  # [pairs, dimensions] feature differences, first minus second; 0 dimensions where there are none
     statistics: int = 12  # so many of x's last columns are surface statistics
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What people said, one row a pair that was asked; all shapes [answers], each pair at most once."""
-
-    pair: Array  # int, pair index
-    p_first: Array  # 1 the first is better, 0 the second, 0.5 a tie, NaN: asked, but nobody could say
-    audit: Array  # bool: the place was drawn uniformly
-
-    @property
-    def decided(self) -> Array:
-        """bool: somebody said which one is better."""
-        return (self.p_first == 0) | (self.p_first == 1)
-
-
-NOBODY = Answers(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0, dtype=bool))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,18 +71,25 @@ def signals_of(
     return Signals(label, margin, confidence, flipped, own, names, disagree, length, domain, group, x)
 
 
+def in_order(answers: Answers) -> Answers:
+    """By pair index: in whatever order people answered, everything computed from it is the same."""
+    order = np.argsort(answers.pair, kind="stable")
+    return Answers(answers.pair[order], answers.p_first[order], answers.audit[order], answers.votes[order])
+
+
 def wrong_labels(signals: Signals, answers: Answers) -> tuple[Array, Array]:
     """Which answers judge a label (rows of `answers`, int), and whether it was wrong (float 0 or 1).
 
     Ties and pairs without a usable verdict judge nothing.
     """
-    rows = np.flatnonzero(answers.decided & (signals.label[answers.pair] != 0))
+    decided = (answers.p_first == 0) | (answers.p_first == 1)
+    rows = np.flatnonzero(decided & (signals.label[answers.pair] != 0))
     said_first = answers.p_first[rows] == 1
     return rows, (said_first != (signals.label[answers.pair[rows]] > 0)).astype(float)
 
 
 def weak_helpers(signals: Signals, answers: Answers) -> Array:
-    """bool [helpers]: over 5 points less often right than the judge, on at least AUDITED_FOR_HELPERS audited answers."""
+    """bool [helpers]: over 5 points less often right than the judge, on AUDITED_FOR_HELPERS or more audited answers."""
     rows, wrong = wrong_labels(signals, answers)
     audited = answers.audit[rows]
     pair, wrong = answers.pair[rows][audited], wrong[audited]
@@ -155,8 +146,8 @@ def _unit(values: Array) -> Array:
 
 def _scaled(margin: Array, domain: Array) -> Array:
     scaled = _unit(margin)
-    for _, inside in _domains(domain):
-        scaled = np.where(inside == 1, _unit(np.where(inside == 1, margin, 0)) * np.sqrt(inside.mean()), scaled)
+    for number, _ in _domains(domain):
+        scaled[domain == number] = _unit(margin[domain == number])
     return scaled
 
 

@@ -1,0 +1,224 @@
+"""The wiring: settings become logs, stores and blobs, and these become running services. The only place that does so.
+
+All services in one process, or each its own: the same functions, the same names.
+"""
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from grpc_health.v1 import health_pb2
+from threadpoolctl import threadpool_limits
+
+from concord.v1.events_pb2 import Event
+from concord.v1.work_pb2 import Work
+from services.kit import telemetry, topics
+from services.kit.blobs import Blobs
+from services.kit.drive import drive
+from services.kit.errors import ConcordError, InvalidInput
+from services.kit.log import Log
+from services.kit.reactor import Reactor
+from services.kit.rpc import Servicer, serve
+from services.kit.settings import Settings, open_blobs, open_log, open_store
+from services.kit.store import SqlStore
+from services.kit.worker import Worker
+from services.labeling import service as labeling
+from services.runs import service as runs
+from services.scoring import service as scoring
+from services.tasks import service as tasks
+from services.tasks.slots import SqlSlots
+from services.training import service as training
+from services.triage import service as triage
+
+START_S = 60.0
+GRACE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a service may touch."""
+
+    settings: Settings
+    log: Log
+    store: SqlStore
+    blobs: Blobs
+    stop: threading.Event
+
+
+class Stepper(Protocol):
+    """A reactor or a worker."""
+
+    def step(self, timeout_s: float) -> int: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service: what it answers over gRPC, what it drives, what runs beside that, what to end with it."""
+
+    servicer: Servicer
+    make: Callable[[], Stepper]
+    beside: Callable[[], None] | None = None
+    end: Callable[[], None] | None = None
+
+
+def _runs(parts: Parts) -> Service:
+    fold = runs.fold(parts.settings.reissue_after_s)
+    make = lambda: Reactor(runs.SERVICE, fold, parts.log, parts.store, parts.blobs, time.time)  # noqa: E731
+    return Service(runs.servicer(parts.log, parts.store, parts.blobs), make)
+
+
+def _tasks(parts: Parts) -> Service:
+    slots = SqlSlots(parts.store)
+    make = lambda: Reactor(  # noqa: E731
+        tasks.SERVICE, tasks.fold(), parts.log, parts.store, parts.blobs, time.time, slots.project
+    )
+    served = tasks.servicer(parts.log, parts.store, parts.blobs, slots, parts.settings.lease_s)
+    return Service(served, make, beside=lambda: tasks.say_again(parts.log, slots, time.time, parts.stop))
+
+
+def _labeling(parts: Parts) -> Service:
+    """LLM calls of all units share one asyncio loop, so the pipe never drains at a shard's end."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="labeling-calls", daemon=True)
+    thread.start()
+    judging = labeling.Labeling(parts.blobs, parts.settings.state_url, parts.settings.judge_concurrency, os.environ)
+
+    def start(work: Work) -> "Future[Event]":
+        return asyncio.run_coroutine_threadsafe(judging.do(work), loop)
+
+    def end() -> None:
+        asyncio.run_coroutine_threadsafe(judging.close(), loop).result(GRACE_S)
+        loop.call_soon_threadsafe(loop.stop)
+
+    make = _worker(parts, labeling.SERVICE, topics.LABEL, start, 2 * parts.settings.concurrency)
+    return Service(labeling.servicer(judging, loop), make, end=end)
+
+
+def _scoring(parts: Parts) -> Service:
+    doing = scoring.Scoring(parts.blobs)
+    pool = ThreadPoolExecutor(parts.settings.concurrency, "scoring")
+    make = _worker(parts, scoring.SERVICE, topics.SCORE, lambda work: pool.submit(doing.do, work))
+    return Service(scoring.servicer(doing), make, end=lambda: pool.shutdown(cancel_futures=True))
+
+
+def _triage(parts: Parts) -> Service:
+    doing = triage.Triage(parts.blobs)
+    pool = ThreadPoolExecutor(parts.settings.concurrency, "triage")
+    make = _worker(parts, triage.SERVICE, topics.TRIAGE, lambda work: pool.submit(doing.do, work))
+    return Service(triage.servicer(doing), make, end=lambda: pool.shutdown(cancel_futures=True))
+
+
+def _training(parts: Parts) -> Service:
+    doing = training.Training(parts.blobs)
+    pool = ThreadPoolExecutor(parts.settings.concurrency, "training")
+    make = _worker(parts, training.SERVICE, topics.TRAIN, lambda work: pool.submit(doing.do, work))
+    return Service(training.servicer(doing), make, end=lambda: pool.shutdown(cancel_futures=True))
+
+
+def _worker(parts: Parts, name: str, topic: topics.Topic, start, concurrency: int = 0) -> Callable[[], Worker]:
+    units = concurrency or parts.settings.concurrency
+    return lambda: Worker(name, topic, start, parts.log, parts.blobs, time.time, units)
+
+
+SERVICES: dict[str, Callable[[Parts], Service]] = {
+    "runs": _runs,
+    "tasks": _tasks,
+    "labeling": _labeling,
+    "scoring": _scoring,
+    "triage": _triage,
+    "training": _training,
+}
+
+
+class Running:
+    """Services that run in this process until `stop`."""
+
+    def __init__(self, names: Sequence[str], settings: Settings) -> None:
+        """Starts the named services; raises the first error that keeps one of them from starting."""
+        for name in names:
+            if name not in SERVICES:
+                raise InvalidInput(f"no service {name!r}; there are: {', '.join(SERVICES)}")
+        # Results must not depend on how many cores a machine has.
+        threadpool_limits(1)
+        self.settings = settings
+        self._stop = threading.Event()
+        self._log = open_log(settings)
+        parts = Parts(settings, self._log, open_store(settings), open_blobs(settings), self._stop)
+        self._services = {name: SERVICES[name](parts) for name in names}
+        self._threads: list[threading.Thread] = []
+        self._errors: list[BaseException] = []
+        servicers = [service.servicer for service in self._services.values()]
+        self._server, self.port, self._health = serve(servicers, settings.listen)
+        if settings.metrics_port:
+            telemetry.serve_metrics(settings.metrics_port)
+        try:
+            self._start_loops()
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def address(self) -> str:
+        """Where gRPC is answered."""
+        return f"{self.settings.listen.rsplit(':', 1)[0]}:{self.port}"
+
+    def _start_loops(self) -> None:
+        begun = []
+        for name, service in self._services.items():
+            ready = threading.Event()
+            begun.append(ready)
+            self._thread(name, lambda service=service, name=name, ready=ready: self._drive(name, service.make, ready))
+            if service.beside:
+                self._thread(f"{name}-beside", service.beside)
+        for ready in begun:
+            ready.wait(START_S)
+        if self._errors:
+            raise self._errors[0]
+
+    def _thread(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _drive(self, name: str, make: Callable[[], Stepper], ready: threading.Event) -> None:
+        """A loop that cannot go on takes the whole process down with it: half a service helps nobody."""
+        try:
+            drive(name, make, self._stop, ready)
+        except BaseException as error:
+            self._errors.append(error)
+            if not isinstance(error, ConcordError):
+                structlog.get_logger(service=name).exception("the loop ended")
+            self._stop.set()
+        finally:
+            ready.set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Waits until the services stop; raises what stopped them."""
+        over = self._stop.wait(timeout_s)
+        if self._errors:
+            raise self._errors[0]
+        return over
+
+    def request_stop(self) -> None:
+        """Asks for the end; safe in a signal handler."""
+        self._stop.set()
+
+    def stop(self) -> None:
+        """NOT_SERVING, no new work, groups left, calls finished within a grace."""
+        for service in self._services.values():
+            self._health.set(service.servicer.name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(START_S)
+        for service in self._services.values():
+            if service.end:
+                service.end()
+        self._server.stop(GRACE_S).wait()
+        self._log.close()

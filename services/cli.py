@@ -1,0 +1,224 @@
+"""`concord …`: the commands. Each reads its flags, calls one function, prints what came of it.
+
+Exit codes: 0 done · 1 our fault (please report) · 2 a mistake in files, flags or settings · 3 the run stands still and
+waits for you · 4 something that Concord needs does not answer · 130 interrupted; the same command goes on later.
+"""
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated
+
+# One BLAS thread: results must not depend on the number of cores. Before NumPy is imported.
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import typer  # noqa: E402
+import yaml  # noqa: E402
+
+from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus, RunView  # noqa: E402
+from services import app as wiring  # noqa: E402
+from services.client import again, estimate, history, options, progress, session  # noqa: E402
+from services.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
+from services.kit.settings import Settings, from_environment, open_blobs, open_log, open_store  # noqa: E402
+from services.kit.telemetry import log_json  # noqa: E402
+
+app = typer.Typer(
+    help="Preference datasets of human quality from an LLM judge and a few people, asked only where it pays.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+)  # fmt: skip
+WAITS, AWAY, WRONG = 3, 4, 2
+
+
+def spoken(command: Callable) -> Callable:
+    """Errors on purpose end in one message and their exit code; only a bug shows a trace."""
+
+    @wraps(command)
+    def call(*args, **kwargs):
+        try:
+            return command(*args, **kwargs)
+        except ConcordError as error:
+            print(f"concord: {error}", file=sys.stderr)
+            raise typer.Exit(AWAY if isinstance(error, Unavailable | Fenced) else WRONG) from None
+        except KeyboardInterrupt:
+            print("concord: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+
+    return call
+
+
+def _settings() -> Settings:
+    """The settings; services' logs go to a file beside the data, so that the terminal stays readable."""
+    settings = from_environment()
+    home = Path(settings.home)
+    home.mkdir(parents=True, exist_ok=True)
+    log_json(settings.log_level, (home / "concord.log").open("a"))
+    return settings
+
+
+@app.command()
+@spoken
+def run(
+    path: Annotated[str, typer.Argument(help="A JSONL or JSONL.gz file, or `sample` for the bundled simulation.")],
+    judge: Annotated[str | None, typer.Option(help="sample, recorded:NAME, or the URL of an OpenAI-compatible endpoint (URL#MODEL).")] = None,
+    helper: Annotated[list[str] | None, typer.Option(help="A further judge that informs, never labels; may be repeated.")] = None,
+    humans: Annotated[str | None, typer.Option(help="recorded, simulated:ERROR_RATE or file:PATH.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Votes: a share of the pairs (6%) or a number.")] = None,
+    method: Annotated[str | None, typer.Option(help="posterior, random or none.")] = None,
+    pilot: Annotated[int | None, typer.Option(help="Pilot tasks; 0: none; -1: max(8, 0.5 %).")] = None,
+    quorum: Annotated[int | None, typer.Option(help="Votes a task needs.")] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    model: Annotated[str | None, typer.Option(help="The LLM judge's model name.")] = None,
+    criteria: Annotated[str | None, typer.Option(help="What makes a response better, most important first.")] = None,
+    api_key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the judge's key.")] = None,
+    prompt_price: Annotated[float | None, typer.Option(help="Dollars per million prompt tokens.")] = None,
+    completion_price: Annotated[float | None, typer.Option(help="Dollars per million completion tokens.")] = None,
+    dollars: Annotated[float | None, typer.Option(help="Most that judging may cost; 0: no limit.")] = None,
+    test: Annotated[Path | None, typer.Option(help="Test pairs with people's labels: how much of the gap was closed.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML file of these settings; flags win.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
+    reuse: Annotated[str | None, typer.Option(help="A run whose people's answers on the same pairs are taken over.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Set rows that cannot be used aside instead of stopping.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Run the other methods on the same labels and budget.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it will cost, and stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print report.json on standard output, nothing else there.")] = False,
+    new: Annotated[str, typer.Option(help="Any word: begin another run of the same input and settings.")] = "",
+) -> None:
+    """Judge, triage, ask people, train: from a file of pairs to dataset.jsonl and report.html."""
+    flags = {
+        "judge": judge, "helper": tuple(helper or ()), "humans": humans, "budget": budget, "method": method, "pilot": pilot,
+        "quorum": quorum, "seed": seed, "model": model, "criteria": criteria, "api_key_env": api_key_env,
+        "prompt_price": prompt_price, "completion_price": completion_price, "dollars": dollars,
+    }  # fmt: skip
+    asked = options.resolve(flags, _yaml(config) if config else None, str(config))
+    settings = _settings()
+    aside = Path(settings.home) / "set-aside.jsonl" if skip_bad else None
+    reused = again.answers_of(settings, reuse) if reuse else None
+    job = session.prepare(path, asked, aside, new, reused)
+    out = out or Path(settings.home) / "runs" / job.run_id[:8]
+    if dry_run:
+        return _say_estimate(job, as_json)
+    progress.began(job, aside)
+    with session.embedded(settings) as running:
+        log, blobs = open_log(settings), open_blobs(settings)
+        with progress.shown(job) as seen:
+            view = session.run(job, running, seen)
+        if view.status != RUN_STATUS_FINISHED:
+            _waits(view)
+        evaluation = session.gap(view, settings, job.truth, test) if test else None
+        methods = {}
+        if compare and job.truth:
+            with progress.shown(job) as seen:
+                methods = session.compared(job, running, log, blobs, seen)
+    dataset = blobs.get(view.dataset_uri)
+    again.remember(out, job)
+    report = session.write(out, job.truth, job.run_id, log, blobs, dataset, evaluation, methods)
+    if as_json:
+        print(json.dumps(report, indent=2, ensure_ascii=False))
+    progress.ended(report, out, job)
+
+
+def _yaml(path: Path) -> object:
+    try:
+        return yaml.safe_load(path.read_text()) or {}
+    except OSError as error:
+        raise options.InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise options.InvalidInput(f"{path}: not YAML: {error}") from None
+
+
+def _say_estimate(job: session.Job, as_json: bool) -> None:
+    expected = estimate.estimate(job.config, [row.pair for row in job.given.rows])
+    if as_json:
+        print(json.dumps({"pairs": len(job.given.rows), **vars(expected)}, indent=2))
+        return
+    print(f"{len(job.given.rows):,} pairs: {expected.calls:,} judge calls, about ${expected.dollars:,.2f}")
+    print(f"{expected.votes:,} votes of people, about {expected.human_minutes:,.0f} minutes at {estimate.SECONDS_A_VOTE} s a vote")
+
+
+def _waits(view: RunView) -> None:
+    status = RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower()
+    print(f"concord: run {view.run_id} is {status}: {view.detail or 'no reason given'}", file=sys.stderr)
+    raise typer.Exit(WAITS)
+
+
+@app.command()
+@spoken
+def replay(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or `last`.")],
+    until: Annotated[str, typer.Option(help="Fold to this offset (inclusive) or up to this time.")] = "",
+    diff: Annotated[bool, typer.Option("--diff", help="Compare the log's state with the live store's; exit 3 if they differ.")] = False,
+    events: Annotated[bool, typer.Option("--events", help="Print the facts as JSON lines.")] = False,
+    unit: Annotated[str, typer.Option(help="Do one unit again and compare with its fact: STAGE[.ROUND]/N.")] = "",
+) -> None:
+    """Read a run from the log: its state then or now, its facts, or one unit done again. Changes nothing."""
+    settings = _settings()
+    log, store = open_log(settings), open_store(settings)
+    run_id = history.find_run(store, name)
+    end = history.offset_until(log, run_id, until)
+    if events:
+        for record in history.records(log, run_id, end):
+            print(history.event_line(record))
+    elif unit:
+        lines = again.unit_differences(settings, log, run_id, history.parse_unit(unit))
+        _say_differences(lines, f"unit {unit} done again gives the same fact")
+    elif diff:
+        _say_differences(again.store_differences(log, store, run_id, end), "log and store agree")
+    else:
+        print(json.dumps(history.as_json(history.fold(log, run_id, end)), indent=2))
+
+
+def _say_differences(lines: list[str], same: str) -> None:
+    print("\n".join(lines) or same)
+    if lines:
+        raise typer.Exit(WAITS)
+
+
+@app.command()
+@spoken
+def report(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or `last`.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for report.html and report.json.")] = None,
+) -> None:
+    """Write a run's report again from the log, finished or not."""
+    settings = _settings()
+    log, store, blobs = open_log(settings), open_store(settings), open_blobs(settings)
+    run_id = history.find_run(store, name)
+    out = out or Path(settings.home) / "runs" / run_id[:8]
+    session.write(out, again.remembered_truth(out, run_id), run_id, log, blobs, None, None, {})
+    print(out / "report.html")
+
+
+@app.command()
+@spoken
+def runs() -> None:
+    """List the runs of this folder."""
+    settings = _settings()
+    store = open_store(settings)
+    for run_id in store.runs("runs"):
+        print(again.run_line(store, run_id))
+
+
+@app.command()
+@spoken
+def serve(names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Services; none: all of them.")] = None) -> None:
+    """Run the named services in this process until it is told to stop."""
+    from services.__main__ import main as serve_main
+
+    raise typer.Exit(serve_main(list(names or wiring.SERVICES)))
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Looking at a run again: what was remembered beside its results, its unit done anew, its store compared."""
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from google.protobuf.json_format import MessageToDict
+
+from concord.v1.events_pb2 import Event, Unit
+from concord.v1.pairs_pb2 import Choice
+from concord.v1.runs_service_pb2 import RunStatus
+from concord.v1.work_pb2 import Work
+from services.client import history
+from services.client.people import Reused, reused_answers
+from services.client.session import Job
+from services.kit.blobs import Blobs
+from services.kit.fold import restore_run
+from services.kit.log import Log
+from services.kit.settings import Settings, open_blobs, open_log, open_store
+from services.kit.store import Store
+from services.labeling.service import Labeling
+from services.runs import service as runs
+from services.runs import work
+from services.scoring.service import Scoring
+from services.training.service import Training
+from services.triage.service import Triage
+
+TRUTH = "truth.json"
+
+
+def remember(out: Path, job: Job) -> None:
+    """Keeps what people say where the caller keeps the results: a report can be made again, the services never see it."""
+    out.mkdir(parents=True, exist_ok=True)
+    truth = {index: Choice.Name(choice) for index, choice in job.truth.items()}
+    (out / TRUTH).write_text(json.dumps({"run_id": job.run_id, "truth": truth}))
+
+
+def remembered_truth(out: Path, run_id: str) -> Mapping[int, "Choice.ValueType"]:
+    """What `remember` kept of this run; empty where nothing is."""
+    try:
+        kept = json.loads((out / TRUTH).read_text())
+    except (OSError, ValueError):
+        return {}
+    return {int(i): Choice.Value(name) for i, name in kept["truth"].items()} if kept.get("run_id") == run_id else {}
+
+
+def answers_of(settings: Settings, name: str) -> Reused:
+    """What people answered in an earlier run, by the pair's hash."""
+    log, blobs = open_log(settings), open_blobs(settings)
+    run_id = history.find_run(open_store(settings), name)
+    return reused_answers([event for event, _ in history.events(log, run_id)], blobs.get)
+
+
+def store_differences(log: Log, store: Store, run_id: str, until: int | None) -> list[str]:
+    """Where the live store's state differs from the log's; none: they agree."""
+    fold = runs.fold()
+    stored = restore_run(fold, run_id, store.rows(runs.SERVICE, run_id))
+    folded = history.fold(log, run_id, until)
+    one, other = history.as_json(folded), history.as_json(stored)
+    for counted_only_when_read in ("duplicates", "unknown"):
+        one.pop(counted_only_when_read), other.pop(counted_only_when_read)
+    return list(history.differences(one, other))
+
+
+def unit_differences(settings: Settings, log: Log, run_id: str, unit: Unit) -> list[str]:
+    """Does the unit again from its record, with the answers that were kept, and compares with its fact."""
+    item, said = history.work_of(log, run_id, unit)
+    done = do(settings, open_blobs(settings), item)
+    return list(history.differences(_plain(said), _plain(done)))
+
+
+def _plain(event: Event) -> Mapping[str, object]:
+    """The fact without its names and what it cost."""
+    kept = Event()
+    kept.CopyFrom(event)
+    for field in ("event_id", "run_id", "unit", "usage"):
+        kept.ClearField(field)
+    return MessageToDict(kept, preserving_proto_field_name=True)
+
+
+def do(settings: Settings, blobs: Blobs, item: Work) -> Event:
+    """The unit's fact, made here and now by the service whose unit it is."""
+    topic = work.TOPIC_OF[item.unit.stage]
+    if topic is work.topics.LABEL:
+        return asyncio.run(_label(settings, blobs, item))
+    doer = {work.topics.SCORE: Scoring, work.topics.TRIAGE: Triage, work.topics.TRAIN: Training}[topic]
+    return doer(blobs).do(item)
+
+
+async def _label(settings: Settings, blobs: Blobs, item: Work) -> Event:
+    labeling = Labeling(blobs, settings.state_url, settings.judge_concurrency, os.environ)
+    try:
+        return await labeling.do(item)
+    finally:
+        await labeling.close()
+
+
+def run_line(store: Store, run_id: str) -> str:
+    """One line of `concord runs`."""
+    run = restore_run(runs.fold(), run_id, store.rows(runs.SERVICE, run_id))
+    view = run.state.view
+    status = "corrupt" if run.corrupt else RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower()
+    what = f"{view.input_name} · {view.pairs:,} pairs · {view.config.method} · seed {view.config.seed}"
+    return f"{run_id}  {status:9}  {what}  {run.corrupt or view.detail}".rstrip()

@@ -1,0 +1,139 @@
+"""Drives one run through the front door: feed it, start it, let people answer, watch it, fetch the dataset.
+
+All of it can be done again after a kill: every command has a name, and saying it twice is saying it once.
+"""
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import grpc
+
+from concord.v1 import runs_service_pb2 as pb
+from concord.v1.config_pb2 import RunConfig
+from concord.v1.events_pb2 import PauseReason
+from concord.v1.pairs_pb2 import Choice, Pair
+from concord.v1.runs_service_pb2_grpc import RunServiceStub
+from concord.v1.tasks_service_pb2 import NextTaskRequest, SkipTaskRequest, SubmitJudgementRequest
+from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from services.kit.errors import ConcordError, InvalidInput, NotFound, Refused, Unavailable
+
+# Messages stay under gRPC's 4 MB by batching, not by a raised limit.
+MOST_BYTES = 2_000_000
+MOST_PAIRS = 4_096
+ANNOTATORS = 8
+IDLE_S = 0.02
+ENDED = (pb.RUN_STATUS_FINISHED, pb.RUN_STATUS_CANCELLED, pb.RUN_STATUS_CORRUPT)
+ERRORS: dict[grpc.StatusCode, type[ConcordError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.FAILED_PRECONDITION: Refused,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
+}
+# (pair index, vote) → what this person says; None: skips.
+Answerer = Callable[[int, int], "Choice.ValueType | None"]
+
+
+@contextmanager
+def translated(address: str) -> Iterator[None]:
+    """gRPC's errors as Concord's own, in the server's words."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        kind = ERRORS.get(error.code(), ConcordError)
+        where = f" ({address})" if kind is Unavailable else ""
+        raise kind(f"{error.details()}{where}") from None
+
+
+def batches(pairs: Sequence[Pair], shard_pairs: int) -> Iterator[tuple[int, Sequence[Pair]]]:
+    """(first index, pairs): whole shards, as many as fit in one message."""
+    start, size = 0, 0
+    for at in range(0, len(pairs), shard_pairs):
+        shard = sum(pair.ByteSize() + 8 for pair in pairs[at : at + shard_pairs])
+        if at > start and (size + shard > MOST_BYTES or at - start >= MOST_PAIRS):
+            yield start, pairs[start:at]
+            start, size = at, 0
+        size += shard
+    yield start, pairs[start:]
+
+
+def begin(
+    runs: RunServiceStub, run_id: str, config: RunConfig, pairs: Sequence[Pair], input_sha256: str, input_name: str
+) -> pb.RunView:
+    """Creates, feeds and starts the run; where it was begun before, goes on from there."""
+    created = pb.CreateRunRequest(run_id=run_id, config=config, input_sha256=input_sha256, input_name=input_name)
+    view = runs.CreateRun(created).run
+    if view.status == pb.RUN_STATUS_CREATED:
+        for first, part in batches(pairs, config.shard_pairs):
+            sent = pb.SubmitPairsRequest(run_id=run_id, request_id=str(first), pairs=part, first_index=first)
+            runs.SubmitPairs(sent)
+        view = runs.StartRun(pb.StartRunRequest(run_id=run_id, request_id="start")).run
+    return view
+
+
+class People:
+    """Annotators on the caller's side, each in a thread of its own; together they are one answerer."""
+
+    def __init__(self, tasks: TaskServiceStub, run_id: str, answer: Answerer, name: str) -> None:
+        self._tasks, self._run_id, self._answer = tasks, run_id, answer
+        self._over = threading.Event()
+        self.error: BaseException | None = None
+        names = [f"{name}-{number}" for number in range(ANNOTATORS)]
+        self._threads = [threading.Thread(target=self._work, args=(one,), name=one, daemon=True) for one in names]
+        for thread in self._threads:
+            thread.start()
+
+    def _work(self, annotator: str) -> None:
+        try:
+            while not self._over.is_set():
+                given = self._tasks.NextTask(NextTaskRequest(annotator=annotator, run_id=self._run_id))
+                if given.HasField("task"):
+                    self._do(given.task, annotator)
+                else:
+                    self._over.wait(IDLE_S)
+        except grpc.RpcError as error:
+            if not self._over.is_set():
+                self.error = error
+
+    def _do(self, task, annotator: str) -> None:
+        choice = self._answer(task.pair_index, task.vote)
+        try:
+            if choice is None:
+                skipped = SkipTaskRequest(task_id=task.task_id, annotator=annotator, reason="no answer for this pair")
+                self._tasks.SkipTask(skipped)
+            else:
+                said = SubmitJudgementRequest(task_id=task.task_id, annotator=annotator, choice=choice)
+                self._tasks.SubmitJudgement(said)
+        except grpc.RpcError as error:
+            # The task was resolved or handed on in between: the next one, please.
+            if error.code() != grpc.StatusCode.FAILED_PRECONDITION:
+                raise
+
+    def stop(self) -> None:
+        """No more answers; waits for those under way."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join(10)
+
+
+def watch(runs: RunServiceStub, run_id: str, people: People | None, seen: Callable[[pb.RunView], None]) -> pb.RunView:
+    """Follows the run until it ends, or pauses for a reason that only a person can remove; returns its last state."""
+    view = pb.RunView()
+    for answer in runs.WatchRun(pb.WatchRunRequest(run_id=run_id)):
+        view = answer.run
+        seen(view)
+        if people is not None and people.error is not None:
+            raise people.error
+        if view.status in ENDED or (view.status == pb.RUN_STATUS_PAUSED and not waits_by_itself(view)):
+            break
+    return view
+
+
+def waits_by_itself(view: pb.RunView) -> bool:
+    """A run that waits for a dependency resumes without anybody's help."""
+    return view.pause_reason == PauseReason.PAUSE_REASON_DEFERRED
+
+
+def read_dataset(runs: RunServiceStub, run_id: str) -> bytes:
+    """The dataset's JSON Lines."""
+    return b"".join(answer.chunk for answer in runs.ReadDataset(pb.ReadDatasetRequest(run_id=run_id)))

@@ -1,0 +1,44 @@
+"""What a run will cost, before it costs anything. Pure."""
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from concord.v1.config_pb2 import RunConfig
+from concord.v1.pairs_pb2 import Pair
+
+# Assumptions, said where the figures are shown: four characters a token, 800 characters of instructions a call, half a
+# minute a vote.
+CHARACTERS_A_TOKEN = 4
+INSTRUCTION_CHARACTERS = 1_600
+SECONDS_A_VOTE = 30
+COMPLETION_TOKENS = 60
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Expected, not bounded: a verdict that does not parse is asked for once more."""
+
+    calls: int
+    dollars: float
+    votes: int
+    human_minutes: float
+
+
+def estimate(config: RunConfig, pairs: Sequence[Pair]) -> Estimate:
+    """Calls and dollars of LLM judges (recorded and simulated ones cost nothing), votes and minutes of people."""
+    calls, dollars = 0, 0.0
+    characters = sum(_characters(pair) for pair in pairs)
+    for judge in (config.judge, *config.helpers):
+        if judge.kind != "llm":
+            continue
+        orders = 2 if judge.both_orders else 1
+        calls += orders * len(pairs)
+        instructions = (INSTRUCTION_CHARACTERS + len(judge.criteria)) * len(pairs)
+        prompt = orders * (characters + instructions) / CHARACTERS_A_TOKEN
+        completion = orders * len(pairs) * min(judge.max_tokens, COMPLETION_TOKENS)
+        dollars += (prompt * judge.prompt_dollars + completion * judge.completion_dollars) / 1e6
+    votes = 0 if config.method == "none" else config.human_budget or round(config.human_budget_share * len(pairs))
+    return Estimate(calls, dollars, votes, votes * SECONDS_A_VOTE / 60)
+
+
+def _characters(pair: Pair) -> int:
+    return sum(len(message.content) for message in pair.prompt) + len(pair.first.text) + len(pair.second.text)

@@ -1,0 +1,154 @@
+"""What a user asked for: flags over a YAML file over defaults, checked, and turned into a run's configuration. Pure."""
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import get_type_hints
+from urllib.parse import urlsplit
+
+from concord.v1.config_pb2 import JudgeConfig, RunConfig
+from services.kit.errors import InvalidInput
+from services.preference.verdicts import Judges
+
+METHODS = ("posterior", "random", "none")
+MAX_TOKENS = 300
+
+
+@dataclass(frozen=True)
+class Options:
+    """One run as asked for; each field is a flag `--name` and a key of the YAML file."""
+
+    judge: str = "sample"
+    helper: tuple[str, ...] = ()
+    humans: str = "recorded"
+    budget: str = "6%"
+    method: str = "posterior"
+    pilot: int = -1
+    quorum: int = 1
+    seed: int = 0
+    batch: float = 0.01
+    audit: float = 0.1
+    folds: int = 4
+    components: int = 256
+    shard_pairs: int = 64
+    human_weight: float = 2.0
+    # For an LLM judge.
+    model: str = ""
+    criteria: str = ""
+    api_key_env: str = ""
+    temperature: float = 0.0
+    max_tokens: int = MAX_TOKENS
+    both_orders: bool = True
+    prompt_price: float = 0.0
+    completion_price: float = 0.0
+    dollars: float = 0.0
+    deadline: float = 0.0
+    max_failed: int = 0
+    # Not part of the run's result.
+    window: int = 16
+
+
+def resolve(flags: Mapping[str, object], file: object = None, name: str = "the config file") -> Options:
+    """Flags (None: not given) over the YAML file's mapping over the defaults. Raises InvalidInput naming the key."""
+    known = {field.name for field in fields(Options)}
+    if file is not None and not isinstance(file, Mapping):
+        raise InvalidInput(f"{name}: a mapping of settings is expected, such as `judge: recorded:GPT-4`")
+    given: dict[str, object] = {}
+    for key, value in (file or {}).items():
+        plain = str(key).replace("-", "_")
+        if plain not in known:
+            raise InvalidInput(f"{name}: there is no setting {key!r}; there are: {', '.join(sorted(known))}")
+        given[plain] = value
+    given |= {key: value for key, value in flags.items() if value is not None and value != ()}
+    return checked(replace(Options(), **{key: _typed(key, value) for key, value in given.items()}))  # type: ignore[arg-type]
+
+
+def _typed(key: str, value: object) -> object:
+    """YAML gives 6 for "6" and a string for a list of one; anything further off is the user's mistake."""
+    kind = get_type_hints(Options)[key]
+    if key == "helper":
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, Sequence) or not all(isinstance(item, str) for item in items):
+            raise InvalidInput(f"{key}: a list of judges is expected, not {value!r}")
+        return tuple(items)
+    if kind is bool and not isinstance(value, bool):
+        raise InvalidInput(f"{key}: true or false is expected, not {value!r}")
+    try:
+        return kind(value)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{key}: {'a number' if kind in (int, float) else 'text'} is expected, not {value!r}") from None
+
+
+def checked(options: Options) -> Options:
+    """The options, or InvalidInput that says which one cannot be."""
+    share_of(options.budget)
+    if options.method not in METHODS:
+        raise InvalidInput(f"method {options.method!r} is not one of {', '.join(METHODS)}")
+    for key, low, high in (
+        ("audit", 0, 1), ("batch", 0, 1), ("folds", 2, 100), ("quorum", 1, 99), ("pilot", -1, 5_000),
+        ("shard_pairs", 1, 5_000), ("components", 1, 308), ("seed", 0, 2**63), ("human_weight", 0, 1_000),
+        ("prompt_price", 0, 1e6), ("completion_price", 0, 1e6), ("dollars", 0, 1e9), ("deadline", 0, 1e9),
+        ("max_failed", 0, 10**6), ("window", 1, 10_000), ("max_tokens", 1, 100_000), ("temperature", 0, 10),
+    ):  # fmt: skip
+        value = getattr(options, key)
+        if not low <= value <= high:
+            raise InvalidInput(f"{key} must lie between {low:g} and {high:g}, not {value:g}")
+    return options
+
+
+def share_of(budget: str) -> tuple[int, float]:
+    """(votes, share): `6%` is (0, 0.06), `500` is (500, 0)."""
+    text = str(budget).strip()
+    if percent := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text):
+        if float(percent[1]) <= 100:
+            return 0, float(percent[1]) / 100
+    elif text.isdigit():
+        return int(text), 0.0
+    raise InvalidInput(f"budget {budget!r}: a share such as 6% (of the pairs, at most 100%) or a number of votes is expected")
+
+
+def judge_config(options: Options, spec: str, judges: Judges | None, name: str = "") -> JudgeConfig:
+    """One judge from its spec (`sample`, `recorded:NAME`, `http…`); `name` is the exact key of a recorded one."""
+    if spec == "sample":
+        return JudgeConfig(kind="sample", name="sample", both_orders=True)
+    if spec.startswith("recorded:"):
+        assert judges is not None
+        own = judges.own_prompts if name == judges.main else ()
+        return JudgeConfig(kind="recorded", name=name, own_prompts=own)
+    if urlsplit(spec).scheme in ("http", "https"):
+        url, _, model = spec.partition("#")
+        return JudgeConfig(
+            kind="llm", name=model or options.model, url=url, criteria=options.criteria, api_key_env=options.api_key_env,
+            temperature=options.temperature, max_tokens=options.max_tokens, both_orders=options.both_orders,
+            prompt_dollars=options.prompt_price, completion_dollars=options.completion_price,
+        )  # fmt: skip
+    raise InvalidInput(f"judge {spec!r}: sample, recorded:NAME or the URL of an OpenAI-compatible endpoint is expected")
+
+
+def recorded_name(spec: str) -> str | None:
+    """NAME of `recorded:NAME`; None for another kind of judge."""
+    return spec.removeprefix("recorded:") if spec.startswith("recorded:") else None
+
+
+def run_config(options: Options, judges: Judges | None) -> RunConfig:
+    """The configuration that is recorded with the run, defaults resolved."""
+    votes, share = share_of(options.budget)
+    recorded_helpers = iter(judges.helpers if judges else ())
+    helpers = [
+        judge_config(options, spec, judges, next(recorded_helpers) if recorded_name(spec) else "") for spec in options.helper
+    ]
+    return RunConfig(
+        method=options.method, seed=options.seed, judge=judge_config(options, options.judge, judges, judges.main if judges else ""),
+        helpers=helpers, humans=options.humans, human_budget=votes, human_budget_share=share, quorum=options.quorum,
+        pilot=options.pilot, batch_share=options.batch, audit_share=options.audit, folds=options.folds,
+        shard_pairs=options.shard_pairs, window=options.window, dollar_budget=options.dollars,
+        judge_deadline_s=options.deadline, max_failed_units=options.max_failed, human_weight=options.human_weight,
+        components=options.components,
+    )  # fmt: skip
+
+
+def semantic(config: RunConfig) -> bytes:
+    """What decides a run's result, as bytes: how many units are out at once does not."""
+    kept = RunConfig()
+    kept.CopyFrom(config)
+    kept.ClearField("window")
+    return kept.SerializeToString(deterministic=True)

@@ -1,0 +1,95 @@
+"""The AI judge as units of work, and for a caller who waits."""
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import grpc
+
+from concord.v1 import labeling_service_pb2 as pb
+from concord.v1 import labeling_service_pb2_grpc
+from concord.v1.config_pb2 import JudgeConfig
+from concord.v1.events_pb2 import Event, Usage
+from concord.v1.pairs_pb2 import Pair, PairShard
+from concord.v1.work_pb2 import Work
+from services.kit.blobs import Blobs
+from services.kit.errors import InvalidInput
+from services.kit.inputs import messages
+from services.kit.rpc import Servicer
+from services.labeling import kinds
+from services.labeling.answers import AnswerCache
+from services.labeling.chat import Settings
+from services.labeling.judge import Combined
+from services.labeling.llm import LLMJudges
+from services.labeling.shard import label_shard
+
+SERVICE = "labeling"
+MOST_PAIRS_A_CALL = 256
+ANSWER_S = 600.0
+
+
+class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
+    """The units of PILOT_LABEL and LABEL; every coroutine of it runs in one asyncio loop."""
+
+    def __init__(self, blobs: Blobs, answers_url: str, concurrency: int, environ: Mapping[str, str]) -> None:
+        self._shard = messages(blobs, PairShard, 16)
+        self._answers_url, self._concurrency, self._environ = answers_url, concurrency, environ
+        self._judges: LLMJudges | None = None
+        self._cache: AnswerCache | None = None
+
+    async def do(self, work: Work) -> Event:
+        """The unit's fact, without its names. Raises Deferred where an endpoint is away for too long."""
+        task, began = work.label_shard, time.monotonic()
+        wanted = set(task.pair_indexes)
+        shards = [self._shard(uri) for uri in task.shard_uris]
+        indexed = [(shard.first_index + at, pair) for shard in shards for at, pair in enumerate(shard.pairs)]
+        pairs = [(index, pair) for index, pair in indexed if not wanted or index in wanted]
+        labels, usage = await self._label(pairs, work.config.judge, work.config.helpers, work.config.seed)
+        usage.seconds = time.monotonic() - began
+        return Event(shard_labeled=labels, usage=usage)
+
+    async def _label(self, pairs: Sequence[tuple[int, Pair]], judge: JudgeConfig, helpers: Sequence[JudgeConfig], seed: int):
+        return await label_shard(pairs, judge, helpers, seed, self._ask, kinds.own_disagree)
+
+    async def _ask(self, pairs: Sequence[Pair], config: JudgeConfig, seed: int) -> tuple[list[Combined], Usage]:
+        """One judge about these pairs, whatever its kind."""
+        match config.kind:
+            case "sample":
+                return [kinds.sample(pair, seed) for pair in pairs], Usage()
+            case "recorded":
+                return [kinds.recorded(pair, config.name) for pair in pairs], Usage()
+            case "llm":
+                return await self._llm().ask(pairs, config, seed)
+        raise InvalidInput(f"judge.kind {config.kind!r} is not one of sample, recorded, llm")
+
+    def _llm(self) -> LLMJudges:
+        if self._judges is None:
+            self._cache = AnswerCache(self._answers_url)
+            self._judges = LLMJudges(self._cache, self._environ, Settings(concurrency=self._concurrency))
+        return self._judges
+
+    async def close(self) -> None:
+        """Lets go of connections and of the answer cache."""
+        if self._judges is not None and self._cache is not None:
+            await self._judges.close()
+            await self._cache.close()
+
+
+class _Served(labeling_service_pb2_grpc.LabelingServiceServicer):
+    """LabelingService; calls into the loop that all LLM calls share."""
+
+    def __init__(self, labeling: Labeling, loop: asyncio.AbstractEventLoop) -> None:
+        self._labeling, self._loop = labeling, loop
+
+    def LabelPairs(self, request: pb.LabelPairsRequest, context: grpc.ServicerContext) -> pb.LabelPairsResponse:
+        if len(request.pairs) > MOST_PAIRS_A_CALL:
+            raise InvalidInput(f"{len(request.pairs)} pairs in one call; at most {MOST_PAIRS_A_CALL} are taken")
+        asked = self._labeling._label(list(enumerate(request.pairs)), request.judge, (), request.seed)
+        left = context.time_remaining()
+        labels, usage = asyncio.run_coroutine_threadsafe(asked, self._loop).result(ANSWER_S if left is None else left)
+        return pb.LabelPairsResponse(labels=labels, usage=usage)
+
+
+def servicer(labeling: Labeling, loop: asyncio.AbstractEventLoop) -> Servicer:
+    """LabelingService, ready to be served."""
+    add: Callable = labeling_service_pb2_grpc.add_LabelingServiceServicer_to_server
+    return Servicer("concord.v1.LabelingService", add, _Served(labeling, loop))

@@ -1,0 +1,180 @@
+"""How many labels are right: measured where the input carries truth, else estimated and called so. PURE.
+
+Measured over the kept rows whose truth is decided. A tie, or no usable verdict, where the truth is decided counts as
+wrong: it is not the right label.
+"""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from concord.v1.events_pb2 import RoundTriaged
+from concord.v1.pairs_pb2 import Choice
+from services.report.history import Array, History, Read
+from services.report.shares import Share, share_of
+
+DECIDED = (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND)
+# Below this the gap between a reward model taught by the judge and one taught by the truth is too small to be shared out.
+SMALLEST_GAP = 0.08
+
+Truth = Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class LabelAccuracy:
+    """Shares of right labels, in [0, 1]; None without truth."""
+
+    start: float | None  # the judge's labels
+    final: float | None  # the dataset's labels
+    rows: int  # kept rows with a decided truth
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Share of the dataset's labels that are right, as people's answers let one guess; in [0, 1].
+
+    `basis` is "audit" (uniformly drawn pairs; low and high are a 95 % interval), "model" (P(label wrong) about itself,
+    tends to be too sure) or "prior" (too few answers: an assumption). People's own answers are taken as right.
+    """
+
+    accuracy: float
+    low: float | None
+    high: float | None
+    basis: str
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round's account, before its questions are answered. Errors are over pairs not asked, in [0, 1]."""
+
+    round: int
+    human_labels: int  # so far
+    human_share: float
+    asked: int  # in this round
+    trust: int
+    flipped: int
+    expected_error: float
+    audited_error: float | None
+    audited_error_low: float | None
+    audited_error_high: float | None
+    estimated_accuracy: float  # of all labels; people's own are taken as right
+    audited_accuracy: float | None
+    audited_accuracy_low: float | None
+    audited_accuracy_high: float | None
+    accuracy: float | None  # None without truth
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Labels of the dataset that differ from the judge's without a person having said so; None without truth."""
+
+    count: int
+    right: int | None
+    wrong: int | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Accuracy on test pairs of reward models that learned from the judge, from this run, and from the truth."""
+
+    ai_only: float
+    final: float
+    full: float
+    pairs: int = 0
+
+    @property
+    def gap_closed(self) -> float | None:
+        """Share of the way from the judge's to the truth's model; None where the way is shorter than 8 points."""
+        gap = self.full - self.ai_only
+        return None if round(gap - SMALLEST_GAP, 9) < 0 else (self.final - self.ai_only) / gap
+
+
+def label_accuracy(history: History, truth: Truth | None) -> LabelAccuracy:
+    """The judge's and the dataset's labels against the truth, over the same rows."""
+    if truth is None or history.rows is None:
+        return LabelAccuracy(None, None, 0)
+    right = _truth_of(history.rows.index, truth)
+    start, final = _right(history.rows.judge_label, right), _right(history.rows.label, right)
+    return LabelAccuracy(start.share, final.share, final.of)
+
+
+def human_accuracy(history: History, truth: Truth | None) -> Share | None:
+    """How often people's decided answers are the truth; None without truth."""
+    if truth is None:
+        return None
+    answers = [answer for answer in history.answers if answer.decided]
+    said = np.array([answer.choice for answer in answers], dtype=np.int8)
+    return _right(said, _truth_of(np.array([answer.pair for answer in answers], dtype=np.int64), truth))
+
+
+def flips(history: History, truth: Truth | None) -> Flips | None:
+    """The labels that the model corrected by itself; None without a dataset."""
+    if history.rows is None:
+        return None
+    flipped = history.rows.source == "flipped"
+    if truth is None:
+        return Flips(int(flipped.sum()), None, None)
+    share = _right(history.rows.label[flipped], _truth_of(history.rows.index[flipped], truth))
+    return Flips(int(flipped.sum()), share.count, share.of - share.count)
+
+
+def rounds(history: History, truth: Truth | None, read: Read) -> tuple[Round, ...]:
+    """Each round's account, in order."""
+    kept = history.rows.index if history.rows is not None else np.arange(history.pairs)
+    return tuple(_round(history, number, said, kept, truth, read) for number, said in history.rounds)
+
+
+def estimate(history: History) -> Estimate | None:
+    """The last word on the dataset's labels without truth; None where people answered nothing."""
+    if not history.rounds or not any(answer.given for answer in history.answers):
+        return None
+    last, unasked = history.rounds[-1][1], 1 - len(history.answers) / history.pairs
+    if last.HasField("audited_error"):
+        # A high error is a low accuracy: the interval's ends change places.
+        ends = (1 - unasked * last.audited_error_high, 1 - unasked * last.audited_error_low)
+        return Estimate(1 - unasked * last.audited_error, *ends, "audit")
+    return Estimate(1 - unasked * last.expected_error, None, None, "model" if last.trust else "prior")
+
+
+def _round(history: History, number: int, said: RoundTriaged, kept: Array, truth: Truth | None, read: Read) -> Round:
+    before = [answer for answer in history.answers if answer.round < number]
+    labels = sum(answer.given for answer in before)
+    unasked = 1 - len(before) / history.pairs
+    audited = said.HasField("audited_error")
+    return Round(
+        round=number,
+        human_labels=labels,
+        human_share=labels / history.pairs,
+        asked=len(said.asked),
+        trust=said.trust,
+        flipped=said.flipped,
+        expected_error=said.expected_error,
+        audited_error=said.audited_error if audited else None,
+        audited_error_low=said.audited_error_low if audited else None,
+        audited_error_high=said.audited_error_high if audited else None,
+        estimated_accuracy=1 - unasked * said.expected_error,
+        audited_accuracy=1 - unasked * said.audited_error if audited else None,
+        audited_accuracy_low=1 - unasked * said.audited_error_high if audited else None,
+        audited_accuracy_high=1 - unasked * said.audited_error_low if audited else None,
+        accuracy=_posterior_accuracy(read(said.posterior_uri), kept, truth) if truth is not None else None,
+    )
+
+
+def _posterior_accuracy(stored: bytes, kept: Array, truth: Truth) -> float | None:
+    with np.load(io.BytesIO(stored), allow_pickle=False) as arrays:
+        target = arrays["target"][kept]
+    side = np.where(target > 0.5, Choice.CHOICE_FIRST, np.where(target < 0.5, Choice.CHOICE_SECOND, Choice.CHOICE_TIE))
+    return _right(side, _truth_of(kept, truth)).share
+
+
+def _truth_of(index: Array, truth: Truth) -> Array:
+    """The decided truth of each of these pairs, 0 where there is none."""
+    known = (truth.get(int(at), 0) for at in index)
+    return np.array([choice if choice in DECIDED else 0 for choice in known], dtype=np.int8)
+
+
+def _right(said: Array, truth: Array) -> Share:
+    decided = truth != 0
+    return share_of(int((said[decided] == truth[decided]).sum()), int(decided.sum()))

@@ -1,0 +1,202 @@
+"""A run's figures: all that the report says, as one value. PURE.
+
+`figures_of` is the entry point; `Figures.as_json` is `report.json`; `page.page` draws the same value for people.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from google.protobuf.json_format import MessageToDict
+
+from concord.v1.config_pb2 import RunConfig
+from concord.v1.events_pb2 import Event
+from services.report import accuracy, bias, ledger, margins, overruled
+from services.report.history import History, read_history
+from services.report.shares import Share
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Method:
+    """What one method reached on this input; accuracy in [0, 1], None without truth."""
+
+    label_accuracy: float | None
+    human_labels: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One run in numbers. Shares and accuracies are in [0, 1]; what is not known is None."""
+
+    format: int
+    run_id: str
+    input_name: str
+    input_sha256: str
+    # "finished", "running", "paused", "cancelled" or "created"; anything but the first: as of the last closed stage.
+    status: str
+    status_detail: str
+    # Why these figures are no account of a real judge and real people; empty where they are one.
+    simulation: tuple[str, ...]
+    config: Mapping[str, Any]
+
+    pairs: int
+    rows: int | None
+    human_budget: int
+    human_labels: int  # pairs whose question people answered
+    human_share: float  # of the pairs
+    unanswered: int  # questions that people skipped or let expire
+    votes: int  # that counted
+    late_votes: int  # that came for a settled question and changed nothing
+    human_time: ledger.HumanTime
+
+    label_accuracy: accuracy.LabelAccuracy
+    human_accuracy: Share | None
+    estimate: accuracy.Estimate | None
+    evaluation: accuracy.Evaluation | None
+    gap_closed: float | None
+    methods: Mapping[str, Method]
+    rounds: tuple[accuracy.Round, ...]
+    flips: accuracy.Flips | None
+    margins: margins.MarginDistribution | None
+
+    usage: ledger.Usage
+    ledger: tuple[ledger.StageCost, ...]
+    timeline: tuple[ledger.StageTime, ...]
+    wall_seconds: float
+
+    agreement: bias.Agreement
+    order_flips: Share | None
+    length: bias.LengthBias
+    overruled_count: int
+    overruled: tuple[overruled.Overruled, ...]
+
+    dataset_sha256: str
+    history_sha256: str
+    through_offset: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for `report.json`; fractions to six digits."""
+        return _plain(self)
+
+
+def figures_of(
+    events: Sequence[tuple[Event, float]],
+    read: Callable[[str], bytes],
+    truth: accuracy.Truth | None = None,
+    evaluation: accuracy.Evaluation | None = None,
+    methods: Mapping[str, Method] | None = None,
+) -> Figures:
+    """The figures of one run.
+
+    `events`: the run's deduplicated events in the log's order, each with its append time in Unix seconds. `read` gives a
+    blob by its URI. `truth`: Choice by pair index, or None where the input carries none; ties count as undecided.
+    `evaluation` and `methods` (other methods by name) are the caller's own measurements. Raises ValueError where the
+    events are not those of one run from its beginning; what `read` raises passes through.
+    """
+    history = read_history(events, read)
+    config, finished = history.created.config, history.finished
+    label_accuracy = accuracy.label_accuracy(history, truth)
+    human_labels = sum(answer.given for answer in history.answers)
+    overruled_count, shown = overruled.overruled(history, read)
+    status, detail = _status(history)
+    return Figures(
+        format=FORMAT,
+        run_id=history.run_id,
+        input_name=history.created.input_name,
+        input_sha256=history.created.input_sha256,
+        status=status,
+        status_detail=detail,
+        simulation=_simulation(config),
+        config=_config(config),
+        pairs=history.pairs,
+        rows=len(history.rows.index) if history.rows is not None else None,
+        human_budget=_budget(history),
+        human_labels=human_labels,
+        human_share=human_labels / history.pairs if history.pairs else 0.0,
+        unanswered=len(history.answers) - human_labels,
+        votes=ledger.votes(history.answers),
+        late_votes=ledger.late_votes(history),
+        human_time=ledger.human_time(history),
+        label_accuracy=label_accuracy,
+        human_accuracy=accuracy.human_accuracy(history, truth),
+        estimate=accuracy.estimate(history),
+        evaluation=evaluation,
+        gap_closed=evaluation.gap_closed if evaluation else None,
+        methods={**(methods or {}), config.method: Method(label_accuracy.final, human_labels)},
+        rounds=accuracy.rounds(history, truth, read),
+        flips=accuracy.flips(history, truth),
+        margins=margins.margin_distribution(history),
+        usage=ledger.total(history),
+        ledger=ledger.ledger(history),
+        timeline=ledger.timeline(history),
+        wall_seconds=history.events[-1][1] - history.events[0][1],
+        agreement=bias.agreement(history),
+        order_flips=bias.order_flips(history),
+        length=bias.length_bias(history),
+        overruled_count=overruled_count,
+        overruled=shown,
+        dataset_sha256=finished.dataset_sha256 if finished else "",
+        history_sha256=finished.history_sha256 if finished else "",
+        through_offset=finished.through_offset if finished else None,
+    )
+
+
+def _status(history: History) -> tuple[str, str]:
+    """Where the run stands, and why in words if it stands still."""
+    if history.finished:
+        return "finished", ""
+    moves = ("run_started", "run_paused", "run_resumed", "run_cancelled")
+    last = next((e for e, _ in reversed(history.events) if e.WhichOneof("kind") in moves), None)
+    match last.WhichOneof("kind") if last else None:
+        case "run_paused":
+            return "paused", last.run_paused.detail
+        case "run_cancelled":
+            return "cancelled", last.run_cancelled.reason
+        case None:
+            return "created", ""
+    return "running", ""
+
+
+def _simulation(config: RunConfig) -> tuple[str, ...]:
+    reasons = []
+    if config.judge.kind == "sample":
+        reasons.append("the judge is the bundled sample judge, no LLM")
+    if config.humans.startswith("simulated"):
+        reasons.append(f"people are simulated ({config.humans})")
+    return tuple(reasons)
+
+
+def _budget(history: History) -> int:
+    changed = [e.budget_changed.human_budget for e, _ in history.events if e.WhichOneof("kind") == "budget_changed"]
+    return changed[-1] if changed else history.started.human_budget
+
+
+def _config(config: RunConfig) -> dict[str, Any]:
+    """The configuration as plain values. A key never stands in it; should an address carry one, it is cut off."""
+    plain = MessageToDict(config, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    plain["seed"] = config.seed  # JSON's own mapping makes 64-bit numbers strings
+    for judge in (plain.get("judge", {}), *plain["helpers"]):
+        if judge.get("url"):
+            judge["url"] = _without_credentials(judge["url"])
+    return plain
+
+
+def _without_credentials(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return round(value, 6) if isinstance(value, float) else value

@@ -1,0 +1,188 @@
+"""What a run left behind, as columns: its facts, and the blobs that they name, read once. PURE.
+
+Only closed stages are read, each from the manifest that closed it: what a fold refused or dropped is not in there. Of a
+run that still goes on this is the state at its last closed stage.
+"""
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from concord.v1.events_pb2 import (
+    Event,
+    RoundTriaged,
+    RunCreated,
+    RunFinished,
+    RunStarted,
+    Stage,
+    StageManifest,
+    TaskOutcome,
+)
+from concord.v1.pairs_pb2 import Choice, PairShard, PairsManifest, ShardRef
+
+Array = np.ndarray
+Read = Callable[[str], bytes]
+
+HUMAN = (Stage.STAGE_PILOT_JUDGE, Stage.STAGE_JUDGE)
+_READ = (Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL, Stage.STAGE_SCORE, Stage.STAGE_TRIAGE, Stage.STAGE_DATASET, *HUMAN)
+_CHOICES = {"first": Choice.CHOICE_FIRST, "second": Choice.CHOICE_SECOND, "tie": Choice.CHOICE_TIE}
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The judge's verdicts; all shapes [pairs]."""
+
+    choice: Array  # int8, a Choice; 0: no usable verdict, or not judged
+    confidence: Array  # P(the label is right) as the judge gave it; -1 none
+    order_flipped: Array  # 1 the verdict changes with the order, 0 it does not, -1 asked in one order
+    length_difference: Array  # log characters of the first minus the second
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How one question to people ended."""
+
+    pair: int
+    stage: int
+    round: int
+    outcome: int  # a TaskOutcome
+    choice: int  # a Choice; 0 where nobody could say
+    uniform: bool  # the pair was drawn uniformly: a pilot or an audit place
+    judgement_ids: tuple[str, ...]
+
+    @property
+    def given(self) -> bool:
+        """Somebody answered, if only that neither is better."""
+        return self.outcome in (TaskOutcome.TASK_OUTCOME_DECIDED, TaskOutcome.TASK_OUTCOME_TIE)
+
+    @property
+    def decided(self) -> bool:
+        """Somebody said which one is better."""
+        return self.choice in (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The dataset's rows, without their texts; all shapes [rows]."""
+
+    index: Array  # int64, pair index
+    label: Array  # int8, a Choice
+    judge_label: Array  # int8, a Choice; 0 none
+    source: Array  # str: "judge", "flipped" or "people"
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """One run. What it has not come to yet is empty or None."""
+
+    run_id: str
+    events: Sequence[tuple[Event, float]]
+    created: RunCreated
+    started: RunStarted
+    finished: RunFinished | None
+    shards: Sequence[ShardRef]
+    labels: Labels
+    margin: Array | None  # [pairs] out-of-fold reward(first) - reward(second), NaN where not scored
+    rounds: Sequence[tuple[int, RoundTriaged]]
+    answers: Sequence[Answer]
+    rows: Rows | None
+
+    @property
+    def pairs(self) -> int:
+        return self.started.pairs
+
+
+def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
+    """Reads a run from its deduplicated events, in order, and its blobs.
+
+    Raises ValueError where the events are not those of one run from its beginning.
+    """
+    said = {event.WhichOneof("kind"): event for event, _ in reversed(events)}
+    if "run_created" not in said:
+        raise ValueError("there is no RunCreated among these events: is the run id right, and is this its log?")
+    if len({event.run_id for event, _ in events}) > 1:
+        raise ValueError("these events belong to more than one run; a report is about one")
+    started = said["run_started"].run_started if "run_started" in said else RunStarted()
+    manifests = _manifests(events, read)
+    rounds = [
+        (round_, event.round_triaged)
+        for (stage, round_), manifest in manifests.items()
+        if stage == Stage.STAGE_TRIAGE
+        for event in manifest.events
+    ]
+    return History(
+        run_id=said["run_created"].run_id,
+        events=events,
+        created=said["run_created"].run_created,
+        started=started,
+        finished=said["run_finished"].run_finished if "run_finished" in said else None,
+        shards=PairsManifest.FromString(read(started.pairs_uri)).shards if started.pairs_uri else (),
+        labels=_labels(manifests, started.pairs),
+        margin=_margin(manifests, started.pairs),
+        rounds=rounds,
+        answers=_answers(manifests),
+        rows=_rows(manifests, read),
+    )
+
+
+def texts_of(history: History, pairs: Sequence[int], read: Read) -> Mapping[int, PairShard]:
+    """For each of these pairs the shard that holds it; reads no other shard."""
+    firsts = np.array([ref.first_index for ref in history.shards])
+    holding = {pair: int(np.searchsorted(firsts, pair, side="right")) - 1 for pair in pairs}
+    shards = {at: PairShard.FromString(read(history.shards[at].uri)) for at in sorted(set(holding.values()))}
+    return {pair: shards[at] for pair, at in holding.items()}
+
+
+def _manifests(events: Sequence[tuple[Event, float]], read: Read) -> dict[tuple[int, int], StageManifest]:
+    closed = [event.stage_closed for event, _ in events if event.WhichOneof("kind") == "stage_closed"]
+    return {(c.stage, c.round): StageManifest.FromString(read(c.manifest_uri)) for c in closed if c.stage in _READ}
+
+
+def _labels(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> Labels:
+    """The pilot's verdicts, and over them those of the stage that judged all pairs."""
+    labels = Labels(np.zeros(pairs, np.int8), np.full(pairs, -1.0), np.full(pairs, -1, np.int8), np.zeros(pairs))
+    for stage in (Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL):
+        for event in manifests.get((stage, 0), StageManifest()).events:
+            shard = event.shard_labeled
+            at = np.asarray(shard.pair_index, dtype=np.int64)
+            labels.choice[at], labels.confidence[at] = shard.choice, shard.confidence
+            labels.order_flipped[at], labels.length_difference[at] = shard.order_flipped, shard.length_difference
+    return labels
+
+
+def _margin(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> Array | None:
+    """Of the last round that scored, where a method scores more than once."""
+    scored = [manifest for (stage, _), manifest in manifests.items() if stage == Stage.STAGE_SCORE]
+    if not scored:
+        return None
+    margin = np.full(pairs, np.nan)
+    for event in scored[-1].events:
+        shard = event.shard_scored
+        margin[shard.first_index : shard.first_index + len(shard.margin)] = shard.margin
+    return margin
+
+
+def _answers(manifests: Mapping[tuple[int, int], StageManifest]) -> tuple[Answer, ...]:
+    answers = []
+    for (stage, round_), manifest in manifests.items():
+        for event in manifest.events if stage in HUMAN else ():
+            task, uniform = event.task_resolved, manifest.audit[event.unit.number]
+            ids = tuple(task.judgement_ids)
+            answers.append(Answer(task.pair_index, stage, round_, task.outcome, task.choice, uniform, ids))
+    return tuple(answers)
+
+
+def _rows(manifests: Mapping[tuple[int, int], StageManifest], read: Read) -> Rows | None:
+    built = [event.dataset_built for event in manifests.get((Stage.STAGE_DATASET, 0), StageManifest()).events]
+    if not built:
+        return None
+    parsed = [json.loads(line) for line in io.BytesIO(read(built[0].dataset_uri)) if line.strip()]
+    return Rows(
+        index=np.array([row["index"] for row in parsed], dtype=np.int64),
+        label=np.array([_CHOICES[row["label"]] for row in parsed], dtype=np.int8),
+        judge_label=np.array([_CHOICES.get(row["judge_label"], 0) for row in parsed], dtype=np.int8),
+        source=np.array([row["source"] for row in parsed], dtype=str),
+    )

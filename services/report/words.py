@@ -1,0 +1,121 @@
+"""Figures in words: numbers as people write them, and the paragraph on top of the page. PURE; plain text, no HTML."""
+
+from services.report.accuracy import Estimate
+from services.report.figures import Figures
+from services.report.shares import Share
+
+NARROW = "\u202f"
+UNKNOWN = "–"
+
+METHODS = {
+    "posterior": "people are asked where an answer is worth most, and what they say corrects labels that nobody asked about",
+    "random": "people are asked about pairs drawn at random",
+    "none": "the judge's labels as they are",
+}
+STAGES = {
+    "PILOT_LABEL": "Pilot, judge",
+    "PILOT_JUDGE": "Pilot, people",
+    "LABEL": "Judge labels all pairs",
+    "FIT_FEATURES": "Fit text features",
+    "FEATURES": "Compute features",
+    "TRAIN": "Train reward models",
+    "SCORE": "Score out of fold",
+    "TRIAGE": "Triage",
+    "JUDGE": "People answer",
+    "FINAL": "Final reward model",
+    "DATASET": "Write the dataset",
+}
+TRUST = {0: "priors only", 1: "signals, labels flip", 2: "full model"}
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """`84.5 %`, with a narrow space that does not break."""
+    return UNKNOWN if share is None else f"{100 * share:.{digits}f}{NARROW}%"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """`78–89 %`."""
+    return UNKNOWN if low is None or high is None else f"{100 * low:.0f}–{percent(high, 0)}"
+
+
+def count(number: int | None, one: str = "", many: str = "") -> str:
+    """`1,234`, `1 pair`, `1,234 pairs`."""
+    if number is None:
+        return UNKNOWN
+    noun = one if number == 1 else (many or f"{one}s")
+    return f"{number:,} {noun}" if one else f"{number:,}"
+
+
+def dollars(amount: float) -> str:
+    """`$0.17`; four digits below a cent, so that little is not shown as nothing."""
+    return f"${amount:,.2f}" if amount == 0 or amount >= 0.01 else f"${amount:.4f}"
+
+
+def duration(seconds: float | None) -> str:
+    """`1.6 s`, `2 min 5 s`, `3 h 20 min`, `2 d 4 h`."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, size, smaller, small in (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
+def of(share: Share | None) -> str:
+    """`17 of 40, 42.5 % (29–58 %)`."""
+    if share is None or not share.of:
+        return "none"
+    return f"{share.count:,} of {share.of:,}, {percent(share.share)} ({interval(share.low, share.high)})"
+
+
+def summary(figures: Figures) -> str:
+    """What happened, in a few sentences. Says that labels are right only where the input carries truth."""
+    return " ".join(part for part in (_standing(figures), _asked(figures), _right(figures)) if part)
+
+
+def basis(estimate: Estimate) -> str:
+    """What an estimate stands on."""
+    return {
+        "audit": "from pairs drawn at random and shown to people",
+        "model": "by the model of wrong labels about itself, which tends to be too sure",
+        "prior": "an assumption, as too few answers came to learn from",
+    }[estimate.basis]
+
+
+def _standing(figures: Figures) -> str:
+    if figures.status == "finished":
+        return ""
+    why = f" ({figures.status_detail})" if figures.status_detail else ""
+    return f"This run is not finished: it is {figures.status}{why}. What follows is as of its last closed stage."
+
+
+def _asked(figures: Figures) -> str:
+    if not figures.human_labels:
+        return f"Nobody was asked: all {count(figures.pairs, 'pair')} carry the judge's labels."
+    people = "Simulated people" if any("people" in why for why in figures.simulation) else "People"
+    return (
+        f"{people} answered {figures.human_labels:,} of {count(figures.pairs, 'pair')} ({percent(figures.human_share)}) "
+        f"and overruled the judge on {figures.overruled_count:,}."
+    )
+
+
+def _right(figures: Figures) -> str:
+    measured = figures.label_accuracy
+    if measured.final is not None:
+        return (
+            f"Measured against the truth in the input, {percent(measured.start)} of the judge's labels were right, and "
+            f"{percent(measured.final)} of the dataset's are ({count(measured.rows, 'row')} with a decided truth)."
+        )
+    unknown = "The input carries no truth" if figures.rows is not None else "There is no dataset yet"
+    estimate = figures.estimate
+    if estimate is None or estimate.basis == "prior":
+        return f"{unknown}, and too few answers came for an estimate: how many labels are right is not known."
+    ends = f", 95 % interval {interval(estimate.low, estimate.high)}" if estimate.low is not None else ""
+    return (
+        f"{unknown}, so how many labels are right is only estimated: {percent(estimate.accuracy, 0)}{ends}, "
+        f"{basis(estimate)}; people's own answers are taken as right."
+    )

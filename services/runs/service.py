@@ -1,0 +1,179 @@
+"""The front door: commands become facts, queries read the store."""
+import threading
+from collections.abc import Callable, Iterator
+
+import grpc
+
+from concord.v1 import runs_service_pb2 as pb
+from concord.v1 import runs_service_pb2_grpc
+from concord.v1.events_pb2 import Event, PauseReason, StageRetried
+from concord.v1.pairs_pb2 import PairShard, PairsManifest, ShardRef
+from services.kit.blobs import Blobs
+from services.kit.commands import say
+from services.kit.errors import InvalidInput, NotFound, Refused
+from services.kit.fold import Fold, restore_run
+from services.kit.ids import event_id
+from services.kit.log import Log
+from services.kit.rpc import Servicer
+from services.kit.store import Store
+from services.runs import loop, plan, state
+from services.runs.evolve import evolve
+from services.runs.state import RunState
+
+SERVICE = "runs"
+MOST_PAIRS_A_CALL = 5_000
+CHUNK = 512 * 1024
+LOOK_AGAIN_S = 0.1
+
+
+def fold(reissue_after_s: float = 120.0) -> Fold[RunState]:
+    """The pure functions of this reactor."""
+
+    def due(run: RunState, context):
+        return loop.due(run, context, reissue_after_s)
+
+    return Fold(state.VERSION, state.initial, evolve, state.row, state.restore, due, state.active)
+
+
+class Runs(runs_service_pb2_grpc.RunServiceServicer):
+    """RunService on a log, a store and blobs; stateless, so any replica answers for any run."""
+
+    def __init__(self, log: Log, store: Store, blobs: Blobs) -> None:
+        self._log, self._store, self._blobs = log, store, blobs
+        self._fold = fold()
+
+    def _state(self, run_id: str) -> RunState:
+        rows = self._store.rows(SERVICE, run_id)
+        if not rows:
+            raise NotFound(f"no run {run_id or '(empty id)'}; `concord runs` lists them")
+        run = restore_run(self._fold, run_id, rows)
+        if run.corrupt:
+            run.state.view.status, run.state.view.detail = pb.RUN_STATUS_CORRUPT, run.corrupt
+        return run.state
+
+    def _command(self, run_id: str, name: str, **kind: object) -> pb.RunView:
+        """Says one fact and returns the run; a refusal by the fold comes back as Refused."""
+        event = Event(event_id=event_id(run_id, name), run_id=run_id, **kind)
+        say(self._log, self._store, SERVICE, [event])
+        view = self._state(run_id).view
+        for refusal in view.refused:
+            if refusal.startswith(event.event_id):
+                raise Refused(refusal.split(": ", 1)[1])
+        return view
+
+    def CreateRun(self, request: pb.CreateRunRequest, context: grpc.ServicerContext) -> pb.CreateRunResponse:
+        check_config(request.config)
+        if not self._store.rows(SERVICE, request.run_id):
+            created = {"config": request.config, "input_sha256": request.input_sha256, "input_name": request.input_name}
+            self._command(request.run_id, "created", run_created=created)
+        return pb.CreateRunResponse(run=self._state(request.run_id).view)
+
+    def SubmitPairs(self, request: pb.SubmitPairsRequest, context: grpc.ServicerContext) -> pb.SubmitPairsResponse:
+        run = self._state(request.run_id)
+        size = run.view.config.shard_pairs
+        if run.view.pairs >= request.first_index + len(request.pairs):
+            return pb.SubmitPairsResponse(pairs=run.view.pairs)
+        if not request.pairs or len(request.pairs) > MOST_PAIRS_A_CALL:
+            raise InvalidInput(f"{len(request.pairs)} pairs in one call; between 1 and {MOST_PAIRS_A_CALL} are taken")
+        if request.first_index % size:
+            raise InvalidInput(f"first_index {request.first_index} must be a multiple of the shard size, {size}")
+        shards = [
+            self._put_shard(request.first_index + at, request.pairs[at : at + size])
+            for at in range(0, len(request.pairs), size)
+        ]
+        view = self._command(request.run_id, f"pairs/{request.request_id}", pairs_added={"shards": shards})
+        return pb.SubmitPairsResponse(pairs=view.pairs)
+
+    def _put_shard(self, first_index: int, pairs) -> ShardRef:
+        content = PairShard(first_index=first_index, pairs=pairs).SerializeToString(deterministic=True)
+        return ShardRef(uri=self._blobs.put(content), first_index=first_index, pairs=len(pairs), text_bytes=len(content))
+
+    def StartRun(self, request: pb.StartRunRequest, context: grpc.ServicerContext) -> pb.StartRunResponse:
+        run = self._state(request.run_id)
+        if run.view.status != pb.RUN_STATUS_CREATED:
+            return pb.StartRunResponse(run=run.view)
+        if not run.view.pairs:
+            raise Refused("the run has no pairs yet; submit some before starting it")
+        pairs = run.view.pairs
+        manifest = PairsManifest(shards=run.shards, pairs=pairs).SerializeToString(deterministic=True)
+        config = run.view.config
+        budget = config.human_budget or round(config.human_budget_share * pairs)
+        started = {"pairs_uri": self._blobs.put(manifest), "pairs": pairs, "human_budget": budget}
+        return pb.StartRunResponse(run=self._command(request.run_id, f"started/{pairs}", run_started=started))
+
+    def PauseRun(self, request: pb.PauseRunRequest, context: grpc.ServicerContext) -> pb.PauseRunResponse:
+        paused = {"reason": PauseReason.PAUSE_REASON_CALLER, "detail": request.detail}
+        view = self._command(request.run_id, f"pause/{request.request_id}", run_paused=paused)
+        return pb.PauseRunResponse(run=view)
+
+    def ResumeRun(self, request: pb.ResumeRunRequest, context: grpc.ServicerContext) -> pb.ResumeRunResponse:
+        view = self._command(request.run_id, f"resume/{request.request_id}", run_resumed={})
+        return pb.ResumeRunResponse(run=view)
+
+    def SetBudget(self, request: pb.SetBudgetRequest, context: grpc.ServicerContext) -> pb.SetBudgetResponse:
+        changed = {"human_budget": request.human_budget, "dollar_budget": request.dollar_budget}
+        view = self._command(request.run_id, f"budget/{request.request_id}", budget_changed=changed)
+        return pb.SetBudgetResponse(run=view)
+
+    def RetryStage(self, request: pb.RetryStageRequest, context: grpc.ServicerContext) -> pb.RetryStageResponse:
+        opened = self._state(request.run_id).open
+        if opened is None:
+            raise Refused("no stage of the run is open, so nothing can be retried")
+        retried = StageRetried(stage=opened.stage, round=opened.round)
+        view = self._command(request.run_id, f"retry/{request.request_id}", stage_retried=retried)
+        return pb.RetryStageResponse(run=view)
+
+    def CancelRun(self, request: pb.CancelRunRequest, context: grpc.ServicerContext) -> pb.CancelRunResponse:
+        view = self._command(request.run_id, f"cancel/{request.request_id}", run_cancelled={"reason": request.reason})
+        return pb.CancelRunResponse(run=view)
+
+    def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:
+        return pb.GetRunResponse(run=self._state(request.run_id).view)
+
+    def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
+        known = self._store.runs(SERVICE)
+        start = int(request.page_token) if request.page_token.isdigit() else 0
+        end = start + (request.page_size or 100)
+        views = [self._state(run_id).view for run_id in known[start:end]]
+        return pb.ListRunsResponse(runs=views, next_page_token=str(end) if end < len(known) else "")
+
+    def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:
+        over, last = threading.Event(), None
+        context.add_callback(over.set)
+        while not over.is_set():
+            view = self._state(request.run_id).view
+            if view != last:
+                yield pb.WatchRunResponse(run=view)
+                last = view
+            if view.status in (pb.RUN_STATUS_FINISHED, pb.RUN_STATUS_CANCELLED, pb.RUN_STATUS_CORRUPT):
+                return
+            over.wait(LOOK_AGAIN_S)
+
+    def ReadDataset(self, request: pb.ReadDatasetRequest, context: grpc.ServicerContext) -> Iterator[pb.ReadDatasetResponse]:
+        view = self._state(request.run_id).view
+        if not view.dataset_uri:
+            raise Refused(f"the run has no dataset yet: {pb.RunStatus.Name(view.status)} {view.detail}")
+        content = self._blobs.get(view.dataset_uri)
+        for at in range(0, len(content), CHUNK):
+            yield pb.ReadDatasetResponse(chunk=content[at : at + CHUNK])
+
+
+def check_config(config) -> None:
+    """Refuses what no service could work with, before anything is recorded."""
+    shares = {"human_budget_share": config.human_budget_share, "batch_share": config.batch_share, "audit_share": config.audit_share}
+    if config.method not in plan.PLANS:
+        raise InvalidInput(f"method {config.method!r} is not one of {', '.join(sorted(plan.PLANS))}")
+    for name, value in shares.items():
+        if not 0 <= value <= 1:
+            raise InvalidInput(f"{name} is a share and must lie in [0, 1], not {value}")
+    for name in ("folds", "shard_pairs", "quorum", "window", "components"):
+        if getattr(config, name) < 1:
+            raise InvalidInput(f"{name} must be at least 1")
+    if config.folds < 2:
+        raise InvalidInput("folds must be at least 2: a pair is scored by a model that did not see it")
+
+
+def servicer(log: Log, store: Store, blobs: Blobs) -> Servicer:
+    """RunService, ready to be served."""
+    add: Callable = runs_service_pb2_grpc.add_RunServiceServicer_to_server
+    return Servicer("concord.v1.RunService", add, Runs(log, store, blobs))

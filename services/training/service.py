@@ -1,0 +1,78 @@
+"""Reward models as units of work, and what became of them for a caller who asks."""
+import time
+from collections.abc import Callable
+
+import grpc
+import numpy as np
+
+from concord.v1 import training_service_pb2 as pb
+from concord.v1 import training_service_pb2_grpc
+from concord.v1.events_pb2 import Event, StageManifest
+from concord.v1.work_pb2 import Work
+from services.kit.arrays import pack, unpack
+from services.kit.blobs import Blobs
+from services.kit.ids import result_id, work_id
+from services.kit.inputs import cached, messages
+from services.kit.rpc import Servicer
+from services.preference import answers, head
+from services.preference.columns import Columns, columns_of, judged_targets
+from services.preference.folds import fold_of
+
+SERVICE = "training"
+# From this stage of trust on the corrected labels teach the final head; below, the judge's do.
+TRUST_THE_POSTERIOR = 2
+Array = np.ndarray
+
+
+class Training(training_service_pb2_grpc.TrainingServiceServicer):
+    """The units of TRAIN and FINAL on the light model, and TrainingService."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._manifest = messages(blobs, StageManifest, 8)
+        read = lambda uri: unpack(blobs.get(uri))  # noqa: E731
+        self._columns = cached(blobs, lambda content: columns_of(StageManifest.FromString(content), read), 2)
+
+    def do(self, work: Work) -> Event:
+        """The unit's fact, without its names."""
+        began = time.monotonic()
+        event = {"train_fold": self._fold, "train_final": self._final}[work.WhichOneof("task")](work)
+        event.usage.seconds = time.monotonic() - began
+        return event
+
+    def _fold(self, work: Work) -> Event:
+        """The judge's labels without one fold's groups."""
+        task, columns = work.train_fold, self._columns(work.train_fold.features_uri)
+        p_first, weight = judged_targets(self._manifest(task.labels_uri), len(columns.x))
+        weight = weight * (fold_of(columns.group, work.config.folds) != task.fold)
+        return Event(fold_trained={"fold": task.fold, **self._fit(columns, p_first, weight)})
+
+    def _final(self, work: Work) -> Event:
+        """Soft targets once they are trusted, else the judge's labels with people's answers in their place."""
+        task, columns = work.train_final, self._columns(work.train_final.features_uri)
+        p_first, weight = judged_targets(self._manifest(task.labels_uri), len(columns.x))
+        if task.posterior_uri and task.trust >= TRUST_THE_POSTERIOR:
+            p_first = unpack(self._blobs.get(task.posterior_uri))["target"].astype(float)
+            weight = np.ones(len(p_first))
+        said = answers.read(self._manifest(uri) for uri in task.judged_uris)
+        known = ~np.isnan(said.p_first)
+        p_first[said.pair[known]], weight[said.pair[known]] = said.p_first[known], work.config.human_weight
+        return Event(final_trained=self._fit(columns, p_first, weight))
+
+    def _fit(self, columns: Columns, p_first: Array, weight: Array) -> dict[str, object]:
+        model = head.fit_head(columns.x, p_first, weight, columns.domain)
+        return {"model_uri": self._blobs.put(pack(model.arrays())), "pairs": int((weight > 0).sum())}
+
+    def GetJob(self, request: pb.GetJobRequest, context: grpc.ServicerContext) -> pb.GetJobResponse:
+        marker = self._blobs.marker(f"done/{result_id(request.run_id, request.unit)}")
+        attempts = 0
+        while self._blobs.marker(f"begun/{work_id(request.run_id, request.unit)}/{attempts + 1}") is not None:
+            attempts += 1
+        event = None if marker is None else Event.FromString(marker)
+        return pb.GetJobResponse(done=event is not None, event=event, attempts=attempts)
+
+
+def servicer(training: Training) -> Servicer:
+    """TrainingService, ready to be served."""
+    add: Callable = training_service_pb2_grpc.add_TrainingServiceServicer_to_server
+    return Servicer("concord.v1.TrainingService", add, training)

@@ -1,0 +1,99 @@
+"""The dataset: one row a pair, with what is believed of it and why. Pure."""
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from concord.v1.events_pb2 import StageManifest
+from concord.v1.pairs_pb2 import Choice, Pair
+from services.preference.answers import Answers
+from services.preference.pairs import pair_hash
+
+Array = np.ndarray
+LABELS = {Choice.CHOICE_FIRST: "first", Choice.CHOICE_SECOND: "second"}
+
+
+@dataclass(frozen=True, eq=False)
+class Beliefs:
+    """What each row says; all shapes [pairs]."""
+
+    p_first: Array  # P(first is better)
+    people: Array  # bool, a person decided it (or called it a tie)
+    judge: Array  # int8, 1 the first, -1 the second, 0 no usable verdict
+    confidence: Array  # P(the judge's label is right) as it said, -1 none
+
+
+def beliefs(labels: StageManifest, target: Array | None, said: Answers, pairs: int) -> Beliefs:
+    """People's answers first, then the posterior's targets where there are any, then the judge's own."""
+    p_first, judge, confidence = np.full(pairs, 0.5), np.zeros(pairs, np.int8), np.full(pairs, -1.0)
+    for event in labels.events:
+        shard = event.shard_labeled
+        at, choice = np.array(shard.pair_index, np.int64), np.array(shard.choice)
+        judge[at] = np.where(choice == Choice.CHOICE_FIRST, 1, np.where(choice == Choice.CHOICE_SECOND, -1, 0))
+        p_first[at], confidence[at] = shard.p_first, shard.confidence
+    if target is not None:
+        p_first = target.astype(float)
+    known = ~np.isnan(said.p_first)
+    people = np.zeros(pairs, bool)
+    people[said.pair[known]] = True
+    p_first[said.pair[known]] = said.p_first[known]
+    return Beliefs(p_first, people, judge, confidence)
+
+
+def label_of(p_first: float, judge: int, person: bool) -> str:
+    """`first`, `second` or `tie`; an undecided model leaves the judge's label standing."""
+    if p_first == 0.5 and not person and judge:
+        return "first" if judge > 0 else "second"
+    return "tie" if p_first == 0.5 else "first" if p_first > 0.5 else "second"
+
+
+def rows(pairs: Iterable[Pair], believed: Beliefs, human_weight: float) -> Iterator[dict[str, object]]:
+    """The rows in order; `pairs` are all pairs of the run in order."""
+    for index, pair in enumerate(pairs):
+        p_first, judge, person = float(believed.p_first[index]), int(believed.judge[index]), bool(believed.people[index])
+        label = label_of(p_first, judge, person)
+        judged = {1: "first", -1: "second", 0: None}[judge]
+        second = label == "second"
+        chosen, rejected = (pair.second, pair.first) if second else (pair.first, pair.second)
+        yield {
+            "index": index,
+            "pair_id": pair.pair_id,
+            "pair_sha256": pair_hash(pair),
+            "prompt": [{"role": message.role, "content": message.content} for message in pair.prompt],
+            "chosen": chosen.text,
+            "rejected": rejected.text,
+            "label": label,
+            "source": "people" if person else "judge" if label == judged or judged is None else "flipped",
+            "p_chosen": round(1 - p_first if second else p_first, 4),
+            "weight": float(human_weight) if person else 1.0,
+            "judge_label": judged,
+            "judge_confidence": round(float(believed.confidence[index]), 4) if believed.confidence[index] >= 0 else None,
+        }
+
+
+def line(row: dict[str, object]) -> bytes:
+    """One line of the dataset file."""
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def hash_rows(rows_: Iterable[dict[str, object]]) -> str:
+    """SHA-256 over what a row means: no time, cost, annotator or run id; numbers to 4 decimals."""
+    digest = hashlib.sha256()
+    for row in rows_:
+        kept = (row["index"], row["pair_sha256"], row["label"], row["source"])
+        digest.update(("|".join(map(str, kept)) + f"|{row['p_chosen']:.4f}|{row['weight']:.4f}\n").encode())
+    return digest.hexdigest()
+
+
+def estimated_accuracy(said: Answers, pairs: int, expected: float | None, audited: float | None) -> float | None:
+    """Share of right labels: people's count as right, the rest by the audit, or by the model where no audit is. None
+    where nobody was asked: then nothing is known."""
+    if not len(said.pair) or not pairs:
+        return None
+    error = audited if audited is not None else expected
+    return None if error is None else 1.0 - (pairs - len(said.pair)) / pairs * error
+
+
+__all__: Sequence[str] = ("Beliefs", "beliefs", "estimated_accuracy", "hash_rows", "line", "rows")

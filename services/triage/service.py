@@ -1,0 +1,90 @@
+"""Triage and the dataset as units of work, and a preview for a caller who waits."""
+import time
+from collections.abc import Callable, Iterator
+
+import grpc
+import numpy as np
+
+from concord.v1 import triage_service_pb2 as pb
+from concord.v1 import triage_service_pb2_grpc
+from concord.v1.events_pb2 import DatasetBuilt, Event, StageManifest
+from concord.v1.pairs_pb2 import Pair, PairShard, PairsManifest
+from concord.v1.work_pb2 import Work
+from services.kit.arrays import pack, unpack
+from services.kit.blobs import Blobs
+from services.kit.errors import InvalidInput
+from services.kit.inputs import cached, messages
+from services.kit.rpc import Servicer
+from services.preference import answers
+from services.preference.columns import columns_of
+from services.triage import dataset, rounds
+from services.triage.signals import signals_of
+
+SERVICE = "triage"
+METHODS = {"posterior": rounds.triage_posterior, "random": rounds.triage_random}
+
+
+class Triage(triage_service_pb2_grpc.TriageServiceServicer):
+    """The units of TRIAGE and DATASET, and TriageService, over one set of caches."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._pairs = messages(blobs, PairsManifest, 4)
+        self._manifest = messages(blobs, StageManifest, 8)
+        read = lambda uri: unpack(blobs.get(uri))  # noqa: E731
+        self._columns = cached(blobs, lambda content: columns_of(StageManifest.FromString(content), read), 2)
+
+    def do(self, work: Work) -> Event:
+        """The unit's fact, without its names."""
+        began = time.monotonic()
+        event = {"triage_round": self._round, "build_dataset": self._build}[work.WhichOneof("task")](work)
+        event.usage.seconds = time.monotonic() - began
+        return event
+
+    def _round(self, work: Work) -> Event:
+        task, pairs = work.triage_round, self._pairs(work.pairs_uri).pairs
+        columns = self._columns(task.features_uri)
+        margin = np.zeros(pairs)
+        for event in self._manifest(task.scores_uri).events:
+            at = event.shard_scored.first_index
+            margin[at : at + len(event.shard_scored.margin)] = event.shard_scored.margin
+        labeled = [event.shard_labeled for event in self._manifest(task.labels_uri).events]
+        signals = signals_of(labeled, margin, columns.x, columns.group, columns.domain)
+        said = answers.read(self._manifest(uri) for uri in task.judged_uris)
+        decided = METHODS[work.config.method](signals, said, work.config, work.unit.round, task.ask)
+        uri = self._blobs.put(pack({"p_wrong": decided.p_wrong, "target": decided.target}))
+        return Event(round_triaged=rounds.fact(decided, uri))
+
+    def _build(self, work: Work) -> Event:
+        task, manifest = work.build_dataset, self._pairs(work.pairs_uri)
+        said = answers.read(self._manifest(uri) for uri in task.judged_uris)
+        target = unpack(self._blobs.get(task.posterior_uri))["target"] if task.posterior_uri else None
+        believed = dataset.beliefs(self._manifest(task.labels_uri), target, said, manifest.pairs)
+        rows = list(dataset.rows(self._read_pairs(manifest), believed, work.config.human_weight))
+        audited = task.audited_error if task.HasField("audited_error") else None
+        expected = task.expected_error if task.HasField("expected_error") else None
+        built = DatasetBuilt(
+            dataset_uri=self._blobs.put(b"".join(map(dataset.line, rows))),
+            dataset_sha256=dataset.hash_rows(rows),
+            rows=len(rows),
+            from_people=sum(row["source"] == "people" for row in rows),
+            flipped=sum(row["source"] == "flipped" for row in rows),
+            ties=sum(row["label"] == "tie" for row in rows),
+            estimated_accuracy=dataset.estimated_accuracy(said, manifest.pairs, expected, audited),
+        )
+        return Event(dataset_built=built)
+
+    def _read_pairs(self, manifest: PairsManifest) -> Iterator[Pair]:
+        for ref in manifest.shards:
+            yield from PairShard.FromString(self._blobs.get(ref.uri)).pairs
+
+    def PreviewTriage(self, request: pb.PreviewTriageRequest, context: grpc.ServicerContext) -> pb.PreviewTriageResponse:
+        if request.work.WhichOneof("task") != "triage_round":
+            raise InvalidInput("work must be a TriageRound")
+        return pb.PreviewTriageResponse(round=self._round(request.work).round_triaged)
+
+
+def servicer(triage: Triage) -> Servicer:
+    """TriageService, ready to be served."""
+    add: Callable = triage_service_pb2_grpc.add_TriageServiceServicer_to_server
+    return Servicer("concord.v1.TriageService", add, triage)

@@ -1,0 +1,190 @@
+"""The log in memory, with what a broker does to its clients: several members a group, rebalances, expulsion, delay.
+
+A member learns of a rebalance at its next `poll`, as with Kafka: until then it believes that it owns what it owned. A
+member that is expelled (its process died or stalled) loses its partitions at once and hears of it when it polls again;
+what it commits of them in between is ignored.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import Random
+from threading import Lock
+
+from services.kit.log import Entry, Record
+from services.kit.topics import Topic
+
+# partition → (records, from when on each may be polled)
+Partitions = dict[int, tuple[list[Record], list[float]]]
+
+
+class Broker:
+    """What outlives its clients: the records and the groups."""
+
+    def __init__(self, clock: Callable[[], float] = time.time, delay: Callable[[], float] = lambda: 0.0) -> None:
+        """`delay()` gives the seconds for which a freshly appended record cannot be polled yet."""
+        self.log_id = "memory"
+        self.clock, self.delay = clock, delay
+        self.topics: dict[str, Partitions] = defaultdict(dict)
+        self.groups: dict[tuple[str, str], Group] = {}
+        self.lock = Lock()
+
+    def partition(self, topic: str, partition: int) -> tuple[list[Record], list[float]]:
+        return self.topics[topic].get(partition, ([], []))
+
+    def add(self, entry: Entry) -> int:
+        """Appends one entry; where the one before it cannot be polled yet, this one cannot either."""
+        now = self.clock()
+        records, visible = self.topics[entry.topic.name].setdefault(entry.partition, ([], []))
+        offset = len(records)
+        records.append(Record(entry.topic.name, entry.partition, offset, entry.key, entry.value, now, entry.headers))
+        visible.append(max(now + self.delay(), visible[-1] if visible else 0.0))
+        return offset
+
+    def group(self, topic: Topic, name: str) -> "Group":
+        return self.groups.setdefault((topic.name, name), Group(topic))
+
+
+class Group:
+    """Who owns which partition, and how far each is committed."""
+
+    def __init__(self, topic: Topic) -> None:
+        self.topic = topic
+        self.members: list[MemoryConsumer] = []
+        # Who shall own it, and who does: a partition changes hands only once its owner let go, or was expelled.
+        self.target: dict[int, MemoryConsumer] = {}
+        self.owner: dict[int, MemoryConsumer] = {}
+        self.committed: dict[int, int] = {}
+        self.generation = 0
+
+    def rebalance(self, chance: Random | None = None) -> None:
+        """Spreads the partitions over the members: in turn, or by `chance`."""
+        self.generation += 1
+        pick = (lambda at: chance.randrange(len(self.members))) if chance else (lambda at: at % len(self.members))
+        self.target = {at: self.members[pick(at)] for at in range(self.topic.partitions)} if self.members else {}
+
+    def join(self, member: "MemoryConsumer") -> None:
+        self.members.append(member)
+        self.rebalance()
+
+    def expel(self, member: "MemoryConsumer") -> None:
+        """Takes everything from a member that may know nothing of it."""
+        if member in self.members:
+            self.members.remove(member)
+            self.owner = {at: owner for at, owner in self.owner.items() if owner is not member}
+            self.rebalance()
+
+
+class MemoryLog:
+    """A client of a Broker; any number of them share one."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self.log_id = broker.log_id
+
+    def append(self, entries: Sequence[Entry]) -> Sequence[int]:
+        with self._broker.lock:
+            return [self._broker.add(entry) for entry in entries]
+
+    def read(self, topic: Topic, partition: int, offset: int, limit: int) -> Sequence[Record]:
+        return self._broker.partition(topic.name, partition)[0][offset : offset + limit]
+
+    def end(self, topic: Topic, partition: int) -> int:
+        return len(self._broker.partition(topic.name, partition)[0])
+
+    def offset_at(self, topic: Topic, partition: int, at: float) -> int:
+        records = self._broker.partition(topic.name, partition)[0]
+        return next((record.offset for record in records if record.at >= at), len(records))
+
+    def subscribe(self, topic: Topic, group: str, start: Callable[[int], int] | None = None) -> "MemoryConsumer":
+        return MemoryConsumer(self._broker, self._broker.group(topic, group), start)
+
+    def close(self) -> None: ...
+
+
+class MemoryConsumer:
+    """One member of a group. `poll` never waits: in the simulation time passes elsewhere."""
+
+    def __init__(self, broker: Broker, group: Group, start: Callable[[int], int] | None) -> None:
+        self._broker, self._group, self._start = broker, group, start
+        self._partitions = broker.topics[group.topic.name]
+        # What this member believes to own, and where each goes on.
+        self._next: dict[int, int] = {}
+        self._paused: set[int] = set()
+        self._generation = -1
+        self._turn = 0
+        group.join(self)
+
+    def poll(self, timeout_s: float, limit: int) -> Sequence[Record]:
+        if self._generation != self._group.generation:
+            self._rejoin()
+        self._turn += 1
+        found: list[Record] = []
+        now = self._broker.clock()
+        for partition in sorted(self.news(now), key=lambda p: (p + self._turn) % self._group.topic.partitions):
+            records, visible = self._partitions[partition]
+            while self._next[partition] < len(records) and len(found) < limit and visible[self._next[partition]] <= now:
+                found.append(records[self._next[partition]])
+                self._next[partition] += 1
+        return found
+
+    def news(self, now: float) -> list[int]:
+        """Partitions of which `poll` would hand something out."""
+        return [
+            partition
+            for partition, (records, visible) in self._partitions.items()
+            if (at := self._next.get(partition)) is not None
+            and at < len(records)
+            and visible[at] <= now
+            and partition not in self._paused
+        ]
+
+    def stale(self) -> bool:
+        """Whether the next `poll` brings another assignment."""
+        return self._generation != self._group.generation
+
+    def _rejoin(self) -> None:
+        """Lets go of what others shall own, takes what is free; goes on doing so until all that it shall own is its."""
+        group = self._group
+        if self not in group.members:
+            self._next = {}
+            group.join(self)
+        mine = {partition for partition, member in group.target.items() if member is self}
+        for partition in [p for p in self._next if p not in mine or group.owner.get(p) is not self]:
+            del self._next[partition]
+            if group.owner.get(partition) is self:
+                del group.owner[partition]
+        for partition in sorted(mine - set(self._next)):
+            if group.owner.get(partition, self) is self:
+                begin = self._start(partition) if self._start else group.committed.get(partition, 0)
+                self._next[partition] = begin
+                group.owner[partition] = self
+        if mine == set(self._next):
+            self._generation = group.generation
+
+    def assignment(self) -> frozenset[int]:
+        return frozenset(self._next)
+
+    def ends(self) -> Mapping[int, int]:
+        partitions = self._partitions
+        return {at: len(partitions[at][0]) if at in partitions else 0 for at in self._next}
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        self._paused |= set(partitions)
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        self._paused -= set(partitions)
+
+    def seek(self, partition: int, offset: int) -> None:
+        self._next[partition] = offset
+
+    def commit(self, positions: Mapping[int, int]) -> None:
+        for partition, offset in positions.items():
+            if self._group.owner.get(partition) is self:
+                self._group.committed[partition] = offset
+
+    def wake(self) -> None: ...
+
+    def close(self) -> None:
+        self._next = {}
+        self._group.expel(self)

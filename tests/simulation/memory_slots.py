@@ -1,0 +1,131 @@
+"""The table of leases in memory: the same promises as the one in SQL, under the same contract test."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from services.kit.errors import Refused
+from services.tasks.queue import TasksState, counted
+from services.tasks.slots import SAY_AGAIN_S, Slot
+
+# A slot that its owner gave back: it keeps the owner's revision and holds no vote.
+GIVEN_BACK = -1
+
+
+class MemorySlots:
+    """Slots by (task, annotator), offered tasks by (run, number)."""
+
+    def __init__(self, born: float) -> None:
+        """`born`: when this table came to be; of leases on older tasks it knows nothing."""
+        self._born = born
+        self._tasks: dict[tuple[str, int], tuple[str, int, int, bool, float]] = {}
+        self._slots: dict[str, dict[str, Slot]] = {}
+        # (task, annotator) → (event, when it was given), for answers that are not folded yet.
+        self._unsaid: dict[tuple[str, str], tuple[bytes, float]] = {}
+
+    def _taken(self, task_id: str, now: float) -> list[Slot]:
+        held = self._slots.get(task_id, {}).values()
+        return [slot for slot in held if slot.submitted or (slot.lease_until > now and slot.vote != GIVEN_BACK)]
+
+    def lease(self, annotator: str, run_id: str, now: float, lease_s: float) -> Slot | None:
+        offered = sorted(
+            (number, run, task_id, pair_index, quorum, opened_at)
+            for (run, number), (task_id, pair_index, quorum, offered, opened_at) in self._tasks.items()
+            if offered and run_id in ("", run)
+        )
+        for _, _, task_id, *_ in offered:
+            mine = self._slots.get(task_id, {}).get(annotator)
+            if mine in self._taken(task_id, now) and not mine.submitted:
+                return mine
+        for number, run, task_id, pair_index, quorum, opened_at in offered:
+            taken = self._taken(task_id, now)
+            mine = self._slots.get(task_id, {}).get(annotator)
+            if len(taken) >= quorum or mine in taken or (opened_at < self._born and now < self._born + lease_s):
+                continue
+            used = {slot.vote for slot in taken}
+            vote = next(vote for vote in range(quorum) if vote not in used)
+            kept = {a: s for a, s in self._slots.get(task_id, {}).items() if s in taken or s.vote == GIVEN_BACK}
+            revision = mine.revision if mine is not None and mine.vote == GIVEN_BACK else 0
+            slot = Slot(task_id, run, number, pair_index, vote, annotator, now + lease_s, now, revision, False)
+            self._slots[task_id] = {**kept, annotator: slot}
+            return slot
+        return None
+
+    def held(self, task_id: str, annotator: str) -> Slot | None:
+        slot = self._slots.get(task_id, {}).get(annotator)
+        offered = any(task[0] == task_id for task in self._tasks.values())
+        return slot if offered and slot is not None and slot.vote != GIVEN_BACK else None
+
+    def submit(self, slot: Slot, revision: int, said: bytes, now: float) -> None:
+        mine = self._slots.get(slot.task_id, {}).get(slot.annotator)
+        if mine is None or mine.vote != slot.vote or mine.revision >= revision:
+            raise Refused("the lease ran out and the task went to somebody else, or a newer answer came first")
+        self._slots[slot.task_id][slot.annotator] = replace(mine, revision=revision, submitted=True)
+        self._unsaid[slot.task_id, slot.annotator] = said, now
+
+    def free(self, slot: Slot) -> None:
+        self._give_back(slot.task_id, slot.annotator, slot.revision)
+
+    def _give_back(self, task_id: str, annotator: str, revision: int) -> None:
+        mine = self._slots.get(task_id, {}).get(annotator)
+        if mine is not None and mine.revision <= revision:
+            given = replace(mine, vote=GIVEN_BACK, submitted=False, lease_until=0.0)
+            self._slots[task_id][annotator] = given
+            self._unsaid.pop((task_id, annotator), None)
+
+    def unsaid(self, now: float) -> Sequence[tuple[str, bytes]]:
+        return [
+            (self._slots[task_id][annotator].run_id, said)
+            for (task_id, annotator), (said, at) in self._unsaid.items()
+            if at < now - SAY_AGAIN_S
+        ]
+
+    def project(self, connection: Any, changes: Sequence[tuple[str, frozenset[str], TasksState | None]]) -> None:
+        for run_id, touched, state in changes:
+            if state is None or "run" in touched:
+                self._offer(run_id, state)
+            for name in touched:
+                if state is not None and name.startswith("task/"):
+                    self._mend(state, int(name[5:]))
+
+    def _offer(self, run_id: str, state: TasksState | None) -> None:
+        self._tasks = {place: task for place, task in self._tasks.items() if place[0] != run_id}
+        if state is None or not state.tasks:
+            gone = [key for key in self._unsaid if self._slots[key[0]][key[1]].run_id == run_id]
+            for key in gone if state is not None else []:
+                del self._unsaid[key]
+            return
+        for number, task in state.tasks.items():
+            offered = not (task.resolved or state.run.paused)
+            row = (task.task_id, task.pair_index, state.run.quorum, offered, state.run.opened_at)
+            self._tasks[run_id, number] = row
+
+    def _mend(self, state: TasksState, number: int) -> None:
+        task = state.tasks.get(number)
+        if task is None:
+            return
+        for answer in task.answers:
+            if answer.withdrawn:
+                self._give_back(task.task_id, answer.annotator, answer.revision)
+        for answer in counted(task):
+            held = self._slots.setdefault(task.task_id, {})
+            mine = held.get(answer.annotator)
+            if mine is None or mine.revision <= answer.revision:
+                others = {name: s for name, s in held.items() if s.vote != answer.vote or s.submitted}
+                restored = Slot(
+                    task.task_id, state.run_id, number, task.pair_index, answer.vote, answer.annotator, 0.0, 0.0,
+                    answer.revision, True,
+                )  # fmt: skip
+                self._slots[task.task_id] = {**others, answer.annotator: restored}
+                self._unsaid.pop((task.task_id, answer.annotator), None)
+        if task.resolved:
+            row = self._tasks.get((state.run_id, number))
+            if row is not None:
+                self._tasks[state.run_id, number] = (*row[:3], False, row[4])
+            for key in [key for key in self._unsaid if key[0] == task.task_id]:
+                del self._unsaid[key]
+
+    def counts(self, run_id: str, now: float) -> tuple[int, int]:
+        open_tasks = [task[0] for (run, _), task in self._tasks.items() if run == run_id and task[3]]
+        live = [s for held in self._slots.values() for s in held.values() if s.run_id == run_id and not s.submitted]
+        return len(open_tasks), sum(slot.lease_until > now for slot in live)

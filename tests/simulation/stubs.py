@@ -1,0 +1,167 @@
+"""Units of work that cost nothing: functions of their inputs and the configuration alone.
+
+Each reads everything that its work item names through the manifests, and mixes all of it into its result, so that one
+wrong, missing or doubled input changes the dataset's hash.
+"""
+
+import json
+from collections.abc import Sequence
+from hashlib import blake2b, sha256
+
+from concord.v1.events_pb2 import Event, StageManifest, Usage
+from concord.v1.pairs_pb2 import Choice, Pair, PairShard, PairsManifest
+from concord.v1.work_pb2 import Work
+from services.kit.blobs import Blobs
+
+CENTS_A_PAIR = 0.01
+
+
+def digest(*parts: object) -> bytes:
+    """Eight bytes that depend on every part and on their order."""
+    return blake2b(repr(parts).encode(), digest_size=8).digest()
+
+
+def share(*parts: object) -> float:
+    """A number in [0, 1) that depends on every part; a multiple of 2⁻¹⁶, so exact as a float32."""
+    return int.from_bytes(digest(*parts)[:2]) / 65536
+
+
+def answer(seed: int, pair_index: int, vote: int) -> Choice.ValueType | None:
+    """What a person says of this pair with this vote, whoever it is; None: cannot say."""
+    drawn = share("person", seed, pair_index, vote)
+    if drawn < 0.04:
+        return None
+    right = Choice.CHOICE_FIRST if share("truth", seed, pair_index) < 0.5 else Choice.CHOICE_SECOND
+    if drawn < 0.12:
+        return Choice.CHOICE_TIE
+    return right if drawn < 0.9 else Choice.CHOICE_FIRST + Choice.CHOICE_SECOND - right
+
+
+def do(work: Work, blobs: Blobs) -> Event:
+    """The unit's fact, without its names."""
+    return UNITS[work.WhichOneof("task")](work, blobs)
+
+
+def _manifest(blobs: Blobs, uri: str) -> StageManifest:
+    """A closed stage's facts; each unit once, in order."""
+    manifest = StageManifest.FromString(blobs.get(uri))
+    numbers = [event.unit.number for event in manifest.events]
+    assert numbers == list(range(len(numbers))), f"manifest of stage {manifest.stage} holds units {numbers}"
+    return manifest
+
+
+def _pairs(blobs: Blobs, uris: Sequence[str]) -> list[tuple[int, Pair]]:
+    shards = [PairShard.FromString(blobs.get(uri)) for uri in uris]
+    return [(shard.first_index + at, pair) for shard in shards for at, pair in enumerate(shard.pairs)]
+
+
+def _label_shard(work: Work, blobs: Blobs) -> Event:
+    wanted = set(work.label_shard.pair_indexes)
+    pairs = [(at, pair) for at, pair in _pairs(blobs, work.label_shard.shard_uris) if not wanted or at in wanted]
+    event = Event(usage=Usage(calls=len(pairs), dollars=CENTS_A_PAIR * len(pairs)))
+    labeled = event.shard_labeled
+    for at, pair in pairs:
+        truth = share("truth", work.config.seed, at) < 0.5
+        sure = share("judge", work.config.seed, pair.pair_id, pair.first.text)
+        labeled.pair_index.append(at)
+        labeled.p_first.append(sure if truth == (sure > 0.2) else 1 - sure)
+        labeled.choice.append(Choice.CHOICE_FIRST if labeled.p_first[-1] >= 0.5 else Choice.CHOICE_SECOND)
+    return event
+
+
+def _fit_features(work: Work, blobs: Blobs) -> Event:
+    shards = PairsManifest.FromString(blobs.get(work.pairs_uri)).shards
+    ids = [pair.pair_id for _, pair in _pairs(blobs, [shard.uri for shard in shards])]
+    return Event(features_fitted={"basis_uri": blobs.put(digest("basis", work.config.seed, ids)), "texts": len(ids)})
+
+
+def _featurise_shard(work: Work, blobs: Blobs) -> Event:
+    task = work.featurise_shard
+    pairs = _pairs(blobs, [task.shard_uri])
+    features = digest("features", blobs.get(task.basis_uri), [(at, pair.pair_id) for at, pair in pairs])
+    return Event(shard_featurised={"features_uri": blobs.put(features), "pairs": len(pairs)})
+
+
+def _features(blobs: Blobs, uri: str) -> list[bytes]:
+    return [blobs.get(event.shard_featurised.features_uri) for event in _manifest(blobs, uri).events]
+
+
+def _labels(blobs: Blobs, uri: str) -> list[tuple[int, float]]:
+    columns = [event.shard_labeled for event in _manifest(blobs, uri).events]
+    return [row for column in columns for row in zip(column.pair_index, column.p_first, strict=True)]
+
+
+def _judged(blobs: Blobs, uris: Sequence[str]) -> dict[int, tuple[int, int]]:
+    """Pair → (outcome, choice); manifests hold each pair once."""
+    found: dict[int, tuple[int, int]] = {}
+    for uri in uris:
+        for event in _manifest(blobs, uri).events:
+            said = event.task_resolved
+            assert said.pair_index not in found, f"pair {said.pair_index} was asked twice"
+            found[said.pair_index] = said.outcome, said.choice
+    return found
+
+
+def _train_fold(work: Work, blobs: Blobs) -> Event:
+    task = work.train_fold
+    labels = _labels(blobs, task.labels_uri)
+    model = digest("fold", task.fold, labels, _features(blobs, task.features_uri))
+    return Event(fold_trained={"fold": task.fold, "model_uri": blobs.put(model), "pairs": len(labels)})
+
+
+def _score_shard(work: Work, blobs: Blobs) -> Event:
+    task = work.score_shard
+    mine = _manifest(blobs, task.features_uri).events[work.unit.number].shard_featurised
+    models = [blobs.get(event.fold_trained.model_uri) for event in _manifest(blobs, task.models_uri).events]
+    seen = blobs.get(mine.features_uri), models
+    margins = [share("margin", at, seen) - 0.5 for at in range(mine.pairs)]
+    return Event(shard_scored={"first_index": task.first_index, "margin": margins})
+
+
+def _triage_round(work: Work, blobs: Blobs) -> Event:
+    task = work.triage_round
+    labels = _labels(blobs, task.labels_uri)
+    seen: list[object] = [labels]
+    if task.scores_uri:
+        scored = [event.shard_scored for event in _manifest(blobs, task.scores_uri).events]
+        seen += [_features(blobs, task.features_uri), [(s.first_index, list(s.margin)) for s in scored]]
+    judged = _judged(blobs, task.judged_uris)
+    base = digest("triage", work.unit.round, seen, sorted(judged.items()))
+    doubt = sorted((share("doubt", base, at), at) for at, _ in labels if at not in judged)
+    asked = [at for _, at in doubt[: task.ask]]
+    posterior = blobs.put(json.dumps([round((p + share(base, at)) / 2, 4) for at, p in labels]).encode())
+    triaged = {"asked": asked, "p_ask": [0.5] * len(asked), "posterior_uri": posterior, "trust": min(2, len(judged))}
+    return Event(round_triaged={**triaged, "expected_error": share("error", base)})
+
+
+def _train_final(work: Work, blobs: Blobs) -> Event:
+    task = work.train_final
+    posterior = blobs.get(task.posterior_uri) if task.posterior_uri else b""
+    judged = sorted(_judged(blobs, task.judged_uris).items())
+    seen = _labels(blobs, task.labels_uri), _features(blobs, task.features_uri), posterior, judged, task.trust
+    return Event(final_trained={"model_uri": blobs.put(digest("final", seen))})
+
+
+def _build_dataset(work: Work, blobs: Blobs) -> Event:
+    task = work.build_dataset
+    labels, judged = _labels(blobs, task.labels_uri), _judged(blobs, task.judged_uris)
+    believed = json.loads(blobs.get(task.posterior_uri)) if task.posterior_uri else [p for _, p in labels]
+    rows = [
+        json.dumps([at, *judged.get(at, (0, 0)), f"{p:.4f}", f"{task.expected_error:.4f}"])
+        for (at, _), p in zip(labels, believed, strict=True)
+    ]
+    content = "\n".join(rows).encode()
+    built = {"dataset_uri": blobs.put(content), "dataset_sha256": sha256(content).hexdigest(), "rows": len(rows)}
+    return Event(dataset_built={**built, "from_people": len(judged)})
+
+
+UNITS = {
+    "label_shard": _label_shard,
+    "fit_features": _fit_features,
+    "featurise_shard": _featurise_shard,
+    "score_shard": _score_shard,
+    "triage_round": _triage_round,
+    "build_dataset": _build_dataset,
+    "train_fold": _train_fold,
+    "train_final": _train_final,
+}
