@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -174,7 +175,7 @@ class Running:
         for name, service in self._services.items():
             ready = threading.Event()
             begun.append(ready)
-            self._thread(name, lambda service=service, name=name, ready=ready: self._drive(name, service.make, ready))
+            self._thread(name, partial(self._drive, name, service.make, ready))
             if service.beside:
                 self._thread(f"{name}-beside", service.beside)
         for ready in begun:

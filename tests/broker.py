@@ -8,6 +8,7 @@ import ctypes
 import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -73,9 +74,12 @@ def start_broker(folder: Path, port: int | None = None) -> Broker:
     """
     install()
     folder.mkdir(parents=True, exist_ok=True)
-    port = port or free_port()
-    if not (folder / "data" / "meta.properties").exists():
-        _write_settings(folder, port)
+    formatted = (folder / "data" / "meta.properties").exists()
+    # The controller's port is also recorded inside the data, so a folder keeps its ports.
+    old_port, controller_port = _ports(folder) if formatted else (0, 0)
+    port = port or old_port or free_port()
+    _write_settings(folder, port, controller_port or free_port(port))
+    if not formatted:
         _format(folder)
     return Broker(folder, port, _launch(folder, port))
 
@@ -119,9 +123,16 @@ def free_port(but: int = 0) -> int:
                 continue
 
 
-def _write_settings(folder: Path, port: int) -> None:
+def _ports(folder: Path) -> tuple[int, int]:
+    """The broker's and the controller's port of a folder that was used before."""
+    settings = (folder / "server.properties").read_text()
+    port, controller_port = re.search(r"^listeners=.*:(\d+),.*:(\d+)$", settings, re.MULTILINE).groups()
+    return int(port), int(controller_port)
+
+
+def _write_settings(folder: Path, port: int, controller_port: int) -> None:
     template = string.Template((DEPLOY / "server.properties").read_text())
-    text = template.substitute(PORT=port, CONTROLLER_PORT=free_port(port), FOLDER=folder)
+    text = template.substitute(PORT=port, CONTROLLER_PORT=controller_port, FOLDER=folder)
     (folder / "server.properties").write_text(text)
 
 

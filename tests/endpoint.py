@@ -59,6 +59,7 @@ class Endpoint:
         self.paid: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()
         self._held = asyncio.Event()
+        self._closing = asyncio.Event()
 
     @property
     def calls(self) -> int:
@@ -75,13 +76,14 @@ class Endpoint:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closing.set()
         await self._runner.cleanup()
 
     async def start(self, port: int = 0) -> None:
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/stats", self._stats)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port, backlog=1024)
         await site.start()
@@ -130,7 +132,7 @@ class Endpoint:
         if isinstance(failure, int):
             return _error(failure, does.error, {"Retry-After": does.retry_after} if failure == 429 else {})
         if failure == "hang":
-            await asyncio.Event().wait()
+            await self._closing.wait()
         reply = json.dumps(self._completion(body, prompt, failure == "bad"))
         if failure == "truncated":
             return web.Response(text=reply[: len(reply) // 2], content_type="application/json")
@@ -174,7 +176,10 @@ class Endpoint:
         ]
 
     async def _stats(self, request: web.Request) -> web.Response:
-        return web.json_response({"calls": self.calls, "max_in_flight": self.max_in_flight, "paid": self.paid_again})
+        """Counters since the last time that they were read."""
+        now = {"calls": self.calls, "max_in_flight": self.max_in_flight, "paid_again": self.paid_again}
+        self.requests, self.headers, self.max_in_flight = [], [], 0
+        return web.json_response(now)
 
 
 def _tokens(text: str, p: float, top: int) -> list[dict[str, Any]]:
@@ -196,8 +201,8 @@ def _error(status: int, message: str, headers: dict[str, str] | None = None) -> 
     return web.json_response({"error": {"message": message, "code": status}}, status=status, headers=kept)
 
 
-async def _serve(latency_ms: float, port: int) -> None:
-    endpoint = Endpoint(latency_s=latency_ms / 1000)
+async def _serve(behaviour: dict[str, float], port: int) -> None:
+    endpoint = Endpoint(**behaviour)
     await endpoint.start(port)
     print(endpoint.url, flush=True)
     await asyncio.Event().wait()
@@ -206,6 +211,9 @@ async def _serve(latency_ms: float, port: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--latency-ms", type=float, default=50.0)
-    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--failing", type=float, default=0.0, help="share of requests: 429, 500 or no verdict")
+    parser.add_argument("--port", type=int, default=0, help="0: any free one; the URL is printed")
     options = parser.parse_args()
-    asyncio.run(_serve(options.latency_ms, options.port))
+    shares = {"rate_limited": 0.4, "server_errors": 0.4, "bad_texts": 0.2}
+    failing = {kind: part * options.failing for kind, part in shares.items()}
+    asyncio.run(_serve({"latency_s": options.latency_ms / 1000, **failing}, options.port))

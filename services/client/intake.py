@@ -62,6 +62,8 @@ def read(path: str | Path, skip_bad: str | Path | None = None) -> Input:
     file that cannot be read to its end raises InvalidInput in any case: nobody knows what is missing.
     """
     path = Path(path)
+    if skip_bad is not None and Path(skip_bad).exists() and path.exists() and path.samefile(skip_bad):
+        raise InvalidInput(f"{path}: rows cannot be set aside in the very file that they come from; name another one")
     rows, problems, form = _checked(path)
     if problems and skip_bad is None:
         raise InvalidInput(_refusal(path, problems, len(rows)))

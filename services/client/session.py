@@ -11,7 +11,7 @@ from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunView
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from services.app import SERVICES, Running
-from services.client import drive, history, intake, people
+from services.client import drive, history, intake, people, reuse
 from services.client.evaluate import evaluate
 from services.client.options import METHODS, Options, recorded_name, run_config, semantic
 from services.kit import ids, rpc
@@ -43,13 +43,13 @@ class Job:
         return {index: row.truth for index, row in enumerate(self.given.rows) if row.truth is not None}
 
 
-def prepare(path: str, options: Options, skip_bad: Path | None, salt: str, reused: people.Reused | None = None) -> Job:
+def prepare(path: str, options: Options, skip_bad: Path | None, salt: str, reused: reuse.Reused | None = None) -> Job:
     """Reads and checks everything before anything is recorded."""
     given = intake.read_sample() if path == "sample" else intake.read(path, skip_bad)
     given, judges = _judged(given, options)
     answer = people.answerer(options.humans, given.rows, options.seed)
     if reused:
-        answer = people.with_reused(reused, given.rows, answer)
+        answer = reuse.with_reused(reused, given.rows, answer)
     config = run_config(options, judges)
     return Job(options, given, config, ids.run_id(given.sha256, semantic(config), salt), answer)
 
@@ -105,8 +105,8 @@ def compared(job: Job, running: Running, log: Log, blobs: Blobs, seen: Seen) -> 
         config.method = method
         other = replace(job, options=options, config=config, run_id=ids.run_id(job.given.sha256, semantic(config)))
         if run(other, running, seen).status == RUN_STATUS_FINISHED:
-            made = figures.figures(history.events(log, other.run_id), blobs.get, job.truth)
-            out[method] = figures.method_of(made)
+            made = figures.figures_of(history.events(log, other.run_id), blobs.get, job.truth)
+            out[method] = figures.Method(made.label_accuracy.final, made.human_labels)
     return out
 
 
@@ -116,7 +116,7 @@ def write(
 ) -> dict[str, object]:  # fmt: skip
     """dataset.jsonl, report.json and report.html; returns what report.json holds."""
     out.mkdir(parents=True, exist_ok=True)
-    made = figures.figures(history.events(log, run_id), blobs.get, job_truth or None, evaluation, methods)
+    made = figures.figures_of(history.events(log, run_id), blobs.get, job_truth or None, evaluation, methods)
     report = made.as_json()
     if dataset is not None:
         (out / "dataset.jsonl").write_bytes(dataset)

@@ -3,20 +3,21 @@
 A unit's result is made once: the first to finish creates the marker `done/<event id>`, and the fact is made from the
 marker. Order is always marker, fact, commit, so a crash anywhere repeats work at worst, never loses it.
 
-Attempts are durable. Only what the unit did counts: an attempt counts when the unit raised. The death of the whole
-process is a suspicion: after two of them the unit runs alone, and only deaths while alone count.
+Only what the unit did counts: an attempt counts when the unit raised. The death of the whole process is a suspicion:
+after two of them the unit runs alone, and only deaths while alone count.
 """
 
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
-from google.protobuf.message import DecodeError
-
 from concord.v1.events_pb2 import Event, UnitDeferred, UnitFailed
 from concord.v1.work_pb2 import DeadLetter, Work
-from services.kit import telemetry
+from google.protobuf.message import DecodeError
+
+from services.kit import telemetry, tries
 from services.kit.blobs import Blobs
 from services.kit.errors import Deferred, Permanent
 from services.kit.ids import event_id, result_id, unit_name
@@ -37,6 +38,7 @@ class _Held:
     work: Work
     not_before: float = 0.0
     started: float = 0.0
+    # The number of the try that runs or ran last.
     begun: int = 0
     alone: bool = False
     future: Future | None = None
@@ -63,7 +65,7 @@ class Worker:
         self._service, self._start, self._log, self._blobs, self._clock = service, start, log, blobs, clock
         self._concurrency, self._cancelled = concurrency, cancelled
         self._held: dict[str, _Held] = {}
-        # partition → offset → finished?, in order; what is finished from the front on is committed.
+        # partition → offset → finished?; what is finished from the front on is committed.
         self._open: dict[int, dict[int, bool]] = {}
         # Finished units whose entries are not in the log yet.
         self._unsaid: list[tuple[Record, list[Entry]]] = []
@@ -73,26 +75,19 @@ class Worker:
 
     def step(self, timeout_s: float) -> int:
         """Takes work, begins units, says finished ones; returns how many items moved."""
-        running = sum(held.future is not None for held in self._held.values())
         room = max(1, 2 * self._concurrency - len(self._held))
-        records = self._consumer.poll(min(timeout_s, 0.005) if running else timeout_s, room)
-        self._drop_revoked()
+        records = self._consumer.poll(min(timeout_s, 0.005) if self._running() else timeout_s, room)
         for record in records:
             self._accept(record)
+        self._drop_revoked()
         self._begin()
         self._collect()
         said = self._say_all()
         self._pause_when_full()
         return len(records) + said
 
-    def _say_all(self) -> int:
-        """Appends what is to be said, then commits. Where the append fails all of it is said again at the next step."""
-        if self._unsaid:
-            self._log.append([entry for _, entries in self._unsaid for entry in entries])
-        said, self._unsaid = self._unsaid, []
-        for record, _ in said:
-            self._finish(record)
-        return len(said)
+    def _running(self) -> list[_Held]:
+        return [held for held in self._held.values() if held.future is not None]
 
     def _drop_revoked(self) -> None:
         """Units of a partition that another member owns now are ended and not committed."""
@@ -101,63 +96,66 @@ class Worker:
             del self._open[partition]
         for key, held in list(self._held.items()):
             if held.record.partition not in owned:
-                if held.future is not None:
-                    held.future.cancel()
+                self._stop(held)
                 del self._held[key]
 
+    def _stop(self, held: _Held) -> None:
+        if held.future is not None:
+            held.future.cancel()
+            tries.end(self._blobs, held.work.work_id, held.begun, tries.STOPPED)
+
     def _accept(self, record: Record) -> None:
+        """Takes note of the item. Touches nothing outside, so that an outage cannot make a polled item forgotten."""
         places = self._open.setdefault(record.partition, {})
         if places.get(record.offset) is False:
             return
         places[record.offset] = False
         try:
             work = Work.FromString(record.value)
-            known = self._held.get(work.work_id)
-        except DecodeError as error:
+            known = self._held.get(str(UUID(work.work_id)))
+            cancelled = self._cancelled(str(UUID(work.run_id)))
+        except (DecodeError, ValueError) as error:
             self._unsaid.append((record, [self._dead_letter(record, 1, f"does not decode: {error}")]))
             return
-        if known is not None and known.record.partition == record.partition and known.record.offset == record.offset:
-            return
-        if known is not None or self._cancelled(work.run_id):
-            self._finish(record)
-        else:
+        if known is None and not cancelled:
             self._held[work.work_id] = _Held(record, work)
+        elif known is None or (known.record.partition, known.record.offset) != (record.partition, record.offset):
+            self._unsaid.append((record, []))
 
     def _begin(self) -> None:
         """Starts what may start now; units whose result stands already only say it again."""
         now = self._clock()
-        for held in list(self._held.values()):
-            running = [other for other in self._held.values() if other.future is not None]
-            if held.future is not None or held.not_before > now:
-                continue
+        for held in [h for h in self._held.values() if h.future is None and h.not_before <= now]:
+            running = self._running()
+            if len(running) >= self._concurrency or any(other.alone for other in running):
+                break
             if (marker := self._blobs.marker(f"done/{result_id(held.work.run_id, held.work.unit)}")) is not None:
                 self._conclude(held, [self._fact(held.work, marker)])
                 continue
-            if len(running) >= self._concurrency or any(other.alone for other in running):
-                break
-            if not held.begun:
-                self._suspect(held)
-            if held.alone and running:
-                continue
-            if held.alone and self._deaths(held.work, alone=True) >= ATTEMPTS:
+            past = tries.tries(self._blobs, held.work.work_id)
+            held.alone = tries.deaths(past, alone_only=False) >= SUSPICIONS
+            if tries.deaths(past, alone_only=True) >= ATTEMPTS:
                 self._conclude(held, self._failed(held, ATTEMPTS, "its process died three times while it ran alone"))
                 continue
-            self._mark_begun(held)
-            held.started = now
+            if held.alone and running:
+                break
+            held.begun, held.started = len(past) + 1, now
+            tries.begin(self._blobs, held.work.work_id, held.begun, held.alone)
             held.future = self._start(held.work)
             held.future.add_done_callback(lambda _: self._consumer.wake())
-        telemetry.IN_FLIGHT.labels(self._service).set(sum(h.future is not None for h in self._held.values()))
+        telemetry.IN_FLIGHT.labels(self._service).set(len(self._running()))
 
     def _conclude(self, held: _Held, entries: list[Entry]) -> None:
         self._unsaid.append((held.record, entries))
         del self._held[held.work.work_id]
 
     def _collect(self) -> None:
-        for key, held in list(self._held.items()):
-            if held.future is None or not held.future.done():
+        """An outage in the middle leaves the future where it is: its outcome is taken again, with the same result."""
+        for held in self._running():
+            assert held.future is not None
+            if not held.future.done():
                 continue
             entries = self._outcome(held)
-            self._blobs.put_if_absent(f"ended/{key}/{held.begun}", b"")
             telemetry.UNIT_SECONDS.labels(self._service).observe(self._clock() - held.started)
             held.future = None
             if entries:
@@ -170,34 +168,41 @@ class Worker:
         try:
             event = held.future.result()
         except Deferred as error:
-            return [self._deferred(work, error)]
+            return [self._deferred(work, error, self._end(held, tries.DEFERRED))]
         except Permanent as error:
+            self._end(held, tries.RAISED)
             return self._failed(held, 1, str(error))
         except CancelledError:
+            self._end(held, tries.STOPPED)
             return []
         except Exception as error:  # whatever a unit raises is its own failure, counted and reported
-            times = self._count(f"attempt/{work.work_id}", repr(error).encode())
-            self._logger.warning(
-                "unit raised", run=work.run_id, unit=unit_name(work.unit), attempt=times, error=repr(error)
-            )
-            if times >= ATTEMPTS:
-                return self._failed(held, times, repr(error))
-            held.not_before = self._clock() + RETRY_S * 2**times
-            return []
+            return self._raised(held, error)
         event.event_id = result_id(work.run_id, work.unit)
         event.run_id = work.run_id
         event.unit.CopyFrom(work.unit)
-        made = event.SerializeToString(deterministic=True)
+        made = self._blobs.put_if_absent(f"done/{event.event_id}", event.SerializeToString(deterministic=True))
+        self._end(held, tries.DONE)
         telemetry.UNITS.labels(self._service, "done").inc()
-        return [self._fact(work, self._blobs.put_if_absent(f"done/{event.event_id}", made))]
+        return [self._fact(work, made)]
+
+    def _raised(self, held: _Held, error: Exception) -> list[Entry]:
+        times = self._end(held, tries.RAISED)
+        name = unit_name(held.work.unit)
+        self._logger.warning("unit raised", run=held.work.run_id, unit=name, attempt=times, error=repr(error))
+        if times >= ATTEMPTS:
+            return self._failed(held, times, repr(error))
+        held.not_before = self._clock() + RETRY_S * 2**times
+        return []
+
+    def _end(self, held: _Held, how: bytes) -> int:
+        return tries.end(self._blobs, held.work.work_id, held.begun, how)
 
     def _fact(self, work: Work, value: bytes) -> Entry:
         return Entry(FACTS, fact_partition(work.run_id), work.run_id.encode(), value)
 
     def _say(self, work: Work, name: str, **kind: object) -> Entry:
-        event = Event(
-            event_id=event_id(work.run_id, name, unit_name(work.unit)), run_id=work.run_id, unit=work.unit, **kind
-        )
+        named = event_id(work.run_id, name, unit_name(work.unit))
+        event = Event(event_id=named, run_id=work.run_id, unit=work.unit, **kind)
         return self._fact(work, event.SerializeToString(deterministic=True))
 
     def _failed(self, held: _Held, attempts: int, error: str) -> list[Entry]:
@@ -206,9 +211,8 @@ class Worker:
         failed = UnitFailed(error=error[:2000], attempts=attempts)
         return [self._dead_letter(held.record, attempts, error), self._say(held.work, "failed", unit_failed=failed)]
 
-    def _deferred(self, work: Work, error: Deferred) -> Entry:
+    def _deferred(self, work: Work, error: Deferred, times: int) -> Entry:
         telemetry.UNITS.labels(self._service, "deferred").inc()
-        times = self._count(f"deferred/{work.work_id}", b"")
         deferred = UnitDeferred(reason=str(error)[:2000], retry_after_s=error.retry_after_s, times=times)
         return self._say(work, f"deferred-{times}", unit_deferred=deferred)
 
@@ -220,44 +224,31 @@ class Worker:
         place = record.offset % DEAD_LETTERS.partitions
         return Entry(DEAD_LETTERS, place, record.key, letter.SerializeToString(deterministic=True))
 
-    def _count(self, name: str, content: bytes) -> int:
-        """Creates the next of the numbered markers `name/1`, `name/2` … and returns its number."""
-        number = 1
-        while self._blobs.marker(f"{name}/{number}") is not None:
-            number += 1
-        self._blobs.put_if_absent(f"{name}/{number}", content)
-        return number
+    def _say_all(self) -> int:
+        """Appends what is to be said, then commits. Where the append fails all of it is said again at the next step."""
+        if entries := [entry for _, said in self._unsaid for entry in said]:
+            self._log.append(entries)
+        said, self._unsaid = self._unsaid, []
+        for record, _ in said:
+            places = self._open.get(record.partition, {})
+            if record.offset in places:
+                places[record.offset] = True
+        self._commit()
+        return len(said)
 
-    def _mark_begun(self, held: _Held) -> None:
-        held.begun = self._count(f"begun/{held.work.work_id}", b"alone" if held.alone else b"together")
-
-    def _deaths(self, work: Work, alone: bool) -> int:
-        """How often a process died with this unit in it (in any company, or while it ran alone)."""
-        deaths, number = 0, 1
-        while (begun := self._blobs.marker(f"begun/{work.work_id}/{number}")) is not None:
-            ended = self._blobs.marker(f"ended/{work.work_id}/{number}") is not None
-            deaths += not ended and (begun == b"alone" or not alone)
-            number += 1
-        return deaths
-
-    def _suspect(self, held: _Held) -> None:
-        held.alone = self._deaths(held.work, alone=False) >= SUSPICIONS
-
-    def _finish(self, record: Record) -> None:
-        """Marks the record finished and commits the finished front of its partition."""
-        places = self._open.get(record.partition)
-        if places is None:
-            return
-        places[record.offset] = True
-        front = None
-        for offset in sorted(places):
-            if not places[offset]:
-                break
-            front = offset
-        if front is not None:
-            self._consumer.commit({record.partition: front + 1})
-            for offset in [offset for offset in places if offset <= front]:
-                del places[offset]
+    def _commit(self) -> None:
+        """Commits the finished front of each partition; where that fails, the next step does it."""
+        fronts: dict[int, int] = {}
+        for partition, places in self._open.items():
+            for offset in sorted(places):
+                if not places[offset]:
+                    break
+                fronts[partition] = offset + 1
+        if fronts:
+            self._consumer.commit(fronts)
+        for partition, front in fronts.items():
+            rest = {offset: finished for offset, finished in self._open[partition].items() if offset >= front}
+            self._open[partition] = rest
 
     def _pause_when_full(self) -> None:
         """A full worker keeps polling, so that the group keeps it; it only gets nothing."""
@@ -268,21 +259,6 @@ class Worker:
 
     def close(self) -> None:
         """Ends what runs and leaves the group; nothing unfinished is committed."""
-        for held in self._held.values():
-            if held.future is not None:
-                held.future.cancel()
+        for held in self._running():
+            self._stop(held)
         self._consumer.close()
-
-
-def inline(do: Callable[[Work], Event]) -> Callable[[Work], "Future[Event]"]:
-    """A `start` that does the unit on the spot: for tests and for the simulation."""
-
-    def start(work: Work) -> "Future[Event]":
-        future: Future[Event] = Future()
-        try:
-            future.set_result(do(work))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    return start

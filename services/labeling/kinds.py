@@ -5,17 +5,12 @@ from concord.v1.config_pb2 import JudgeConfig
 from concord.v1.pairs_pb2 import Choice, Pair
 from services.labeling import recorded as data
 from services.labeling import sample_judge
-from services.labeling.judge import NO_VERDICT, Combined, Verdict, combine
+from services.labeling.judge import NO_VERDICT, Combined
 
 
 def sample(pair: Pair, seed: int) -> Combined:
     """The simulated judge, asked in both orders."""
-    shown = []
-    for swapped in (False, True):
-        choice, confidence = sample_judge.verdict(pair, seed, swapped)
-        first_shown = Choice.CHOICE_SECOND if swapped else Choice.CHOICE_FIRST
-        shown.append(Verdict("A" if choice == first_shown else "B", confidence))
-    return combine(*shown)
+    return sample_judge.judged(pair, seed)
 
 
 def recorded(pair: Pair, key: str) -> Combined:

@@ -1,9 +1,11 @@
 """Verdicts that came with the data, read from the pair itself. PURE."""
-from collections.abc import Iterable
+from collections.abc import Sequence
 
+from concord.v1 import config_pb2 as cfg
 from concord.v1 import pairs_pb2 as pb
 
 from .columns import disagreement
+from .judge import NO_VERDICT, Combined, Verdict, combine
 
 Choice = pb.Choice.ValueType
 
@@ -13,20 +15,42 @@ def verdict(pair: pb.Pair, key: str) -> pb.RecordedVerdict | None:
     return next((said for said in pair.verdicts if said.judge == key), None)
 
 
-def choices(said: pb.RecordedVerdict | None) -> tuple[Choice, ...]:
-    """Its usable verdicts: the one in the pair's own order, then the swapped one; 0 to 2 of them."""
+def judged(pair: pb.Pair, key: str) -> Combined:
+    """Both orders together, as far as they are recorded; where they contradict each other, the pair's own order stands.
+
+    One confidence is recorded for both, so that they weigh the same.
+    """
+    said = verdict(pair, key)
     if said is None:
-        return ()
-    return tuple(choice for choice in (said.choice, said.choice_swapped) if choice != pb.CHOICE_UNSPECIFIED)
+        return NO_VERDICT
+    sure = said.confidence if said.HasField("confidence") else None
+    own = None if said.choice == pb.CHOICE_UNSPECIFIED else Verdict("A" if said.choice == pb.CHOICE_FIRST else "B", sure)
+    # Shown the other way round, the first response is B.
+    swapped = (
+        None
+        if said.choice_swapped == pb.CHOICE_UNSPECIFIED
+        else Verdict("B" if said.choice_swapped == pb.CHOICE_FIRST else "A", sure)
+    )
+    return combine(own, swapped)
 
 
-def own_disagreement(pair: pb.Pair, key: str, own_prompts: Iterable[str], label: Choice) -> float:
+def own_disagree(pairs: Sequence[pb.Pair], judge: cfg.JudgeConfig, labels: Sequence[Combined]) -> list[float]:
+    """ShardLabeled.own_disagree: `own_disagreement` of each pair; all -1 for a judge that is not a recorded one."""
+    if judge.kind != "recorded":
+        return [-1.0] * len(pairs)
+    return [
+        own_disagreement(pair, judge.name, judge.own_prompts, label.choice)
+        for pair, label in zip(pairs, labels, strict=True)
+    ]
+
+
+def own_disagreement(pair: pb.Pair, key: str, own_prompts: Sequence[str], label: Choice) -> float:
     """Share of the same LLM's other verdicts that are against `label`, in [0, 1]; -1 where there are none.
 
     Both orders of its other prompts count, and the judge's own verdict with the order swapped. That one alone is no
     signal of its own, for `order_flipped` says it already: without another prompt's verdict the share is -1.
     """
-    others = [choice for own in own_prompts for choice in choices(verdict(pair, own))]
+    others = [choice for own in own_prompts for choice in _choices(verdict(pair, own))]
     if not others:
         return -1.0
     asked = verdict(pair, key)
@@ -35,4 +59,11 @@ def own_disagreement(pair: pb.Pair, key: str, own_prompts: Iterable[str], label:
 
 def helper_disagreement(pair: pb.Pair, key: str, label: Choice) -> float:
     """Share of the helper's verdicts, both orders where given, against `label`, in [0, 1]; -1 where there are none."""
-    return disagreement(choices(verdict(pair, key)), label)
+    return disagreement(_choices(verdict(pair, key)), label)
+
+
+def _choices(said: pb.RecordedVerdict | None) -> tuple[Choice, ...]:
+    """Its usable verdicts: the one in the pair's own order, then the swapped one; 0 to 2 of them."""
+    if said is None:
+        return ()
+    return tuple(choice for choice in (said.choice, said.choice_swapped) if choice != pb.CHOICE_UNSPECIFIED)

@@ -3,11 +3,10 @@
 It prefers the longer answer and the one that it reads first, it sees fairly often which answer is right, and it is surer
 of itself than it should be. What it says is a function of (seed, pair, order), so asking again gives the same.
 """
-from math import exp, log1p
+from math import exp, log1p, tanh
 from statistics import NormalDist
 
 from concord.v1 import pairs_pb2 as pb
-
 from services.preference.draws import uniform
 from services.preference.pairs import pair_hash
 from services.preference.sample import says
@@ -18,15 +17,15 @@ Choice = pb.Choice.ValueType
 
 # All in the judge's own unit of preference. Set so that its verdict in one order is right on about 75 % of the sample's
 # decided pairs and changes with the order on about a fifth of them (tests/test_sample_judge.py holds it there).
-_LENGTH = 0.42  # for each natural logarithm of the ratio of lengths
+_LENGTH = 0.78  # for an answer that is many times as long; less for a smaller difference
 _FIRST = 0.45
-_RIGHT = 1.75
+_RIGHT = 1.45
 _PAIR_NOISE = 0.55
 _ORDER_NOISE = 0.3
 # How often it takes a right answer for a wrong one or the other way round.
-_EYE_ERROR = 0.13
+_EYE_ERROR = 0.07
 # Preference to log-odds; an honest judge of this quality would need about half of it.
-_ASSURANCE = 1.5
+_ASSURANCE = 1.9
 _SUREST = 0.99
 
 
@@ -36,9 +35,10 @@ def verdict(pair: pb.Pair, seed: int, swapped: bool) -> tuple[Choice, float]:
     Whether an answer is right it tells by `pair.reference`; without one it goes by length and position alone.
     """
     name = pair_hash(pair)
-    lean = _LENGTH * (log1p(len(pair.first.text)) - log1p(len(pair.second.text)))
+    lean = _LENGTH * tanh(log1p(len(pair.first.text)) - log1p(len(pair.second.text)))
     lean += -_FIRST if swapped else _FIRST
-    lean += _RIGHT * (_seems_right(pair, pair.first, seed, name) - _seems_right(pair, pair.second, seed, name))
+    seems_right = [_seems_right(pair, at, seed, name) for at in (0, 1)]
+    lean += _RIGHT * (seems_right[0] - seems_right[1])
     lean += _PAIR_NOISE * _normal(seed, name, "pair") + _ORDER_NOISE * _normal(seed, name, "swapped" if swapped else "own")
     confidence = min(_SUREST, 1 / (1 + exp(-_ASSURANCE * abs(lean))))
     return (pb.CHOICE_FIRST if lean > 0 else pb.CHOICE_SECOND), confidence
@@ -53,11 +53,11 @@ def judged(pair: pb.Pair, seed: int) -> Combined:
     return combine(in_own_order, in_swapped_order)
 
 
-def _seems_right(pair: pb.Pair, response: pb.Response, seed: int, name: str) -> bool:
+def _seems_right(pair: pb.Pair, at: int, seed: int, name: str) -> bool:
     if not pair.reference:
         return False
-    which = "first" if response is pair.first else "second"
-    return says(response.text, pair.reference) != (uniform("sample judge's eye", seed, name, which) < _EYE_ERROR)
+    text = (pair.first, pair.second)[at].text
+    return says(text, pair.reference) != (uniform("sample judge's eye", seed, name, at) < _EYE_ERROR)
 
 
 def _normal(seed: int, name: str, what: str) -> float:

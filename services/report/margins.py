@@ -9,7 +9,7 @@ from concord.v1.pairs_pb2 import Choice
 from services.report.bias import comparable, overrules
 from services.report.history import Array, History
 
-_BINS_A_SIDE = 12
+_MOST_BINS = 30
 # The rest lies in the outermost bins: a few extreme margins would squeeze all others into the middle.
 _SHOWN = 0.99
 
@@ -55,7 +55,7 @@ def margin_toward_label(history: History) -> Array:
 def _edges(values: Array) -> Array:
     """Bins of one round width, with an edge at 0, over the middle of the values."""
     low, high = np.quantile(values, [(1 - _SHOWN) / 2, (1 + _SHOWN) / 2])
-    width = _round_up(max(abs(low), abs(high), 1e-6) / _BINS_A_SIDE)
+    width = _round_up(max(max(high, 0.0) - min(low, 0.0), 1e-6) / _MOST_BINS)
     first, last = min(floor(low / width), 0), max(-floor(-high / width), 0)
     if last == first:
         last += 1

@@ -36,7 +36,9 @@ def joined(*parts: object) -> Markup:
 def table(head: list[str], rows: list[list[object]], label: str) -> Markup:
     """A table whose first column names the rows; the others are numbers. It scrolls sideways where it must."""
     top = element("tr", *(element("th", name, scope="col") for name in head))
-    body = (element("tr", element("th", row[0], scope="row"), *(element("td", cell) for cell in row[1:])) for row in rows)
+    body = (
+        element("tr", element("th", row[0], scope="row"), *(element("td", cell) for cell in row[1:])) for row in rows
+    )
     made = element("table", element("thead", top), element("tbody", *body))
     # A region that scrolls must be reachable by keyboard.
     return element("div", made, class_="scroll", role="region", aria_label=label, tabindex="0")

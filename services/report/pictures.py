@@ -1,4 +1,4 @@
-"""Drawings for the page, as SVG that takes its colours and its font from the page's style sheet. PURE.
+"""Drawings for the page, as SVG that takes its colours and its font from the page's style sheet.
 
 Each is drawn twice, for a wide column and for a phone, as letters that shrink with the picture cannot be read. No text
 from the run's data stands in a drawing.
@@ -20,8 +20,8 @@ from services.report.markup import Markup, element, joined
 from services.report.shares import Share
 
 # Stand-ins that matplotlib can draw with; each becomes a variable of the style sheet, so that dark mode and print work.
-INK, FAINT, GRID, BLUE, ORANGE = "#010101", "#020202", "#030303", "#040404", "#050505"
-_VARIABLES = {INK: "--ink", FAINT: "--faint", GRID: "--grid", BLUE: "--blue", ORANGE: "--orange"}
+INK, FAINT, GRID, BAR, BLUE, ORANGE = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
+_VARIABLES = {INK: "--ink", FAINT: "--faint", GRID: "--grid", BAR: "--bar", BLUE: "--blue", ORANGE: "--orange"}
 _STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "concord", "font.size": 12, "text.color": INK, "axes.labelcolor": FAINT,
     "axes.edgecolor": FAINT, "axes.linewidth": 0.8, "xtick.color": FAINT, "ytick.color": FAINT, "grid.color": GRID,
@@ -65,7 +65,9 @@ def accuracy_picture(figures: Figures) -> Markup | None:
             ends = [(0.0, measured.start)], [(figures.human_share, measured.final)]
             points = [*ends[0], *((r.human_share, r.accuracy) for r in known), *ends[1]]
             axes.axhline(100 * measured.start, color=BLUE, linewidth=0.9, linestyle=":")
-            axes.plot([100 * share for share, _ in points], [100 * right for _, right in points], color=BLUE, marker="o")
+            axes.plot(
+                [100 * share for share, _ in points], [100 * right for _, right in points], color=BLUE, marker="o"
+            )
         _percent_axes(axes)
         axes.set_xlabel("pairs answered by people")
 
@@ -75,7 +77,7 @@ def accuracy_picture(figures: Figures) -> Markup | None:
         *([Key("diamond orange", "estimated from random audits, 95 % interval")] if audited else []),
         *([Key("dashes faint", "the model's own estimate")] if believed else []),
     ]
-    return _drawn(draw, 300, 280, "Share of labels that are right, in %", keys)
+    return _drawn(draw, 300, 280, "Share of labels that are right", keys)
 
 
 def margin_picture(figures: Figures) -> Markup | None:
@@ -87,10 +89,12 @@ def margin_picture(figures: Figures) -> Markup | None:
     asked = any(spread.agreed) or any(spread.overruled)
 
     def draw(picture: Figure) -> None:
-        panels = picture.subplots(2 if asked else 1, sharex=True, height_ratios=(3, 2) if asked else None, squeeze=False)
+        panels = picture.subplots(
+            2 if asked else 1, sharex=True, height_ratios=(3, 2) if asked else None, squeeze=False
+        )
         bars = {"width": width * 0.9, "align": "edge", "linewidth": 0}
         at = [edge + 0.05 * width for edge in left]
-        panels[0, 0].bar(at, spread.pairs, color=FAINT, **bars)
+        panels[0, 0].bar(at, spread.pairs, color=BAR, **bars)
         if asked:
             panels[1, 0].bar(at, spread.agreed, color=BLUE, **bars)
             panels[1, 0].bar(at, spread.overruled, bottom=spread.agreed, color=ORANGE, **bars)
@@ -101,7 +105,7 @@ def margin_picture(figures: Figures) -> Markup | None:
         panels[-1, 0].set_xlabel("← the reward model disagrees    margin, logits    agrees →")
 
     keys = [
-        Key("box faint", "all pairs"),
+        Key("box bar", "all pairs"),
         *([Key("box blue", "people confirmed the label"), Key("box orange", "people overruled it")] if asked else []),
     ]
     return _drawn(draw, 340 if asked else 220, 340 if asked else 220, "Pairs by margin toward the judge's label", keys)
@@ -138,6 +142,7 @@ def _percent_axes(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(_PERCENT)
+    axes.yaxis.set_major_formatter(_PERCENT)
 
 
 def _drawn(draw: Callable[[Figure], None], wide: int, narrow: int, title: str, keys: Sequence[Key]) -> Markup:
@@ -168,8 +173,9 @@ def _inline(svg: str, width: int, height: int, title: str) -> Markup:
     body = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", body)
     used = set(re.findall(r"#(\w+)\)?\"", body)) | set(re.findall(r"url\(#(\w+)\)", body))
     # The same id may come in another drawing of the page, so each drawing gets its own.
-    body = re.sub(r' id="([^"]*)"', lambda m: f' id="{width}x{height}-{m[1]}"' if m[1] in used else "", body)
-    body = re.sub(r"(href=\"|url\()#", rf"\1#{width}x{height}-", body)
+    mine = f"{re.sub(r'[^a-z]+', '-', title.lower())}-{width}-"
+    body = re.sub(r' id="([^"]*)"', lambda m: f' id="{mine}{m[1]}"' if m[1] in used else "", body)
+    body = re.sub(r"(href=\"|url\()#", rf"\1#{mine}", body)
     for stand_in, variable in _VARIABLES.items():
         body = body.replace(stand_in, f"var({variable})")
     head = element("title", title)

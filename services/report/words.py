@@ -25,7 +25,7 @@ STAGES = {
     "FINAL": "Final reward model",
     "DATASET": "Write the dataset",
 }
-TRUST = {0: "priors only", 1: "signals, labels flip", 2: "full model"}
+TRUST = {0: "priors only", 1: "signals", 2: "full model"}
 
 
 def percent(share: float | None, digits: int = 1) -> str:

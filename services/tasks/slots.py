@@ -111,8 +111,7 @@ class SqlSlots:
         self._store = store
         with store.begin() as connection:
             METADATA.create_all(connection)
-            born = insert_for(connection)(BORN).values(number=1, born=clock())
-            connection.execute(born.on_conflict_do_nothing())
+            connection.execute(insert_for(connection)(BORN).values(number=1, born=clock()).on_conflict_do_nothing())
             self._born = connection.scalar(sa.select(BORN.c.born)) or 0.0
 
     def lease(self, annotator: str, run_id: str, now: float, lease_s: float) -> Slot | None:
@@ -147,8 +146,7 @@ class SqlSlots:
         }  # fmt: skip
         upsert = insert_for(connection)(SLOTS).values(row)
         connection.execute(upsert.on_conflict_do_update(index_elements=["task_id", "annotator"], set_=lease))
-        mine = HELD.where(of_task, SLOTS.c.annotator == annotator)
-        return _slot(connection.execute(mine).one())
+        return _slot(connection.execute(HELD.where(of_task, SLOTS.c.annotator == annotator)).one())
 
     def held(self, task_id: str, annotator: str) -> Slot | None:
         mine = HELD.where(SLOTS.c.task_id == task_id, SLOTS.c.annotator == annotator, SLOTS.c.vote.is_not(None))
@@ -161,7 +159,7 @@ class SqlSlots:
         update = sa.update(SLOTS).where(*mine, SLOTS.c.revision < revision)
         values = {"revision": revision, "submitted": True, "submitted_at": now, "folded": False, "said": said}
         with self._store.begin() as connection:
-            if connection.execute(update.values(values)).rowcount != 1:
+            if not connection.execute(update.values(values)).rowcount:
                 raise Refused("the lease ran out and the task went to somebody else, or a newer answer came first")
 
     def free(self, slot: Slot) -> None:
@@ -203,6 +201,8 @@ class SqlSlots:
              "opened_at": state.run.opened_at}
             for n, task in state.tasks.items()
         ]  # fmt: skip
+        # An earlier stage may have had more tasks than this one.
+        connection.execute(sa.delete(TASKS).where(TASKS.c.run_id == run_id, TASKS.c.number >= len(rows)))
         upsert = insert_for(connection)(TASKS)
         fresh = {name: upsert.excluded[name] for name in rows[0] if name not in ("run_id", "number")}
         connection.execute(upsert.on_conflict_do_update(index_elements=["run_id", "number"], set_=fresh), rows)

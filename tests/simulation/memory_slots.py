@@ -39,16 +39,18 @@ class MemorySlots:
                 return mine
         for number, run, task_id, pair_index, quorum, opened_at in offered:
             taken = self._taken(task_id, now)
-            mine = self._slots.get(task_id, {}).get(annotator)
+            held = self._slots.setdefault(task_id, {})
+            mine = held.get(annotator)
             if len(taken) >= quorum or mine in taken or (opened_at < self._born and now < self._born + lease_s):
                 continue
-            used = {slot.vote for slot in taken}
-            vote = next(vote for vote in range(quorum) if vote not in used)
-            kept = {a: s for a, s in self._slots.get(task_id, {}).items() if s in taken or s.vote == GIVEN_BACK}
-            revision = mine.revision if mine is not None and mine.vote == GIVEN_BACK else 0
-            slot = Slot(task_id, run, number, pair_index, vote, annotator, now + lease_s, now, revision, False)
-            self._slots[task_id] = {**kept, annotator: slot}
-            return slot
+            for name, other in held.items():
+                held[name] = other if other in taken else replace(other, vote=GIVEN_BACK)
+            vote = next(vote for vote in range(quorum) if all(vote != slot.vote for slot in taken))
+            revision = mine.revision if mine is not None else 0
+            held[annotator] = Slot(
+                task_id, run, number, pair_index, vote, annotator, now + lease_s, now, revision, False
+            )
+            return held[annotator]
         return None
 
     def held(self, task_id: str, annotator: str) -> Slot | None:
@@ -68,16 +70,17 @@ class MemorySlots:
 
     def _give_back(self, task_id: str, annotator: str, revision: int) -> None:
         mine = self._slots.get(task_id, {}).get(annotator)
-        if mine is not None and mine.revision <= revision:
+        if mine is not None and mine.submitted and mine.revision <= revision:
             given = replace(mine, vote=GIVEN_BACK, submitted=False, lease_until=0.0)
             self._slots[task_id][annotator] = given
             self._unsaid.pop((task_id, annotator), None)
 
     def unsaid(self, now: float) -> Sequence[tuple[str, bytes]]:
+        known = {task[0] for task in self._tasks.values()}
         return [
             (self._slots[task_id][annotator].run_id, said)
             for (task_id, annotator), (said, at) in self._unsaid.items()
-            if at < now - SAY_AGAIN_S
+            if at < now - SAY_AGAIN_S and task_id in known
         ]
 
     def project(self, connection: Any, changes: Sequence[tuple[str, frozenset[str], TasksState | None]]) -> None:
@@ -107,16 +110,18 @@ class MemorySlots:
         for answer in task.answers:
             if answer.withdrawn:
                 self._give_back(task.task_id, answer.annotator, answer.revision)
+        held = self._slots.setdefault(task.task_id, {})
         for answer in counted(task):
-            held = self._slots.setdefault(task.task_id, {})
+            for name, other in held.items():
+                if other.vote == answer.vote and name != answer.annotator:
+                    held[name] = replace(other, vote=GIVEN_BACK, submitted=False, lease_until=0.0)
+                    self._unsaid.pop((task.task_id, name), None)
             mine = held.get(answer.annotator)
             if mine is None or mine.revision <= answer.revision:
-                others = {name: s for name, s in held.items() if s.vote != answer.vote or s.submitted}
-                restored = Slot(
+                held[answer.annotator] = Slot(
                     task.task_id, state.run_id, number, task.pair_index, answer.vote, answer.annotator, 0.0, 0.0,
                     answer.revision, True,
                 )  # fmt: skip
-                self._slots[task.task_id] = {**others, answer.annotator: restored}
                 self._unsaid.pop((task.task_id, answer.annotator), None)
         if task.resolved:
             row = self._tasks.get((state.run_id, number))

@@ -1,4 +1,6 @@
 """Questions about amounts. Each function makes one of its kind from the draws it is given. PURE."""
+from itertools import pairwise
+
 from services.preference.draws import Draw
 
 from .task import NAMES, Task, Way, money
@@ -149,7 +151,7 @@ def sequence(d: Draw) -> Task:
     for at in range(5):
         terms.append(terms[-1] + step + at * growth)
     shown, right = terms[:5], terms[5]
-    steps = ", ".join(str(b - a) for a, b in zip(shown[:-1], shown[1:], strict=True))
+    steps = ", ".join(str(b - a) for a, b in pairwise(shown))
     same, doubled = 2 * shown[-1] - shown[-2], shown[-1] + 2 * (shown[-1] - shown[-2])
     return Task(
         "sequence",

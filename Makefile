@@ -1,0 +1,54 @@
+# One word for each thing one does here. `make run` needs Python 3.11+ and make, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BUF := .tools/node_modules/.bin/buf
+SEEDS ?= 300
+FIRST ?= 0
+
+.PHONY: run test check bench simulate image clean
+
+run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
+	$(BIN)/concord run sample
+
+test: $(VENV)/dev  ## all tests, on a real Kafka broker among other things
+	$(BIN)/pytest
+
+check: $(VENV)/dev $(BUF)  ## style, types and the contract's compatibility
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BUF) lint
+	$(BUF) breaking --against deploy/protos/released.binpb
+
+bench: $(VENV)/dev $(VENV)/bench  ## every benchmark; results go to benchmarks/results
+	$(BIN)/python -m benchmarks
+
+simulate: $(VENV)/dev  ## the whole cluster in one thread, with faults: make simulate SEEDS=1000 FIRST=5000
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
+
+image: $(BUF)  ## after a release: the contract that later versions must stay compatible with
+	$(BUF) build -o deploy/protos/released.binpb
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment: on Debian, apt-get install python3-venv"; exit 1; }
+
+$(VENV)/light: $(VENV)/bin/python pyproject.toml hatch_build.py $(wildcard protos/concord/v1/*.proto)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/light
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(VENV)/bench: $(VENV)/dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	@touch $@
+
+$(BUF):
+	@command -v npm >/dev/null || { echo "npm is needed for buf, which checks the protos: install Node.js"; exit 1; }
+	npm install --silent --no-fund --no-audit --prefix .tools @bufbuild/buf@1.75.0
+
+clean:
+	rm -rf $(VENV) .tools concord-data

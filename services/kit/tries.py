@@ -1,0 +1,43 @@
+"""A unit's tries, in markers that outlive the process: `begun/<work id>/<n>`, then `ended/<work id>/<n>` and how.
+
+A try that began and never ended is a death of its process, or is still going on elsewhere.
+"""
+
+from dataclasses import dataclass
+
+from services.kit.blobs import Blobs
+
+DONE, RAISED, DEFERRED, STOPPED = b"done", b"raised", b"deferred", b"stopped"
+ALONE, TOGETHER = b"alone", b"together"
+
+
+@dataclass(frozen=True)
+class Try:
+    """One try; `end` is None where nobody wrote how it ended."""
+
+    alone: bool
+    end: bytes | None
+
+
+def tries(blobs: Blobs, work_id: str) -> list[Try]:
+    """All tries of the work item so far, in order."""
+    found: list[Try] = []
+    while (begun := blobs.marker(f"begun/{work_id}/{len(found) + 1}")) is not None:
+        found.append(Try(begun == ALONE, blobs.marker(f"ended/{work_id}/{len(found) + 1}")))
+    return found
+
+
+def begin(blobs: Blobs, work_id: str, number: int, alone: bool) -> None:
+    """Writes that try `number`, one more than there are, begins."""
+    blobs.put_if_absent(f"begun/{work_id}/{number}", ALONE if alone else TOGETHER)
+
+
+def end(blobs: Blobs, work_id: str, number: int, how: bytes) -> int:
+    """Writes how the try ended, once; returns how many tries up to this one ended so."""
+    blobs.put_if_absent(f"ended/{work_id}/{number}", how)
+    return sum(past.end == how for past in tries(blobs, work_id)[:number])
+
+
+def deaths(past: list[Try], alone_only: bool) -> int:
+    """How often a process died with the unit in it: in any company, or while the unit ran alone."""
+    return sum(one.end is None and (one.alone or not alone_only) for one in past)

@@ -1,0 +1,26 @@
+"""The report as one HTML file: no network, no scripts, every text of the run inert. `page` is the entry point."""
+
+from importlib.resources import files
+from string import Template
+
+from services.report import sections
+from services.report.figures import Figures
+from services.report.markup import joined, text
+
+_SECTIONS = (
+    sections.header,
+    sections.bought,
+    sections.rounds,
+    sections.margins,
+    sections.ledger,
+    sections.leanings,
+    sections.overruled,
+    sections.replay,
+)
+
+
+def page(figures: Figures) -> str:
+    """The page's HTML; write it as UTF-8. The same figures give the same page."""
+    template = Template(files("services.report").joinpath("page.html").read_text(encoding="utf-8"))
+    title = text(f"{figures.input_name or figures.run_id} · Concord report")
+    return template.substitute(title=title, body=joined(*(section(figures) for section in _SECTIONS)))
