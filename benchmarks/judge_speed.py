@@ -21,6 +21,7 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+WORDS = "the answer depends on what was asked and on how much of it can be checked by someone who knows"
 SIDES = {  # name: (who, concurrency, share of requests that fail)
     "bare 64": ("bare", 64, 0.0),
     "concord 64": ("concord", 64, 0.0),
@@ -34,7 +35,7 @@ SIDES = {  # name: (who, concurrency, share of requests that fail)
 def make_pairs(count, seed):
     from concord.v1 import pairs_pb2 as pb
 
-    words = ["the", "answer", "depends", "on", "what", "was", "asked", "and", "on", "how", "much", "of", "it", "can", "be", "checked", "by", "someone", "who", "knows"]
+    words = WORDS.split()
 
     def text(n, length):
         return f"{seed}-{n} " + " ".join(words[(n * 7 + i * i) % len(words)] for i in range(length))

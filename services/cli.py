@@ -87,6 +87,7 @@ def run(
     compare: Annotated[bool, typer.Option("--compare", help="Run the other methods on the same labels and budget.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it will cost, and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json on standard output, nothing else there.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Let a paused run go on: failed units are tried anew, a shut gate is overruled.")] = False,
     new: Annotated[str, typer.Option(help="Any word: begin another run of the same input and settings.")] = "",
 ) -> None:
     """Judge, triage, ask people, train: from a file of pairs to dataset.jsonl and report.html."""
@@ -107,7 +108,7 @@ def run(
     with session.embedded(settings) as running:
         log, blobs = open_log(settings), open_blobs(settings)
         with progress.shown(job) as seen:
-            view = session.run(job, running, seen)
+            view = session.run(job, running, seen, resume)
         if view.status != RUN_STATUS_FINISHED:
             _waits(view)
         evaluation = session.gap(view, settings, job.truth, test) if test else None
@@ -143,7 +144,8 @@ def _say_estimate(job: session.Job, as_json: bool) -> None:
 
 def _waits(view: RunView) -> None:
     status = RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower()
-    print(f"concord: run {view.run_id} is {status}: {view.detail or 'no reason given'}", file=sys.stderr)
+    how = "; the same command with --resume goes on" if status == "paused" else ""
+    print(f"concord: run {view.run_id} is {status}: {view.detail or 'no reason given'}{how}", file=sys.stderr)
     raise typer.Exit(WAITS)
 
 

@@ -183,7 +183,7 @@ def test_an_endpoint_that_is_not_there_defers():
     async def scenario():
         async with Endpoint() as endpoint:
             gone = config(endpoint)
-        with pytest.raises(Deferred, match="127.0.0.1"):
+        with pytest.raises(Deferred, match=r"127\.0\.0\.1"):
             await judges().ask(pairs(1), gone, 1)
 
     asyncio.run(scenario())
@@ -387,7 +387,7 @@ def test_the_key_is_sent_and_a_missing_one_is_named():
             assert NONE not in {s.choice for s in said}
             with pytest.raises(Permanent, match="MY_KEY is not set"):
                 await judges().ask(pairs(2), judge, 1)
-            with pytest.raises(Permanent, match="judge.api_key_env"):
+            with pytest.raises(Permanent, match=r"judge\.api_key_env"):
                 await judges().ask(pairs(2), config(endpoint), 1)
 
     asyncio.run(scenario())

@@ -5,6 +5,7 @@ All of it can be done again after a kill: every command has a name, and saying i
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from uuid import uuid4
 
 import grpc
 
@@ -68,7 +69,21 @@ def begin(
             sent = pb.SubmitPairsRequest(run_id=run_id, request_id=str(first), pairs=part, first_index=first)
             runs.SubmitPairs(sent)
         view = runs.StartRun(pb.StartRunRequest(run_id=run_id, request_id="start")).run
+    if view.dollar_budget != config.dollar_budget and view.status not in ENDED:
+        changed = pb.SetBudgetRequest(
+            run_id=run_id, request_id=f"{config.dollar_budget}", human_budget=view.human_budget,
+            dollar_budget=config.dollar_budget,
+        )  # fmt: skip
+        view = runs.SetBudget(changed).run
     return view
+
+
+def resume(runs: RunServiceStub, view: pb.RunView) -> pb.RunView:
+    """Lets a paused run go on; units that failed are tried anew."""
+    name = str(uuid4())
+    if view.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS:
+        return runs.RetryStage(pb.RetryStageRequest(run_id=view.run_id, request_id=name)).run
+    return runs.ResumeRun(pb.ResumeRunRequest(run_id=view.run_id, request_id=name)).run
 
 
 class People:

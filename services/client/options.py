@@ -147,8 +147,9 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
 
 
 def semantic(config: RunConfig) -> bytes:
-    """What decides a run's result, as bytes: how many units are out at once does not."""
+    """What decides a run's result, as bytes: how many units are out at once does not, nor where the money ends."""
     kept = RunConfig()
     kept.CopyFrom(config)
-    kept.ClearField("window")
+    for field in ("window", "dollar_budget", "max_failed_units"):
+        kept.ClearField(field)
     return kept.SerializeToString(deterministic=True)

@@ -3,6 +3,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from concord.v1 import pairs_pb2 as pb
 from concord.v1.events_pb2 import Event
@@ -11,7 +12,7 @@ from services.kit.errors import InvalidInput
 from services.preference.draws import uniform
 from services.preference.pairs import Row, pair_hash
 
-Choice = pb.Choice.ValueType
+Choice: TypeAlias = pb.Choice.ValueType
 # (index of the pair, number of the vote from 0) -> the answer; None: this pair is skipped.
 Answerer = Callable[[int, int], Choice | None]
 # (hash of the pair, number of the vote) -> what was answered before.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.pairs_pb2 import Choice
-from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunView
+from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RUN_STATUS_PAUSED, RunView
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from services.app import SERVICES, Running
@@ -80,12 +80,14 @@ def embedded(settings: Settings) -> Iterator[Running]:
         running.stop()
 
 
-def run(job: Job, running: Running, seen: Seen) -> RunView:
-    """Drives the job to its end, or to a pause that needs a person."""
+def run(job: Job, running: Running, seen: Seen, resume: bool = False) -> RunView:
+    """Drives the job to its end, or to a pause that needs a person; `resume` lets a paused one go on."""
     with rpc.channel(running.address) as channel, drive.translated(running.address):
         runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
         pairs = [row.pair for row in job.given.rows]
-        drive.begin(runs, job.run_id, job.config, pairs, job.given.sha256, job.given.name)
+        view = drive.begin(runs, job.run_id, job.config, pairs, job.given.sha256, job.given.name)
+        if resume and view.status == RUN_STATUS_PAUSED:
+            drive.resume(runs, view)
         annotators = drive.People(tasks, job.run_id, job.answer, job.options.humans.split(":")[0])
         try:
             return drive.watch(runs, job.run_id, annotators, seen)

@@ -98,7 +98,7 @@ class Reactor:
             moved += self._take(partition, by_partition[partition])
             self._lost.discard(partition)
         for partition in self._overtaken:
-            del self._partitions[partition]
+            self._partitions.pop(partition, None)
         self._lost |= self._overtaken
         self._overtaken = set()
         if tick := now - self._ticked >= TICK_S:

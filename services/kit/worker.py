@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
-from concord.v1.events_pb2 import Event, UnitDeferred, UnitFailed
-from concord.v1.work_pb2 import DeadLetter, Work
+from concord.v1.events_pb2 import Event
+from concord.v1.work_pb2 import Work
 from google.protobuf.message import DecodeError
 
-from services.kit import telemetry, tries
+from services.kit import facts, telemetry, tries
 from services.kit.blobs import Blobs
 from services.kit.errors import Deferred, Permanent
-from services.kit.ids import event_id, result_id, unit_name
+from services.kit.ids import result_id, unit_name
 from services.kit.log import Entry, Log, Record
-from services.kit.topics import DEAD_LETTERS, FACTS, Topic, fact_partition
+from services.kit.topics import Topic
 
 ATTEMPTS = 3
 # So many deaths of the process with the unit in it make it run alone.
@@ -115,7 +115,7 @@ class Worker:
             known = self._held.get(str(UUID(work.work_id)))
             cancelled = self._cancelled(str(UUID(work.run_id)))
         except (DecodeError, ValueError) as error:
-            self._unsaid.append((record, [self._dead_letter(record, 1, f"does not decode: {error}")]))
+            self._unsaid.append((record, [facts.dead_letter(record, 1, f"does not decode: {error}")]))
             return
         if known is None and not cancelled:
             self._held[work.work_id] = _Held(record, work)
@@ -130,7 +130,7 @@ class Worker:
             if len(running) >= self._concurrency or any(other.alone for other in running):
                 break
             if (marker := self._blobs.marker(f"done/{result_id(held.work.run_id, held.work.unit)}")) is not None:
-                self._conclude(held, [self._fact(held.work, marker)])
+                self._conclude(held, [facts.fact(held.work, marker)])
                 continue
             past = tries.tries(self._blobs, held.work.work_id)
             held.alone = tries.deaths(past, alone_only=False) >= SUSPICIONS
@@ -168,7 +168,8 @@ class Worker:
         try:
             event = held.future.result()
         except Deferred as error:
-            return [self._deferred(work, error, self._end(held, tries.DEFERRED))]
+            telemetry.UNITS.labels(self._service, "deferred").inc()
+            return [facts.deferred(work, str(error), error.retry_after_s, self._end(held, tries.DEFERRED))]
         except Permanent as error:
             self._end(held, tries.RAISED)
             return self._failed(held, 1, str(error))
@@ -177,13 +178,10 @@ class Worker:
             return []
         except Exception as error:  # whatever a unit raises is its own failure, counted and reported
             return self._raised(held, error)
-        event.event_id = result_id(work.run_id, work.unit)
-        event.run_id = work.run_id
-        event.unit.CopyFrom(work.unit)
-        made = self._blobs.put_if_absent(f"done/{event.event_id}", event.SerializeToString(deterministic=True))
+        made = self._blobs.put_if_absent(f"done/{result_id(work.run_id, work.unit)}", facts.named(work, event))
         self._end(held, tries.DONE)
         telemetry.UNITS.labels(self._service, "done").inc()
-        return [self._fact(work, made)]
+        return [facts.fact(work, made)]
 
     def _raised(self, held: _Held, error: Exception) -> list[Entry]:
         times = self._end(held, tries.RAISED)
@@ -197,32 +195,10 @@ class Worker:
     def _end(self, held: _Held, how: bytes) -> int:
         return tries.end(self._blobs, held.work.work_id, held.begun, how)
 
-    def _fact(self, work: Work, value: bytes) -> Entry:
-        return Entry(FACTS, fact_partition(work.run_id), work.run_id.encode(), value)
-
-    def _say(self, work: Work, name: str, **kind: object) -> Entry:
-        named = event_id(work.run_id, name, unit_name(work.unit))
-        event = Event(event_id=named, run_id=work.run_id, unit=work.unit, **kind)
-        return self._fact(work, event.SerializeToString(deterministic=True))
-
     def _failed(self, held: _Held, attempts: int, error: str) -> list[Entry]:
         telemetry.UNITS.labels(self._service, "failed").inc()
         self._logger.error("unit failed", run=held.work.run_id, unit=unit_name(held.work.unit), error=error)
-        failed = UnitFailed(error=error[:2000], attempts=attempts)
-        return [self._dead_letter(held.record, attempts, error), self._say(held.work, "failed", unit_failed=failed)]
-
-    def _deferred(self, work: Work, error: Deferred, times: int) -> Entry:
-        telemetry.UNITS.labels(self._service, "deferred").inc()
-        deferred = UnitDeferred(reason=str(error)[:2000], retry_after_s=error.retry_after_s, times=times)
-        return self._say(work, f"deferred-{times}", unit_deferred=deferred)
-
-    def _dead_letter(self, record: Record, attempts: int, error: str) -> Entry:
-        letter = DeadLetter(
-            topic=record.topic, partition=record.partition, offset=record.offset, attempts=attempts,
-            error=error[:2000], value=record.value,
-        )  # fmt: skip
-        place = record.offset % DEAD_LETTERS.partitions
-        return Entry(DEAD_LETTERS, place, record.key, letter.SerializeToString(deterministic=True))
+        return [facts.dead_letter(held.record, attempts, error), facts.failed(held.work, attempts, error)]
 
     def _say_all(self) -> int:
         """Appends what is to be said, then commits. Where the append fails all of it is said again at the next step."""
@@ -259,6 +235,8 @@ class Worker:
 
     def close(self) -> None:
         """Ends what runs and leaves the group; nothing unfinished is committed."""
-        for held in self._running():
-            self._stop(held)
-        self._consumer.close()
+        try:
+            for held in self._running():
+                self._stop(held)
+        finally:
+            self._consumer.close()

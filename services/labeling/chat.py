@@ -39,6 +39,9 @@ _FIELDS = {"response_format": ("response_format",), "logprobs": ("logprobs", "to
 _WORDS = {"response_format": ("response_format", "json_object", "json_schema", "grammar"), "logprobs": ("logprobs",)}
 
 
+# As keys of a JSON body; within a string the quotes would be escaped.
+_LOGPROBS, _ODDS = b'"logprobs":', b'"token_odds":'
+
 Fault = Literal["passing", "limit", "request", "endpoint"]
 
 
@@ -251,25 +254,30 @@ class Chat:
         return where
 
 
+class _HttpClient(httpx2.AsyncClient):
+    """What the hub client sends with."""
+
+    async def post(self, *args: Any, **options: Any) -> httpx2.Response:
+        response = await super().post(*args, **options)
+        if response.is_redirect:  # the hub client would take it for an answer
+            target = response.headers.get("location", "nowhere")
+            raise _Trouble("endpoint", f"{response.status_code}: redirects to {target}; if right, make it judge.url")
+        if response.is_error or _LOGPROBS not in response.content:
+            return response
+        # Typed objects for every token would cost the hub client milliseconds; an unknown field it leaves as it is.
+        content = response.content.replace(_LOGPROBS, _ODDS)
+        return httpx2.Response(response.status_code, content=content, request=response.request)
+
+
 def _http_client() -> httpx2.AsyncClient:
     """No redirects, no proxy for plain http, and as many connections as its requests need."""
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-    return httpx2.AsyncClient(
-        verify=_tls(), limits=limits, timeout=None, follow_redirects=False, mounts={"http://": None},
-        event_hooks={"response": [_refuse_redirect]},
-    )  # fmt: skip
+    return _HttpClient(verify=_tls(), limits=limits, timeout=None, follow_redirects=False, mounts={"http://": None})
 
 
 @functools.cache
 def _tls() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
-
-
-async def _refuse_redirect(response: httpx2.Response) -> None:
-    # The hub client takes a redirect that was not followed for an answer.
-    if response.is_redirect:
-        target = response.headers.get("location", "nowhere")
-        raise _Trouble("endpoint", f"{response.status_code}: redirects to {target}; if right, make it judge.url")
 
 
 def _hub_client(endpoint: Endpoint, timeout_s: float) -> AsyncInferenceClient:
@@ -308,8 +316,9 @@ def _reply(output: ChatCompletionOutput) -> Reply | None:
     message = getattr(choice, "message", None)
     if message is None:
         return None
-    tokens = getattr(choice.logprobs, "content", None) or ()
-    return Reply(getattr(message, "content", None) or "", tuple(tokens))
+    logprobs = choice.get("token_odds") or choice.logprobs
+    tokens = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    return Reply(getattr(message, "content", None) or "", tuple(tokens or ()))
 
 
 def _count(request: Mapping[str, Any], usage: Mapping[str, Any] | None, text: str, spent: Spent) -> None:

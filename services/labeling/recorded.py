@@ -1,5 +1,6 @@
 """Verdicts that came with the data, read from the pair itself. PURE."""
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from concord.v1 import config_pb2 as cfg
 from concord.v1 import pairs_pb2 as pb
@@ -7,7 +8,7 @@ from concord.v1 import pairs_pb2 as pb
 from .columns import disagreement
 from .judge import NO_VERDICT, Combined, Verdict, combine
 
-Choice = pb.Choice.ValueType
+Choice: TypeAlias = pb.Choice.ValueType
 
 
 def verdict(pair: pb.Pair, key: str) -> pb.RecordedVerdict | None:

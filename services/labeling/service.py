@@ -15,7 +15,7 @@ from services.kit.blobs import Blobs
 from services.kit.errors import InvalidInput
 from services.kit.inputs import messages
 from services.kit.rpc import Servicer
-from services.labeling import kinds
+from services.labeling import recorded, sample_judge
 from services.labeling.answers import AnswerCache
 from services.labeling.chat import Settings
 from services.labeling.judge import Combined
@@ -48,15 +48,15 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         return Event(shard_labeled=labels, usage=usage)
 
     async def _label(self, pairs: Sequence[tuple[int, Pair]], judge: JudgeConfig, helpers: Sequence[JudgeConfig], seed: int):
-        return await label_shard(pairs, judge, helpers, seed, self._ask, kinds.own_disagree)
+        return await label_shard(pairs, judge, helpers, seed, self._ask, recorded.own_disagree)
 
     async def _ask(self, pairs: Sequence[Pair], config: JudgeConfig, seed: int) -> tuple[list[Combined], Usage]:
         """One judge about these pairs, whatever its kind."""
         match config.kind:
             case "sample":
-                return [kinds.sample(pair, seed) for pair in pairs], Usage()
+                return [sample_judge.judged(pair, seed) for pair in pairs], Usage()
             case "recorded":
-                return [kinds.recorded(pair, config.name) for pair in pairs], Usage()
+                return [recorded.judged(pair, config.name) for pair in pairs], Usage()
             case "llm":
                 return await self._llm().ask(pairs, config, seed)
         raise InvalidInput(f"judge.kind {config.kind!r} is not one of sample, recorded, llm")

@@ -6,10 +6,11 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from concord.v1 import pairs_pb2 as pb
 
-Choice = pb.Choice.ValueType
+Choice: TypeAlias = pb.Choice.ValueType
 
 # A judge's window and a reader's patience both end long before: a larger text is a file that slipped in.
 MAX_TEXT_BYTES = 1_000_000

@@ -1,10 +1,14 @@
 """HTML in which no text can be forgotten: whatever is not Markup is escaped. PURE."""
 
 import re
+from collections.abc import Sequence
 from html import escape
 
 # Control characters have no place in a page, and bidirectional overrides can make a text read as another one.
 _UNWELCOME = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]")
+
+
+Row = Sequence[object]
 
 
 class Markup(str):
@@ -33,12 +37,20 @@ def joined(*parts: object) -> Markup:
     return Markup("".join(text(part) for part in parts if part is not None))
 
 
-def table(head: list[str], rows: list[list[object]], label: str) -> Markup:
+def table(head: Sequence[str], rows: Sequence[Row], label: str, sums: Row | None = None) -> Markup:
     """A table whose first column names the rows; the others are numbers. It scrolls sideways where it must."""
     top = element("tr", *(element("th", name, scope="col") for name in head))
-    body = (
-        element("tr", element("th", row[0], scope="row"), *(element("td", cell) for cell in row[1:])) for row in rows
-    )
-    made = element("table", element("thead", top), element("tbody", *body))
+    body = element("tbody", *map(_row, rows))
+    made = element("table", element("thead", top), body, element("tfoot", _row(sums)) if sums else None)
     # A region that scrolls must be reachable by keyboard.
     return element("div", made, class_="scroll", role="region", aria_label=label, tabindex="0")
+
+
+def facts(rows: Sequence[tuple[str, object] | None]) -> Markup:
+    """Names and what they are; None is left out."""
+    named = [joined(element("dt", row[0]), element("dd", row[1])) for row in rows if row]
+    return element("dl", *named, class_="facts")
+
+
+def _row(cells: Row) -> Markup:
+    return element("tr", element("th", cells[0], scope="row"), *(element("td", cell) for cell in cells[1:]))

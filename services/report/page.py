@@ -3,18 +3,18 @@
 from importlib.resources import files
 from string import Template
 
-from services.report import sections
+from services.report import cases, front, sections
 from services.report.figures import Figures
 from services.report.markup import joined, text
 
 _SECTIONS = (
-    sections.header,
-    sections.bought,
+    front.header,
+    front.bought,
     sections.rounds,
     sections.margins,
     sections.ledger,
     sections.leanings,
-    sections.overruled,
+    cases.overruled,
     sections.replay,
 )
 

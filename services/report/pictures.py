@@ -102,13 +102,19 @@ def margin_picture(figures: Figures) -> Markup | None:
             axes.grid(visible=False, axis="x")
             axes.axvline(0, color=INK, linewidth=0.9)
             axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-        panels[-1, 0].set_xlabel("← the reward model disagrees    margin, logits    agrees →")
+        panels[-1, 0].set_xlabel("left of 0 the reward model disagrees")
 
     keys = [
         Key("box bar", "all pairs"),
         *([Key("box blue", "people confirmed the label"), Key("box orange", "people overruled it")] if asked else []),
     ]
-    return _drawn(draw, 340 if asked else 220, 340 if asked else 220, "Pairs by margin toward the judge's label", keys)
+    return _drawn(
+        draw,
+        340 if asked else 220,
+        340 if asked else 220,
+        "Pairs by reward margin toward the judge's label, in logits",
+        keys,
+    )
 
 
 def share_picture(title: str, rows: Sequence[tuple[str, Share]], middle: str) -> Markup | None:

@@ -15,15 +15,15 @@ METHODS = {
 STAGES = {
     "PILOT_LABEL": "Pilot, judge",
     "PILOT_JUDGE": "Pilot, people",
-    "LABEL": "Judge labels all pairs",
-    "FIT_FEATURES": "Fit text features",
-    "FEATURES": "Compute features",
-    "TRAIN": "Train reward models",
-    "SCORE": "Score out of fold",
+    "LABEL": "Judge, all pairs",
+    "FIT_FEATURES": "Features, basis",
+    "FEATURES": "Features",
+    "TRAIN": "Reward models",
+    "SCORE": "Scores",
     "TRIAGE": "Triage",
-    "JUDGE": "People answer",
-    "FINAL": "Final reward model",
-    "DATASET": "Write the dataset",
+    "JUDGE": "People",
+    "FINAL": "Final model",
+    "DATASET": "Dataset",
 }
 TRUST = {0: "priors only", 1: "signals", 2: "full model"}
 

@@ -116,9 +116,12 @@ def _pause(state: RunState, event: Event) -> None:
 
 
 def _resume(state: RunState, event: Event) -> None:
+    if not _refused(state, event, state.view.status == RunStatus.RUN_STATUS_PAUSED, "the run is not paused"):
+        _go_on(state)
+
+
+def _go_on(state: RunState) -> None:
     view = state.view
-    if _refused(state, event, view.status == RunStatus.RUN_STATUS_PAUSED, "the run is not paused"):
-        return
     state.gate_overruled |= view.pause_reason == PauseReason.PAUSE_REASON_MISALIGNED
     state.deferral = None
     state.resumes += 1
@@ -139,6 +142,8 @@ def _retry(state: RunState, event: Event, touched: set[str]) -> None:
         del state.settled[number]
         touched.add(unit_row(number))
     _count(state)
+    if state.view.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS:
+        _go_on(state)
 
 
 def _open(state: RunState, event: Event, at: float, touched: set[str]) -> None:

@@ -30,10 +30,11 @@ def due(state: RunState, context: Context, reissue_after_s: float = 120.0) -> Se
         return (_pause(state, PauseReason.PAUSE_REASON_DEFERRED, detail),)
     if state.open is None:
         return _next(state, context)
-    if len(state.settled) >= state.open.units:
-        return (_close(state),)
+    # Before the stage may close: the unit that failed may well be the last that was missing.
     if reason := _too_many_failed(state):
         return (_pause(state, PauseReason.PAUSE_REASON_FAILED_UNITS, reason),)
+    if len(state.settled) >= state.open.units:
+        return (_close(state),)
     return () if state.open.stage in HUMAN else _window(state, context, reissue_after_s)
 
 

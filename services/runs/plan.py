@@ -76,4 +76,8 @@ def stages(config: RunConfig, pairs: int, budget: int, opened: Sequence[Step] = 
     closing = any(stage == Stage.STAGE_FINAL for stage, _ in opened)
     count = begun if closing else max(begun, rounds(config, pairs, budget))
     gated = PILOT[0] in opened if opened else config.method != "none" and pilot_size(config, pairs, budget) > 0
-    return (*(PILOT if gated else ()), *PLANS[config.method](config, count))
+    pilot = PILOT if gated else ()
+    plan = (*pilot, *PLANS[config.method](config, count))
+    # A triage whose people are still ahead when the budget shrinks keeps its round.
+    kept = plan[: len(opened)] == tuple(opened)
+    return plan if kept else (*pilot, *PLANS[config.method](config, count + 1))

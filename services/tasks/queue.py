@@ -91,15 +91,18 @@ def _on_run(state: TasksState, event: Event, at: float, touched: set[str]) -> No
                 config.judge.criteria,
             )
         case "run_started":
-            run.pairs_uri = event.run_started.pairs_uri
+            run.pairs_uri, run.paused = event.run_started.pairs_uri, False
         case "stage_opened" if event.stage_opened.stage in HUMAN:
             _open(state, event, at, touched)
         case "stage_closed" if event.stage_closed.stage in HUMAN:
             touched.update(map(task_row, state.tasks))
             state.tasks = {}
             run.stage, run.round = Stage.STAGE_UNSPECIFIED, 0
-        case "run_paused" | "run_resumed":
-            run.paused = event.WhichOneof("kind") == "run_paused"
+        case "run_paused":
+            # Before the start a pause is refused.
+            run.paused = bool(run.pairs_uri)
+        case "run_resumed" | "stage_retried":
+            run.paused = False
         case "run_cancelled" | "run_finished":
             run.ended = True
             touched.update(map(task_row, state.tasks))
@@ -128,13 +131,17 @@ def _on_task(state: TasksState, event: Event, touched: set[str], fresh: set[int]
     known = state.tasks.get(unit.number)
     if known is None or (unit.stage, unit.round) != (run.stage, run.round) or known.resolved:
         return
+    kind = event.WhichOneof("kind")
+    # A handler that was overtaken by the next stage may name a task of this one and mean a pair of the last one.
+    if getattr(event, kind).pair_index != known.pair_index:
+        return
     if unit.number not in fresh:
         task = TaskSnapshot()
         task.CopyFrom(known)
         state.tasks[unit.number] = task
         fresh.add(unit.number)
     task = state.tasks[unit.number]
-    match event.WhichOneof("kind"):
+    match kind:
         case "judgement_submitted":
             said = event.judgement_submitted
             _take(state, task, Answer(
@@ -146,23 +153,32 @@ def _on_task(state: TasksState, event: Event, touched: set[str], fresh: set[int]
                 event_id=event.event_id, annotator=skipped.annotator, vote=skipped.vote, revision=1, skipped=True
             ))  # fmt: skip
         case "judgement_withdrawn":
-            for answer in task.answers:
-                if answer.annotator == event.judgement_withdrawn.annotator:
-                    answer.withdrawn = answer.withdrawn or answer.revision <= event.judgement_withdrawn.revision
+            _withdraw(task, event.judgement_withdrawn.annotator, event.judgement_withdrawn.revision)
         case "task_resolved":
             task.resolved, task.outcome, task.choice = True, event.task_resolved.outcome, event.task_resolved.choice
     touched.add(task_row(unit.number))
 
 
 def _take(state: TasksState, task: TaskSnapshot, answer: Answer) -> None:
-    """An answer beyond the quorum, or for a slot that somebody else holds, is refused: overlap is exact in the fold too."""
+    """An answer beyond the quorum, or for a vote that somebody else holds, is refused: overlap is exact in the fold too."""
+    others = [held.vote for held in counted(task) if held.annotator != answer.annotator]
+    if answer.vote >= state.run.quorum or answer.vote in others:
+        return
     for at, known in enumerate(task.answers):
         if known.annotator == answer.annotator:
             if answer.revision > known.revision:
                 task.answers[at].CopyFrom(answer)
             return
-    if answer.vote < state.run.quorum and all(answer.vote != held.vote for held in counted(task)):
-        task.answers.append(answer)
+    task.answers.append(answer)
+
+
+def _withdraw(task: TaskSnapshot, annotator: str, revision: int) -> None:
+    """Frees the vote; an answer that is overtaken by its own withdrawal will not count either."""
+    for answer in task.answers:
+        if answer.annotator == annotator:
+            answer.withdrawn = answer.withdrawn or answer.revision <= revision
+            return
+    task.answers.add(annotator=annotator, revision=revision, withdrawn=True)
 
 
 def due(state: TasksState, context: Context) -> Sequence[Say]:

@@ -102,7 +102,7 @@ def bags(d: Draw) -> Task:
     grams = 100 * d.integer(15, 94)
     if grams % bag == 0:
         grams += 100
-    full, kilos = grams // bag, f"{grams // 1000}.{grams % 1000 // 100}"
+    full, kilos = grams // bag, f"{grams / 1000:g}"
     need = full + 1
     return Task(
         "bags",

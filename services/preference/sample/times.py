@@ -17,8 +17,10 @@ def later_date(d: Draw) -> Task:
     start = date(d.integer(2021, 2028), d.integer(1, 12), d.integer(8, 28))
     days = d.integer(31, 75)
     end = start + timedelta(days=days)
-    what = d.pick(("A library book borrowed", "A parcel stored", "A visa issued", "A trial subscription started"))
-    verb = d.pick(("is due", "ends", "runs out"))
+    what, verb = d.pick((
+        ("A library book borrowed", "is due"), ("A visa issued", "runs out"), ("A trial subscription begun", "ends"),
+        ("A parcel left for collection", "is sent back"), ("A ticket validated", "expires"),
+    ))
     month = start.month - 1 + days // 30
     rough = date(start.year + month // 12, month % 12 + 1, start.day) + timedelta(days=days % 30)
     month_end = (start.replace(day=1) + timedelta(days=32)).replace(day=1) - timedelta(days=1)

@@ -50,21 +50,18 @@ def answer_text(task: Task, way: Way, style: str, d: Draw) -> str:
     if style == TERSE:
         return _terse(task, way, d)
     if style == WORKED:
-        return f"{way.working}{_result(task, way, d.pick((' ', chr(10))), '')}"
+        return f"{way.working}{d.pick((' ', chr(10)))}{task.said.format(way.answer)}"
     sure = d.uniform() < (0.3 if way == task.right else 0.7)
     opener, closer = d.pick(_SURE_OPENERS if sure else _OPENERS), d.pick(_SURE_CLOSERS if sure else _CLOSERS)
     middle = [task.background, way.working] if d.uniform() < 0.7 else [way.working]
-    gap = d.pick(("\n\n", "\n\n", " "))
-    body = " ".join(middle) + _result(task, way, gap, d.pick(_THEREFORE))
-    return gap.join([opener, body, closer])
+    # A bare list or object has no full stop: it needs a line of its own.
+    stands_alone = task.said == "{}"
+    gap = "\n\n" if stands_alone else d.pick(("\n\n", "\n\n", " "))
+    result = ("" if stands_alone else d.pick(_THEREFORE)) + task.said.format(way.answer)
+    return gap.join([opener, " ".join(middle), result, closer])
 
 
 def _terse(task: Task, way: Way, d: Draw) -> str:
     if task.asks == "bare" or d.uniform() < 0.4:
         return way.answer
     return task.said.format(way.answer)
-
-
-def _result(task: Task, way: Way, gap: str, therefore: str) -> str:
-    """The sentence that gives the answer; nothing where the working already ends with it."""
-    return "" if task.said == "{}" else f"{gap}{therefore}{task.said.format(way.answer)}"

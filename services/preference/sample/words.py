@@ -121,13 +121,13 @@ def as_json(d: Draw) -> Task:
     right = {"name": name, "age": age, "job": trade, "city": city}
     slips = ({**right, "age": str(age)}, {"name": name, "age": age, "occupation": trade, "city": city},
              {key: value for key, value in right.items() if key != "city"})
-    told = "The sentence names a person, an age, a job and a place, and each goes under its own key: "
+    told = "The sentence names a person, an age, a job and a place, and each goes under its own key:"
     return Task(
         "as JSON",
         f"Turn this sentence into a JSON object on one line with the keys name, age (a number), job and city, in this "
         f"order. Reply with the JSON only.\n\n{text}",
-        Way(json.dumps(right), told + json.dumps(right)),
-        tuple(Way(json.dumps(slip), told + json.dumps(slip)) for slip in slips),
+        Way(json.dumps(right), told),
+        tuple(Way(json.dumps(slip), told) for slip in slips),
         "{}", "JSON puts keys and texts in double quotes, and separates the entries by commas.", "bare",
     )
 
@@ -136,7 +136,8 @@ def letters(d: Draw) -> Task:
     """How often a letter stands in a sentence."""
     sentence = d.pick(_SENTENCES)
     letter = d.pick([letter for letter in "etnsr" if sentence.lower().count(letter) > 2])
-    opening = d.pick(("", "Yesterday ", "That year ", "In the end ", "As usual ", "Last autumn ", "In our street "))
+    opening = d.pick(("", "They say that ", "I was told that ", "According to the report, ", "As far as we know, ",
+                      "The story begins like this: ", "It was noted that "))
     sentence = opening + (sentence if not opening else sentence[0].lower() + sentence[1:])
     right = sentence.lower().count(letter)
     with_it = [word for word in sentence.split() if letter in word.lower()]
@@ -222,7 +223,7 @@ def table(d: Draw) -> Task:
 
 
 def _list_way(text: str) -> Way:
-    return Way(text, f"Compared one by one and put into their places, that gives: {text}")
+    return Way(text, "I compared them one by one and put each into its place, which gives this order:")
 
 
 def _roman(number: int, subtractive: bool) -> str:

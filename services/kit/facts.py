@@ -1,0 +1,49 @@
+"""What a worker appends about a unit: its result, that it failed or waits, the dead letter of its item. Pure."""
+
+from concord.v1.events_pb2 import Event, UnitDeferred, UnitFailed
+from concord.v1.work_pb2 import DeadLetter, Work
+
+from services.kit.ids import event_id, result_id, unit_name
+from services.kit.log import Entry, Record
+from services.kit.topics import DEAD_LETTERS, FACTS, fact_partition
+
+MOST_WORDS = 2_000
+
+
+def named(work: Work, event: Event) -> bytes:
+    """The unit's result as it stands in the log: `kind` and `usage` are the unit's, the names are given here."""
+    event.event_id, event.run_id = result_id(work.run_id, work.unit), work.run_id
+    event.unit.CopyFrom(work.unit)
+    return event.SerializeToString(deterministic=True)
+
+
+def fact(work: Work, value: bytes) -> Entry:
+    """A fact of the work's run."""
+    return Entry(FACTS, fact_partition(work.run_id), work.run_id.encode(), value)
+
+
+def failed(work: Work, attempts: int, error: str) -> Entry:
+    """Tries are spent."""
+    return _say(work, "failed", unit_failed=UnitFailed(error=error[:MOST_WORDS], attempts=attempts))
+
+
+def deferred(work: Work, reason: str, retry_after_s: float, times: int) -> Entry:
+    """A dependency is down, for the `times`-th time."""
+    said = UnitDeferred(reason=reason[:MOST_WORDS], retry_after_s=retry_after_s, times=times)
+    return _say(work, f"deferred-{times}", unit_deferred=said)
+
+
+def _say(work: Work, name: str, **kind: object) -> Entry:
+    own = event_id(work.run_id, name, unit_name(work.unit))
+    event = Event(event_id=own, run_id=work.run_id, unit=work.unit, **kind)
+    return fact(work, event.SerializeToString(deterministic=True))
+
+
+def dead_letter(record: Record, attempts: int, error: str) -> Entry:
+    """The item as it came, where people look for it."""
+    letter = DeadLetter(
+        topic=record.topic, partition=record.partition, offset=record.offset, attempts=attempts,
+        error=error[:MOST_WORDS], value=record.value,
+    )  # fmt: skip
+    place = record.offset % DEAD_LETTERS.partitions
+    return Entry(DEAD_LETTERS, place, record.key, letter.SerializeToString(deterministic=True))

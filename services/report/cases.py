@@ -1,0 +1,53 @@
+"""The page's single pairs: where people overruled the judge."""
+
+from services.report import words
+from services.report.figures import Figures
+from services.report.markup import Markup, element
+from services.report.overruled import Overruled
+
+
+def overruled(figures: Figures) -> Markup | None:
+    """Ten pairs to learn from; None where people overruled nothing."""
+    if not figures.overruled:
+        return None
+    shown, total = len(figures.overruled), figures.overruled_count
+    which = (
+        f"The {shown:,} of {total:,} pairs"
+        if shown < total
+        else f"All {total:,} pairs"
+        if total > 1
+        else "The one pair"
+    )
+    return element(
+        "section",
+        element("h2", "Where people overruled the judge"),
+        element("p", f"{which}, the judge's surest verdicts first. Long texts are shortened."),
+        *map(_case, figures.overruled),
+    )
+
+
+def _case(pair: Overruled) -> Markup:
+    sure = f", {words.percent(pair.judge_confidence, 0)} sure" if pair.judge_confidence is not None else ""
+    texts = {"first": pair.first, "second": pair.second}
+    return element(
+        "article",
+        element("h3", f"Pair {pair.index:,} · {pair.pair_id}"),
+        _said(pair.prompt, "no prompt"),
+        element(
+            "div",
+            _answer("people", f"People chose the {pair.people}", texts[pair.people]),
+            _answer("judge", f"The judge chose the {pair.judge}{sure}", texts[pair.judge]),
+            class_="answers",
+        ),
+        element("p", f"A person added: “{pair.comment}”", class_="note") if pair.comment else None,
+    )
+
+
+def _answer(who: str, title: str, said: str) -> Markup:
+    return element("div", element("h4", title), _said(said, "an empty answer"), class_=who)
+
+
+def _said(said: str, otherwise: str) -> Markup:
+    if not said:
+        return element("p", otherwise, class_="empty")
+    return element("div", said, class_="said", dir="auto")

@@ -1,0 +1,126 @@
+"""The page's first screen: what this is about, in words and numbers, and what was asked of people."""
+
+from services.report import words
+from services.report.figures import Figures
+from services.report.markup import Markup, element, facts, joined, table
+
+
+def header(figures: Figures) -> Markup:
+    """What this is about, the paragraph in words, and four numbers."""
+    judge = figures.config["judge"]
+    name = " ".join(part for part in (judge["kind"], judge["name"]) if part)
+    meta = [f"method {figures.config['method']}", f"judge {name}", f"people {figures.config['humans'] or 'not named'}"]
+    return element(
+        "header",
+        element("p", "Concord report", class_="kind"),
+        element("h1", figures.input_name or figures.run_id),
+        element("p", " · ".join(meta), class_="meta"),
+        _simulation(figures),
+        element("p", words.summary(figures), class_="lead"),
+        _numbers(figures),
+    )
+
+
+def bought(figures: Figures) -> Markup:
+    """What people were asked, and what it bought."""
+    how = words.METHODS.get(figures.config["method"])
+    rows = [
+        ("Questions answered", f"{figures.human_labels:,} of {words.count(figures.pairs, 'pair')}"),
+        ("Votes that counted", f"{figures.votes:,} of a budget of {figures.human_budget:,}"),
+        ("Skipped or expired", words.count(figures.unanswered)) if figures.unanswered else None,
+        ("Votes that came too late", words.count(figures.late_votes)) if figures.late_votes else None,
+        ("People's time, assumed", _human_time(figures)) if figures.votes else None,
+        ("Labels people overruled", words.count(figures.overruled_count)),
+        ("Labels the model flipped", _flips(figures)) if figures.flips else None,
+        ("People against the truth", words.of(figures.human_accuracy)) if figures.human_accuracy else None,
+    ]
+    return element(
+        "section",
+        element("h2", "What was asked of people, and what it bought"),
+        element("p", f"Method {figures.config['method']}: {how}.") if how else None,
+        facts(rows),
+        _evaluation(figures),
+        _methods(figures),
+    )
+
+
+def _simulation(figures: Figures) -> Markup | None:
+    if not figures.simulation:
+        return None
+    why = " and ".join(figures.simulation)
+    says = f"{why[0].upper()}{why[1:]}. The figures say how the method fares in it, not what your judge and people would do."
+    return element("div", element("p", element("strong", "This is a simulation. "), says), class_="simulation")
+
+
+def _numbers(figures: Figures) -> Markup:
+    flipped = figures.flips.count if figures.flips else 0
+    calls = f"{words.count(figures.usage.calls, 'call')}, {figures.usage.cached_calls:,} more cached"
+    corrected = f"{figures.overruled_count:,} by people, {flipped:,} by the model"
+    numbers = [
+        ("Answered by people", words.percent(figures.human_share), f"of {words.count(figures.pairs, 'pair')}"),
+        ("Labels right", *_labels_right(figures)),
+        ("Labels corrected", words.count(figures.overruled_count + flipped), corrected),
+        ("Paid for judging", words.dollars(figures.usage.dollars), calls),
+    ]
+    return element(
+        "dl",
+        *(
+            element("div", element("dt", name), element("dd", value), element("dd", more))
+            for name, value, more in numbers
+        ),
+        class_="numbers",
+    )
+
+
+def _labels_right(figures: Figures) -> tuple[str, str]:
+    """The number, and what it stands on: without truth it is never more than an estimate."""
+    measured, estimate = figures.label_accuracy, figures.estimate
+    if measured.final is not None:
+        return words.percent(measured.final), f"measured; the judge alone {words.percent(measured.start)}"
+    if estimate is None or estimate.basis == "prior":
+        return words.UNKNOWN, "not known"
+    ends = f"95 % interval {words.interval(estimate.low, estimate.high)}" if estimate.low is not None else "no interval"
+    return f"≈{words.NARROW}{words.percent(estimate.accuracy, 0)}", f"estimated; {ends}"
+
+
+def _human_time(figures: Figures) -> str:
+    minutes, median = figures.human_time.minutes, words.duration(figures.human_time.median_seconds)
+    if minutes is None:
+        return "no answer carries a time"
+    return f"{words.duration(60 * minutes)}: {words.count(figures.votes, 'vote')} at the median of {median}"
+
+
+def _flips(figures: Figures) -> str:
+    flips = figures.flips
+    if flips is None or flips.right is None or not flips.count:
+        return words.count(flips.count if flips else 0)
+    return f"{flips.count:,}; against the truth {flips.right:,} for the better, {flips.wrong:,} for the worse"
+
+
+def _evaluation(figures: Figures) -> Markup | None:
+    tested = figures.evaluation
+    if tested is None:
+        return None
+    gap = (
+        f"so this run closed {words.percent(figures.gap_closed, 0)} of the gap."
+        if figures.gap_closed is not None
+        else "a gap of under 8 points: which share of it is closed would be mostly chance, and is not given."
+    )
+    on = f" on {words.count(tested.pairs, 'test pair')}" if tested.pairs else " on the test pairs"
+    return element(
+        "p",
+        f"A reward model that learns from the judge alone is right{on} in {words.percent(tested.ai_only)} of the cases, one "
+        f"that learns from this run in {words.percent(tested.final)}, one that learns from the truth in "
+        f"{words.percent(tested.full)}; {gap}",
+    )
+
+
+def _methods(figures: Figures) -> Markup | None:
+    if len(figures.methods) < 2:
+        return None
+    rows = [
+        [name, words.count(method.human_labels), words.percent(method.label_accuracy)]
+        for name, method in figures.methods.items()
+    ]
+    heading = element("h3", "Beside other methods, on the same input")
+    return joined(heading, table(["Method", "Human labels", "Labels right"], rows, "Methods"))
