@@ -2,6 +2,7 @@
 
 All services in one process, or each its own: the same functions, the same names.
 """
+
 import asyncio
 import os
 import threading

@@ -3,6 +3,7 @@
 Exit codes: 0 done · 1 our fault (please report) · 2 a mistake in files, flags or settings · 3 the run stands still and
 waits for you · 4 something that Concord needs does not answer · 130 interrupted; the same command goes on later.
 """
+
 import json
 import os
 import sys
@@ -65,8 +66,12 @@ def _settings() -> Settings:
 @spoken
 def run(
     path: Annotated[str, typer.Argument(help="A JSONL or JSONL.gz file, or `sample` for the bundled simulation.")],
-    judge: Annotated[str | None, typer.Option(help="sample, recorded:NAME, or the URL of an OpenAI-compatible endpoint (URL#MODEL).")] = None,
-    helper: Annotated[list[str] | None, typer.Option(help="A further judge that informs, never labels; may be repeated.")] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="sample, recorded:NAME, or the URL of an OpenAI-compatible endpoint (URL#MODEL).")
+    ] = None,
+    helper: Annotated[
+        list[str] | None, typer.Option(help="A further judge that informs, never labels; may be repeated.")
+    ] = None,
     humans: Annotated[str | None, typer.Option(help="recorded, simulated:ERROR_RATE or file:PATH.")] = None,
     budget: Annotated[str | None, typer.Option(help="Votes: a share of the pairs (6%) or a number.")] = None,
     method: Annotated[str | None, typer.Option(help="posterior, random or none.")] = None,
@@ -79,15 +84,28 @@ def run(
     prompt_price: Annotated[float | None, typer.Option(help="Dollars per million prompt tokens.")] = None,
     completion_price: Annotated[float | None, typer.Option(help="Dollars per million completion tokens.")] = None,
     dollars: Annotated[float | None, typer.Option(help="Most that judging may cost; 0: no limit.")] = None,
-    test: Annotated[Path | None, typer.Option(help="Test pairs with people's labels: how much of the gap was closed.")] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="Test pairs with people's labels: how much of the gap was closed.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of these settings; flags win.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
-    reuse: Annotated[str | None, typer.Option(help="A run whose people's answers on the same pairs are taken over.")] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Set rows that cannot be used aside instead of stopping.")] = False,
-    compare: Annotated[bool, typer.Option("--compare", help="Run the other methods on the same labels and budget.")] = False,
+    reuse: Annotated[
+        str | None, typer.Option(help="A run whose people's answers on the same pairs are taken over.")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Set rows that cannot be used aside instead of stopping.")
+    ] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Run the other methods on the same labels and budget.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it will cost, and stop.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print report.json on standard output, nothing else there.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Let a paused run go on: failed units are tried anew, a shut gate is overruled.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print report.json on standard output, nothing else there.")
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Let a paused run go on: failed units are tried anew, a shut gate is overruled."),
+    ] = False,
     new: Annotated[str, typer.Option(help="Any word: begin another run of the same input and settings.")] = "",
 ) -> None:
     """Judge, triage, ask people, train: from a file of pairs to dataset.jsonl and report.html."""
@@ -139,7 +157,9 @@ def _say_estimate(job: session.Job, as_json: bool) -> None:
         print(json.dumps({"pairs": len(job.given.rows), **vars(expected)}, indent=2))
         return
     print(f"{len(job.given.rows):,} pairs: {expected.calls:,} judge calls, about ${expected.dollars:,.2f}")
-    print(f"{expected.votes:,} votes of people, about {expected.human_minutes:,.0f} minutes at {estimate.SECONDS_A_VOTE} s a vote")
+    print(
+        f"{expected.votes:,} votes of people, about {expected.human_minutes:,.0f} minutes at {estimate.SECONDS_A_VOTE} s a vote"
+    )
 
 
 def _waits(view: RunView) -> None:
@@ -154,7 +174,9 @@ def _waits(view: RunView) -> None:
 def replay(
     name: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or `last`.")],
     until: Annotated[str, typer.Option(help="Fold to this offset (inclusive) or up to this time.")] = "",
-    diff: Annotated[bool, typer.Option("--diff", help="Compare the log's state with the live store's; exit 3 if they differ.")] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Compare the log's state with the live store's; exit 3 if they differ.")
+    ] = False,
     events: Annotated[bool, typer.Option("--events", help="Print the facts as JSON lines.")] = False,
     unit: Annotated[str, typer.Option(help="Do one unit again and compare with its fact: STAGE[.ROUND]/N.")] = "",
 ) -> None:
@@ -208,7 +230,9 @@ def runs() -> None:
 
 @app.command()
 @spoken
-def serve(names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Services; none: all of them.")] = None) -> None:
+def serve(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Services; none: all of them.")] = None,
+) -> None:
     """Run the named services in this process until it is told to stop."""
     from services.__main__ import main as serve_main
 
@@ -218,8 +242,6 @@ def serve(names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...",
 def main() -> None:
     """The console script."""
     app()
-
-
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ class Endpoint:
         if does.redirect:
             raise web.HTTPTemporaryRedirect(does.redirect)
         if does.key and request.headers.get("Authorization") != f"Bearer {does.key}":
-            return _error(401, "Incorrect API key provided")
+            return _error(401, f"Incorrect API key provided: {request.headers.get('Authorization')}")
         if does.down:
             return _error(does.down, "down")
         for name, message in does.rejects.items():

@@ -75,7 +75,7 @@ def small_run(
 ) -> SmallRun:
     """Runs it to its end, or until a stage of kind `stop_at` opens.
 
-    `texts`: prompt, first and second response of single pairs. `judge_inverted`: it prefers what is worse.
+    `texts`: prompt, first and second response of single pairs. `judge_inverted`: it always prefers what is worse.
     """
     return _World(config or config_of(), pairs, texts or {}, judge_inverted).run(stop_at)
 
@@ -164,7 +164,7 @@ class _World:
     def _verdict(self, index: int) -> Combined:
         _, sound, padding = self.invented[index]
         draw = np.random.default_rng([11, index])
-        score = (0.8 * sound + 0.9 * padding + draw.normal(0, 0.8)) * (-1 if self.inverted else 1)
+        score = -sound if self.inverted else 1.3 * sound + 1.2 * padding + draw.normal(0, 0.8)
         if draw.random() < 0.01:
             return Combined(Choice.CHOICE_UNSPECIFIED, 0.5, 0.0, -1)
         p_first = float(1 / (1 + np.exp(-1.2 * score)))
@@ -201,7 +201,9 @@ def _invent(count: int, texts: Mapping[int, tuple[str, str, str]]) -> list[tuple
     for index in range(count):
         draw = np.random.default_rng([17, index])
         topic = TOPICS[index % len(TOPICS)]
-        sound, padding = draw.integers(0, 4, 2), draw.integers(0, 4, 2)
+        # In half of the pairs the worse answer is the padded one: there the judge's taste makes it wrong.
+        sound = draw.integers(0, 4, 2)
+        padding = 3 - sound if draw.random() < 0.5 else draw.integers(0, 4, 2)
         answers = [_text(topic, int(sound[side]), int(padding[side]), draw) for side in (0, 1)]
         prompt = f"What should I do about my {topic}? (case {index})"
         prompt, first, second = texts.get(index, (prompt, *answers))

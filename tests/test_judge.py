@@ -139,6 +139,13 @@ def test_tokens_that_do_not_spell_the_answer_are_not_used():
     assert judge.letter_odds([], "A") == ()
 
 
+@pytest.mark.parametrize(
+    "token", [{}, {"token": None}, {"token": "A"}, {"token": "A", "logprob": "x"}, {"token": "A", "bytes": [999]}, 3]
+)
+def test_odds_in_an_unknown_form_are_not_used(token):
+    assert judge.letter_odds([token], "A") == ()
+
+
 def test_agreeing_orders_add_up():
     said = combine(Verdict("A", 0.9), Verdict("B", 0.7))
     assert (said.choice, said.order_flipped) == (pb.CHOICE_FIRST, 0)

@@ -54,9 +54,8 @@ def config(endpoint: Endpoint, **changes) -> cfg.JudgeConfig:
 
 def judges(answers=None, time=None, environ=None, **settings) -> LLMJudges:
     time = time or FakeTime()
-    return LLMJudges(
-        answers or MemoryAnswers(), environ or {}, Settings(**settings), clock=time, sleep=time.sleep, random=Random(0)
-    )
+    answers = MemoryAnswers() if answers is None else answers
+    return LLMJudges(answers, environ or {}, Settings(**settings), clock=time, sleep=time.sleep, random=Random(0))
 
 
 def expected(endpoint: Endpoint, pair: pb.Pair) -> int:
@@ -247,6 +246,16 @@ def test_a_bad_text_is_asked_once_more_with_another_seed():
     assert usage.calls == 4, "useless answers are paid too"
 
 
+def test_only_usable_answers_are_kept():
+    answers = MemoryAnswers()
+    said, usage, _ = ask(pairs(50), behaviour={"bad_texts": 0.3, "truncated": 0.1}, answers=answers)
+    usable = sum(len(s.choices) for s in said)
+    assert len(answers) == usable < usage.calls
+
+    ask(pairs(5), behaviour={"poison": {"Question": "bad"}}, answers=(none := MemoryAnswers()))
+    assert len(none) == 0
+
+
 def test_a_finished_run_asks_nothing_again(tmp_path):
     async def scenario():
         async with Endpoint(**FAILING) as endpoint:
@@ -315,17 +324,19 @@ def test_verdicts_are_read_in_every_style(style, logprobs):
     assert all((s.confidence is None) == (style == "line" and not logprobs) for s in said)
 
 
+BOTH = {"response_format", "logprobs"}
 REJECTIONS = [
-    {"response_format": "Unknown parameter: 'response_format'"},
-    {"logprobs": "logprobs are not supported"},
-    {"logprobs": "logprobs are not supported", "response_format": "json_object is not supported"},
-    {"logprobs": "unexpected field"},
-    {"response_format": "bad request"},
+    ({"response_format": "Unknown parameter: 'response_format'"}, {"response_format"}),
+    ({"logprobs": "logprobs are not supported"}, {"logprobs"}),
+    ({"logprobs": "logprobs are not supported", "response_format": "json_object is not supported"}, BOTH),
+    # Where the refusal does not say why, all that may be unknown is left out.
+    ({"logprobs": "unexpected field"}, BOTH),
+    ({"response_format": "bad request"}, BOTH),
 ]
 
 
-@pytest.mark.parametrize("rejects", REJECTIONS)
-def test_an_endpoint_that_lacks_a_feature_is_asked_without_it(rejects):
+@pytest.mark.parametrize(("rejects", "dropped"), REJECTIONS)
+def test_an_endpoint_that_lacks_a_feature_is_asked_without_it(rejects, dropped):
     async def scenario():
         async with Endpoint(rejects=rejects) as endpoint:
             llm = judges()
@@ -335,7 +346,7 @@ def test_an_endpoint_that_lacks_a_feature_is_asked_without_it(rejects):
             await llm.ask(pairs(30), config(endpoint), 2)
             assert endpoint.calls == before + 60, "the refusal is remembered"
             for request in endpoint.requests[before:]:
-                assert not set(rejects) & set(request)
+                assert BOTH - set(request) == dropped
             # A new process does not know yet what was refused, but finds the answers.
             before = endpoint.calls
             _, usage = await judges(llm._answers).ask(pairs(30), config(endpoint), 1)
@@ -385,6 +396,9 @@ def test_the_key_is_sent_and_a_missing_one_is_named():
             judge = config(endpoint, api_key_env="MY_KEY")
             said, _ = await judges(environ={"MY_KEY": KEY + "\n"}).ask(pairs(2), judge, 1)
             assert NONE not in {s.choice for s in said}
+            with pytest.raises(Permanent, match="MY_KEY holds a key that it refuses") as raised:
+                await judges(environ={"MY_KEY": "sk-wrong"}).ask(pairs(2), judge, 1)
+            assert "sk-wrong" not in str(raised.value), "not even where the endpoint repeats it"
             with pytest.raises(Permanent, match="MY_KEY is not set"):
                 await judges().ask(pairs(2), judge, 1)
             with pytest.raises(Permanent, match=r"judge\.api_key_env"):

@@ -1,4 +1,5 @@
 """Looking at a run again: what was remembered beside its results, its unit done anew, its store compared."""
+
 import asyncio
 import json
 import os
@@ -12,7 +13,7 @@ from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus
 from concord.v1.work_pb2 import Work
 from services.client import history
-from services.client.reuse import Reused, answers_in
+from services.client.people import Reused, reused_answers
 from services.client.session import Job
 from services.kit.blobs import Blobs
 from services.kit.fold import restore_run
@@ -49,7 +50,7 @@ def answers_of(settings: Settings, name: str) -> Reused:
     """What people answered in an earlier run, by the pair's hash."""
     log, blobs = open_log(settings), open_blobs(settings)
     run_id = history.find_run(open_store(settings), name)
-    return answers_in([event for event, _ in history.events(log, run_id)], blobs.get)
+    return reused_answers([event for event, _ in history.events(log, run_id)], blobs.get)
 
 
 def store_differences(log: Log, store: Store, run_id: str, until: int | None) -> list[str]:

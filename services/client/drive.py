@@ -2,6 +2,7 @@
 
 All of it can be done again after a kill: every command has a name, and saying it twice is saying it once.
 """
+
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,5 @@
 """What a run will cost, before it costs anything. Pure."""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -2,6 +2,7 @@
 
 Three reward models of one kind on the same features: taught by the judge's labels, by the run's, by people's own.
 """
+
 from collections.abc import Mapping, Sequence
 
 import numpy as np

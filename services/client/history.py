@@ -1,4 +1,5 @@
 """A run read from the log: folded, printed, compared, done again. Nothing here writes, and no group's position moves."""
+
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -117,7 +118,9 @@ def parse_unit(text: str) -> Unit:
     try:
         return Unit(stage=Stage.Value(f"STAGE_{name.upper()}"), round=int(round_ or 0), number=int(number))
     except ValueError:
-        raise InvalidInput(f"--unit {text!r}: STAGE/N or STAGE.ROUND/N is expected, such as LABEL/17 or TRIAGE.2/0") from None
+        raise InvalidInput(
+            f"--unit {text!r}: STAGE/N or STAGE.ROUND/N is expected, such as LABEL/17 or TRIAGE.2/0"
+        ) from None
 
 
 def work_of(log: Log, run_id: str, unit: Unit) -> tuple[Work, Event]:

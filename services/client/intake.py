@@ -2,6 +2,7 @@
 
 A row that cannot be used stops everything, with file, line and reason; or it is set aside in a file of its own.
 """
+
 import gzip
 import hashlib
 import json

@@ -1,4 +1,5 @@
 """What a user asked for: flags over a YAML file over defaults, checked, and turned into a run's configuration. Pure."""
+
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -75,7 +76,9 @@ def _typed(key: str, value: object) -> object:
     try:
         return kind(value)
     except (TypeError, ValueError):
-        raise InvalidInput(f"{key}: {'a number' if kind in (int, float) else 'text'} is expected, not {value!r}") from None
+        raise InvalidInput(
+            f"{key}: {'a number' if kind in (int, float) else 'text'} is expected, not {value!r}"
+        ) from None
 
 
 def checked(options: Options) -> Options:
@@ -103,7 +106,9 @@ def share_of(budget: str) -> tuple[int, float]:
             return 0, float(percent[1]) / 100
     elif text.isdigit():
         return int(text), 0.0
-    raise InvalidInput(f"budget {budget!r}: a share such as 6% (of the pairs, at most 100%) or a number of votes is expected")
+    raise InvalidInput(
+        f"budget {budget!r}: a share such as 6% (of the pairs, at most 100%) or a number of votes is expected"
+    )
 
 
 def judge_config(options: Options, spec: str, judges: Judges | None, name: str = "") -> JudgeConfig:
@@ -134,7 +139,8 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
     votes, share = share_of(options.budget)
     recorded_helpers = iter(judges.helpers if judges else ())
     helpers = [
-        judge_config(options, spec, judges, next(recorded_helpers) if recorded_name(spec) else "") for spec in options.helper
+        judge_config(options, spec, judges, next(recorded_helpers) if recorded_name(spec) else "")
+        for spec in options.helper
     ]
     return RunConfig(
         method=options.method, seed=options.seed, judge=judge_config(options, options.judge, judges, judges.main if judges else ""),

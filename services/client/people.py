@@ -1,4 +1,5 @@
 """The people on the caller's side: whoever is asked about a pair, an answer is a function of seed, pair and vote."""
+
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,7 +40,9 @@ def answerer(spec: str, rows: Sequence[Row], seed: int, other_ids: Iterable[str]
         return simulated(rows, seed, _rate(rest))
     if kind == "file" and rest:
         return from_file(Path(rest), rows, other_ids)
-    raise InvalidInput(f"--humans {spec}: recorded, simulated:ERROR_RATE (such as simulated:0.1) or file:PATH is expected")
+    raise InvalidInput(
+        f"--humans {spec}: recorded, simulated:ERROR_RATE (such as simulated:0.1) or file:PATH is expected"
+    )
 
 
 def recorded(rows: Sequence[Row]) -> Answerer:
@@ -142,7 +145,9 @@ def _rate(text: str) -> float:
     except ValueError:
         rate = math.nan
     if not 0 <= rate <= 1:
-        raise InvalidInput(f"--humans simulated:{text}: the error rate must be a number from 0 to 1, such as simulated:0.1")
+        raise InvalidInput(
+            f"--humans simulated:{text}: the error rate must be a number from 0 to 1, such as simulated:0.1"
+        )
     return rate
 
 

@@ -1,4 +1,5 @@
 """What a person sees while a run goes on and when it ends. Everything on standard error; standard output is for data."""
+
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,10 +27,15 @@ def began(job: Job, aside: Path | None) -> None:
     truth = f"{given.rows_with_truth:,} with people's labels" if given.rows_with_truth else "no truth in the file"
     console.print(f"{given.name}: {len(given.rows):,} pairs ({given.form}; {truth})")
     for reason, count in given.set_aside.items():
-        console.print(f"  set aside: {count:,} rows, {reason}" + (f" (see {aside})" if aside else ""))
+        console.print(
+            f"  set aside: {count:,} rows, {reason}"
+            + (f" (see {aside})" if aside and not reason.startswith("no verdict") else "")
+        )
     if given.name == "concord-sample" or config.humans.startswith("simulated") or config.judge.kind == "sample":
         console.print("  this is a simulation: its judge or its people are programs")
-    console.print(f"run {job.run_id}: {config.method}, judge {job.options.judge}, people {config.humans}, budget {job.options.budget}")
+    console.print(
+        f"run {job.run_id}: {config.method}, judge {job.options.judge}, people {config.humans}, budget {job.options.budget}"
+    )
 
 
 def title(view: RunView) -> str:
@@ -38,7 +44,11 @@ def title(view: RunView) -> str:
         return "taking the pairs in"
     stage = view.stages[-1]
     words = WORDS.get(Stage.Name(stage.stage).removeprefix("STAGE_"), "working")
-    return f"{words}, round {stage.round}" if stage.round and stage.stage in (Stage.STAGE_TRIAGE, Stage.STAGE_JUDGE) else words
+    return (
+        f"{words}, round {stage.round}"
+        if stage.round and stage.stage in (Stage.STAGE_TRIAGE, Stage.STAGE_JUDGE)
+        else words
+    )
 
 
 @contextmanager
@@ -47,7 +57,13 @@ def shown(job: Job) -> Iterator[Callable[[RunView], None]]:
     if not sys.stderr.isatty():
         yield _plain()
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description:34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:34}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         whole = bar.add_task("the run", total=None)
         stage = bar.add_task("starting", total=None)
@@ -57,7 +73,12 @@ def shown(job: Job) -> Iterator[Callable[[RunView], None]]:
             bar.update(whole, description=f"{view.votes:,} of {view.human_budget:,} votes", completed=closed)
             bar.update(whole, total=len(view.stages) + view.stages_ahead)
             last = view.stages[-1] if view.stages else None
-            bar.update(stage, description=title(view), completed=last.settled if last else 0, total=last.units if last else None)
+            bar.update(
+                stage,
+                description=title(view),
+                completed=last.settled if last else 0,
+                total=last.units if last else None,
+            )
 
         yield seen
 
@@ -84,7 +105,9 @@ def ended(report: Mapping[str, object], out: Path, job: Job) -> None:
         console.print(f"label accuracy {accuracy['start']:.1%} → {accuracy['final']:.1%}")
     methods = report.get("methods")
     for name, method in sorted(methods.items()) if isinstance(methods, Mapping) else ():
-        console.print(f"  {name}: {method['label_accuracy']:.1%}" if method.get("label_accuracy") is not None else f"  {name}")
+        console.print(
+            f"  {name}: {method['label_accuracy']:.1%}" if method.get("label_accuracy") is not None else f"  {name}"
+        )
     if isinstance(gap := report.get("gap_closed"), float):
         console.print(f"gap closed on the test pairs: {gap:.0%}")
     console.print(f"{out / 'dataset.jsonl'}\n{out / 'report.html'}")

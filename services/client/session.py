@@ -1,4 +1,5 @@
 """One `concord run`, from the file to the report, on services that run in this process."""
+
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RUN_STATUS_PAUSED, 
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from services.app import SERVICES, Running
-from services.client import drive, history, intake, people, reuse
+from services.client import drive, history, intake, people
 from services.client.evaluate import evaluate
 from services.client.options import METHODS, Options, recorded_name, run_config, semantic
 from services.kit import ids, rpc
@@ -43,13 +44,13 @@ class Job:
         return {index: row.truth for index, row in enumerate(self.given.rows) if row.truth is not None}
 
 
-def prepare(path: str, options: Options, skip_bad: Path | None, salt: str, reused: reuse.Reused | None = None) -> Job:
+def prepare(path: str, options: Options, skip_bad: Path | None, salt: str, reused: people.Reused | None = None) -> Job:
     """Reads and checks everything before anything is recorded."""
-    given = intake.read_sample() if path == "sample" else intake.read(path, skip_bad)
-    given, judges = _judged(given, options)
-    answer = people.answerer(options.humans, given.rows, options.seed)
+    whole = intake.read_sample() if path == "sample" else intake.read(path, skip_bad)
+    given, judges = _judged(whole, options)
+    answer = people.answerer(options.humans, given.rows, options.seed, (row.pair.pair_id for row in whole.rows))
     if reused:
-        answer = reuse.with_reused(reused, given.rows, answer)
+        answer = people.with_reused(reused, given.rows, answer)
     config = run_config(options, judges)
     return Job(options, given, config, ids.run_id(given.sha256, semantic(config), salt), answer)
 

@@ -2,7 +2,6 @@
 
 from concord.v1.events_pb2 import Event, UnitDeferred, UnitFailed
 from concord.v1.work_pb2 import DeadLetter, Work
-
 from services.kit.ids import event_id, result_id, unit_name
 from services.kit.log import Entry, Record
 from services.kit.topics import DEAD_LETTERS, FACTS, fact_partition

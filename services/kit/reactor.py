@@ -104,8 +104,9 @@ class Reactor:
         if tick := now - self._ticked >= TICK_S:
             self._ticked = now
         for partition, held in list(self._partitions.items()):
-            if held.position.next_offset >= ends.get(partition, 1 << 62):
-                moved += self._ask(held, now, set(held.runs) if tick else held.stirred & set(held.runs))
+            asked = set(held.runs) if tick else held.stirred & set(held.runs)
+            if asked and held.position.next_offset >= ends.get(partition, 1 << 62):
+                moved += self._ask(held, now, asked)
         return moved
 
     def _take(self, partition: int, records: Sequence[Record]) -> int:

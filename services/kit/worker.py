@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
-from concord.v1.events_pb2 import Event
-from concord.v1.work_pb2 import Work
 from google.protobuf.message import DecodeError
 
+from concord.v1.events_pb2 import Event
+from concord.v1.work_pb2 import Work
 from services.kit import facts, telemetry, tries
 from services.kit.blobs import Blobs
-from services.kit.errors import Deferred, Permanent
+from services.kit.errors import Deferred, Permanent, Unavailable
 from services.kit.ids import result_id, unit_name
 from services.kit.log import Entry, Log, Record
 from services.kit.topics import Topic
@@ -28,6 +28,8 @@ ATTEMPTS = 3
 # So many deaths of the process with the unit in it make it run alone.
 SUSPICIONS = 2
 RETRY_S = 2.0
+# A unit that met a store that is away is not to blame; it is asked for again after so long.
+AWAY_S = 30.0
 
 
 @dataclass
@@ -167,9 +169,10 @@ class Worker:
         work = held.work
         try:
             event = held.future.result()
-        except Deferred as error:
+        except (Deferred, Unavailable) as error:
             telemetry.UNITS.labels(self._service, "deferred").inc()
-            return [facts.deferred(work, str(error), error.retry_after_s, self._end(held, tries.DEFERRED))]
+            again_s = error.retry_after_s if isinstance(error, Deferred) else AWAY_S
+            return [facts.deferred(work, str(error), again_s, self._end(held, tries.DEFERRED))]
         except Permanent as error:
             self._end(held, tries.RAISED)
             return self._failed(held, 1, str(error))

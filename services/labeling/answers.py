@@ -55,6 +55,9 @@ class MemoryAnswers:
     def __init__(self) -> None:
         self._answers: dict[str, str] = {}
 
+    def __len__(self) -> int:
+        return len(self._answers)
+
     async def get(self, key: str) -> Answer | None:
         text = self._answers.get(key)
         return None if text is None else json.loads(text)
@@ -107,7 +110,7 @@ class AnswerCache:
     def _write(self, items: Sequence[tuple[str, Answer]]) -> list[Answer]:
         rows: dict[str, str] = {}
         for key, answer in items:
-            rows.setdefault(key, json.dumps(answer, ensure_ascii=False, separators=(",", ":")))
+            rows.setdefault(key, json.dumps(answer, separators=(",", ":")))
         with self._engine.begin() as connection:
             # Sorted, so that two replicas with common keys cannot lock each other out.
             values = [{"key": key, "answer": text} for key, text in sorted(rows.items())]

@@ -6,7 +6,7 @@ guess; the two verdicts become one `Combined`.
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
 from typing import Any, Literal
@@ -132,22 +132,25 @@ def letter_odds(tokens: Sequence[Mapping[str, Any]], text: str) -> tuple[Odds, .
     """The odds of A and B at each token that is one of these letters.
 
     `tokens` is `choices[0].logprobs.content` of a chat completion: token, logprob, top_logprobs and perhaps bytes.
-    Empty where the tokens do not spell `text`. A letter that is not listed gets what the listed ones leave over.
+    Empty where they do not spell `text` or have another form. A letter that is not listed gets what the listed ones leave over.
     """
-    raw = [bytes(t["bytes"]) if t.get("bytes") else str(t["token"]).encode() for t in tokens]
-    start = b"".join(raw).find(text.encode())
-    if start < 0 or not text:
+    try:
+        raw = [bytes(t["bytes"]) if t.get("bytes") else t["token"].encode(errors="replace") for t in tokens]
+        start = b"".join(raw).find(text.encode())
+        return tuple(_odds_of(tokens, raw, -start)) if text and start >= 0 else ()
+    except (AttributeError, KeyError, TypeError, ValueError):  # not in the usual form
         return ()
-    found, at = [], -start
+
+
+def _odds_of(tokens: Sequence[Mapping[str, Any]], raw: Sequence[bytes], at: int) -> Iterator[Odds]:
     for token, spelled in zip(tokens, raw, strict=True):
-        if _letter(str(token["token"])):
-            listed = {str(t["token"]): _probability(t["logprob"]) for t in (token, *(token.get("top_logprobs") or ()))}
+        if _letter(token["token"]):
+            listed = {t["token"]: _probability(t["logprob"]) for t in (token, *(token.get("top_logprobs") or ()))}
             rest = max(0.0, 1.0 - sum(listed.values()))
             mass = {name: [p for t, p in listed.items() if _letter(t) == name] for name in ("A", "B")}
             p_a, p_b = (sum(mass[name]) if mass[name] else rest for name in ("A", "B"))
-            found.append(Odds(at, at + len(spelled), min(1.0, p_a), min(1.0, p_b)))
+            yield Odds(at, at + len(spelled), min(1.0, p_a), min(1.0, p_b))
         at += len(spelled)
-    return tuple(found)
 
 
 def parse(text: str, odds: Sequence[Odds] = ()) -> Verdict | None:

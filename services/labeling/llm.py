@@ -18,9 +18,10 @@ from services.kit.errors import ConcordError, InvalidInput
 
 from . import judge
 from .answers import Answer, Answers, request_key
-from .chat import Chat, Endpoint, Rejected, Reply, Settings, Spent
+from .chat import Chat, Rejected, Settings, Spent
 from .judge import Combined, Odds, Verdict
 from .shard import together
+from .wire import Endpoint, Reply
 
 log = structlog.get_logger()
 

@@ -1,4 +1,5 @@
 """The AI judge as units of work, and for a caller who waits."""
+
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +48,9 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         usage.seconds = time.monotonic() - began
         return Event(shard_labeled=labels, usage=usage)
 
-    async def _label(self, pairs: Sequence[tuple[int, Pair]], judge: JudgeConfig, helpers: Sequence[JudgeConfig], seed: int):
+    async def _label(
+        self, pairs: Sequence[tuple[int, Pair]], judge: JudgeConfig, helpers: Sequence[JudgeConfig], seed: int
+    ):
         return await label_shard(pairs, judge, helpers, seed, self._ask, recorded.own_disagree)
 
     async def _ask(self, pairs: Sequence[Pair], config: JudgeConfig, seed: int) -> tuple[list[Combined], Usage]:

@@ -5,7 +5,7 @@ find, and no single judge would have given it.
 """
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 
 from concord.v1 import pairs_pb2 as pb
 
@@ -17,6 +17,7 @@ _VOTE = "/vote"
 # What an LLM's bare name means, in this order.
 _PLAIN_PROMPTS = ("/Vanilla_NoRules", "/Vanilla")
 _NAMES_SHOWN = 8
+_ALIKE = 0.6
 
 
 class UnknownJudge(ValueError):
@@ -120,10 +121,9 @@ def _confidence(said: Mapping[str, object], what: str) -> float | None:
     value = said.get("confidence")
     if value is None:
         return None
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 < value <= 1:
-        raise BadRecord("broken label", f"{what} has the confidence {_shown(value)}; it must be in (0, 1]")
-    return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1:
+        return float(value)
+    raise BadRecord("broken label", f"{what} has the confidence {_shown(value)}; it must be in (0, 1]")
 
 
 def _no_such_judge(name: str, seen: Mapping[str, int]) -> str:
@@ -132,12 +132,16 @@ def _no_such_judge(name: str, seen: Mapping[str, int]) -> str:
         return f"{name!r} is a majority over an LLM's prompts; majorities are never an input, name one prompt"
     if not usable:
         return f"no judge {name!r}: the file holds no verdicts"
-    folded = {key.lower(): key for key in usable}
-    near = [folded[key] for key in get_close_matches(name.lower(), folded, n=_NAMES_SHOWN, cutoff=0.4)]
-    near += [key for key in usable if key.lower().startswith(name.lower()) and key not in near]
-    ranked = (near or sorted(usable, key=lambda key: (-usable[key], key)))[:_NAMES_SHOWN]
+    near = {key: max(_likeness(name, key), _likeness(name, key.split("/")[0])) for key in usable}
+    alike = [key for key in usable if near[key] >= _ALIKE]
+    ranked = sorted(alike or usable, key=lambda key: (-near[key] if alike else 0, -usable[key], key))[:_NAMES_SHOWN]
     listed = ", ".join(f"{key} ({usable[key]} rows)" for key in ranked)
-    return f"no judge {name!r} in the file; {'near names' if near else 'there are'}: {listed}"
+    return f"no judge {name!r} in the file; {'near names' if alike else 'there are'}: {listed}"
+
+
+def _likeness(one: str, other: str) -> float:
+    """How alike two names are, in [0, 1], whatever their case."""
+    return SequenceMatcher(None, one.lower(), other.lower()).ratio()
 
 
 def _shown(value: object) -> str:

@@ -46,8 +46,20 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Audit:
+    """What uniformly drawn pairs say, with 95 % intervals; in [0, 1]."""
+
+    error: float  # over pairs not asked
+    error_low: float
+    error_high: float
+    accuracy: float  # of all labels; people's own are taken as right
+    accuracy_low: float
+    accuracy_high: float
+
+
+@dataclass(frozen=True)
 class Round:
-    """One round's account, before its questions are answered. Errors are over pairs not asked, in [0, 1]."""
+    """One round's account, before its questions are answered."""
 
     round: int
     human_labels: int  # so far
@@ -55,14 +67,9 @@ class Round:
     asked: int  # in this round
     trust: int
     flipped: int
-    expected_error: float
-    audited_error: float | None
-    audited_error_low: float | None
-    audited_error_high: float | None
-    estimated_accuracy: float  # of all labels; people's own are taken as right
-    audited_accuracy: float | None
-    audited_accuracy_low: float | None
-    audited_accuracy_high: float | None
+    expected_error: float  # the model's own, over pairs not asked
+    estimated_accuracy: float  # the same over all labels; people's own are taken as right
+    audit: Audit | None  # None under 8 audited pairs
     accuracy: float | None  # None without truth
 
 
@@ -131,10 +138,9 @@ def estimate(history: History) -> Estimate | None:
     if not history.rounds or not any(answer.given for answer in history.answers):
         return None
     last, unasked = history.rounds[-1][1], 1 - len(history.answers) / history.pairs
-    if last.HasField("audited_error"):
-        # A high error is a low accuracy: the interval's ends change places.
-        ends = (1 - unasked * last.audited_error_high, 1 - unasked * last.audited_error_low)
-        return Estimate(1 - unasked * last.audited_error, *ends, "audit")
+    audited = _audit(last, unasked)
+    if audited is not None:
+        return Estimate(audited.accuracy, audited.accuracy_low, audited.accuracy_high, "audit")
     return Estimate(1 - unasked * last.expected_error, None, None, "model" if last.trust else "prior")
 
 
@@ -142,7 +148,6 @@ def _round(history: History, number: int, said: RoundTriaged, kept: Array, truth
     before = [answer for answer in history.answers if answer.round < number]
     labels = sum(answer.given for answer in before)
     unasked = 1 - len(before) / history.pairs
-    audited = said.HasField("audited_error")
     return Round(
         round=number,
         human_labels=labels,
@@ -151,15 +156,18 @@ def _round(history: History, number: int, said: RoundTriaged, kept: Array, truth
         trust=said.trust,
         flipped=said.flipped,
         expected_error=said.expected_error,
-        audited_error=said.audited_error if audited else None,
-        audited_error_low=said.audited_error_low if audited else None,
-        audited_error_high=said.audited_error_high if audited else None,
         estimated_accuracy=1 - unasked * said.expected_error,
-        audited_accuracy=1 - unasked * said.audited_error if audited else None,
-        audited_accuracy_low=1 - unasked * said.audited_error_high if audited else None,
-        audited_accuracy_high=1 - unasked * said.audited_error_low if audited else None,
+        audit=_audit(said, unasked),
         accuracy=_posterior_accuracy(read(said.posterior_uri), kept, truth) if truth is not None else None,
     )
+
+
+def _audit(said: RoundTriaged, unasked: float) -> Audit | None:
+    if not said.HasField("audited_error"):
+        return None
+    error, low, high = said.audited_error, said.audited_error_low, said.audited_error_high
+    # A high error is a low accuracy: the interval's ends change places.
+    return Audit(error, low, high, 1 - unasked * error, 1 - unasked * high, 1 - unasked * low)
 
 
 def _posterior_accuracy(stored: bytes, kept: Array, truth: Truth) -> float | None:

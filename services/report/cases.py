@@ -11,13 +11,7 @@ def overruled(figures: Figures) -> Markup | None:
     if not figures.overruled:
         return None
     shown, total = len(figures.overruled), figures.overruled_count
-    which = (
-        f"The {shown:,} of {total:,} pairs"
-        if shown < total
-        else f"All {total:,} pairs"
-        if total > 1
-        else "The one pair"
-    )
+    which = f"{shown:,} of {total:,} pairs" if shown < total else words.count(total, "pair")
     return element(
         "section",
         element("h2", "Where people overruled the judge"),

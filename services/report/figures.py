@@ -14,6 +14,9 @@ from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event
 from services.report import accuracy, bias, ledger, margins, overruled
 from services.report.history import History, read_history
+from services.report.ledger import HumanTime, StageCost, StageTime, Usage
+from services.report.margins import MarginDistribution
+from services.report.overruled import Overruled
 from services.report.shares import Share
 
 FORMAT = 1
@@ -50,7 +53,7 @@ class Figures:
     unanswered: int  # questions that people skipped or let expire
     votes: int  # that counted
     late_votes: int  # that came for a settled question and changed nothing
-    human_time: ledger.HumanTime
+    human_time: HumanTime
 
     label_accuracy: accuracy.LabelAccuracy
     human_accuracy: Share | None
@@ -60,18 +63,18 @@ class Figures:
     methods: Mapping[str, Method]
     rounds: tuple[accuracy.Round, ...]
     flips: accuracy.Flips | None
-    margins: margins.MarginDistribution | None
+    margins: MarginDistribution | None
 
-    usage: ledger.Usage
-    ledger: tuple[ledger.StageCost, ...]
-    timeline: tuple[ledger.StageTime, ...]
+    usage: Usage
+    ledger: tuple[StageCost, ...]
+    timeline: tuple[StageTime, ...]
     wall_seconds: float
 
     agreement: bias.Agreement
     order_flips: Share | None
     length: bias.LengthBias
     overruled_count: int
-    overruled: tuple[overruled.Overruled, ...]
+    overruled: tuple[Overruled, ...]
 
     dataset_sha256: str
     history_sha256: str
@@ -148,16 +151,16 @@ def _status(history: History) -> tuple[str, str]:
     """Where the run stands, and why in words if it stands still."""
     if history.finished:
         return "finished", ""
-    moves = ("run_started", "run_paused", "run_resumed", "run_cancelled")
-    last = next((e for e, _ in reversed(history.events) if e.WhichOneof("kind") in moves), None)
-    match last.WhichOneof("kind") if last else None:
-        case "run_paused":
-            return "paused", last.run_paused.detail
-        case "run_cancelled":
-            return "cancelled", last.run_cancelled.reason
-        case None:
-            return "created", ""
-    return "running", ""
+    status, detail = "created", ""
+    for event, _ in history.events:
+        match event.WhichOneof("kind"):
+            case "run_started" | "run_resumed":
+                status, detail = "running", ""
+            case "run_paused":
+                status, detail = "paused", event.run_paused.detail
+            case "run_cancelled":
+                return "cancelled", event.run_cancelled.reason
+    return status, detail
 
 
 def _simulation(config: RunConfig) -> tuple[str, ...]:

@@ -55,11 +55,11 @@ def _simulation(figures: Figures) -> Markup | None:
 def _numbers(figures: Figures) -> Markup:
     flipped = figures.flips.count if figures.flips else 0
     calls = f"{words.count(figures.usage.calls, 'call')}, {figures.usage.cached_calls:,} more cached"
-    corrected = f"{figures.overruled_count:,} by people, {flipped:,} by the model"
+    changed = f"{figures.overruled_count:,} by people, {flipped:,} by the model"
     numbers = [
         ("Answered by people", words.percent(figures.human_share), f"of {words.count(figures.pairs, 'pair')}"),
         ("Labels right", *_labels_right(figures)),
-        ("Labels corrected", words.count(figures.overruled_count + flipped), corrected),
+        ("Labels changed", words.count(figures.overruled_count + flipped), changed),
         ("Paid for judging", words.dollars(figures.usage.dollars), calls),
     ]
     return element(

@@ -40,16 +40,22 @@ def margin_distribution(history: History) -> MarginDistribution | None:
     answers = [answer for answer in comparable(history) if not np.isnan(toward[answer.pair])]
     at = np.array([toward[answer.pair] for answer in answers])
     against = np.array([overrules(history, answer) for answer in answers], dtype=bool)
-    columns = [_counts(values, edges) for values in (seen, at[~against], at[against])]
-    return MarginDistribution(tuple(edges.tolist()), *columns, against=int((seen < 0).sum()))
+    return MarginDistribution(
+        edges=tuple(edges.tolist()),
+        pairs=_counts(seen, edges),
+        agreed=_counts(at[~against], edges),
+        overruled=_counts(at[against], edges),
+        against=int((seen < 0).sum()),
+    )
 
 
 def margin_toward_label(history: History) -> Array:
     """[pairs]; NaN where there is no label or no margin."""
     if history.margin is None:
         return np.full(history.pairs, np.nan)
-    sides = {Choice.CHOICE_FIRST: 1.0, Choice.CHOICE_SECOND: -1.0}
-    return history.margin * np.array([sides.get(int(choice), np.nan) for choice in history.labels.choice])
+    choice = history.labels.choice
+    side = np.where(choice == Choice.CHOICE_FIRST, 1.0, np.where(choice == Choice.CHOICE_SECOND, -1.0, np.nan))
+    return history.margin * side
 
 
 def _edges(values: Array) -> Array:

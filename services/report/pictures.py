@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ from services.report.shares import Share
 # Stand-ins that matplotlib can draw with; each becomes a variable of the style sheet, so that dark mode and print work.
 INK, FAINT, GRID, BAR, BLUE, ORANGE = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
 _VARIABLES = {INK: "--ink", FAINT: "--faint", GRID: "--grid", BAR: "--bar", BLUE: "--blue", ORANGE: "--orange"}
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "concord", "font.size": 12, "text.color": INK, "axes.labelcolor": FAINT,
     "axes.edgecolor": FAINT, "axes.linewidth": 0.8, "xtick.color": FAINT, "ytick.color": FAINT, "grid.color": GRID,
     "grid.linewidth": 0.8, "axes.grid": True, "axes.axisbelow": True, "axes.spines.top": False,
@@ -43,8 +44,8 @@ class Key:
 
 def accuracy_picture(figures: Figures) -> Markup | None:
     """Share of right labels against the share that people answered; None where there is nothing to draw."""
-    known = [r for r in figures.rounds if r.accuracy is not None]
-    audited = [r for r in figures.rounds if r.audited_accuracy is not None]
+    known = [(r.human_share, r.accuracy) for r in figures.rounds if r.accuracy is not None]
+    audited = [(r.human_share, r.audit) for r in figures.rounds if r.audit is not None]
     believed = [r for r in figures.rounds if r.trust > 0]
     measured = figures.label_accuracy
     if not known and not audited and not believed:
@@ -56,14 +57,13 @@ def accuracy_picture(figures: Figures) -> Markup | None:
             x, y = [100 * r.human_share for r in believed], [100 * r.estimated_accuracy for r in believed]
             axes.plot(x, y, color=FAINT, linestyle=(0, (3, 2)), marker="s", markersize=4, linewidth=1.4)
         if audited:
-            y = [100 * r.audited_accuracy for r in audited]
-            down = [100 * (r.audited_accuracy - r.audited_accuracy_low) for r in audited]
-            up = [100 * (r.audited_accuracy_high - r.audited_accuracy) for r in audited]
-            x = [100 * r.human_share for r in audited]
+            y = [100 * audit.accuracy for _, audit in audited]
+            down = [100 * (audit.accuracy - audit.accuracy_low) for _, audit in audited]
+            up = [100 * (audit.accuracy_high - audit.accuracy) for _, audit in audited]
+            x = [100 * share for share, _ in audited]
             axes.errorbar(x, y, (down, up), color=ORANGE, fmt="D", markersize=6, elinewidth=1.4, capsize=3)
         if measured.start is not None and measured.final is not None:
-            ends = [(0.0, measured.start)], [(figures.human_share, measured.final)]
-            points = [*ends[0], *((r.human_share, r.accuracy) for r in known), *ends[1]]
+            points = [(0.0, measured.start), *known, (figures.human_share, measured.final)]
             axes.axhline(100 * measured.start, color=BLUE, linewidth=0.9, linestyle=":")
             axes.plot(
                 [100 * share for share, _ in points], [100 * right for _, right in points], color=BLUE, marker="o"
@@ -126,11 +126,12 @@ def share_picture(title: str, rows: Sequence[tuple[str, Share]], middle: str) ->
     def draw(picture: Figure) -> None:
         axes = picture.subplots()
         for at, (name, share) in enumerate(rows):
-            y = -at
-            axes.plot([100 * share.low, 100 * share.high], [y, y], color=BLUE, linewidth=1.6, solid_capstyle="butt")
-            axes.plot([100 * share.share], [y], "o", color=BLUE, markersize=8)
+            y, percent = -at, 100 * share.count / share.of
+            ends = [100 * end for end in (share.low, share.high) if end is not None]
+            axes.plot(ends, [y, y], color=BLUE, linewidth=1.6, solid_capstyle="butt")
+            axes.plot([percent], [y], "o", color=BLUE, markersize=8)
             axes.text(0, y + 0.3, name, color=INK, va="bottom")
-            axes.text(100, y + 0.3, f"{100 * share.share:.1f} % of {share.of:,}", color=FAINT, va="bottom", ha="right")
+            axes.text(100, y + 0.3, f"{percent:.1f} % of {share.of:,}", color=FAINT, va="bottom", ha="right")
         axes.axvline(50, color=FAINT, linewidth=0.9, linestyle=":")
         axes.set(xlim=(0, 100), ylim=(-len(rows) + 0.5, 0.9), yticks=[], xticks=[0, 25, 50, 75, 100])
         axes.grid(visible=False)

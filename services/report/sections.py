@@ -3,6 +3,7 @@
 import json
 
 from services.report import pictures, words
+from services.report.accuracy import Audit
 from services.report.figures import Figures
 from services.report.ledger import StageCost, Usage
 from services.report.markup import Markup, element, facts, table
@@ -18,7 +19,7 @@ def rounds(figures: Figures) -> Markup | None:
         [
             f"{r.round}, {words.TRUST.get(r.trust, r.trust)}", words.percent(r.human_share), words.count(r.asked),
             words.count(r.flipped), words.percent(r.estimated_accuracy) if r.trust else words.UNKNOWN,
-            words.percent(r.audited_accuracy), words.interval(r.audited_accuracy_low, r.audited_accuracy_high),
+            *_audit(r.audit),
             *([words.percent(r.accuracy)] if truth else []),
         ]
         for r in figures.rounds
@@ -60,7 +61,7 @@ def margins(figures: Figures) -> Markup | None:
 
 def ledger(figures: Figures) -> Markup:
     """What it cost."""
-    head = ["Stage", "Calls", "Cached", "Tokens in", "Tokens out", "Dollars", "Votes", "Worker time", "Elapsed"]
+    head = ["Stage", "Calls", "Cached", "Tokens in", "Tokens out", "Dollars", "Votes", "Work", "Elapsed"]
     sums = ["Together", *_used(figures.usage, figures.votes), words.duration(figures.wall_seconds)]
     rows = [
         [_stage(cost), *_used(cost.usage, cost.votes), words.duration(cost.wall_seconds)] for cost in figures.ledger
@@ -72,7 +73,7 @@ def ledger(figures: Figures) -> Markup:
         element(
             "p",
             "The sum over the run's facts. Elapsed is the log's own time between a stage's opening and its closing, "
-            "waiting for people and pauses included; workers' time may overlap. Cached calls cost nothing.",
+            "waiting for people and pauses included; work is the workers' time, which may overlap. Cached calls cost nothing.",
             class_="note",
         ),
     )
@@ -137,6 +138,12 @@ def replay(figures: Figures) -> Markup:
         ),
         element("details", element("summary", "Configuration"), element("pre", configuration)),
     )
+
+
+def _audit(audit: Audit | None) -> tuple[str, str]:
+    if audit is None:
+        return words.UNKNOWN, words.UNKNOWN
+    return words.percent(audit.accuracy), words.interval(audit.accuracy_low, audit.accuracy_high)
 
 
 def _stage(cost: StageCost) -> str:

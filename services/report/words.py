@@ -52,17 +52,18 @@ def dollars(amount: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`1.6 s`, `2 min 5 s`, `3 h 20 min`, `2 d 4 h`."""
+    """`1.6 s`, `2 min 5 s`, `43 min`, `3 h 20 min`, `2 d 4 h`: two figures are enough; spaces that do not break."""
     if seconds is None:
         return UNKNOWN
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
+    if seconds < 59.95:
+        return f"{seconds:.1f}{NARROW}s"
     for unit, size, smaller, small in (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1)):
-        if whole >= size:
-            rest = whole % size // small
-            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
-    return f"{whole} s"
+        if seconds >= size:
+            # Rounded to what is shown first, so that 59.6 small ones carry over.
+            whole, rest = divmod(round(seconds / small), size // small)
+            more = f"{NARROW}{rest}{NARROW}{smaller}" if rest and whole < 10 else ""
+            return f"{whole}{NARROW}{unit}{more}"
+    return f"1{NARROW}min"
 
 
 def of(share: Share | None) -> str:
@@ -106,9 +107,12 @@ def _asked(figures: Figures) -> str:
 def _right(figures: Figures) -> str:
     measured = figures.label_accuracy
     if measured.final is not None:
+        same = (
+            " People's answers were read from the same file." if figures.config["humans"].startswith("recorded") else ""
+        )
         return (
             f"Measured against the truth in the input, {percent(measured.start)} of the judge's labels were right, and "
-            f"{percent(measured.final)} of the dataset's are ({count(measured.rows, 'row')} with a decided truth)."
+            f"{percent(measured.final)} of the dataset's are ({count(measured.rows, 'row')} with a decided truth).{same}"
         )
     unknown = "The input carries no truth" if figures.rows is not None else "There is no dataset yet"
     estimate = figures.estimate

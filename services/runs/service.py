@@ -1,4 +1,5 @@
 """The front door: commands become facts, queries read the store."""
+
 import threading
 from collections.abc import Callable, Iterator
 
@@ -86,7 +87,9 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
 
     def _put_shard(self, first_index: int, pairs) -> ShardRef:
         content = PairShard(first_index=first_index, pairs=pairs).SerializeToString(deterministic=True)
-        return ShardRef(uri=self._blobs.put(content), first_index=first_index, pairs=len(pairs), text_bytes=len(content))
+        return ShardRef(
+            uri=self._blobs.put(content), first_index=first_index, pairs=len(pairs), text_bytes=len(content)
+        )
 
     def StartRun(self, request: pb.StartRunRequest, context: grpc.ServicerContext) -> pb.StartRunResponse:
         run = self._state(request.run_id)
@@ -149,7 +152,9 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
                 return
             over.wait(LOOK_AGAIN_S)
 
-    def ReadDataset(self, request: pb.ReadDatasetRequest, context: grpc.ServicerContext) -> Iterator[pb.ReadDatasetResponse]:
+    def ReadDataset(
+        self, request: pb.ReadDatasetRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.ReadDatasetResponse]:
         view = self._state(request.run_id).view
         if not view.dataset_uri:
             raise Refused(f"the run has no dataset yet: {pb.RunStatus.Name(view.status)} {view.detail}")
@@ -160,7 +165,11 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
 
 def check_config(config) -> None:
     """Refuses what no service could work with, before anything is recorded."""
-    shares = {"human_budget_share": config.human_budget_share, "batch_share": config.batch_share, "audit_share": config.audit_share}
+    shares = {
+        "human_budget_share": config.human_budget_share,
+        "batch_share": config.batch_share,
+        "audit_share": config.audit_share,
+    }
     if config.method not in plan.PLANS:
         raise InvalidInput(f"method {config.method!r} is not one of {', '.join(sorted(plan.PLANS))}")
     for name, value in shares.items():

@@ -1,4 +1,5 @@
 """Features and rewards as units of work, and rewards for a caller who waits."""
+
 import time
 from collections.abc import Callable, Sequence
 

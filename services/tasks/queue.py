@@ -133,7 +133,7 @@ def _on_task(state: TasksState, event: Event, touched: set[str], fresh: set[int]
         return
     kind = event.WhichOneof("kind")
     # A handler that was overtaken by the next stage may name a task of this one and mean a pair of the last one.
-    if getattr(event, kind).pair_index != known.pair_index:
+    if getattr(getattr(event, kind), "pair_index", None) != known.pair_index:
         return
     if unit.number not in fresh:
         task = TaskSnapshot()

@@ -1,4 +1,5 @@
 """Tasks for people over gRPC: leases are rows, answers are facts."""
+
 import threading
 import time
 from collections.abc import Callable
@@ -34,7 +35,9 @@ def fold() -> Fold[TasksState]:
 class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     """TaskService; stateless but for a cache of shards, so any replica answers for any task."""
 
-    def __init__(self, log: Log, store: Store, blobs: Blobs, slots: Slots, clock: Callable[[], float], lease_s: float) -> None:
+    def __init__(
+        self, log: Log, store: Store, blobs: Blobs, slots: Slots, clock: Callable[[], float], lease_s: float
+    ) -> None:
         self._log, self._store, self._blobs, self._slots = log, store, blobs, slots
         self._clock, self._lease_s = clock, lease_s
         self._manifest = lru_cache(16)(lambda uri: PairsManifest.FromString(blobs.get(uri)))
@@ -77,10 +80,14 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     def _held(self, task_id: str, annotator: str) -> Slot:
         slot = self._slots.held(task_id, annotator)
         if slot is None:
-            raise Refused(f"{annotator!r} holds no lease on task {task_id}: it ran out, or the task is closed; ask for the next")
+            raise Refused(
+                f"{annotator!r} holds no lease on task {task_id}: it ran out, or the task is closed; ask for the next"
+            )
         return slot
 
-    def SubmitJudgement(self, request: pb.SubmitJudgementRequest, context: grpc.ServicerContext) -> pb.SubmitJudgementResponse:
+    def SubmitJudgement(
+        self, request: pb.SubmitJudgementRequest, context: grpc.ServicerContext
+    ) -> pb.SubmitJudgementResponse:
         if request.choice not in ANSWERS:
             raise InvalidInput("choice must be first, second or tie; use SkipTask for a pair that cannot be judged")
         slot = self._held(request.task_id, request.annotator)
@@ -94,7 +101,12 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
 
     def SkipTask(self, request: pb.SkipTaskRequest, context: grpc.ServicerContext) -> pb.SkipTaskResponse:
         slot = self._held(request.task_id, request.annotator)
-        said = {"pair_index": slot.pair_index, "annotator": slot.annotator, "vote": slot.vote, "reason": request.reason[:2000]}
+        said = {
+            "pair_index": slot.pair_index,
+            "annotator": slot.annotator,
+            "vote": slot.vote,
+            "reason": request.reason[:2000],
+        }
         self._answer(slot, slot.revision + 1, f"skipped/{slot.annotator}", task_skipped=said)
         return pb.SkipTaskResponse()
 
@@ -127,7 +139,9 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         header = self._run(request.run_id).run
         offered, leased = self._slots.counts(request.run_id, self._clock())
         resolved = max(0, header.tasks - offered) if header.stage else 0
-        return pb.GetQueueResponse(open=offered, leased=leased, resolved=resolved, stage=header.stage, round=header.round)
+        return pb.GetQueueResponse(
+            open=offered, leased=leased, resolved=resolved, stage=header.stage, round=header.round
+        )
 
 
 def say_again(log: Log, slots: Slots, clock: Callable[[], float], stop: threading.Event, every_s: float = 2.0) -> None:

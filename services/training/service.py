@@ -1,4 +1,5 @@
 """Reward models as units of work, and what became of them for a caller who asks."""
+
 import time
 from collections.abc import Callable
 

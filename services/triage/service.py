@@ -1,4 +1,5 @@
 """Triage and the dataset as units of work, and a preview for a caller who waits."""
+
 import time
 from collections.abc import Callable, Iterator
 
@@ -78,7 +79,9 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
         for ref in manifest.shards:
             yield from PairShard.FromString(self._blobs.get(ref.uri)).pairs
 
-    def PreviewTriage(self, request: pb.PreviewTriageRequest, context: grpc.ServicerContext) -> pb.PreviewTriageResponse:
+    def PreviewTriage(
+        self, request: pb.PreviewTriageRequest, context: grpc.ServicerContext
+    ) -> pb.PreviewTriageResponse:
         if request.work.WhichOneof("task") != "triage_round":
             raise InvalidInput("work must be a TriageRound")
         return pb.PreviewTriageResponse(round=self._round(request.work).round_triaged)

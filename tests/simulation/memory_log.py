@@ -28,6 +28,8 @@ class Broker:
         self.topics: dict[str, Partitions] = defaultdict(dict)
         self.groups: dict[tuple[str, str], Group] = {}
         self.lock = Lock()
+        # Hears of every commit that took effect: (topic, partition, from, to).
+        self.committed: Callable[[str, int, int, int], None] = lambda topic, partition, old, new: None
 
     def partition(self, topic: str, partition: int) -> tuple[list[Record], list[float]]:
         return self.topics[topic].get(partition, ([], []))
@@ -143,6 +145,14 @@ class MemoryConsumer:
         """Whether the next `poll` brings another assignment."""
         return self._generation != self._group.generation
 
+    def go_back(self, records: int) -> None:
+        """The broker hands out again what it handed out last, in every partition."""
+        self._next = {partition: max(0, at - records) for partition, at in self._next.items()}
+
+    def leave(self) -> None:
+        """The group gives this member up; it hears of that when it polls again, if it ever does."""
+        self._group.expel(self)
+
     def _rejoin(self) -> None:
         """Lets go of what others shall own, takes what is free; goes on doing so until all that it shall own is its."""
         group = self._group
@@ -150,6 +160,8 @@ class MemoryConsumer:
             self._next = {}
             group.join(self)
         mine = {partition for partition, member in group.target.items() if member is self}
+        # As with Kafka, a partition that comes back later is not paused any more.
+        self._paused &= mine & set(self._next)
         for partition in [p for p in self._next if p not in mine or group.owner.get(p) is not self]:
             del self._next[partition]
             if group.owner.get(partition) is self:
@@ -181,7 +193,9 @@ class MemoryConsumer:
     def commit(self, positions: Mapping[int, int]) -> None:
         for partition, offset in positions.items():
             if self._group.owner.get(partition) is self:
+                old = self._group.committed.get(partition, 0)
                 self._group.committed[partition] = offset
+                self._broker.committed(self._group.topic.name, partition, old, offset)
 
     def wake(self) -> None: ...
 

@@ -17,6 +17,10 @@ class MemorySlots:
 
     def __init__(self, born: float) -> None:
         """`born`: when this table came to be; of leases on older tasks it knows nothing."""
+        self.lose(born)
+
+    def lose(self, born: float) -> None:
+        """The table is gone; a new one stands in its place."""
         self._born = born
         self._tasks: dict[tuple[str, int], tuple[str, int, int, bool, float]] = {}
         self._slots: dict[str, dict[str, Slot]] = {}

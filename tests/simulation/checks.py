@@ -1,0 +1,201 @@
+"""What must hold, whatever went wrong: while the cluster runs, and of the log and the stores that it leaves."""
+
+from collections import defaultdict
+from random import Random
+from uuid import UUID
+
+from concord.v1.events_pb2 import Event, Stage, StageManifest, TaskOutcome
+from concord.v1.runs_service_pb2 import RunStatus
+from concord.v1.work_pb2 import Work
+from services.kit.fold import Fold, Folded, fold_records, start_run
+from services.kit.log import Record
+from services.kit.topics import DEAD_LETTERS, FACTS, fact_partition
+from services.runs import service as runs
+from services.runs.state import HUMAN
+from services.tasks import queue
+from services.tasks import service as tasks
+from tests.simulation.workload import Run
+from tests.simulation.world import World
+
+UnitKey = tuple[str, int, int, int, int]
+
+
+class Violation(AssertionError):
+    """The cluster broke a promise."""
+
+
+def require(holds: object, what: str) -> None:
+    if not holds:
+        raise Violation(what)
+
+
+class SaidBeforeCommitted:
+    """Whatever work a group has committed has its fact in the log already: otherwise a crash would lose it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._said: set[UnitKey] = set()
+        self._read: dict[int, int] = defaultdict(int)
+        self._commits: list[tuple[str, int, int, int]] = []
+        world.broker.committed = lambda *commit: self._commits.append(commit)
+
+    def check(self) -> None:
+        if not self._commits:
+            return
+        for partition, (records, _) in self._world.broker.topics[FACTS.name].items():
+            for record in records[self._read[partition] :]:
+                event = Event.FromString(record.value)
+                if event.HasField("unit"):
+                    self._said.add(_unit_key(event))
+            self._read[partition] = len(records)
+        for topic, partition, old, new in self._commits:
+            for record in self._world.broker.partition(topic, partition)[0][old:new]:
+                work = Work.FromString(record.value)
+                require(_unit_key(work) in self._said, f"{topic}/{partition}@{record.offset} is committed, not said")
+        self._commits.clear()
+
+
+def _unit_key(named: Event | Work) -> UnitKey:
+    unit = named.unit
+    return named.run_id, unit.stage, unit.round, unit.number, unit.retry
+
+
+def check(world: World, quiet: dict[str, str], chance: Random) -> None:
+    """Everything that can be seen at the end; `quiet`: run → the dataset's hash of an undisturbed run."""
+    dead = [record for at in range(DEAD_LETTERS.partitions) for record in world.log.read(DEAD_LETTERS, at, 0, 1000)]
+    require(not dead, f"{len(dead)} dead letters, though no unit was poisonous")
+    for run in world.workload:
+        records = [
+            record for record in world.log.read(FACTS, fact_partition(run.run_id), 0, 1 << 30)
+            if record.key.decode() == run.run_id
+        ]  # fmt: skip
+        state = _check_replay(world, run, records, chance)
+        events = _history(records)
+        _check_end(run, state, events, quiet)
+        _check_stages(world, run, events)
+        _check_people(world, run, events)
+
+
+def _history(records: list[Record]) -> list[tuple[Event, Record]]:
+    """The run's events, each once."""
+    seen: set[str] = set()
+    events = []
+    for record in records:
+        event = Event.FromString(record.value)
+        if event.event_id not in seen:
+            seen.add(event.event_id)
+            events.append((event, record))
+    return events
+
+
+def _check_replay(world: World, run: Run, records: list[Record], chance: Random):
+    """Folding the log anew, in other batches, gives what the stores hold; returns the state of the runs service."""
+    for service, fold in (("tasks", tasks.fold()), ("runs", runs.fold())):
+        rows = world.store.rows(service, run.run_id)
+        folded = replay(fold, run.run_id, records, chance)
+        live = fold.restore(run.run_id, {name: row for name, row in rows.items() if not name.startswith("~")})
+        require(live == folded[0].state, f"run {run.run_id}: the {service} store differs from the log")
+        require(rows["~folded"] == folded[1]["~folded"], f"run {run.run_id}: the {service} store's history differs")
+    return folded[0].state
+
+
+def replay(fold: Fold, run_id: str, records: list[Record], chance: Random) -> tuple[Folded, dict[str, bytes]]:
+    """The run folded from the start, kept and taken up again now and then, and its rows."""
+    folded, rows, at = start_run(fold, run_id), {}, 0
+    while at < len(records):
+        size = chance.choice([1, 2, 5, 40, 1000])
+        folded, changed = fold_records(fold, folded, records[at : at + size])
+        rows.update(changed)
+        at += size
+    kept = {name: row for name, row in rows.items() if row is not None}
+    own = {name: row for name, row in kept.items() if not name.startswith("~")}
+    require(fold.restore(run_id, own) == fold.restore(run_id, own), "a state equals itself")
+    folded = Folded(fold.restore(run_id, own), folded.ids, folded.offset, folded.history)
+    return folded, kept
+
+
+def _check_end(run: Run, state, events: list[tuple[Event, Record]], quiet: dict[str, str]) -> None:
+    view = state.view
+    require(view.status == RunStatus.RUN_STATUS_FINISHED, f"run {run.run_id} has status {view.status}")
+    require(view.votes <= view.human_budget, f"{view.votes} votes of {view.human_budget}")
+    if view.dollar_budget:
+        require(view.usage.dollars <= view.dollar_budget + 1e-9, f"${view.usage.dollars} of ${view.dollar_budget}")
+    if run.steady:
+        wanted = quiet[run.run_id]
+        require(view.dataset_sha256 == wanted, f"run {run.run_id}: dataset {view.dataset_sha256}, quiet {wanted}")
+    history, fold = b"", runs.fold()
+    covered = [record for _, record in events if record.offset <= view.through_offset]
+    history, _ = fold_records(fold, start_run(fold, run.run_id), covered)
+    require(history.history.hex() == view.history_sha256, f"run {run.run_id}: the history's hash does not replay")
+
+
+def _check_stages(world: World, run: Run, events: list[tuple[Event, Record]]) -> None:
+    """Every stage is opened once and closed once, in turn, and its manifest holds every unit once."""
+    opened: dict[tuple[int, int], int] = {}
+    closed: set[tuple[int, int]] = set()
+    for event, _ in events:
+        if event.WhichOneof("kind") == "stage_opened":
+            said = event.stage_opened
+            step = said.stage, said.round
+            require(step not in opened and len(closed) == len(opened), f"{step} is opened twice, or too early")
+            opened[step] = said.units
+        if event.WhichOneof("kind") == "stage_closed":
+            said = event.stage_closed
+            step = said.stage, said.round
+            require(step in opened and step not in closed, f"{step} is closed twice, or before it is opened")
+            closed.add(step)
+            manifest = StageManifest.FromString(world.blobs.get(said.manifest_uri))
+            numbers = [kept.unit.number for kept in manifest.events]
+            whole = sorted(set(numbers)) == numbers and len(numbers) + said.failed_units == opened[step]
+            require(whole, f"{Stage.Name(step[0])}.{step[1]} has {opened[step]} units, its manifest holds {numbers}")
+    require(closed == set(opened), f"opened and never closed: {set(opened) - closed}")
+
+
+def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) -> None:
+    """No task counts more answers than its quorum, and no answer that the service took in is lost."""
+    answers: dict[str, dict[str, list[tuple[Event, Record]]]] = defaultdict(lambda: defaultdict(list))
+    withdrawn: set[tuple[str, str]] = set()
+    open_until: dict[tuple[int, int], float] = {}
+    acknowledged = {(task_id, person.name) for person in world.people for task_id, _ in person.acknowledged}
+    for event, record in events:
+        kind = event.WhichOneof("kind")
+        if kind == "stage_opened" and event.stage_opened.stage in HUMAN:
+            limit = run.config.judge_deadline_s or float("inf")
+            open_until[event.stage_opened.stage, event.stage_opened.round] = record.at + limit
+        if not event.HasField("unit") or event.unit.stage not in HUMAN:
+            continue
+        task = queue.task_id(run.run_id, event.unit)
+        if kind == "judgement_submitted":
+            answers[task][event.judgement_submitted.annotator].append((event, record))
+        if kind == "task_skipped":
+            answers[task].pop(event.task_skipped.annotator, None)
+        if kind == "judgement_withdrawn":
+            withdrawn.add((task, event.judgement_withdrawn.annotator))
+        if kind == "task_resolved":
+            until = open_until[event.unit.stage, event.unit.round]
+            _check_task(run, event, answers[task], until, {who for at, who in withdrawn if at == task})
+            acknowledged -= {(task, who) for who in answers[task]} | {(task, who) for at, who in withdrawn if at == task}
+    mine = {task for task, _ in acknowledged if any(task == known for known in answers)}
+    require(run.config.judge_deadline_s or not mine, f"answers that were taken in and are not in the log: {mine}")
+
+
+def _check_task(
+    run: Run, resolved: Event, answers: dict[str, list[tuple[Event, Record]]], until: float, withdrawn: set[str]
+) -> None:
+    counted = set(resolved.task_resolved.judgement_ids)
+    owners = {event.event_id: who for who, said in answers.items() for event, _ in said}
+    require(counted <= set(owners), f"{resolved.unit} counts answers that do not stand before it")
+    require(len(counted) <= run.config.quorum, f"{len(counted)} answers count where the quorum is {run.config.quorum}")
+    require(len({owners[one] for one in counted}) == len(counted), "somebody's answer counts twice")
+    if resolved.task_resolved.outcome != TaskOutcome.TASK_OUTCOME_EXPIRED or counted:
+        full = len(answers) - len(withdrawn) <= run.config.quorum
+        require(full, f"{resolved.unit}: more people answered than the quorum has votes")
+    for who, said in answers.items():
+        in_time = any(record.at < until for _, record in said)
+        heard = any(event.event_id in counted for event, _ in said)
+        require(heard or who in withdrawn or not in_time, f"the answer of {who} to {resolved.unit} is lost")
+
+
+def no_answer_is_foreign(event_id: str) -> bool:
+    """Whether the id is a UUID."""
+    return bool(UUID(event_id))

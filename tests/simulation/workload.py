@@ -1,0 +1,60 @@
+"""What a seed's cluster is asked to do: runs of several methods, quorums and budgets, 200 pairs in all and more."""
+
+from dataclasses import dataclass, field
+from random import Random
+
+from concord.v1.config_pb2 import JudgeConfig, RunConfig
+from concord.v1.pairs_pb2 import Pair, Response
+from services.kit.ids import run_id
+
+# Seeds share so many workloads, so that a quiet run is made once for each.
+WORKLOADS = 24
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its configuration and its pairs; `steady` where its dataset must not depend on what goes wrong."""
+
+    run_id: str
+    config: RunConfig
+    pairs: tuple[Pair, ...]
+    steady: bool = field(default=True)
+
+
+def workload(number: int) -> tuple[Run, ...]:
+    """The runs of this workload; the same number gives the same runs."""
+    chance = Random(f"workload {number}")
+    methods = (["posterior", "random"], ["posterior", "none"], ["posterior", "posterior"], ["random", "posterior"])
+    sizes = chance.choice([(100, 100), (120, 80), (64, 136)])
+    runs = [_run(number, at, chance, methods[number % 4][at], size) for at, size in enumerate(sizes)]
+    if number % 3 == 0:
+        runs.append(_hurried(number, chance))
+    return tuple(runs)
+
+
+def _run(number: int, at: int, chance: Random, method: str, size: int) -> Run:
+    quorum = chance.choice([1, 2, 2, 3])
+    tasks = chance.randint(8, 16)
+    config = RunConfig(
+        method=method, seed=number * 10 + at, quorum=quorum, human_budget=tasks * quorum + chance.randrange(quorum),
+        pilot=chance.choice([-1, -1, 0, 3]), batch_share=chance.choice([4, 6, 9]) / size,
+        folds=chance.choice([2, 3]), shard_pairs=chance.choice([16, 24, 32]), components=1, window=chance.choice([2, 4, 64]),
+        judge=JudgeConfig(prompt_dollars=50, completion_dollars=100, max_tokens=10),
+    )  # fmt: skip
+    return Run(run_id(f"workload {number}", config.SerializeToString()), config, _pairs(number, at, size))
+
+
+def _hurried(number: int, chance: Random) -> Run:
+    """A small run whose people have little time: what they do not answer expires."""
+    config = RunConfig(
+        method="random", seed=number * 10 + 9, quorum=2, human_budget=16, batch_share=0.2, pilot=0, folds=2,
+        shard_pairs=16, components=1, window=4, judge_deadline_s=chance.choice([1.0, 2.0, 5.0]),
+    )  # fmt: skip
+    return Run(run_id(f"hurried {number}", config.SerializeToString()), config, _pairs(number, 9, 24), steady=False)
+
+
+def _pairs(number: int, at: int, size: int) -> tuple[Pair, ...]:
+    return tuple(
+        Pair(pair_id=f"{number}/{at}/{n}", first=Response(text=f"a{n}"), second=Response(text=f"b{n}"), group=n // 2)
+        for n in range(size)
+    )

@@ -1,0 +1,161 @@
+"""The commands as a user types them: a real process, an empty folder, an empty HOME."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.preference import sample
+
+CONCORD = [sys.executable, "-m", "services.cli"]
+
+
+def concord(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **more}
+    return subprocess.run([*CONCORD, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def small_file(folder: Path, rows: int = 150) -> Path:
+    path = folder / "pairs.jsonl"
+    path.write_text("\n".join(sample.jsonl().splitlines()[:rows]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with one finished run, and what the run printed."""
+    folder = tmp_path_factory.mktemp("finished")
+    small_file(folder)
+    return folder, concord(folder, "run", "pairs.jsonl", "--judge", "sample", "--budget", "10%", "--compare", "--json")
+
+
+def test_a_run_ends_with_a_dataset_a_report_and_nothing_but_json_on_standard_output(finished):
+    folder, done = finished
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["pairs"], report["human_labels"]) == (150, 15)
+    assert set(report["methods"]) == {"posterior", "random", "none"}
+    assert report["methods"]["none"]["label_accuracy"] == report["label_accuracy"]["start"]
+    out = next((folder / "concord-data" / "runs").iterdir())
+    rows = [json.loads(line) for line in (out / "dataset.jsonl").read_text().splitlines()]
+    assert [row["index"] for row in rows] == list(range(150))
+    assert sum(row["source"] == "people" for row in rows) == 15
+    assert json.loads((out / "report.json").read_text()) == report
+    assert "<html" in (out / "report.html").read_text()
+
+
+def test_the_same_command_again_does_nothing_twice(finished):
+    folder, done = finished
+    before = concord(folder, "replay", "last", "--events").stdout
+    again = concord(folder, "run", "pairs.jsonl", "--judge", "sample", "--budget", "10%", "--compare", "--json")
+    assert json.loads(again.stdout)["dataset_sha256"] == json.loads(done.stdout)["dataset_sha256"]
+    assert concord(folder, "replay", "last", "--events").stdout == before
+
+
+def test_replay_prints_the_state_then_and_now_and_finds_the_store_in_agreement(finished):
+    folder, done = finished
+    run_id = json.loads(done.stdout)["run_id"]
+    now = json.loads(concord(folder, "replay", run_id[:8]).stdout)
+    assert now["state"]["view"]["status"] == "RUN_STATUS_FINISHED"
+    then = json.loads(concord(folder, "replay", run_id[:8], "--until", str(now["offset"] // 2)).stdout)
+    assert then["state"]["view"]["status"] == "RUN_STATUS_RUNNING"
+    agreed = concord(folder, "replay", run_id[:8], "--diff")
+    assert (agreed.returncode, agreed.stdout) == (0, "log and store agree\n")
+    early = concord(folder, "replay", run_id[:8], "--diff", "--until", str(now["offset"] // 2))
+    assert early.returncode == 3 and "state.view.status" in early.stdout
+
+
+@pytest.mark.parametrize(
+    "unit", ["LABEL/1", "FEATURES/2", "TRAIN.1/3", "SCORE.1/0", "TRIAGE.2/0", "FINAL/0", "DATASET/0"]
+)
+def test_any_unit_done_again_gives_the_same_fact(finished, unit):
+    folder, done = finished
+    again = concord(folder, "replay", json.loads(done.stdout)["run_id"], "--unit", unit)
+    assert (again.returncode, again.stdout) == (0, f"unit {unit} done again gives the same fact\n"), again.stderr
+
+
+def test_runs_and_report_know_the_run(finished):
+    folder, done = finished
+    run_id = json.loads(done.stdout)["run_id"]
+    assert run_id in concord(folder, "runs").stdout
+    made = concord(folder, "report", run_id, "--out", "elsewhere")
+    assert made.returncode == 0 and (folder / "elsewhere" / "report.html").exists(), made.stderr
+
+
+def test_a_dry_run_says_what_it_costs_and_records_nothing(tmp_path):
+    small_file(tmp_path)
+    words = ("run", "pairs.jsonl", "--judge", "http://127.0.0.1:9/v1#m", "--prompt-price", "1", "--dry-run", "--json")
+    expected = json.loads(concord(tmp_path, *words).stdout)
+    assert (expected["calls"], expected["votes"]) == (300, 9)
+    assert expected["dollars"] > 0
+    assert concord(tmp_path, "runs").stdout == ""
+
+
+MISTAKES = {
+    "no such file": (("run", "nowhere.jsonl"), "nowhere.jsonl: there is no such file"),
+    "a budget that is none": (("run", "sample", "--budget", "lots"), "budget 'lots'"),
+    "a judge that is none": (("run", "pairs.jsonl", "--judge", "oracle"), "judge 'oracle'"),
+    "a judge not in the file": (("run", "pairs.jsonl", "--judge", "recorded:GPT-9"), "GPT-9"),
+    "a method that is none": (("run", "sample", "--method", "magic"), "method 'magic' is not one of posterior"),
+    "an audience that is none": (("run", "sample", "--humans", "crowd"), "--humans crowd"),
+    "a config that is missing": (("run", "sample", "--config", "no.yaml"), "no.yaml: cannot be read"),
+    "a run that is unknown": (("replay", "abc"), "no run 'abc'"),
+    "a test file that is missing": (
+        ("run", "pairs.jsonl", "--judge", "sample", "--test", "t.jsonl"),
+        "t.jsonl: there is no such file",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_users_mistake_gives_one_clear_message_and_exit_code_2(tmp_path, mistake):
+    small_file(tmp_path, 20)
+    words, said = MISTAKES[mistake]
+    answer = concord(tmp_path, *words)
+    assert (answer.returncode, answer.stdout) == (2, ""), answer.stderr
+    assert said in answer.stderr and "Traceback" not in answer.stderr
+
+
+def test_a_row_that_cannot_be_used_stops_everything_before_anything_is_recorded(tmp_path):
+    path = small_file(tmp_path, 30)
+    path.write_text(path.read_text() + '{"prompt": "half a')
+    refused = concord(tmp_path, "run", "pairs.jsonl", "--judge", "sample")
+    assert refused.returncode == 2 and "pairs.jsonl:31: broken JSON" in refused.stderr
+    assert concord(tmp_path, "runs").stdout == ""
+    done = concord(tmp_path, "run", "pairs.jsonl", "--judge", "sample", "--skip-bad", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["pairs"] == 30
+    (aside,) = (tmp_path / "concord-data" / "set-aside.jsonl").read_text().splitlines()
+    assert json.loads(aside)["line"] == 31
+
+
+def test_an_unknown_setting_is_refused_with_the_known_ones(tmp_path):
+    answer = concord(tmp_path, "runs", CONCORD_LOGURL="x")
+    assert answer.returncode == 2 and "CONCORD_LOGURL is not a setting" in answer.stderr
+
+
+def test_without_truth_nothing_pretends_to_know_accuracy(tmp_path):
+    rows = [json.loads(line) for line in sample.jsonl().splitlines()[:60]]
+    known = [{k: row[k] for k in ("id", "prompt", "responses", "reference")} for row in rows]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in known))
+    answers = "".join(json.dumps({"pair_id": row["id"], "choice": "first"}) + "\n" for row in rows[:20])
+    (tmp_path / "answers.jsonl").write_text(answers)
+    done = concord(tmp_path, "run", "pairs.jsonl", "--judge", "sample", "--humans", "file:answers.jsonl", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["label_accuracy"] == {"start": None, "final": None, "rows": 0}
+    assert "accuracy" not in done.stderr
+
+
+def test_the_gap_is_measured_on_test_pairs_only(tmp_path):
+    lines = sample.jsonl().splitlines()
+    (tmp_path / "pairs.jsonl").write_text("\n".join(lines[:900]) + "\n")
+    (tmp_path / "test.jsonl").write_text("\n".join(lines[900:]) + "\n")
+    done = concord(
+        tmp_path, "run", "pairs.jsonl", "--judge", "sample", "--budget", "15%", "--test", "test.jsonl", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    evaluation = json.loads(done.stdout)["evaluation"]
+    assert evaluation["pairs"] > 500 and 0.5 < evaluation["ai_only"] < 1 and 0.5 < evaluation["full"] <= 1

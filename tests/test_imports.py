@@ -1,0 +1,100 @@
+"""The import rule: who may know whom. Read from the sources, so that a lazy import counts as well."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted(p for p in (ROOT / "services").rglob("*.py"))
+SERVICES = ("runs", "tasks", "labeling", "scoring", "triage", "training", "report")
+# These put the services together, or look at them from the caller's side.
+ROOTS = ("app", "cli", "__main__", "client")
+# torch and friends: only where big models are trained or scored; Kafka: only where the log is.
+ONLY_IN = {
+    "torch": ("scoring/torch.py", "training/reward.py", "training/policy.py"),
+    "transformers": ("scoring/torch.py", "training/reward.py", "training/policy.py"),
+    "trl": ("training/reward.py", "training/policy.py"),
+    "kafka": ("kit/kafka_log.py", "kit/kafka_consumer.py", "kit/kafka_settings.py", "kit/kafka_topics.py"),
+    "fastapi": ("console/",),
+    "matplotlib": ("report/pictures.py",),
+    "huggingface_hub": ("labeling/chat.py",),
+    "sklearn": ("scoring/features.py",),
+}
+# What a pure module may use besides the standard library.
+PURE_MAY = ("numpy", "scipy", "sklearn", "google", "concord", "services")
+IMPURE = (
+    "os",
+    "sys",
+    "time",
+    "random",
+    "socket",
+    "subprocess",
+    "threading",
+    "asyncio",
+    "pathlib",
+    "sqlite3",
+    "uuid4",
+    "secrets",
+)
+PURE_KIT = ("fold", "ids", "topics", "log", "errors", "arrays", "facts")
+
+
+def imported(path: Path) -> set[str]:
+    """Absolute dotted names that the file imports; relative ones are resolved."""
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    out = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            out |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, (base, node.module)))
+            out |= {f"{module}.{alias.name}" for alias in node.names}
+    return out
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT / "services").parts[0].removesuffix(".py")
+
+
+def says_pure(path: Path) -> bool:
+    """A module is pure if a sentence of its docstring says so."""
+    text = ast.get_docstring(ast.parse(path.read_text())) or ""
+    return bool(re.search(r"(?:^|[.!?]\s+)(?:Pure|PURE)\b[.:;]", text))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_service_imports_no_other_service_and_the_kit_none(path):
+    if room(path) in ROOTS:
+        return
+    mine = room(path)
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] == "services" and len(parts) > 1 and parts[1] in SERVICES + ROOTS:
+            assert parts[1] == mine, f"{path.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_heavy_libraries_stay_in_their_rooms(library):
+    for path in SOURCES:
+        place = str(path.relative_to(ROOT / "services"))
+        if any(name.split(".")[0] == library for name in imported(path)):
+            assert place.startswith(ONLY_IN[library]), f"{place} imports {library}"
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if says_pure(p)], ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_pure_module_touches_no_clock_file_or_network(path):
+    for name in imported(path):
+        parts = name.split(".")
+        assert parts[0] not in IMPURE, f"{path.relative_to(ROOT)} imports {name}"
+        if parts[:2] == ["services", "kit"]:
+            assert parts[2] in PURE_KIT, f"{path.relative_to(ROOT)} imports {name}, which is not pure"
+
+
+def test_the_folds_and_the_algorithms_are_declared_pure():
+    pure = {str(path.relative_to(ROOT / "services")) for path in SOURCES if says_pure(path)}
+    wanted = {"runs/loop.py", "runs/evolve.py", "runs/plan.py", "tasks/queue.py", "triage/posterior.py", "triage/ask.py",
+              "triage/rounds.py", "labeling/judge.py", "scoring/features.py", "preference/head.py", "kit/fold.py"}  # fmt: skip
+    assert wanted <= pure, wanted - pure

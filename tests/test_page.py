@@ -1,0 +1,210 @@
+"""The page is one file, says only what is known, and shows strangers' texts as text."""
+import re
+from dataclasses import replace
+from functools import cache
+from html.parser import HTMLParser
+
+import pytest
+
+from concord.v1.events_pb2 import Stage
+from services.report import words
+from services.report.accuracy import Evaluation
+from services.report.figures import Figures, Method, figures_of
+from services.report.markup import Markup, element, joined, text
+from services.report.page import page
+from tests.small_run import config_of, small_run
+
+HOSTILE = (
+    '</div></style></title><script>alert("x")</script><img src=x onerror=alert(1)> ${title} $body &lt;b&gt; \x00\u202e',
+    "<svg/onload=alert(2)><iframe src='javascript:alert(3)'></iframe>\"'><a href=\"javascript:alert(4)\">",
+    "]]><!-- <base href='//evil.example'><form action=//evil.example><style>*{display:none}</style>",
+)
+ALLOWED = {
+    "html", "head", "meta", "title", "style", "body", "header", "section", "article", "h1", "h2", "h3", "h4", "p", "div",
+    "dl", "dt", "dd", "figure", "figcaption", "strong", "ul", "li", "i", "table", "thead", "tbody", "tfoot", "tr", "th",
+    "td", "pre", "code", "details", "summary", "svg", "g", "path", "text", "defs", "use", "clippath", "rect",
+}  # fmt: skip
+
+
+class Reader(HTMLParser):
+    """What a browser would make of the page: its elements, its attributes, its visible text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"{tag} closes what it did not open"
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+
+
+@cache
+def measured(truth: bool = True) -> Figures:
+    run = small_run()
+    return figures_of(run.events, run.blobs.get, run.truth if truth else None)
+
+
+@cache
+def hostile() -> Figures:
+    """All pairs that people overruled the judge on say something hostile; so do comment, input name and criteria."""
+    quiet = measured()
+    run = small_run(texts={pair.index: HOSTILE for pair in quiet.overruled})
+    for event, _ in run.events:
+        if event.WhichOneof("kind") == "run_created":
+            event.run_created.input_name = HOSTILE[0]
+            event.run_created.config.judge.name, event.run_created.config.judge.criteria = HOSTILE[1], HOSTILE[2]
+        if event.WhichOneof("kind") == "judgement_submitted":
+            event.judgement_submitted.comment = HOSTILE[2]
+    return figures_of(run.events, run.blobs.get, run.truth)
+
+
+def test_the_page_is_well_formed_and_of_known_elements():
+    reader = Reader(page(measured()))
+    assert reader.open == [] and {tag for tag, _ in reader.elements} <= ALLOWED
+
+
+def test_hostile_texts_stay_texts():
+    html = page(hostile())
+    reader = Reader(html)
+    assert reader.open == [] and {tag for tag, _ in reader.elements} <= ALLOWED
+    assert not [name for _, attributes in reader.elements for name in attributes if name.startswith("on")]
+    assert '<script>alert("x")</script>' in reader.text and "<svg/onload=alert(2)>" in reader.text
+    assert "${title} $body &lt;b&gt;" in reader.text
+    assert "\x00" not in html and "\u202e" not in html
+
+
+def test_hostile_texts_add_no_elements():
+    kinds = lambda figures: sorted({tag for tag, _ in Reader(page(figures)).elements})  # noqa: E731
+    assert kinds(hostile()) == kinds(measured())
+    assert sum("evil.example" in text for text in (p.second for p in hostile().overruled)) > 0
+
+
+def test_the_page_needs_no_network_and_no_script():
+    reader = Reader(page(hostile()))
+    for tag, attributes in reader.elements:
+        for name in ("src", "href", "xlink:href", "action", "data", "poster", "srcset"):
+            assert (attributes.get(name) or "#").startswith("#"), f"{tag} {name} leads out of the page"
+    style = re.search(r"<style>(.*?)</style>", page(measured()), re.DOTALL).group(1)
+    assert "url(" not in style and "@import" not in style
+    policy = next(a["content"] for t, a in reader.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'") and "script-src" not in policy
+
+
+def test_references_inside_drawings_lead_to_one_element_each():
+    html = page(measured())
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    wanted = set(re.findall(r"url\(#([^)]+)\)", html)) | set(re.findall(r'href="#([^"]+)"', html))
+    assert len(ids) == len(set(ids)) and wanted <= set(ids) and wanted
+
+
+def test_drawings_take_their_colours_from_the_style_sheet():
+    html = page(measured())
+    drawings = "".join(re.findall(r"<svg.*?</svg>", html, re.DOTALL))
+    assert "var(--ink)" in drawings and "var(--blue)" in drawings and "var(--orange)" in drawings
+    assert not re.findall(r"(?:fill|stroke): #(?!fff)[0-9a-f]{3,6}", drawings)
+
+
+def test_the_same_figures_give_the_same_page():
+    assert page(measured()) == page(measured())
+
+
+def test_without_truth_the_page_claims_no_accuracy():
+    said = Reader(page(measured(truth=False))).text
+    assert "measured against the truth" not in said.lower() and "Measured" not in said
+    assert "only estimated" in said and "95 % interval" in said
+    assert "People against the truth" not in said
+
+
+def test_with_truth_the_page_says_what_was_measured():
+    figures = measured()
+    said = Reader(page(figures)).text
+    assert words.percent(figures.label_accuracy.final) in said and "Measured against the truth" in said
+
+
+def test_a_simulation_is_called_one_and_a_real_run_is_not():
+    assert "This is a simulation" in page(measured())
+    assert "imulat" not in words_of(simulation=(), config={**measured().config, "humans": "console"})
+
+
+def test_answers_from_the_file_of_the_truth_are_said_to_be():
+    recorded = replace(measured(), config={**measured().config, "humans": "recorded"})
+    assert "read from the same file" in words.summary(recorded) and "same file" not in words.summary(measured())
+
+
+@pytest.mark.parametrize("method", ["none", "random"])
+def test_other_methods_have_a_page_of_what_they_did(method):
+    run = small_run(config_of(method))
+    said = Reader(page(figures_of(run.events, run.blobs.get, run.truth))).text
+    assert "Reward distribution" not in said and "Ledger" in said
+    assert ("Nobody was asked" in said) == (method == "none")
+
+
+@pytest.mark.parametrize("stage", [Stage.STAGE_PILOT_LABEL, Stage.STAGE_SCORE, Stage.STAGE_JUDGE, Stage.STAGE_DATASET])
+def test_an_unfinished_run_says_so_first(stage):
+    run = small_run(stop_at=stage)
+    figures = figures_of(run.events, run.blobs.get, run.truth)
+    assert words.summary(figures).startswith("This run is not finished: it is running.")
+    assert Reader(page(figures)).open == []
+
+
+def test_a_run_that_the_gate_stopped_says_why():
+    run = small_run(judge_inverted=True)
+    said = Reader(page(figures_of(run.events, run.blobs.get))).text
+    assert "it is paused (people agree with the judge on" in said
+
+
+def test_a_gap_that_is_too_small_is_not_given():
+    said = words_of(evaluation=Evaluation(0.70, 0.75, 0.75, 400))
+    assert "a gap of under 8 points" in said and "closed" in said
+    assert "closed 50" + words.NARROW + "% of the gap" in words_of(evaluation=Evaluation(0.6, 0.7, 0.8, 400), gap_closed=0.5)
+
+
+def test_methods_are_compared_where_there_is_more_than_one():
+    assert "Beside other methods" not in words_of()
+    assert "Beside other methods" in words_of(methods={"random": Method(None, 48), **measured().methods})
+
+
+def words_of(**changes) -> str:
+    return Reader(page(replace(measured(), **changes))).text
+
+
+def test_the_page_tells_how_to_replay_and_what_must_come_out():
+    said = words_of()
+    assert f"concord replay {measured().run_id}" in said
+    assert measured().dataset_sha256 in said and measured().history_sha256 in said
+
+
+def test_text_is_escaped_unless_it_is_markup():
+    assert element("p", "<b>", Markup("<b>"), None, 3) == "<p>&lt;b&gt;<b>3</p>"
+    assert element("p", class_='a" onclick="x', aria_label=None) == '<p class="a&quot; onclick=&quot;x"></p>'
+    assert isinstance(joined("a", text("<")), Markup) and joined("a", text("<")) == "a&lt;"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (None, "–"), (0.04, "0.0 s"), (59.94, "59.9 s"), (59.97, "1 min"), (125, "2 min 5 s"), (119.6, "2 min"),
+        (3_599.9, "60 min"), (3_600, "1 h"), (12_000, "3 h 20 min"), (187_200, "2 d 4 h"), (900_000, "10 d"),
+    ],
+)  # fmt: skip
+def test_durations_read_as_people_say_them(seconds, said):
+    assert words.duration(seconds).replace(words.NARROW, " ") == said
+
+
+def test_small_sums_are_not_shown_as_nothing():
+    assert (words.dollars(0), words.dollars(0.0042), words.dollars(1234.5)) == ("$0.00", "$0.0042", "$1,234.50")
