@@ -16,10 +16,10 @@ ONLY_IN = {
     "torch": ("scoring/torch.py", "training/reward.py", "training/policy.py"),
     "transformers": ("scoring/torch.py", "training/reward.py", "training/policy.py"),
     "trl": ("training/reward.py", "training/policy.py"),
-    "kafka": ("kit/kafka_log.py", "kit/kafka_consumer.py", "kit/kafka_settings.py", "kit/kafka_topics.py"),
+    "kafka": ("kit/kafka_",),
     "fastapi": ("console/",),
     "matplotlib": ("report/pictures.py",),
-    "huggingface_hub": ("labeling/chat.py",),
+    "huggingface_hub": ("labeling/wire.py",),
     "sklearn": ("scoring/features.py",),
 }
 # What a pure module may use besides the standard library.

@@ -1,4 +1,5 @@
 """What only a cluster has: several members of a group, brokers that die, topics that somebody else made."""
+import os
 import subprocess
 import sys
 import threading
@@ -103,10 +104,9 @@ def test_a_killed_member_s_partitions_move_when_its_session_ends(open_kafka, kaf
     survivor = log.subscribe(TRIAGE, "triage")
     share(survivor)
     child = subprocess.Popen([sys.executable, "-c", CHILD, kafka_url + "&session_ms=1500"], stdout=subprocess.PIPE)
+    os.set_blocking(child.stdout.fileno(), False)
     try:
-        settle([survivor], lambda: len(survivor.assignment()) == 4)
-        while child.stdout.readline() != b"4\n":
-            pass
+        settle([survivor], lambda: len(survivor.assignment()) == 4 and b"4\n" in (child.stdout.read() or b""))
     finally:
         child.kill()
         child.wait()

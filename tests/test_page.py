@@ -10,6 +10,7 @@ from concord.v1.events_pb2 import Stage
 from services.report import words
 from services.report.accuracy import Evaluation
 from services.report.figures import Figures, Method, figures_of
+from services.report.ledger import Usage
 from services.report.markup import Markup, element, joined, text
 from services.report.page import page
 from tests.small_run import config_of, small_run
@@ -172,6 +173,17 @@ def test_a_gap_that_is_too_small_is_not_given():
     said = words_of(evaluation=Evaluation(0.70, 0.75, 0.75, 400))
     assert "a gap of under 8 points" in said and "closed" in said
     assert "closed 50" + words.NARROW + "% of the gap" in words_of(evaluation=Evaluation(0.6, 0.7, 0.8, 400), gap_closed=0.5)
+
+
+def test_the_ledger_leaves_out_what_was_not_used():
+    free = replace(measured(), usage=Usage(seconds=3.0), ledger=())
+    assert "Tokens in" in words_of() and "Tokens in" not in Reader(page(free)).text
+
+
+def test_pairs_are_said_to_be_ordered_by_what_is_known_of_them():
+    unsure = tuple(replace(pair, judge_confidence=None) for pair in measured().overruled)
+    assert "the judge's surest verdicts first" in words_of()
+    assert "surest" not in words_of(overruled=unsure)
 
 
 def test_methods_are_compared_where_there_is_more_than_one():

@@ -85,8 +85,9 @@ def do(settings: Settings, blobs: Blobs, item: Work) -> Event:
     topic = work.TOPIC_OF[item.unit.stage]
     if topic is work.topics.LABEL:
         return asyncio.run(_label(settings, blobs, item))
-    doer = {work.topics.SCORE: Scoring, work.topics.TRIAGE: Triage, work.topics.TRAIN: Training}[topic]
-    return doer(blobs).do(item)
+    if topic is work.topics.SCORE:
+        return Scoring(blobs).do(item)
+    return Triage(blobs).do(item) if topic is work.topics.TRIAGE else Training(blobs).do(item)
 
 
 async def _label(settings: Settings, blobs: Blobs, item: Work) -> Event:

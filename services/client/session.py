@@ -123,8 +123,8 @@ def write(
     report = made.as_json()
     if dataset is not None:
         (out / "dataset.jsonl").write_bytes(dataset)
-    (out / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    (out / "report.html").write_text(page.page(made))
+    (out / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "report.html").write_text(page.page(made), encoding="utf-8")
     return report
 
 

@@ -1,6 +1,6 @@
 """What a worker appends about a unit: its result, that it failed or waits, the dead letter of its item. Pure."""
 
-from concord.v1.events_pb2 import Event, UnitDeferred, UnitFailed
+from concord.v1.events_pb2 import Event, UnitDeferred, UnitFailed, Usage
 from concord.v1.work_pb2 import DeadLetter, Work
 from services.kit.ids import event_id, result_id, unit_name
 from services.kit.log import Entry, Record
@@ -21,15 +21,15 @@ def fact(work: Work, value: bytes) -> Entry:
     return Entry(FACTS, fact_partition(work.run_id), work.run_id.encode(), value)
 
 
-def failed(work: Work, attempts: int, error: str) -> Entry:
-    """Tries are spent."""
-    return _say(work, "failed", unit_failed=UnitFailed(error=error[:MOST_WORDS], attempts=attempts))
+def failed(work: Work, attempts: int, error: str, usage: Usage | None = None) -> Entry:
+    """Tries are spent; `usage` is what the last one cost all the same."""
+    return _say(work, "failed", usage=usage, unit_failed=UnitFailed(error=error[:MOST_WORDS], attempts=attempts))
 
 
-def deferred(work: Work, reason: str, retry_after_s: float, times: int) -> Entry:
-    """A dependency is down, for the `times`-th time."""
+def deferred(work: Work, reason: str, retry_after_s: float, times: int, usage: Usage | None = None) -> Entry:
+    """A dependency is down, for the `times`-th time; `usage` is what was spent until then."""
     said = UnitDeferred(reason=reason[:MOST_WORDS], retry_after_s=retry_after_s, times=times)
-    return _say(work, f"deferred-{times}", unit_deferred=said)
+    return _say(work, f"deferred-{times}", usage=usage, unit_deferred=said)
 
 
 def _say(work: Work, name: str, **kind: object) -> Entry:

@@ -13,10 +13,10 @@ import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.coordinator.base import MemberState
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError, RetriableError
 from kafka.structs import OffsetAndMetadata
 
+from services.kit.kafka_join import keep_join
 from services.kit.kafka_settings import ASK_MS, KafkaSettings, translated, unavailable
 from services.kit.log import Record
 from services.kit.topics import Topic
@@ -25,7 +25,6 @@ from services.kit.topics import Topic
 SLICE_S = 0.05
 # The broker answers an empty fetch after so long; only then can a partition that was resumed be fetched.
 FETCH_WAIT_MS = 100
-JOIN_MS = 1000
 LOGGER = structlog.get_logger()
 
 
@@ -102,7 +101,7 @@ class GroupMember:
 
     def _fetch(self, timeout_s: float, limit: int) -> list[Record]:
         try:
-            self._join()
+            keep_join(self._kafka)
             found = self._kafka.poll(timeout_ms=int(timeout_s * 1000), max_records=limit)
         except RetriableError as error:
             self._logger.warning("Kafka does not answer; polling on", why=str(error) or type(error).__name__)
@@ -111,18 +110,6 @@ class GroupMember:
         except KafkaError as error:
             raise unavailable(self._settings, error) from error
         return [record_of(self._topic, record) for records in found.values() for record in records]
-
-    def _join(self) -> None:
-        """Waits a while for a join that is under way, where there is one.
-
-        kafka-python (3.0.12) forgets the outcome of a join that ends between two polls: the member then owns nothing,
-        says no heartbeat and does not know it; or it joins again, and so does everybody. Its own poll gives up after
-        the poll's time-out, which here is short. There is no public way to wait for the join alone.
-        """
-        coordinator = self._kafka._coordinator
-        if coordinator.state is MemberState.REBALANCING:
-            coordinator.request_rejoin()
-        coordinator.poll(timeout_ms=JOIN_MS)
 
     def assignment(self) -> frozenset[int]:
         return frozenset(self._owned)

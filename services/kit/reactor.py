@@ -15,9 +15,11 @@ from services.kit.blobs import Blobs
 from services.kit.errors import Fenced
 from services.kit.fold import Ask, Context, Fold, Folded, Say, fold_records, restore_run
 from services.kit.log import Entry, Log, Record
-from services.kit.store import Position, RunChange, Store
+from services.kit.store import Also, Position, RunChange, Store
 from services.kit.topics import FACTS, fact_partition
 
+# A run, the names of its rows that changed, its state now; None: the run is forgotten here.
+Change = tuple[str, frozenset[str], Any]
 BATCH = 2000
 # Runs that heard nothing new are asked this often all the same: for deadlines and for work that was lost.
 TICK_S = 0.25
@@ -44,13 +46,13 @@ class Reactor:
         store: Store,
         blobs: Blobs,
         clock: Callable[[], float],
-        project: Callable[[Any, Sequence[tuple[str, frozenset[str], Any]]], None] | None = None,
+        project: Callable[[Any, Sequence[Change]], None] | None = None,
     ) -> None:
         """`project(connection, [(run, changed row names, state)])` writes a service's own tables in save's transaction."""
         self._service, self._fold, self._log, self._store = service, fold, log, store
         self._blobs, self._clock, self._project = blobs, clock, project
         self._partitions: dict[int, _Partition] = {}
-        # Polled but not folded (the store failed, or another replica overtook us): to be taken up anew.
+        # Polled but not folded (the store failed, another replica overtook us, a hole): to be taken up anew.
         self._lost: set[int] = set()
         self._overtaken: set[int] = set()
         self._ticked = float("-inf")
@@ -73,11 +75,13 @@ class Reactor:
         self._partitions[partition] = held
         return position.next_offset
 
-    def _forget(self, partition: int):
-        if self._project is None:
-            return None
-        gone = [(run_id, frozenset(), None) for run_id in self._store.runs(self._service, partition)]
-        return lambda connection: self._project(connection, gone)
+    def _forget(self, partition: int) -> Also | None:
+        gone: list[Change] = [(run_id, frozenset(), None) for run_id in self._store.runs(self._service, partition)]
+        return self._projection(gone)
+
+    def _projection(self, changes: Sequence[Change]) -> Also | None:
+        project = self._project
+        return None if project is None else lambda connection: project(connection, changes)
 
     def step(self, timeout_s: float) -> int:
         """Folds what came, asks what is due where the log's end is reached; returns how many records and outputs."""
@@ -115,10 +119,16 @@ class Reactor:
         records = [record for record in records if record.offset >= held.position.next_offset]
         if not records:
             return 0
+        if records[0].offset > held.position.next_offset:
+            # A poll that failed half-way may have skipped some; a fold with a hole would be wrong for ever.
+            self._logger.warning("records are missing; taking the partition up anew", partition=partition)
+            self._overtaken.add(partition)
+            return 0
         by_run: dict[str, list[Record]] = {}
         for record in records:
             by_run.setdefault(record.key.decode(errors="replace"), []).append(record)
-        changes, projected = [], []
+        changes: list[RunChange] = []
+        projected: list[Change] = []
         for run_id, own in by_run.items():
             before = held.runs.get(run_id) or restore_run(self._fold, run_id, self._store.rows(self._service, run_id))
             run, rows = fold_records(self._fold, before, own)
@@ -132,7 +142,7 @@ class Reactor:
             held.runs[run_id] = run
             held.stirred.add(run_id)
         to = Position(records[-1].offset + 1, self._log.log_id, self._fold.version)
-        also = (lambda connection: self._project(connection, projected)) if self._project else None
+        also = self._projection(projected)
         try:
             self._store.save(self._service, partition, held.position, to, changes, also)
         except Fenced as error:

@@ -48,7 +48,7 @@ class Settings:
 
 def from_environment(environment: Mapping[str, str] = os.environ, **given: object) -> Settings:
     """`CONCORD_LOG_URL` becomes `log_url` and so on; what is given by name wins. Unknown variables are refused."""
-    kinds = {field.name: type(field.default) for field in fields(Settings)}
+    kinds: dict[str, type] = {field.name: type(field.default) for field in fields(Settings)}
     values: dict[str, object] = {}
     for variable, text in environment.items():
         name = variable.removeprefix("CONCORD_").lower()

@@ -178,8 +178,8 @@ class SqliteConsumer:
 
     def _take_all(self) -> None:
         committed = self._committed() if self._start is None else {}
-        for partition in range(self._topic.partitions):
-            self._next[partition] = self._start(partition) if self._start else committed.get(partition, 0)
+        start = self._start or (lambda partition: committed.get(partition, 0))
+        self._next = {partition: start(partition) for partition in range(self._topic.partitions)}
 
     def _committed(self) -> dict[int, int]:
         query = "SELECT partition, next FROM positions WHERE consumers = ? AND topic = ?"

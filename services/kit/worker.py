@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 from google.protobuf.message import DecodeError
 
-from concord.v1.events_pb2 import Event
+from concord.v1.events_pb2 import Event, Usage
 from concord.v1.work_pb2 import Work
 from services.kit import facts, telemetry, tries
 from services.kit.blobs import Blobs
@@ -172,10 +172,10 @@ class Worker:
         except (Deferred, Unavailable) as error:
             telemetry.UNITS.labels(self._service, "deferred").inc()
             again_s = error.retry_after_s if isinstance(error, Deferred) else AWAY_S
-            return [facts.deferred(work, str(error), again_s, self._end(held, tries.DEFERRED))]
+            return [facts.deferred(work, str(error), again_s, self._end(held, tries.DEFERRED), error.usage)]
         except Permanent as error:
             self._end(held, tries.RAISED)
-            return self._failed(held, 1, str(error))
+            return self._failed(held, 1, str(error), error.usage)
         except CancelledError:
             self._end(held, tries.STOPPED)
             return []
@@ -198,10 +198,10 @@ class Worker:
     def _end(self, held: _Held, how: bytes) -> int:
         return tries.end(self._blobs, held.work.work_id, held.begun, how)
 
-    def _failed(self, held: _Held, attempts: int, error: str) -> list[Entry]:
+    def _failed(self, held: _Held, attempts: int, error: str, usage: Usage | None = None) -> list[Entry]:
         telemetry.UNITS.labels(self._service, "failed").inc()
         self._logger.error("unit failed", run=held.work.run_id, unit=unit_name(held.work.unit), error=error)
-        return [facts.dead_letter(held.record, attempts, error), facts.failed(held.work, attempts, error)]
+        return [facts.dead_letter(held.record, attempts, error), facts.failed(held.work, attempts, error, usage)]
 
     def _say_all(self) -> int:
         """Appends what is to be said, then commits. Where the append fails all of it is said again at the next step."""

@@ -12,10 +12,12 @@ def overruled(figures: Figures) -> Markup | None:
         return None
     shown, total = len(figures.overruled), figures.overruled_count
     which = f"{shown:,} of {total:,} pairs" if shown < total else words.count(total, "pair")
+    sure = any(pair.judge_confidence is not None for pair in figures.overruled)
+    order = "the judge's surest verdicts" if sure else "those where the reward model agreed most with the judge"
     return element(
         "section",
         element("h2", "Where people overruled the judge"),
-        element("p", f"{which}, the judge's surest verdicts first. Long texts are shortened."),
+        element("p", f"{which}, {order} first. Long texts are shortened."),
         *map(_case, figures.overruled),
     )
 

@@ -1,5 +1,7 @@
 """The page's first screen: what this is about, in words and numbers, and what was asked of people."""
 
+from collections.abc import Mapping
+
 from services.report import words
 from services.report.figures import Figures
 from services.report.markup import Markup, element, facts, joined, table
@@ -7,9 +9,13 @@ from services.report.markup import Markup, element, facts, joined, table
 
 def header(figures: Figures) -> Markup:
     """What this is about, the paragraph in words, and four numbers."""
-    judge = figures.config["judge"]
-    name = " ".join(part for part in (judge["kind"], judge["name"]) if part)
-    meta = [f"method {figures.config['method']}", f"judge {name}", f"people {figures.config['humans'] or 'not named'}"]
+    config = figures.config
+    meta = [
+        f"method {config['method']}",
+        f"judge {_judge(config['judge'])}",
+        *(f"helper {_judge(helper)}" for helper in config["helpers"]),
+        f"people {config['humans'] or 'not named'}",
+    ]
     return element(
         "header",
         element("p", "Concord report", class_="kind"),
@@ -44,6 +50,10 @@ def bought(figures: Figures) -> Markup:
     )
 
 
+def _judge(config: Mapping[str, str]) -> str:
+    return " ".join(part for part in (config["kind"], config["name"]) if part)
+
+
 def _simulation(figures: Figures) -> Markup | None:
     if not figures.simulation:
         return None
@@ -54,7 +64,8 @@ def _simulation(figures: Figures) -> Markup | None:
 
 def _numbers(figures: Figures) -> Markup:
     flipped = figures.flips.count if figures.flips else 0
-    calls = f"{words.count(figures.usage.calls, 'call')}, {figures.usage.cached_calls:,} more cached"
+    cached = f", {figures.usage.cached_calls:,} more cached" if figures.usage.cached_calls else ""
+    calls = (words.count(figures.usage.calls, "call") if figures.usage.calls else "no call to an LLM") + cached
     changed = f"{figures.overruled_count:,} by people, {flipped:,} by the model"
     numbers = [
         ("Answered by people", words.percent(figures.human_share), f"of {words.count(figures.pairs, 'pair')}"),

@@ -129,7 +129,7 @@ def share_picture(title: str, rows: Sequence[tuple[str, Share]], middle: str) ->
             y, percent = -at, 100 * share.count / share.of
             ends = [100 * end for end in (share.low, share.high) if end is not None]
             axes.plot(ends, [y, y], color=BLUE, linewidth=1.6, solid_capstyle="butt")
-            axes.plot([percent], [y], "o", color=BLUE, markersize=8)
+            axes.plot([percent], [y], "o", color=BLUE, markersize=8, clip_on=False)
             axes.text(0, y + 0.3, name, color=INK, va="bottom")
             axes.text(100, y + 0.3, f"{percent:.1f} % of {share.of:,}", color=FAINT, va="bottom", ha="right")
         axes.axvline(50, color=FAINT, linewidth=0.9, linestyle=":")

@@ -52,7 +52,7 @@ def margins(figures: Figures) -> Markup | None:
         element(
             "p",
             "How far a reward model that never saw the pair agrees with the judge's label. It disagrees with "
-            f"{words.count(spread.against, 'label')} ({share}): those, and the ones near zero, are the likeliest to be wrong.",
+            f"{words.count(spread.against, 'label')} ({share}): those, and the ones near zero, are the first to doubt.",
         ),
         pictures.margin_picture(figures),
         element("p", "The outermost bars hold what lies beyond them, too.", class_="note"),
@@ -66,10 +66,13 @@ def ledger(figures: Figures) -> Markup:
     rows = [
         [_stage(cost), *_used(cost.usage, cost.votes), words.duration(cost.wall_seconds)] for cost in figures.ledger
     ]
+    used = [at for at, _ in enumerate(head) if sums[at]]
     return element(
         "section",
         element("h2", "Ledger"),
-        table(head, rows, "Ledger", sums),
+        table(
+            [head[at] for at in used], [[row[at] for at in used] for row in rows], "Ledger", [sums[at] for at in used]
+        ),
         element(
             "p",
             "The sum over the run's facts. Elapsed is the log's own time between a stage's opening and its closing, "

@@ -129,7 +129,11 @@ def _on_task(state: TasksState, event: Event, touched: set[str], fresh: set[int]
     """A judgement, skip, withdrawal or resolution of a task of the open stage; anything else changes nothing."""
     run, unit = state.run, event.unit
     known = state.tasks.get(unit.number)
-    if known is None or (unit.stage, unit.round) != (run.stage, run.round) or known.resolved:
+    if known is None or (unit.stage, unit.round) != (run.stage, run.round):
+        return
+    if known.resolved:
+        # Too late to count, but heard: the table of leases need not say it again.
+        touched.add(task_row(unit.number))
         return
     kind = event.WhichOneof("kind")
     # A handler that was overtaken by the next stage may name a task of this one and mean a pair of the last one.
@@ -150,7 +154,8 @@ def _on_task(state: TasksState, event: Event, touched: set[str], fresh: set[int]
         case "task_skipped":
             skipped = event.task_skipped
             _take(state, task, Answer(
-                event_id=event.event_id, annotator=skipped.annotator, vote=skipped.vote, revision=1, skipped=True
+                event_id=event.event_id, annotator=skipped.annotator, vote=skipped.vote,
+                revision=skipped.revision, skipped=True
             ))  # fmt: skip
         case "judgement_withdrawn":
             _withdraw(task, event.judgement_withdrawn.annotator, event.judgement_withdrawn.revision)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import grpc
+import structlog
 
 from concord.v1 import tasks_service_pb2 as pb
 from concord.v1 import tasks_service_pb2_grpc
@@ -13,7 +14,7 @@ from concord.v1.events_pb2 import Event
 from concord.v1.pairs_pb2 import Choice, Pair, PairShard, PairsManifest
 from services.kit.blobs import Blobs
 from services.kit.commands import entry_of, say
-from services.kit.errors import InvalidInput, NotFound, Refused
+from services.kit.errors import InvalidInput, NotFound, Refused, Unavailable
 from services.kit.fold import Fold
 from services.kit.ids import event_id, unit_name
 from services.kit.log import Log
@@ -101,13 +102,12 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
 
     def SkipTask(self, request: pb.SkipTaskRequest, context: grpc.ServicerContext) -> pb.SkipTaskResponse:
         slot = self._held(request.task_id, request.annotator)
+        revision = slot.revision + 1
         said = {
-            "pair_index": slot.pair_index,
-            "annotator": slot.annotator,
-            "vote": slot.vote,
+            "pair_index": slot.pair_index, "annotator": slot.annotator, "vote": slot.vote, "revision": revision,
             "reason": request.reason[:2000],
-        }
-        self._answer(slot, slot.revision + 1, f"skipped/{slot.annotator}", task_skipped=said)
+        }  # fmt: skip
+        self._answer(slot, revision, f"skipped/{slot.annotator}/{revision}", task_skipped=said)
         return pb.SkipTaskResponse()
 
     def _answer(self, slot: Slot, revision: int, name: str, **kind: object) -> None:
@@ -120,6 +120,8 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         header = self._run(slot.run_id).run
         unit = {"stage": header.stage, "round": header.round, "number": slot.number}
         event = Event(run_id=slot.run_id, unit=unit, **kind)
+        if queue.task_id(slot.run_id, event.unit) != slot.task_id:
+            raise Refused(f"task {slot.task_id} was closed with its round; ask for the next")
         event.event_id = event_id(slot.run_id, name, unit_name(event.unit))
         return event
 
@@ -147,9 +149,11 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
 def say_again(log: Log, slots: Slots, clock: Callable[[], float], stop: threading.Event, every_s: float = 2.0) -> None:
     """Appends answers again whose first append was lost; runs beside the reactor until `stop` is set."""
     while not stop.wait(every_s):
-        late = slots.unsaid(clock())
-        if late:
-            log.append([entry_of(Event.FromString(said)) for _, said in late])
+        try:
+            if late := slots.unsaid(clock()):
+                log.append([entry_of(Event.FromString(said)) for _, said in late])
+        except Unavailable as error:
+            structlog.get_logger(service=SERVICE).warning("answers wait to be said again", why=str(error))
 
 
 def servicer(log: Log, store: Store, blobs: Blobs, slots: Slots, lease_s: float) -> Servicer:
