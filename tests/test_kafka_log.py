@@ -279,7 +279,7 @@ def test_an_outage_longer_than_the_patience_is_unavailable_in_words_and_passes(o
 
 def test_no_broker_at_all_is_unavailable_in_words():
     with pytest.raises(Unavailable, match=r"Kafka at 127.0.0.1:1 .* does not answer"):
-        KafkaLog("kafka://127.0.0.1:1")
+        KafkaLog("kafka://127.0.0.1:1?timeout_s=1")
 
 
 # Topics
@@ -309,11 +309,11 @@ def test_topics_are_made_as_the_table_says(open_kafka, kafka_url, admin):
 @pytest.mark.parametrize(
     ("partitions", "changed", "says"),
     [
-        (3, {}, "has 3 partitions and needs 24.*kafka-topics.sh .* --alter --partitions 24"),
-        (25, {}, "has 25 partitions and must have 24.*--delete"),
+        (3, {}, "3 partitions and needs 24.*kafka-topics.sh .* --alter --partitions 24"),
+        (25, {}, "25 partitions and must have 24.*--delete"),
         (24, {"message.timestamp.type": "CreateTime"}, "kafka-configs.sh .*--add-config message.timestamp.type=LogApp"),
-        (24, {"retention.ms": "1000"}, "has retention.ms=1000.*--add-config retention.ms=-1"),
-        (24, {"cleanup.policy": "compact"}, "has cleanup.policy=compact.*--add-config cleanup.policy=delete"),
+        (24, {"retention.ms": "1000"}, "retention.ms=1000.*--add-config retention.ms=-1"),
+        (24, {"cleanup.policy": "compact"}, "cleanup.policy=compact.*--add-config cleanup.policy=delete"),
     ],
 )
 def test_a_fact_topic_that_would_not_keep_the_facts_is_refused_with_the_remedy(
@@ -323,7 +323,7 @@ def test_a_fact_topic_that_would_not_keep_the_facts_is_refused_with_the_remedy(
     configs = settings_of(FACTS) | changed
     admin.create_topics({name: {"num_partitions": partitions, "replication_factor": 1, "configs": configs}})
     admin.wait_for_topics([name])
-    with pytest.raises(InvalidInput, match=f"{name} {says}"):
+    with pytest.raises(InvalidInput, match=f"{name} .*{says}"):
         KafkaLog(kafka_url)
 
 

@@ -65,7 +65,8 @@ class Folded(Generic[State]):
     """One run as folded so far. Pure: replay uses the very same."""
 
     state: State
-    ids: set[str]
+    # Ids of all events folded so far, 16 bytes each.
+    ids: set[bytes]
     offset: int = -1
     history: bytes = bytes(32)
     chunks: int = 0
@@ -96,10 +97,10 @@ def fold_records(fold: Fold, run: Folded, records: Sequence[Record]) -> tuple[Fo
         except (DecodeError, ValueError) as error:
             corrupt = f"offset {record.offset} of partition {record.partition} does not decode: {error}"
             break
-        if event.event_id in ids:
+        if key in ids:
             duplicates += 1
             continue
-        ids.add(event.event_id)
+        ids.add(key)
         new_ids.append(key)
         history = hashlib.sha256(history + hashlib.sha256(record.value).digest()).digest()
         if event.WhichOneof("kind") is None:
@@ -121,7 +122,7 @@ def restore_run(fold: Fold, run_id: str, rows: Mapping[str, bytes]) -> Folded:
     if "~folded" not in rows:
         return start_run(fold, run_id)
     chunks = [rows[name] for name in sorted(rows) if name.startswith("~ids/")]
-    ids = {str(UUID(bytes=chunk[at : at + 16])) for chunk in chunks for at in range(0, len(chunk), 16)}
+    ids = {chunk[at : at + 16] for chunk in chunks for at in range(0, len(chunk), 16)}
     mark = rows["~folded"]
     own = {name: value for name, value in rows.items() if not name.startswith("~")}
     offset, corrupt = int.from_bytes(mark[32:40]), mark[40:].decode()

@@ -17,7 +17,7 @@ from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
 
 from services.kit.kafka_join import keep_join
-from services.kit.kafka_settings import ASK_MS, KafkaSettings, translated, unavailable
+from services.kit.kafka_settings import KafkaSettings, translated, unavailable
 from services.kit.log import Record
 from services.kit.topics import Topic
 
@@ -25,6 +25,8 @@ from services.kit.topics import Topic
 SLICE_S = 0.05
 # The broker answers an empty fetch after so long; only then can a partition that was resumed be fetched.
 FETCH_WAIT_MS = 100
+# A member hears of a rebalance from the answer to its heartbeat.
+HEARTBEAT_MS = 1000
 LOGGER = structlog.get_logger()
 
 
@@ -53,7 +55,7 @@ class GroupMember:
                 allow_auto_create_topics=False,
                 partition_assignment_strategy=(CooperativeStickyAssignor,),
                 session_timeout_ms=settings.session_ms,
-                heartbeat_interval_ms=settings.session_ms // 10,
+                heartbeat_interval_ms=min(HEARTBEAT_MS, settings.session_ms // 5),
                 max_poll_interval_ms=settings.poll_interval_ms,
                 fetch_max_wait_ms=FETCH_WAIT_MS,
             )
@@ -118,7 +120,7 @@ class GroupMember:
         if not self._owned:
             return {}
         with translated(self._settings):
-            ends = self._kafka.end_offsets([self._place(p) for p in self._owned], ASK_MS)
+            ends = self._kafka.end_offsets([self._place(p) for p in self._owned], self._settings.ask_ms)
         return {place.partition: end for place, end in ends.items()}
 
     def pause(self, partitions: Iterable[int]) -> None:
@@ -140,7 +142,7 @@ class GroupMember:
             return
         offsets = {self._place(p): OffsetAndMetadata(offset, "", -1) for p, offset in self._unsaved.items()}
         try:
-            self._kafka.commit(offsets, timeout_ms=ASK_MS)
+            self._kafka.commit(offsets, timeout_ms=self._settings.ask_ms)
         except RebalanceInProgressError:
             return
         except CommitFailedError:
@@ -155,7 +157,7 @@ class GroupMember:
 
     def close(self) -> None:
         try:
-            self._kafka.close(autocommit=False, timeout_ms=ASK_MS)
+            self._kafka.close(autocommit=False, timeout_ms=self._settings.ask_ms)
         except KafkaError as error:
             self._logger.warning("left the group without a word; others take over when the session ends", why=str(error))
         self._owned.clear()

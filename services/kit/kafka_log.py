@@ -6,23 +6,20 @@ a blob or a store, and the ids inside the records cover the log already.
 """
 import math
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaTimeoutError
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from services.kit import kafka_topics
 from services.kit.errors import InvalidInput
 from services.kit.kafka_consumer import GroupMember, record_of
-from services.kit.kafka_settings import ASK_MS, KafkaSettings, parse, translated
+from services.kit.kafka_settings import KafkaSettings, parse, translated
+from services.kit.kafka_reader import Readers
 from services.kit.log import Entry, Record
 from services.kit.topics import FACTS, Topic
 
 # One request's worth to one partition; an append of many small records then is one round trip, not twenty.
 BATCH_BYTES = 512 * 1024
-READ_WAIT_MS = 500
 
 
 class KafkaLog:
@@ -33,7 +30,7 @@ class KafkaLog:
         self._settings = parse(url)
         self._topics_lock = threading.Lock()
         self._ready: set[Topic] = set()
-        self._readers = _Readers(self._settings)
+        self._readers = Readers(self._settings)
         with translated(self._settings):
             self._admin = KafkaAdminClient(**self._settings.connection())
             self.log_id = self._identify()
@@ -83,7 +80,7 @@ class KafkaLog:
         # Rounded first: 1.003 s times 1000 is 1002.9999… in binary.
         milliseconds = max(0, math.ceil(round(at * 1000, 3)))
         with self._readers.lent(place) as reader:
-            found = reader.kafka.offsets_for_times({place: milliseconds}, ASK_MS)[place]
+            found = reader.kafka.offsets_for_times({place: milliseconds}, self._settings.ask_ms)[place]
             return reader.end(place) if found is None else found.offset
 
     def subscribe(self, topic: Topic, group: str, start: Callable[[int], int] | None = None) -> GroupMember:
@@ -94,7 +91,7 @@ class KafkaLog:
         """Group members are closed by whom they were handed to."""
         self._readers.close()
         self._admin.close()
-        self._producer.close(timeout=ASK_MS / 1000)
+        self._producer.close(timeout=self._settings.ask_ms / 1000)
 
 
 def _producer(settings: KafkaSettings) -> KafkaProducer:
@@ -118,78 +115,3 @@ def _check_size(entry: Entry) -> None:
             f"a record of {size:,} bytes for {entry.topic.name} is over the log's limit of "
             f"{kafka_topics.MAX_RECORD_BYTES:,}; nothing was appended. Make the shards smaller"
         )
-
-
-class _Reader:
-    """One consumer without a group, standing somewhere in one partition with what it has fetched ahead."""
-
-    def __init__(self, settings: KafkaSettings) -> None:
-        self.kafka = KafkaConsumer(
-            **settings.connection(), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest",
-            allow_auto_create_topics=False, fetch_max_wait_ms=READ_WAIT_MS, metrics_enabled=False,
-        )  # fmt: skip
-        self.place: TopicPartition | None = None
-        self.next = 0
-        # As last heard; the log only grows, so up to here there is something to wait for.
-        self._known_end = 0
-
-    def end(self, place: TopicPartition) -> int:
-        return self.kafka.end_offsets([place], ASK_MS)[place]
-
-    def read(self, place: TopicPartition, offset: int, limit: int) -> list:
-        if (self.place, self.next) != (place, offset):
-            self.kafka.assign([place])
-            self.kafka.seek(place, offset)
-            self.place, self.next, self._known_end = place, offset, 0
-        found: list = []
-        deadline = time.monotonic() + ASK_MS / 1000
-        while len(found) < limit and self._more(place):
-            for records in self.kafka.poll(READ_WAIT_MS, max_records=limit - len(found)).values():
-                found += records
-                deadline = time.monotonic() + ASK_MS / 1000
-            if time.monotonic() > deadline:
-                raise KafkaTimeoutError(f"no records of {place} from {self.next} on, though its end is {self._known_end}")
-            # Also past what is no record: a transaction's mark, or what retention took away.
-            self.next = self.kafka.position(place, ASK_MS)
-        return found
-
-    def _more(self, place: TopicPartition) -> bool:
-        if self.next >= self._known_end:
-            self._known_end = self.end(place)
-        return self.next < self._known_end
-
-
-class _Readers:
-    """Readers that nobody uses just now. At most as many exist as threads ever read at once."""
-
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._idle: list[_Reader] = []
-
-    @contextmanager
-    def lent(self, place: TopicPartition, offset: int = -1) -> Iterator[_Reader]:
-        """A reader for one thread, if possible the one that stands there; one that failed does not come back."""
-        with translated(self._settings):
-            reader = self._take(place, offset) or _Reader(self._settings)
-            try:
-                yield reader
-            except BaseException:
-                reader.kafka.close(autocommit=False, timeout_ms=ASK_MS)
-                raise
-        with self._lock:
-            self._idle.append(reader)
-
-    def _take(self, place: TopicPartition, offset: int) -> _Reader | None:
-        with self._lock:
-            for reader in self._idle:
-                if (reader.place, reader.next) == (place, offset):
-                    self._idle.remove(reader)
-                    return reader
-            return self._idle.pop(0) if self._idle else None
-
-    def close(self) -> None:
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for reader in idle:
-            reader.kafka.close(autocommit=False, timeout_ms=ASK_MS)

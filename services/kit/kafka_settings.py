@@ -12,7 +12,7 @@ from kafka.errors import AuthorizationError, KafkaError
 from services.kit.errors import InvalidInput, Unavailable
 
 # How long a question (where is the end, a commit, a first contact) may take before Kafka counts as away.
-ASK_MS = 5_000
+ASK_S = 5
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class KafkaSettings:
     prefix: str = ""
     # Copies of each topic that is made; 3 or more also demand that two hold a record before it counts.
     replication: int = 1
-    # A member that is silent for so long is given up. Heartbeats come from a thread of their own, ten in this time, so
-    # a busy member is not taken for a dead one; Kafka's own 45 s would let a dead worker's units lie for so long.
+    # A member that is silent for so long is given up. Heartbeats come from a thread of their own, one a second, so a
+    # busy member is not taken for a dead one; Kafka's own 45 s would let a dead worker's units lie for so long.
     session_ms: int = 10_000
     # A member that does not poll for so long gives its partitions up itself.
     poll_interval_ms: int = 300_000
@@ -45,11 +45,15 @@ class KafkaSettings:
     def where(self) -> str:
         return ",".join(self.bootstrap)
 
+    @property
+    def ask_ms(self) -> int:
+        return min(ASK_S, self.timeout_s) * 1000
+
     def connection(self) -> dict[str, Any]:
         """What each kafka-python client is given. Raises InvalidInput where the password file cannot be read."""
         given: dict[str, Any] = {
             "bootstrap_servers": list(self.bootstrap),
-            "bootstrap_timeout_ms": ASK_MS,
+            "bootstrap_timeout_ms": self.ask_ms,
             # The default backs off up to 30 s, by which every outage would be the longer.
             "reconnect_backoff_max_ms": 500,
             "security_protocol": self.security,

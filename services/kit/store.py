@@ -56,8 +56,8 @@ class Store(Protocol):
     def discard(self, service: str, partition: int, also: Also | None) -> None:
         """Forgets everything of this partition: it belongs to another log or to another fold."""
 
-    def rows(self, service: str, run_id: str) -> dict[str, bytes]:
-        """The run's rows; empty where it is unknown."""
+    def rows(self, service: str, run_id: str, only: Sequence[str] = ()) -> dict[str, bytes]:
+        """The run's rows, or those named in `only`; empty where it is unknown."""
 
     def runs(self, service: str, partition: int | None = None, active_only: bool = False) -> list[str]:
         """Known runs, oldest first."""
@@ -105,8 +105,9 @@ class MemoryStore:
         if also:
             also(None)
 
-    def rows(self, service: str, run_id: str) -> dict[str, bytes]:
-        return dict(self._rows.get((service, run_id), {}))
+    def rows(self, service: str, run_id: str, only: Sequence[str] = ()) -> dict[str, bytes]:
+        rows = self._rows.get((service, run_id), {})
+        return {name: rows[name] for name in only or rows if name in rows}
 
     def runs(self, service: str, partition: int | None = None, active_only: bool = False) -> list[str]:
         return [
@@ -163,9 +164,18 @@ class SqlStore:
         except sa.exc.OperationalError as error:
             raise Unavailable(f"the store {self._engine.url} does not answer: {error.orig}") from error
 
+    @contextmanager
+    def read(self):
+        """A connection for single queries: no transaction, so it waits for no writer and keeps none waiting."""
+        try:
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                yield connection
+        except sa.exc.OperationalError as error:
+            raise Unavailable(f"the store {self._engine.url} does not answer: {error.orig}") from error
+
     def position(self, service: str, partition: int) -> Position:
         query = sa.select(POSITIONS.c.next_offset, POSITIONS.c.log_id, POSITIONS.c.fold_version)
-        with self.begin() as connection:
+        with self.read() as connection:
             row = connection.execute(query.where(*_of(POSITIONS, service, partition))).first()
         return Position(*row) if row else Position()
 
@@ -232,9 +242,11 @@ class SqlStore:
             if also:
                 also(connection)
 
-    def rows(self, service: str, run_id: str) -> dict[str, bytes]:
+    def rows(self, service: str, run_id: str, only: Sequence[str] = ()) -> dict[str, bytes]:
         query = sa.select(ROWS.c.name, ROWS.c.value).where(ROWS.c.service == service, ROWS.c.run_id == run_id)
-        with self.begin() as connection:
+        if only:
+            query = query.where(ROWS.c.name.in_(only))
+        with self.read() as connection:
             return {name: value for name, value in connection.execute(query)}
 
     def runs(self, service: str, partition: int | None = None, active_only: bool = False) -> list[str]:
@@ -243,7 +255,7 @@ class SqlStore:
             query = query.where(RUNS.c.partition == partition)
         if active_only:
             query = query.where(RUNS.c.active)
-        with self.begin() as connection:
+        with self.read() as connection:
             return list(connection.scalars(query))
 
 

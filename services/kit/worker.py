@@ -73,6 +73,7 @@ class Worker:
         self._unsaid: list[tuple[Record, list[Entry]]] = []
         self._full = False
         self._logger = structlog.get_logger(service=service)
+        self._in_flight = telemetry.IN_FLIGHT.labels(service)
         self._consumer = log.subscribe(topic, service)
 
     def step(self, timeout_s: float) -> int:
@@ -145,7 +146,7 @@ class Worker:
             tries.begin(self._blobs, held.work.work_id, held.begun, held.alone)
             held.future = self._start(held.work)
             held.future.add_done_callback(lambda _: self._consumer.wake())
-        telemetry.IN_FLIGHT.labels(self._service).set(len(self._running()))
+        self._in_flight.set(len(self._running()))
 
     def _conclude(self, held: _Held, entries: list[Entry]) -> None:
         self._unsaid.append((held.record, entries))

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from services.kit.errors import Refused
 from services.kit.store import METADATA, SqlStore, insert_for
-from services.tasks.queue import TasksState, counted
+from services.tasks.queue import TasksState
 
 # An answer that is not folded after so long is appended again.
 SAY_AGAIN_S = 5.0
@@ -216,19 +216,20 @@ class SqlSlots:
         if task.resolved:
             connection.execute(sa.update(TASKS).where(TASKS.c.task_id == task.task_id).values(offered=False))
         for answer in task.answers:
-            if answer.withdrawn:
-                self._give_back(connection, task.task_id, answer.annotator, answer.revision)
-        for answer in counted(task):
-            others = (of_task, SLOTS.c.vote == answer.vote, SLOTS.c.annotator != answer.annotator)
-            connection.execute(sa.update(SLOTS).where(*others).values(GIVEN_BACK))
-            held = {"vote": answer.vote, "revision": answer.revision, "submitted": True, "folded": True}
+            held = {"revision": answer.revision}
+            if not answer.withdrawn:
+                others = (of_task, SLOTS.c.vote == answer.vote, SLOTS.c.annotator != answer.annotator)
+                connection.execute(sa.update(SLOTS).where(*others).values(GIVEN_BACK))
+                held |= {"vote": answer.vote, "submitted": True, "folded": True}
             row = {
-                "task_id": task.task_id, "annotator": answer.annotator, "run_id": state.run_id, "lease_until": 0.0,
+                **GIVEN_BACK, "task_id": task.task_id, "annotator": answer.annotator, "run_id": state.run_id,
                 "handed_at": 0.0, "submitted_at": 0.0, "said": b"", **held,
             }  # fmt: skip
             upsert = insert_for(connection)(SLOTS).values(row)
             key, older = ["task_id", "annotator"], SLOTS.c.revision <= answer.revision
             connection.execute(upsert.on_conflict_do_update(index_elements=key, set_=held, where=older))
+            if answer.withdrawn:
+                self._give_back(connection, task.task_id, answer.annotator, answer.revision)
         if task.resolved:
             connection.execute(sa.update(SLOTS).where(of_task).values(folded=True))
 

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from random import Random
-from uuid import UUID
 
 from concord.v1.events_pb2 import Event, Stage, StageManifest, TaskOutcome
 from concord.v1.runs_service_pb2 import RunStatus
@@ -156,7 +155,12 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
     answers: dict[str, dict[str, list[tuple[Event, Record]]]] = defaultdict(lambda: defaultdict(list))
     withdrawn: set[tuple[str, str]] = set()
     open_until: dict[tuple[int, int], float] = {}
-    acknowledged = {(task_id, person.name) for person in world.people for task_id, _ in person.acknowledged}
+    acknowledged = {
+        (task_id, person.name)
+        for person in world.people
+        for task_id, run_id, _ in person.acknowledged
+        if run_id == run.run_id
+    }
     for event, record in events:
         kind = event.WhichOneof("kind")
         if kind == "stage_opened" and event.stage_opened.stage in HUMAN:
@@ -174,9 +178,9 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
         if kind == "task_resolved":
             until = open_until[event.unit.stage, event.unit.round]
             _check_task(run, event, answers[task], until, {who for at, who in withdrawn if at == task})
-            acknowledged -= {(task, who) for who in answers[task]} | {(task, who) for at, who in withdrawn if at == task}
-    mine = {task for task, _ in acknowledged if any(task == known for known in answers)}
-    require(run.config.judge_deadline_s or not mine, f"answers that were taken in and are not in the log: {mine}")
+        if kind != "task_resolved":
+            acknowledged.discard((task, getattr(event, kind).annotator))
+    require(not acknowledged, f"answers that were taken in and are not in the log: {acknowledged}")
 
 
 def _check_task(
@@ -194,8 +198,3 @@ def _check_task(
         in_time = any(record.at < until for _, record in said)
         heard = any(event.event_id in counted for event, _ in said)
         require(heard or who in withdrawn or not in_time, f"the answer of {who} to {resolved.unit} is lost")
-
-
-def no_answer_is_foreign(event_id: str) -> bool:
-    """Whether the id is a UUID."""
-    return bool(UUID(event_id))

@@ -26,6 +26,8 @@ class Broker:
         self.log_id = "memory"
         self.clock, self.delay = clock, delay
         self.topics: dict[str, Partitions] = defaultdict(dict)
+        # Topic → records appended to it.
+        self.appended: dict[str, int] = defaultdict(int)
         self.groups: dict[tuple[str, str], Group] = {}
         self.lock = Lock()
         # Hears of every commit that took effect: (topic, partition, from, to).
@@ -39,6 +41,7 @@ class Broker:
         now = self.clock()
         records, visible = self.topics[entry.topic.name].setdefault(entry.partition, ([], []))
         offset = len(records)
+        self.appended[entry.topic.name] += 1
         records.append(Record(entry.topic.name, entry.partition, offset, entry.key, entry.value, now, entry.headers))
         visible.append(max(now + self.delay(), visible[-1] if visible else 0.0))
         return offset
@@ -115,6 +118,8 @@ class MemoryConsumer:
         self._paused: set[int] = set()
         self._generation = -1
         self._turn = 0
+        # Until then, and as long as the topic holds only so many records, there is nothing new.
+        self._silent = (-1, 0.0)
         group.join(self)
 
     def poll(self, timeout_s: float, limit: int) -> Sequence[Record]:
@@ -132,14 +137,18 @@ class MemoryConsumer:
 
     def news(self, now: float) -> list[int]:
         """Partitions of which `poll` would hand something out."""
-        return [
-            partition
-            for partition, (records, visible) in self._partitions.items()
-            if (at := self._next.get(partition)) is not None
-            and at < len(records)
-            and visible[at] <= now
-            and partition not in self._paused
-        ]
+        appended = self._broker.appended[self._group.topic.name]
+        if self._silent[0] == appended and now < self._silent[1]:
+            return []
+        found, until = [], float("inf")
+        for partition, (records, visible) in self._partitions.items():
+            at = self._next.get(partition)
+            if at is not None and at < len(records) and partition not in self._paused:
+                if visible[at] <= now:
+                    found.append(partition)
+                until = min(until, visible[at])
+        self._silent = (-1 if found else appended, until)
+        return found
 
     def stale(self) -> bool:
         """Whether the next `poll` brings another assignment."""
@@ -147,6 +156,7 @@ class MemoryConsumer:
 
     def go_back(self, records: int) -> None:
         """The broker hands out again what it handed out last, in every partition."""
+        self._silent = (-1, 0.0)
         self._next = {partition: max(0, at - records) for partition, at in self._next.items()}
 
     def leave(self) -> None:
@@ -155,6 +165,7 @@ class MemoryConsumer:
 
     def _rejoin(self) -> None:
         """Lets go of what others shall own, takes what is free; goes on doing so until all that it shall own is its."""
+        self._silent = (-1, 0.0)
         group = self._group
         if self not in group.members:
             self._next = {}
@@ -185,9 +196,11 @@ class MemoryConsumer:
         self._paused |= set(partitions)
 
     def resume(self, partitions: Iterable[int]) -> None:
+        self._silent = (-1, 0.0)
         self._paused -= set(partitions)
 
     def seek(self, partition: int, offset: int) -> None:
+        self._silent = (-1, 0.0)
         self._next[partition] = offset
 
     def commit(self, positions: Mapping[int, int]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from services.kit.errors import Refused
-from services.tasks.queue import TasksState, counted
+from services.tasks.queue import TasksState
 from services.tasks.slots import SAY_AGAIN_S, Slot
 
 # A slot that its owner gave back: it keeps the owner's revision and holds no vote.
@@ -111,22 +111,25 @@ class MemorySlots:
         task = state.tasks.get(number)
         if task is None:
             return
-        for answer in task.answers:
-            if answer.withdrawn:
-                self._give_back(task.task_id, answer.annotator, answer.revision)
         held = self._slots.setdefault(task.task_id, {})
-        for answer in counted(task):
+        for answer in task.answers:
+            who = answer.annotator
+            blank = Slot(
+                task.task_id, state.run_id, number, task.pair_index, GIVEN_BACK, who, 0.0, 0.0, answer.revision, False
+            )
+            mine = held.setdefault(who, blank)
+            if mine.revision > answer.revision:
+                continue
+            held[who] = replace(mine, revision=answer.revision)
+            if answer.withdrawn:
+                self._give_back(task.task_id, who, answer.revision)
+                continue
             for name, other in held.items():
-                if other.vote == answer.vote and name != answer.annotator:
+                if other.vote == answer.vote and name != who:
                     held[name] = replace(other, vote=GIVEN_BACK, submitted=False, lease_until=0.0)
                     self._unsaid.pop((task.task_id, name), None)
-            mine = held.get(answer.annotator)
-            if mine is None or mine.revision <= answer.revision:
-                held[answer.annotator] = Slot(
-                    task.task_id, state.run_id, number, task.pair_index, answer.vote, answer.annotator, 0.0, 0.0,
-                    answer.revision, True,
-                )  # fmt: skip
-                self._unsaid.pop((task.task_id, answer.annotator), None)
+            held[who] = replace(mine, vote=answer.vote, revision=answer.revision, submitted=True)
+            self._unsaid.pop((task.task_id, who), None)
         if task.resolved:
             row = self._tasks.get((state.run_id, number))
             if row is not None:

@@ -25,8 +25,8 @@ class Annotator:
         self.name, self._seeds, self._chance, self._moody = name, seeds, chance, moody
         self._task: tasks_pb.Task | None = None
         self._again: tuple[str, str] | None = None
-        # (task, revision) of answers that the service said it has.
-        self.acknowledged: list[tuple[str, int]] = []
+        # (task, run, revision) of answers that the service said it has.
+        self.acknowledged: list[tuple[str, str, int]] = []
 
     def act(self, call: Call) -> float:
         """One call; returns the seconds until the next one."""
@@ -46,7 +46,7 @@ class Annotator:
     def _take(self, call: Call) -> float:
         given = call(lambda desk: desk[1].NextTask(tasks_pb.NextTaskRequest(annotator=self.name), None))
         if not given.HasField("task"):
-            return 0.5 + self._chance.random()
+            return 0.5 + 2.0 * self._chance.random()
         self._task = given.task
         if self._moody and self._chance.random() < 0.04:
             return 40.0
@@ -61,7 +61,7 @@ class Annotator:
             return 0.1
         said = tasks_pb.SubmitJudgementRequest(task_id=task.task_id, annotator=self.name, choice=choice)
         given = call(lambda desk: desk[1].SubmitJudgement(said, None))
-        self.acknowledged.append((task.task_id, given.revision))
+        self.acknowledged.append((task.task_id, task.run_id, given.revision))
         drawn = self._chance.random() if self._moody else 1.0
         if drawn < 0.05:
             self._again = "answer", task.task_id

@@ -32,8 +32,10 @@ WORKERS = {"labeling": topics.LABEL, "scoring": topics.SCORE, "triage": topics.T
 REPLICAS = 2
 LEASE_S = 15.0
 IDLE_S = 0.25
-# Nothing stands still for longer than this without being looked at.
-LONGEST_IDLE_S = 30.0
+# A replica that hears nothing is stepped all the same, as its loop would do: for deadlines, retries, lost work.
+LOOK_S, MOST_LOOK_S = 1.0, 20.0
+# What a request that is still on its way may take to land.
+SETTLE_S = 6.0
 
 
 class Stuck(AssertionError):
@@ -86,7 +88,7 @@ class World:
         self.faults: Counter[str] = Counter()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_number = 0
-        self._idle = 0
+        self._moved = self.now
         self.broker = Broker(lambda: self.now, self._delay)
         self.log = MemoryLog(self.broker)
         self.blobs, self.store, self.slots = MemoryBlobs(), build.store(), MemorySlots(self.now)
@@ -267,20 +269,21 @@ class World:
         due = bool(self._timers) and self._timers[0][0] <= self.now
         ready = [] if due and self.chance.random() < 0.5 else [r for r in self.replicas if self._ready(r)]
         if ready:
-            self._idle = 0
             self._step(self.chance.choice(ready) if self.lively else ready[0])
             self.now += self.chance.random() * 0.02
         elif due:
             self._fire()
         else:
-            self._wait()
+            self.now = min([self.now + IDLE_S, *(timer[0] for timer in self._timers[:1])])
         self.watch()
 
     def _ready(self, replica: Replica) -> bool:
+        """Whether it has something to do, or nobody looked for a while; the longer nothing moves, the longer that is."""
         process = replica.process
         if process.dead or process.busy:
             return False
-        if replica.stepper is None or replica.nudged or self.now - replica.looked_at >= LONGEST_IDLE_S:
+        unseen = self.now - replica.looked_at
+        if replica.stepper is None or replica.nudged or unseen >= min(max(LOOK_S, self.now - self._moved), MOST_LOOK_S):
             return True
         assert process.consumer is not None
         return process.consumer.stale() or bool(process.consumer.news(self.now))
@@ -289,15 +292,6 @@ class World:
         _, _, call = heapq.heappop(self._timers)
         call()
 
-    def _wait(self) -> None:
-        """Nobody has anything to do: time passes, up to the next timer, and everybody looks whether something is due."""
-        pause = min(IDLE_S * 2**self._idle, LONGEST_IDLE_S)
-        self._idle = min(self._idle + 1, 10)
-        self.now = min(self.now + pause, max(self.now, self._timers[0][0])) if self._timers else self.now + pause
-        for replica in self.chance.sample(self.replicas, len(self.replicas)):
-            if not (replica.process.dead or replica.process.busy):
-                self._step(replica)
-
     def _step(self, replica: Replica) -> None:
         process = replica.process
         replica.looked_at, replica.nudged, process.busy = self.now, False, True
@@ -305,7 +299,7 @@ class World:
             if replica.stepper is None:
                 replica.stepper = replica.make(process)
             if replica.stepper.step(0.0):
-                self._idle = 0
+                self._moved = self.now
         except Unavailable:
             replica.nudged = True
         except Crashed:
@@ -314,16 +308,12 @@ class World:
             process.busy = False
 
     def settle(self) -> None:
-        """Everything that is in the log is taken in by both reactors."""
-        until = self.now + 10.0
-        for _ in range(200):
-            while self._timers and self._timers[0][0] <= self.now:
-                self._fire()
-            if self.now > until and self._folded():
-                return
-            self._idle = max(self._idle, 3)
-            self._wait()
-        raise Stuck(f"what is in the log is not folded\n{self.describe()}")
+        """Everything that is in the log, or was under way, is taken in by both reactors."""
+        until, most = self.now + SETTLE_S, self.steps + 5_000
+        while self.now < until or not self._folded():
+            if self.steps > most:
+                raise Stuck(f"what is in the log is not folded\n{self.describe()}")
+            self.advance()
 
     def _folded(self) -> bool:
         return all(

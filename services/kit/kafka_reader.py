@@ -1,0 +1,91 @@
+"""Reads a Kafka topic without a group: replay, look-ups, ends. Readers are lent to one thread at a time."""
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaTimeoutError
+
+from services.kit.kafka_settings import KafkaSettings, translated
+
+READ_WAIT_MS = 500
+
+
+class Reader:
+    """One consumer without a group, standing somewhere in one partition with what it has fetched ahead."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._ask_ms = settings.ask_ms
+        self.kafka = KafkaConsumer(
+            **settings.connection(), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest",
+            allow_auto_create_topics=False, fetch_max_wait_ms=READ_WAIT_MS, metrics_enabled=False,
+        )  # fmt: skip
+        self.place: TopicPartition | None = None
+        self.next = 0
+        # As last heard; the log only grows, so up to here there is something to wait for.
+        self._known_end = 0
+
+    def end(self, place: TopicPartition) -> int:
+        return self.kafka.end_offsets([place], self._ask_ms)[place]
+
+    def read(self, place: TopicPartition, offset: int, limit: int) -> list:
+        if (self.place, self.next) != (place, offset):
+            self.kafka.assign([place])
+            self.kafka.seek(place, offset)
+            self.place, self.next, self._known_end = place, offset, 0
+        found: list = []
+        deadline = time.monotonic() + self._ask_ms / 1000
+        while len(found) < limit and self._more(place):
+            for records in self.kafka.poll(READ_WAIT_MS, max_records=limit - len(found)).values():
+                found += records
+                deadline = time.monotonic() + self._ask_ms / 1000
+            if time.monotonic() > deadline:
+                raise KafkaTimeoutError(f"no records of {place} from {self.next} on, though its end is {self._known_end}")
+            # Also past what is no record: a transaction's mark, or what retention took away.
+            self.next = self.kafka.position(place, self._ask_ms)
+        return found
+
+    def _more(self, place: TopicPartition) -> bool:
+        if self.next >= self._known_end:
+            self._known_end = self.end(place)
+        return self.next < self._known_end
+
+    def close(self) -> None:
+        self.kafka.close(autocommit=False, timeout_ms=self._ask_ms)
+
+
+class Readers:
+    """Readers that nobody uses just now. At most as many exist as threads ever read at once."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._idle: list[Reader] = []
+
+    @contextmanager
+    def lent(self, place: TopicPartition, offset: int = -1) -> Iterator[Reader]:
+        """A reader for one thread, if possible the one that stands there; one that failed does not come back."""
+        with translated(self._settings):
+            reader = self._take(place, offset) or Reader(self._settings)
+            try:
+                yield reader
+            except BaseException:
+                reader.close()
+                raise
+        with self._lock:
+            self._idle.append(reader)
+
+    def _take(self, place: TopicPartition, offset: int) -> Reader | None:
+        with self._lock:
+            for reader in self._idle:
+                if (reader.place, reader.next) == (place, offset):
+                    self._idle.remove(reader)
+                    return reader
+            return self._idle.pop(0) if self._idle else None
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for reader in idle:
+            reader.close()
