@@ -1,5 +1,7 @@
 """What a person sees while a run goes on and when it ends. Everything on standard error; standard output is for data."""
 
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -95,6 +97,11 @@ def _plain() -> Callable[[RunView], None]:
     return seen
 
 
+def command() -> str:
+    """How this program is called from here: by its name where that is on the PATH."""
+    return "concord" if shutil.which("concord") else os.path.relpath(sys.argv[0])
+
+
 def ended(report: Mapping[str, object], out: Path, job: Job) -> None:
     """The short summary and where everything lies."""
     console = Console(stderr=True, highlight=False)
@@ -111,4 +118,4 @@ def ended(report: Mapping[str, object], out: Path, job: Job) -> None:
     if isinstance(gap := report.get("gap_closed"), float):
         console.print(f"gap closed on the test pairs: {gap:.0%}")
     console.print(f"{out / 'dataset.jsonl'}\n{out / 'report.html'}")
-    console.print(f"replay it with: concord replay {job.run_id[:8]}")
+    console.print(f"replay it with: {command()} replay {job.run_id[:8]}")

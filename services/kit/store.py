@@ -4,6 +4,7 @@ For each (service, partition) a position; for each run named rows. Both move in 
 position that the writer read: a writer that another one overtook is Fenced.
 """
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from services.kit.errors import Fenced, Unavailable
 
+ONLY_READS = "concord_only_reads"
 # Runs in the same transaction; gets the SQL connection, or None from the store in memory.
 Also = Callable[[Any], None]
 
@@ -41,6 +43,9 @@ class Store(Protocol):
 
     def position(self, service: str, partition: int) -> Position:
         """The stored position; offset 0 where nothing is stored."""
+
+    def passed(self, service: str, partition: int, offset: int, wait_s: float) -> bool:
+        """Whether what stands at `offset` is folded and stored, after waiting for that for up to `wait_s`."""
 
     def save(
         self,
@@ -73,6 +78,9 @@ class MemoryStore:
 
     def position(self, service: str, partition: int) -> Position:
         return self._positions.get((service, partition), Position())
+
+    def passed(self, service: str, partition: int, offset: int, wait_s: float) -> bool:
+        return self.position(service, partition).next_offset > offset
 
     def save(
         self,
@@ -152,30 +160,25 @@ class SqlStore:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self._reading = engine.execution_options(**{ONLY_READS: True})
+        # (service, partition) → the end of what this process saved last; tells waiting handlers without a query.
+        self._saved: dict[tuple[str, int], int] = {}
+        self._saving = threading.Condition()
         with self.begin() as connection:
             METADATA.create_all(connection)
 
     @contextmanager
-    def begin(self):
-        """A transaction; the database's own errors come out as Unavailable."""
+    def begin(self, reads: bool = False):
+        """A transaction; the database's own errors come out as Unavailable. One that only `reads` waits for no writer."""
         try:
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.OperationalError as error:
-            raise Unavailable(f"the store {self._engine.url} does not answer: {error.orig}") from error
-
-    @contextmanager
-    def read(self):
-        """A connection for single queries: no transaction, so it waits for no writer and keeps none waiting."""
-        try:
-            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with (self._reading if reads else self._engine).begin() as connection:
                 yield connection
         except sa.exc.OperationalError as error:
             raise Unavailable(f"the store {self._engine.url} does not answer: {error.orig}") from error
 
     def position(self, service: str, partition: int) -> Position:
         query = sa.select(POSITIONS.c.next_offset, POSITIONS.c.log_id, POSITIONS.c.fold_version)
-        with self.read() as connection:
+        with self.begin(reads=True) as connection:
             row = connection.execute(query.where(*_of(POSITIONS, service, partition))).first()
         return Position(*row) if row else Position()
 
@@ -194,6 +197,15 @@ class SqlStore:
                 self._write(connection, service, partition, change)
             if also:
                 also(connection)
+        with self._saving:
+            self._saved[service, partition] = to.next_offset
+            self._saving.notify_all()
+
+    def passed(self, service: str, partition: int, offset: int, wait_s: float) -> bool:
+        with self._saving:
+            if self._saving.wait_for(lambda: self._saved.get((service, partition), 0) > offset, wait_s):
+                return True
+        return self.position(service, partition).next_offset > offset
 
     def _move(self, connection: sa.Connection, service: str, partition: int, read: Position, to: Position) -> None:
         if read == Position():
@@ -234,6 +246,8 @@ class SqlStore:
             )
 
     def discard(self, service: str, partition: int, also: Also | None) -> None:
+        with self._saving:
+            self._saved.pop((service, partition), None)
         with self.begin() as connection:
             mine = sa.select(RUNS.c.run_id).where(*_of(RUNS, service, partition))
             connection.execute(sa.delete(ROWS).where(ROWS.c.service == service, ROWS.c.run_id.in_(mine)))
@@ -246,7 +260,7 @@ class SqlStore:
         query = sa.select(ROWS.c.name, ROWS.c.value).where(ROWS.c.service == service, ROWS.c.run_id == run_id)
         if only:
             query = query.where(ROWS.c.name.in_(only))
-        with self.read() as connection:
+        with self.begin(reads=True) as connection:
             return {name: value for name, value in connection.execute(query)}
 
     def runs(self, service: str, partition: int | None = None, active_only: bool = False) -> list[str]:
@@ -255,7 +269,7 @@ class SqlStore:
             query = query.where(RUNS.c.partition == partition)
         if active_only:
             query = query.where(RUNS.c.active)
-        with self.read() as connection:
+        with self.begin(reads=True) as connection:
             return list(connection.scalars(query))
 
 
@@ -273,8 +287,13 @@ def open_engine(url: str) -> sa.Engine:
     engine = sa.create_engine(url)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _prepare_sqlite)
-        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    only_reads = connection.get_execution_options().get(ONLY_READS)
+    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
 
 
 def _prepare_sqlite(connection, record) -> None:

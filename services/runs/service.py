@@ -17,6 +17,7 @@ from services.kit.ids import event_id
 from services.kit.log import Log
 from services.kit.rpc import Servicer
 from services.kit.store import Store
+from services.kit.topics import fact_partition
 from services.runs import loop, plan, state
 from services.runs.evolve import evolve
 from services.runs.state import RunState
@@ -25,6 +26,8 @@ SERVICE = "runs"
 MOST_PAIRS_A_CALL = 5_000
 CHUNK = 512 * 1024
 LOOK_AGAIN_S = 0.1
+# The rows of a run that its view is made of; those of single units and of all ids are not read for a caller.
+HEADER = ("state", "round", "~folded")
 
 
 def fold(reissue_after_s: float = 120.0) -> Fold[RunState]:
@@ -43,8 +46,9 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         self._log, self._store, self._blobs = log, store, blobs
         self._fold = fold()
 
-    def _state(self, run_id: str) -> RunState:
-        rows = self._store.rows(SERVICE, run_id)
+    def _state(self, run_id: str, *more: str) -> RunState:
+        """The run's header, and the rows named in `more`."""
+        rows = self._store.rows(SERVICE, run_id, (*HEADER, *more))
         if not rows:
             raise NotFound(f"no run {run_id or '(empty id)'}; `concord runs` lists them")
         run = restore_run(self._fold, run_id, rows)
@@ -64,7 +68,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
 
     def CreateRun(self, request: pb.CreateRunRequest, context: grpc.ServicerContext) -> pb.CreateRunResponse:
         check_config(request.config)
-        if not self._store.rows(SERVICE, request.run_id):
+        if not self._store.rows(SERVICE, request.run_id, HEADER):
             created = {"config": request.config, "input_sha256": request.input_sha256, "input_name": request.input_name}
             self._command(request.run_id, "created", run_created=created)
         return pb.CreateRunResponse(run=self._state(request.run_id).view)
@@ -92,7 +96,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         )
 
     def StartRun(self, request: pb.StartRunRequest, context: grpc.ServicerContext) -> pb.StartRunResponse:
-        run = self._state(request.run_id)
+        run = self._state(request.run_id, "shards")
         if run.view.status != pb.RUN_STATUS_CREATED:
             return pb.StartRunResponse(run=run.view)
         if not run.view.pairs:
@@ -143,7 +147,9 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:
         over, last = threading.Event(), None
         context.add_callback(over.set)
+        partition = fact_partition(request.run_id)
         while not over.is_set():
+            folded = self._store.position(SERVICE, partition).next_offset
             view = self._state(request.run_id).view
             if view != last:
                 yield pb.WatchRunResponse(run=view)
@@ -151,6 +157,8 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
             if view.status in (pb.RUN_STATUS_FINISHED, pb.RUN_STATUS_CANCELLED, pb.RUN_STATUS_CORRUPT):
                 return
             over.wait(LOOK_AGAIN_S)
+            while not over.is_set() and not self._store.passed(SERVICE, partition, folded, LOOK_AGAIN_S):
+                pass
 
     def ReadDataset(
         self, request: pb.ReadDatasetRequest, context: grpc.ServicerContext

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -59,8 +60,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
 
     def _run(self, run_id: str) -> TasksState:
         """The run's header; its tasks are not read."""
-        rows = self._store.rows(SERVICE, run_id)
-        return queue.restore(run_id, {"run": rows["run"]} if "run" in rows else {})
+        return queue.restore(run_id, self._store.rows(SERVICE, run_id, ("run",)))
 
     def _more_expected(self, run_id: str) -> bool:
         active = set(self._store.runs(SERVICE, active_only=True))
@@ -68,15 +68,16 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
 
     def _pair(self, run: TasksState, index: int) -> Pair:
         """The pair as a person sees it: no verdict, no reference, nothing of what a model thinks."""
-        for ref in self._manifest(run.run.pairs_uri).shards:
-            if ref.first_index <= index < ref.first_index + ref.pairs:
-                pair = Pair()
-                pair.CopyFrom(self._shard(ref.uri).pairs[index - ref.first_index])
-                for hidden in ("verdicts", "reference"):
-                    pair.ClearField(hidden)
-                pair.first.model = pair.second.model = ""
-                return pair
-        raise NotFound(f"pair {index} of run {run.run_id} is in none of its shards")
+        shards = self._manifest(run.run.pairs_uri).shards
+        at = bisect_right(shards, index, key=lambda ref: ref.first_index) - 1
+        if at < 0 or index >= shards[at].first_index + shards[at].pairs:
+            raise NotFound(f"pair {index} of run {run.run_id} is in none of its shards")
+        pair = Pair()
+        pair.CopyFrom(self._shard(shards[at].uri).pairs[index - shards[at].first_index])
+        for hidden in ("verdicts", "reference"):
+            pair.ClearField(hidden)
+        pair.first.model = pair.second.model = ""
+        return pair
 
     def _held(self, task_id: str, annotator: str) -> Slot:
         slot = self._slots.held(task_id, annotator)

@@ -170,6 +170,7 @@ class MemoryConsumer:
         if self not in group.members:
             self._next = {}
             group.join(self)
+        generation = group.generation
         mine = {partition for partition, member in group.target.items() if member is self}
         # As with Kafka, a partition that comes back later is not paused any more.
         self._paused &= mine & set(self._next)
@@ -180,10 +181,12 @@ class MemoryConsumer:
         for partition in sorted(mine - set(self._next)):
             if group.owner.get(partition, self) is self:
                 begin = self._start(partition) if self._start else group.committed.get(partition, 0)
-                self._next[partition] = begin
-                group.owner[partition] = self
-        if mine == set(self._next):
-            self._generation = group.generation
+                # While it was asked, the group may have gone on without this member.
+                if group.target.get(partition) is self and group.owner.get(partition, self) is self:
+                    self._next[partition] = begin
+                    group.owner[partition] = self
+        if mine == set(self._next) and group.generation == generation:
+            self._generation = generation
 
     def assignment(self) -> frozenset[int]:
         return frozenset(self._next)

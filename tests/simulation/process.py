@@ -123,8 +123,8 @@ class ProcessStore:
     def discard(self, service: str, partition: int, also: Also | None) -> None:
         self._process.io("discard", self._store.discard, service, partition, also)
 
-    def rows(self, service: str, run_id: str) -> dict[str, bytes]:
-        return self._process.io("rows", self._store.rows, service, run_id)
+    def rows(self, service: str, run_id: str, only: Sequence[str] = ()) -> dict[str, bytes]:
+        return self._process.io("rows", self._store.rows, service, run_id, only)
 
     def runs(self, service: str, partition: int | None = None, active_only: bool = False) -> Iterable[str]:
         return self._store.runs(service, partition, active_only)
@@ -135,6 +135,9 @@ class FrontStore(ProcessStore):
 
     def position(self, service: str, partition: int) -> Position:
         return Position(next_offset=1 << 60)
+
+    def passed(self, service: str, partition: int, offset: int, wait_s: float) -> bool:
+        return True
 
 
 class ProcessBlobs:
