@@ -1,35 +1,58 @@
 """`python -m services [NAME…]`: the named services in this process; without names, all of them."""
 import signal
 import sys
+import threading
+from types import FrameType
 
 import structlog
 
 from services.app import SERVICES, Running
-from services.kit.errors import ConcordError
-from services.kit.settings import from_environment
+from services.kit.errors import ConcordError, Unavailable
+from services.kit.settings import Settings, from_environment
 from services.kit.telemetry import log_json
+
+WAIT_S = 1.0
 
 
 def main(names: list[str]) -> int:
-    """Runs until SIGTERM or SIGINT; 0 after a clean end, 2 for a mistake in names or settings, 4 where it cannot run."""
+    """Runs until SIGTERM or SIGINT; 0 after a clean end, 2 for a mistake in names or settings, 4 where it cannot go on."""
+    over = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        over.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     try:
         settings = from_environment()
         log_json(settings.log_level)
-        running = Running(names or list(SERVICES), settings)
+        running = _started(names or list(SERVICES), settings, over)
     except ConcordError as error:
         print(f"concord: {error}", file=sys.stderr)
         return 2
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: running.request_stop())
+    if running is None:
+        return 0
     structlog.get_logger().info("serving", services=names or list(SERVICES), address=running.address, **vars(settings))
     try:
-        running.wait()
+        while not over.wait(WAIT_S) and not running.wait(0):
+            pass
         return 0
     except ConcordError as error:
         print(f"concord: {error}", file=sys.stderr)
         return 4
     finally:
         running.stop()
+
+
+def _started(names: list[str], settings: Settings, over: threading.Event) -> Running | None:
+    """Services may start in any order: one whose log or store is away waits for it. None: told to stop meanwhile."""
+    while not over.is_set():
+        try:
+            return Running(names, settings)
+        except Unavailable as error:
+            structlog.get_logger().warning("waiting for a dependency", why=str(error))
+            over.wait(WAIT_S)
+    return None
 
 
 if __name__ == "__main__":

@@ -208,10 +208,6 @@ class Running:
             raise self._errors[0]
         return over
 
-    def request_stop(self) -> None:
-        """Asks for the end; safe in a signal handler."""
-        self._stop.set()
-
     def stop(self) -> None:
         """NOT_SERVING, no new work, groups left, calls finished within a grace."""
         for service in self._services.values():

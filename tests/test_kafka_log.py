@@ -330,7 +330,11 @@ def test_a_fact_topic_that_would_not_keep_the_facts_is_refused_with_the_remedy(
 def test_a_fact_topic_made_anew_is_another_log(open_kafka, kafka_url, admin):
     first = open_kafka().log_id
     assert open_kafka().log_id == first
-    admin.delete_topics([parse(kafka_url).prefix + FACTS.name])
+    name = parse(kafka_url).prefix + FACTS.name
+    admin.delete_topics([name])
+    for _ in range(5000):
+        if admin.describe_topics([name])[0]["partitions"] == []:
+            break
     assert open_kafka().log_id != first
 
 

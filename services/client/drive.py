@@ -15,7 +15,7 @@ from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import PauseReason
 from concord.v1.pairs_pb2 import Choice, Pair
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
-from concord.v1.tasks_service_pb2 import NextTaskRequest, SkipTaskRequest, SubmitJudgementRequest
+from concord.v1.tasks_service_pb2 import NextTaskRequest, SkipTaskRequest, SubmitJudgementRequest, Task
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from services.kit.errors import ConcordError, InvalidInput, NotFound, Refused, Unavailable
 
@@ -93,6 +93,8 @@ class People:
     def __init__(self, tasks: TaskServiceStub, run_id: str, answer: Answerer, name: str) -> None:
         self._tasks, self._run_id, self._answer = tasks, run_id, answer
         self._over = threading.Event()
+        # While there is nothing to do, one of them looks for work and the others sleep until there is some.
+        self._looking = threading.Lock()
         self.error: BaseException | None = None
         names = [f"{name}-{number}" for number in range(ANNOTATORS)]
         self._threads = [threading.Thread(target=self._work, args=(one,), name=one, daemon=True) for one in names]
@@ -101,15 +103,25 @@ class People:
 
     def _work(self, annotator: str) -> None:
         try:
-            while not self._over.is_set():
-                given = self._tasks.NextTask(NextTaskRequest(annotator=annotator, run_id=self._run_id))
-                if given.HasField("task"):
-                    self._do(given.task, annotator)
-                else:
-                    self._over.wait(IDLE_S)
+            while not self._over.is_set() and (task := self._next(annotator)) is not None:
+                self._do(task, annotator)
         except grpc.RpcError as error:
             if not self._over.is_set():
                 self.error = error
+
+    def _next(self, annotator: str) -> Task | None:
+        """The next task, waited for; None once there is to be no more answering."""
+        wanted = NextTaskRequest(annotator=annotator, run_id=self._run_id)
+        given = self._tasks.NextTask(wanted)
+        if given.HasField("task"):
+            return given.task
+        with self._looking:
+            while not self._over.is_set():
+                given = self._tasks.NextTask(wanted)
+                if given.HasField("task"):
+                    return given.task
+                self._over.wait(IDLE_S)
+        return None
 
     def _do(self, task, annotator: str) -> None:
         choice = self._answer(task.pair_index, task.vote)

@@ -13,8 +13,8 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from services.kit import kafka_topics
 from services.kit.errors import InvalidInput
 from services.kit.kafka_consumer import GroupMember, record_of
-from services.kit.kafka_settings import KafkaSettings, parse, translated
 from services.kit.kafka_reader import Readers
+from services.kit.kafka_settings import KafkaSettings, parse, translated
 from services.kit.log import Entry, Record
 from services.kit.topics import FACTS, Topic
 
@@ -34,7 +34,7 @@ class KafkaLog:
         with translated(self._settings):
             self._admin = KafkaAdminClient(**self._settings.connection())
             self.log_id = self._identify()
-            self._producer = _producer(self._settings)
+            self._producer = producer(self._settings)
 
     def _identify(self) -> str:
         """A cluster that was set up anew, or a fact topic that was deleted and made again, is another log."""
@@ -94,7 +94,8 @@ class KafkaLog:
         self._producer.close(timeout=self._settings.ask_ms / 1000)
 
 
-def _producer(settings: KafkaSettings) -> KafkaProducer:
+def producer(settings: KafkaSettings) -> KafkaProducer:
+    """One for all threads. Durable means acknowledged by all copies that are in step."""
     return KafkaProducer(
         **settings.connection(),
         acks="all",

@@ -52,7 +52,7 @@ class Reactor:
         self._service, self._fold, self._log, self._store = service, fold, log, store
         self._blobs, self._clock, self._project = blobs, clock, project
         self._partitions: dict[int, _Partition] = {}
-        # Polled but not folded (the store failed, another replica overtook us, a hole): to be taken up anew.
+        # Polled but not folded (the poll or the store failed, or another replica overtook us): to be taken up anew.
         self._lost: set[int] = set()
         self._overtaken: set[int] = set()
         self._ticked = float("-inf")
@@ -91,6 +91,8 @@ class Reactor:
         now = self._clock()
         ends = self._consumer.ends()
         by_partition: dict[int, list[Record]] = {}
+        # A poll that fails half-way may have moved on all the same; a fold with a hole would be wrong for ever.
+        self._lost = set(self._partitions)
         for record in self._consumer.poll(timeout_s, BATCH):
             by_partition.setdefault(record.partition, []).append(record)
         owned = self._consumer.assignment()
@@ -118,11 +120,6 @@ class Reactor:
         held = self._partitions[partition]
         records = [record for record in records if record.offset >= held.position.next_offset]
         if not records:
-            return 0
-        if records[0].offset > held.position.next_offset:
-            # A poll that failed half-way may have skipped some; a fold with a hole would be wrong for ever.
-            self._logger.warning("records are missing; taking the partition up anew", partition=partition)
-            self._overtaken.add(partition)
             return 0
         by_run: dict[str, list[Record]] = {}
         for record in records:

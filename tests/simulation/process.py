@@ -43,7 +43,7 @@ class Process:
         fuse = self.fuse
         if fuse is None or (fuse.only and name not in fuse.only):
             return call(*given)
-        if fuse.kind == "work lost" and all(entry.topic == FACTS for entry in given[0]):
+        if not self._applies(fuse.kind, name, given):
             return call(*given)
         fuse.calls -= 1
         if fuse.calls > 0:
@@ -69,6 +69,13 @@ class Process:
             case "work lost":
                 return call([entry for entry in given[0] if entry.topic == FACTS])
         return call(*given)
+
+
+    def _applies(self, kind: str, name: str, given: tuple) -> bool:
+        if kind == "work lost":
+            return any(entry.topic != FACTS for entry in given[0])
+        # A poll that fails has handed nothing out; reactors are to bear even one that breaks this promise.
+        return not (kind == "outage after" and name == "poll" and not self.name.startswith(("runs", "tasks")))
 
 
 class ProcessLog:
