@@ -21,7 +21,7 @@ import yaml  # noqa: E402
 
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus, RunView  # noqa: E402
 from services import app as wiring  # noqa: E402
-from services.client import again, estimate, history, options, progress, session  # noqa: E402
+from services.client import again, estimate, history, options, preflight, progress, session  # noqa: E402
 from services.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
 from services.kit.settings import Settings, from_environment, open_blobs, open_log, open_store  # noqa: E402
 from services.kit.telemetry import log_json  # noqa: E402
@@ -122,6 +122,7 @@ def run(
     out = out or Path(settings.home) / "runs" / job.run_id[:8]
     if dry_run:
         return _say_estimate(job, as_json)
+    preflight.check((job.config.judge, *job.config.helpers))
     progress.began(job, aside)
     with session.embedded(settings) as running:
         log, blobs = open_log(settings), open_blobs(settings)

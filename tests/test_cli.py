@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,14 @@ def test_a_row_that_cannot_be_used_stops_everything_before_anything_is_recorded(
     assert done.returncode == 0 and json.loads(done.stdout)["pairs"] == 30
     (aside,) = (tmp_path / "concord-data" / "set-aside.jsonl").read_text().splitlines()
     assert json.loads(aside)["line"] == 31
+
+
+def test_a_judge_that_nobody_answers_is_said_at_once_and_nothing_is_recorded(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    answer = concord(tmp_path, "run", "sample", "--judge", f"http://127.0.0.1:{port}/v1#m")
+    assert answer.returncode == 4 and "does not answer" in answer.stderr, answer.stderr
+    assert concord(tmp_path, "runs").stdout == ""
 
 
 def test_an_unknown_setting_is_refused_with_the_known_ones(tmp_path):

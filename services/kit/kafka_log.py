@@ -52,13 +52,13 @@ class KafkaLog:
         return self._settings.prefix + topic.name
 
     def append(self, entries: Sequence[Entry]) -> Sequence[int]:
-        names = {entry.topic: self._name(entry.topic) for entry in entries}
-        for entry in entries:
-            _check_size(entry)
+        _check_sizes(entries)
+        # By identity: hashing a Topic for each of a thousand entries costs a tenth of the append.
+        names = {key: self._name(topic) for key, topic in {id(entry.topic): entry.topic for entry in entries}.items()}
         with translated(self._settings):
             send = self._producer.send
             sent = [
-                send(names[entry.topic], entry.value, entry.key, list(entry.headers), entry.partition)
+                send(names[id(entry.topic)], entry.value, entry.key, list(entry.headers), entry.partition)
                 for entry in entries
             ]
             # Undelivered records expire in the producer first, so nothing is sent after the caller heard of a failure.
@@ -109,10 +109,13 @@ def producer(settings: KafkaSettings) -> KafkaProducer:
     )
 
 
-def _check_size(entry: Entry) -> None:
-    size = len(entry.key) + len(entry.value) + sum(len(name) + len(value) for name, value in entry.headers)
-    if size > kafka_topics.MAX_RECORD_BYTES:
-        raise InvalidInput(
-            f"a record of {size:,} bytes for {entry.topic.name} is over the log's limit of "
-            f"{kafka_topics.MAX_RECORD_BYTES:,}; nothing was appended. Make the shards smaller"
-        )
+def _check_sizes(entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        size = len(entry.key) + len(entry.value)
+        if entry.headers:
+            size += sum(len(name) + len(value) for name, value in entry.headers)
+        if size > kafka_topics.MAX_RECORD_BYTES:
+            raise InvalidInput(
+                f"a record of {size:,} bytes for {entry.topic.name} is over the log's limit of "
+                f"{kafka_topics.MAX_RECORD_BYTES:,}; nothing was appended. Make the shards smaller"
+            )

@@ -52,9 +52,10 @@ class Reactor:
         self._service, self._fold, self._log, self._store = service, fold, log, store
         self._blobs, self._clock, self._project = blobs, clock, project
         self._partitions: dict[int, _Partition] = {}
-        # Polled but not folded (the poll or the store failed, or another replica overtook us): to be taken up anew.
+        # Polled but not folded (the store failed, or another replica overtook us): to be taken up anew.
         self._lost: set[int] = set()
         self._overtaken: set[int] = set()
+        self._unsure = False
         self._ticked = float("-inf")
         self._logger = structlog.get_logger(service=service)
         self._consumer = log.subscribe(FACTS, service, start=self._adopt)
@@ -85,16 +86,18 @@ class Reactor:
 
     def step(self, timeout_s: float) -> int:
         """Folds what came, asks what is due where the log's end is reached; returns how many records and outputs."""
-        for partition in self._lost & self._consumer.assignment():
+        owned = self._consumer.assignment()
+        for partition in owned if self._unsure else self._lost & owned:
             self._consumer.seek(partition, self._adopt(partition))
         self._lost.clear()
         now = self._clock()
         ends = self._consumer.ends()
         by_partition: dict[int, list[Record]] = {}
         # A poll that fails half-way may have moved on all the same; a fold with a hole would be wrong for ever.
-        self._lost = set(self._partitions)
+        self._unsure = True
         for record in self._consumer.poll(timeout_s, BATCH):
             by_partition.setdefault(record.partition, []).append(record)
+        self._unsure = False
         owned = self._consumer.assignment()
         for partition in [p for p in self._partitions if p not in owned]:
             del self._partitions[partition]

@@ -1,0 +1,26 @@
+"""A look before the start: a judge whose address nobody answers is said at once, not after minutes of patience."""
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
+
+from concord.v1.config_pb2 import JudgeConfig
+from services.kit.errors import Unavailable
+
+TIMEOUT_S = 5.0
+
+
+def check(judges: Iterable[JudgeConfig], environ: Mapping[str, str] = os.environ) -> None:
+    """Raises Unavailable for a judge's URL to which no connection can be made.
+
+    An endpoint behind a proxy is not looked at: only the proxy knows the way.
+    """
+    for judge in judges:
+        parts = urlsplit(judge.url)
+        proxied = any(environ.get(name) for name in (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper()))
+        if judge.kind != "llm" or proxied or not parts.hostname:
+            continue
+        try:
+            socket.create_connection((parts.hostname, parts.port or {"https": 443}.get(parts.scheme, 80)), TIMEOUT_S).close()
+        except OSError as error:
+            raise Unavailable(f"the judge at {judge.url} does not answer: {error.strerror or error}; is the URL right?") from None

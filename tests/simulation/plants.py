@@ -1,0 +1,101 @@
+"""Bugs planted on purpose, each as another part of the cluster: the simulation must find every one of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from concord.v1.events_pb2 import Event
+from services.kit import reactor, store
+from services.kit.fold import Fold
+from services.kit.ids import event_id
+from services.kit.log import Record
+from services.kit.worker import Worker
+from services.runs import loop
+from services.runs import service as runs
+from services.runs.evolve import evolve
+from services.runs.state import RunState
+from tests.simulation.process import ProcessLog
+from tests.simulation.world import Build
+
+
+class NoIds(reactor.Reactor):
+    """A reactor that takes every record for news: a result that comes again has another id."""
+
+    def _take(self, partition: int, records: Sequence[Record]) -> int:
+        return super()._take(partition, [_renamed(record) for record in records])
+
+
+def _renamed(record: Record) -> Record:
+    event = Event.FromString(record.value)
+    if event.WhichOneof("kind") == "shard_labeled":
+        event.event_id = event_id(event.run_id, record.offset)
+    return replace(record, value=event.SerializeToString(deterministic=True))
+
+
+def evolve_by_count(state: RunState, events: Sequence[tuple[Event, float]]) -> tuple[RunState, frozenset[str]]:
+    """Every result that is heard while its stage is open counts one more unit as settled."""
+    touched: frozenset[str] = frozenset({"state"})
+    for event, at in events:
+        if state.open is not None and event.unit.number in state.settled and event.HasField("shard_labeled"):
+            known = state.settled[event.unit.number]
+            fits = (event.unit.stage, event.unit.round) == (known.unit.stage, known.unit.round)
+            free = [n for n in range(state.open.units) if n not in state.settled]
+            if fits and free:
+                event.unit.number = free[0]
+        state, more = evolve(state, [(event, at)])
+        touched |= more
+    return state, touched
+
+
+def counting_fold() -> Fold:
+    return replace(runs.fold(), evolve=evolve_by_count)
+
+
+class CommitsFirst(Worker):
+    """A worker that commits what it has done before it says it."""
+
+    def _say_all(self) -> int:
+        said = self._unsaid
+        for record, _ in said:
+            self._open.get(record.partition, {})[record.offset] = True
+        self._commit()
+        self._unsaid = []
+        entries = [entry for _, own in said for entry in own]
+        if entries:
+            self._log.append(entries)
+        return len(said)
+
+
+def forgetful_fold() -> Fold:
+    """Work that was issued once counts as out for ever."""
+    return replace(runs.fold(), due=partial(loop.due, reissue_after_s=1e12))
+
+
+class HastyLog:
+    """A log that says of every partition that its end is reached: `due` is asked before the barrier."""
+
+    def __init__(self, log: ProcessLog) -> None:
+        self._log, self.log_id = log, log.log_id
+        self.append, self.end, self.read = log.append, log.end, log.read
+
+    def subscribe(self, *given: Any) -> Any:
+        consumer = self._log.subscribe(*given)
+        consumer.ends = lambda: dict.fromkeys(consumer.assignment(), 0)
+        return consumer
+
+
+class Unfenced(store.MemoryStore):
+    """A store that lets a replica write that another one has overtaken."""
+
+    def save(self, service: str, partition: int, read: store.Position, *given: Any) -> None:
+        super().save(service, partition, self.position(service, partition), *given)
+
+
+PLANTS: Mapping[str, Build] = {
+    "a stage is closed by counting results": Build(reactor=NoIds, runs_fold=counting_fold),
+    "a worker commits before it appends": Build(worker=CommitsFirst),
+    "the window is forgotten": Build(runs_fold=forgetful_fold),
+    "due is asked before the barrier": Build(log=HastyLog),
+    "a store without a fence": Build(store=Unfenced),
+}
