@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -155,6 +156,16 @@ ROWS = sa.Table(
 )
 
 
+# Built once, not at every call: building a statement costs more than running it.
+PLACE = (POSITIONS.c.service == sa.bindparam("of_service"), POSITIONS.c.partition == sa.bindparam("of_partition"))
+POSITION = sa.select(POSITIONS.c.next_offset, POSITIONS.c.log_id, POSITIONS.c.fold_version).where(*PLACE)
+MOVE = sa.update(POSITIONS).where(*PLACE, *(POSITIONS.c[name] == sa.bindparam(f"read_{name}") for name in vars(Position())))
+OF_RUN = (ROWS.c.service == sa.bindparam("of_service"), ROWS.c.run_id == sa.bindparam("of_run"))
+DELETE_ROW = sa.delete(ROWS).where(*OF_RUN, ROWS.c.name == sa.bindparam("gone"))
+ALL_ROWS = sa.select(ROWS.c.name, ROWS.c.value).where(*OF_RUN)
+NAMED_ROWS = ALL_ROWS.where(ROWS.c.name.in_(sa.bindparam("names", expanding=True)))
+
+
 class SqlStore:
     """A store in a SQL database: SQLite embedded; the statements are PostgreSQL's as well."""
 
@@ -177,9 +188,8 @@ class SqlStore:
             raise Unavailable(f"the store {self._engine.url} does not answer: {error.orig}") from error
 
     def position(self, service: str, partition: int) -> Position:
-        query = sa.select(POSITIONS.c.next_offset, POSITIONS.c.log_id, POSITIONS.c.fold_version)
         with self.begin(reads=True) as connection:
-            row = connection.execute(query.where(*_of(POSITIONS, service, partition))).first()
+            row = connection.execute(POSITION, {"of_service": service, "of_partition": partition}).first()
         return Position(*row) if row else Position()
 
     def save(
@@ -210,12 +220,11 @@ class SqlStore:
     def _move(self, connection: sa.Connection, service: str, partition: int, read: Position, to: Position) -> None:
         if read == Position():
             row = {"service": service, "partition": partition, **vars(to)}
-            insert = insert_for(connection)(POSITIONS).values(row).on_conflict_do_nothing()
-            moved = connection.execute(insert).rowcount
+            moved = connection.execute(insert_for(connection)(POSITIONS).on_conflict_do_nothing(), row).rowcount
         else:
-            at_read = [POSITIONS.c[name] == value for name, value in vars(read).items()]
-            update = sa.update(POSITIONS).where(*_of(POSITIONS, service, partition), *at_read)
-            moved = connection.execute(update.values(vars(to))).rowcount
+            place = {"of_service": service, "of_partition": partition}
+            at_read = {f"read_{name}": value for name, value in vars(read).items()}
+            moved = connection.execute(MOVE, place | at_read | vars(to)).rowcount
         if moved != 1:
             raise Fenced(
                 f"{service}, partition {partition}: another replica has moved on from offset {read.next_offset}"
@@ -223,27 +232,18 @@ class SqlStore:
 
     def _write(self, connection: sa.Connection, service: str, partition: int, change: RunChange) -> None:
         row = {"service": service, "run_id": change.run_id, "partition": partition, "active": change.active}
-        upsert = insert_for(connection)(RUNS).values(row)
-        connection.execute(
-            upsert.on_conflict_do_update(index_elements=["service", "run_id"], set_={"active": change.active})
-        )
-        gone = [name for name, value in change.rows.items() if value is None]
-        if gone:
-            of_run = (ROWS.c.service == service, ROWS.c.run_id == change.run_id)
-            connection.execute(
-                sa.delete(ROWS).where(*of_run, ROWS.c.name == sa.bindparam("gone")), [{"gone": n} for n in gone]
-            )
-        kept = [
-            {"service": service, "run_id": change.run_id, "name": name, "value": value}
+        connection.execute(upsert(connection, RUNS, ("service", "run_id"), ("active",)), row)
+        of_run = {"service": service, "run_id": change.run_id}
+        gone = [
+            {"of_service": service, "of_run": change.run_id, "gone": name}
             for name, value in change.rows.items()
-            if value is not None
+            if value is None
         ]
+        if gone:
+            connection.execute(DELETE_ROW, gone)
+        kept = [of_run | {"name": name, "value": value} for name, value in change.rows.items() if value is not None]
         if kept:
-            upsert = insert_for(connection)(ROWS)
-            key = ["service", "run_id", "name"]
-            connection.execute(
-                upsert.on_conflict_do_update(index_elements=key, set_={"value": upsert.excluded.value}), kept
-            )
+            connection.execute(upsert(connection, ROWS, ("service", "run_id", "name"), ("value",)), kept)
 
     def discard(self, service: str, partition: int, also: Also | None) -> None:
         with self._saving:
@@ -257,11 +257,10 @@ class SqlStore:
                 also(connection)
 
     def rows(self, service: str, run_id: str, only: Sequence[str] = ()) -> dict[str, bytes]:
-        query = sa.select(ROWS.c.name, ROWS.c.value).where(ROWS.c.service == service, ROWS.c.run_id == run_id)
-        if only:
-            query = query.where(ROWS.c.name.in_(only))
+        of_run = {"of_service": service, "of_run": run_id}
         with self.begin(reads=True) as connection:
-            return {name: value for name, value in connection.execute(query)}
+            found = connection.execute(NAMED_ROWS if only else ALL_ROWS, of_run | ({"names": list(only)} if only else {}))
+            return {name: value for name, value in found}
 
     def runs(self, service: str, partition: int | None = None, active_only: bool = False) -> list[str]:
         query = sa.select(RUNS.c.run_id).where(RUNS.c.service == service).order_by(RUNS.c.number)
@@ -280,6 +279,20 @@ def _of(table: sa.Table, service: str, partition: int) -> tuple:
 def insert_for(connection: sa.Connection):
     """The dialect's own INSERT, the one that knows ON CONFLICT."""
     return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert
+
+
+def upsert(
+    connection: sa.Connection, table: sa.Table, key: tuple[str, ...], changed: tuple[str, ...], unless_below: str = ""
+):
+    """INSERT, and where a row with this key stands, `changed` are overwritten, unless its `unless_below` is higher."""
+    return _upsert(insert_for(connection), table, key, changed, unless_below)
+
+
+@cache
+def _upsert(insert, table: sa.Table, key: tuple[str, ...], changed: tuple[str, ...], unless_below: str):
+    fresh = insert(table)
+    where = table.c[unless_below] <= fresh.excluded[unless_below] if unless_below else None
+    return fresh.on_conflict_do_update(index_elements=key, set_={n: fresh.excluded[n] for n in changed}, where=where)
 
 
 def open_engine(url: str) -> sa.Engine:

@@ -13,7 +13,6 @@ from typing import Self
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils.extmath import randomized_svd
 
 Array = np.ndarray
 # Column of each hash bucket (-1: not in use), and how many columns there are.
@@ -124,6 +123,9 @@ def differences(basis: Basis, firsts: Sequence[str], seconds: Sequence[str]) -> 
 
 
 def _components(basis: Basis, texts: Sequence[str], components: int, seed: int) -> Array:
+    # Here and not above: loading scikit-learn takes most of a second, and of all units only this one needs it.
+    from sklearn.utils.extmath import randomized_svd
+
     columns = basis.components.shape[0]
     rank = max(0, min(components, len(texts) - 1, columns - 1))
     if not rank:

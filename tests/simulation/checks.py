@@ -6,7 +6,7 @@ from random import Random
 from concord.v1.events_pb2 import Event, Stage, StageManifest, TaskOutcome
 from concord.v1.runs_service_pb2 import RunStatus
 from concord.v1.work_pb2 import Work
-from services.kit.fold import Fold, Folded, fold_records, start_run
+from services.kit.fold import Fold, Folded, fold_records, restore_run, start_run
 from services.kit.log import Record
 from services.kit.topics import DEAD_LETTERS, FACTS, fact_partition
 from services.runs import service as runs
@@ -68,11 +68,11 @@ def check(world: World, quiet: dict[str, str], chance: Random) -> None:
             record for record in world.log.read(FACTS, fact_partition(run.run_id), 0, 1 << 30)
             if record.key.decode() == run.run_id
         ]  # fmt: skip
-        state = _check_replay(world, run, records, chance)
         events = _history(records)
-        _check_end(run, state, events, quiet)
         _check_stages(world, run, events)
         _check_people(world, run, events)
+        _check_end(world, run, events, quiet)
+        _check_replay(world, run, records, chance)
 
 
 def _history(records: list[Record]) -> list[tuple[Event, Record]]:
@@ -87,34 +87,9 @@ def _history(records: list[Record]) -> list[tuple[Event, Record]]:
     return events
 
 
-def _check_replay(world: World, run: Run, records: list[Record], chance: Random):
-    """Folding the log anew, in other batches, gives what the stores hold; returns the state of the runs service."""
-    for service, fold in (("tasks", tasks.fold()), ("runs", runs.fold())):
-        rows = world.store.rows(service, run.run_id)
-        folded = replay(fold, run.run_id, records, chance)
-        live = fold.restore(run.run_id, {name: row for name, row in rows.items() if not name.startswith("~")})
-        require(live == folded[0].state, f"run {run.run_id}: the {service} store differs from the log")
-        require(rows["~folded"] == folded[1]["~folded"], f"run {run.run_id}: the {service} store's history differs")
-    return folded[0].state
-
-
-def replay(fold: Fold, run_id: str, records: list[Record], chance: Random) -> tuple[Folded, dict[str, bytes]]:
-    """The run folded from the start, kept and taken up again now and then, and its rows."""
-    folded, rows, at = start_run(fold, run_id), {}, 0
-    while at < len(records):
-        size = chance.choice([1, 2, 5, 40, 1000])
-        folded, changed = fold_records(fold, folded, records[at : at + size])
-        rows.update(changed)
-        at += size
-    kept = {name: row for name, row in rows.items() if row is not None}
-    own = {name: row for name, row in kept.items() if not name.startswith("~")}
-    require(fold.restore(run_id, own) == fold.restore(run_id, own), "a state equals itself")
-    folded = Folded(fold.restore(run_id, own), folded.ids, folded.offset, folded.history)
-    return folded, kept
-
-
-def _check_end(run: Run, state, events: list[tuple[Event, Record]], quiet: dict[str, str]) -> None:
-    view = state.view
+def _check_end(world: World, run: Run, events: list[tuple[Event, Record]], quiet: dict[str, str]) -> None:
+    fold = runs.fold()
+    view = restore_run(fold, run.run_id, world.store.rows("runs", run.run_id)).state.view
     require(view.status == RunStatus.RUN_STATUS_FINISHED, f"run {run.run_id} has status {view.status}")
     require(view.votes <= view.human_budget, f"{view.votes} votes of {view.human_budget}")
     if view.dollar_budget:
@@ -122,10 +97,33 @@ def _check_end(run: Run, state, events: list[tuple[Event, Record]], quiet: dict[
     if run.steady:
         wanted = quiet[run.run_id]
         require(view.dataset_sha256 == wanted, f"run {run.run_id}: dataset {view.dataset_sha256}, quiet {wanted}")
-    history, fold = b"", runs.fold()
     covered = [record for _, record in events if record.offset <= view.through_offset]
-    history, _ = fold_records(fold, start_run(fold, run.run_id), covered)
-    require(history.history.hex() == view.history_sha256, f"run {run.run_id}: the history's hash does not replay")
+    history = fold_records(fold, start_run(fold, run.run_id), covered)[0].history.hex()
+    require(history == view.history_sha256, f"run {run.run_id}: the history's hash does not replay")
+
+
+def _check_replay(world: World, run: Run, records: list[Record], chance: Random) -> None:
+    """Folding the log anew, in other batches and taken up from its rows now and then, gives what the stores hold."""
+    for service, fold in (("tasks", tasks.fold()), ("runs", runs.fold())):
+        kept = world.store.rows(service, run.run_id)
+        live, again = restore_run(fold, run.run_id, kept), replay(fold, run.run_id, records, chance)
+        for part in ("state", "ids", "offset", "history"):
+            same = getattr(live, part) == getattr(again, part)
+            require(same, f"run {run.run_id}: the {service} store differs from the log: {part}")
+
+
+def replay(fold: Fold, run_id: str, records: list[Record], chance: Random) -> Folded:
+    """The run folded from the start."""
+    folded, at = start_run(fold, run_id), 0
+    rows: dict[str, bytes] = {}
+    while at < len(records):
+        size = chance.choice([1, 2, 5, 40, 1000])
+        folded, changed = fold_records(fold, folded, records[at : at + size])
+        rows = {name: row for name, row in {**rows, **changed}.items() if row is not None}
+        at += size
+        if chance.random() < 0.2:
+            folded = restore_run(fold, run_id, rows)
+    return restore_run(fold, run_id, rows)
 
 
 def _check_stages(world: World, run: Run, events: list[tuple[Event, Record]]) -> None:

@@ -1,7 +1,7 @@
 """Bugs planted on purpose, each as another part of the cluster: the simulation must find every one of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,37 +14,38 @@ from services.kit.worker import Worker
 from services.runs import loop
 from services.runs import service as runs
 from services.runs.evolve import evolve
-from services.runs.state import RunState
+from services.runs.state import RunState, unit_row
 from tests.simulation.process import ProcessLog
 from tests.simulation.world import Build
 
 
 class NoIds(reactor.Reactor):
-    """A reactor that takes every record for news: a result that comes again has another id."""
+    """A reactor that takes every label for news: one that comes again has another id."""
 
     def _take(self, partition: int, records: Sequence[Record]) -> int:
-        return super()._take(partition, [_renamed(record) for record in records])
+        return super()._take(partition, [_renamed(record) for record in records] if self._service == "runs" else records)
 
 
 def _renamed(record: Record) -> Record:
     event = Event.FromString(record.value)
-    if event.WhichOneof("kind") == "shard_labeled":
-        event.event_id = event_id(event.run_id, record.offset)
+    if not event.HasField("shard_labeled"):
+        return record
+    event.event_id = event_id(event.run_id, record.offset)
     return replace(record, value=event.SerializeToString(deterministic=True))
 
 
 def evolve_by_count(state: RunState, events: Sequence[tuple[Event, float]]) -> tuple[RunState, frozenset[str]]:
-    """Every result that is heard while its stage is open counts one more unit as settled."""
-    touched: frozenset[str] = frozenset({"state"})
+    """Every label that is heard while its stage is open counts one more unit as settled."""
+    touched: frozenset[str] = frozenset()
     for event, at in events:
-        if state.open is not None and event.unit.number in state.settled and event.HasField("shard_labeled"):
-            known = state.settled[event.unit.number]
-            fits = (event.unit.stage, event.unit.round) == (known.unit.stage, known.unit.round)
-            free = [n for n in range(state.open.units) if n not in state.settled]
-            if fits and free:
-                event.unit.number = free[0]
+        before = state
         state, more = evolve(state, [(event, at)])
         touched |= more
+        if event.HasField("shard_labeled") and event.unit.number in before.settled and before.open == state.open:
+            free = next((n for n in range(state.open.units) if n not in state.settled), None)
+            if free is not None and event.unit.stage == state.open.stage:
+                state.settled[free] = event
+                touched |= {unit_row(free)}
     return state, touched
 
 
@@ -79,8 +80,8 @@ class HastyLog:
         self._log, self.log_id = log, log.log_id
         self.append, self.end, self.read = log.append, log.end, log.read
 
-    def subscribe(self, *given: Any) -> Any:
-        consumer = self._log.subscribe(*given)
+    def subscribe(self, *given: Any, **named: Any) -> Any:
+        consumer = self._log.subscribe(*given, **named)
         consumer.ends = lambda: dict.fromkeys(consumer.assignment(), 0)
         return consumer
 
@@ -92,10 +93,18 @@ class Unfenced(store.MemoryStore):
         super().save(service, partition, self.position(service, partition), *given)
 
 
-PLANTS: Mapping[str, Build] = {
-    "a stage is closed by counting results": Build(reactor=NoIds, runs_fold=counting_fold),
-    "a worker commits before it appends": Build(worker=CommitsFirst),
-    "the window is forgotten": Build(runs_fold=forgetful_fold),
-    "due is asked before the barrier": Build(log=HastyLog),
-    "a store without a fence": Build(store=Unfenced),
+@dataclass(frozen=True)
+class Plant:
+    """A cluster with a bug, and the words with which the simulation is to report it."""
+
+    build: Build
+    reported: str
+
+
+PLANTS: Mapping[str, Plant] = {
+    "a stage is closed by counting results": Plant(Build(reactor=NoIds, runs_fold=counting_fold), "its manifest holds"),
+    "a worker commits before it appends": Plant(Build(worker=CommitsFirst), "is committed, not said"),
+    "the window is forgotten": Plant(Build(runs_fold=forgetful_fold), "status 2, .* undone"),
+    "due is asked before the barrier": Plant(Build(log=HastyLog), "is lost"),
+    "a store without a fence": Plant(Build(store=Unfenced), "store differs from the log|history differs"),
 }

@@ -43,11 +43,8 @@ def do(work: Work, blobs: Blobs) -> Event:
 
 
 def _manifest(blobs: Blobs, uri: str) -> StageManifest:
-    """A closed stage's facts; each unit once, in order."""
-    manifest = StageManifest.FromString(blobs.get(uri))
-    numbers = [event.unit.number for event in manifest.events]
-    assert numbers == list(range(len(numbers))), f"manifest of stage {manifest.stage} holds units {numbers}"
-    return manifest
+    """A closed stage's facts, as they stand there: that none is missing or doubled is for the checks to find."""
+    return StageManifest.FromString(blobs.get(uri))
 
 
 def _pairs(blobs: Blobs, uris: Sequence[str]) -> list[tuple[int, Pair]]:
