@@ -257,10 +257,9 @@ class SqlStore:
                 also(connection)
 
     def rows(self, service: str, run_id: str, only: Sequence[str] = ()) -> dict[str, bytes]:
-        of_run = {"of_service": service, "of_run": run_id}
+        wanted = {"of_service": service, "of_run": run_id, "names": list(only)}
         with self.begin(reads=True) as connection:
-            found = connection.execute(NAMED_ROWS if only else ALL_ROWS, of_run | ({"names": list(only)} if only else {}))
-            return {name: value for name, value in found}
+            return {name: value for name, value in connection.execute(NAMED_ROWS if only else ALL_ROWS, wanted)}
 
     def runs(self, service: str, partition: int | None = None, active_only: bool = False) -> list[str]:
         query = sa.select(RUNS.c.run_id).where(RUNS.c.service == service).order_by(RUNS.c.number)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from services.kit.errors import Refused
-from services.kit.store import METADATA, SqlStore, insert_for
+from services.kit.store import METADATA, SqlStore, insert_for, upsert
 from services.tasks.queue import TasksState
 
 # An answer that is not folded after so long is appended again.
@@ -101,6 +101,35 @@ BORN = sa.Table(
     sa.Column("born", sa.Float, nullable=False),
 )
 GIVEN_BACK = {"vote": None, "submitted": False, "lease_until": 0.0, "folded": True}
+KEY = ("task_id", "annotator")
+
+# Statements with parameters, built once: building one costs more than running it.
+NOW, OF_RUN, OF_VOTE = sa.bindparam("now"), sa.bindparam("of_run"), sa.bindparam("of_vote")
+OF_TASK, OF_ANNOTATOR = SLOTS.c.task_id == sa.bindparam("of_task"), SLOTS.c.annotator == sa.bindparam("of_annotator")
+ITS_SLOTS = SLOTS.c.task_id == TASKS.c.task_id
+TAKEN = sa.or_(SLOTS.c.submitted, SLOTS.c.lease_until > NOW)
+# An empty run means any.
+OFFERED = sa.and_(TASKS.c.offered, sa.or_(OF_RUN == "", TASKS.c.run_id == OF_RUN))
+HELD = sa.select(SLOTS, TASKS.c.number, TASKS.c.pair_index).join(TASKS, ITS_SLOTS)
+HELD_BY = HELD.where(OF_TASK, OF_ANNOTATOR)
+LIVE = HELD.where(OFFERED, OF_ANNOTATOR, ~SLOTS.c.submitted, SLOTS.c.lease_until > NOW).limit(1)
+USED = sa.select(sa.func.count()).where(ITS_SLOTS, TAKEN).scalar_subquery()
+HAD = sa.exists().where(ITS_SLOTS, OF_ANNOTATOR, TAKEN)
+FREE = (
+    sa.select(TASKS)
+    .where(OFFERED, TASKS.c.opened_at >= sa.bindparam("since"), TASKS.c.quorum > USED, ~HAD)
+    .order_by(TASKS.c.number)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+EXPIRE = sa.update(SLOTS).where(OF_TASK, ~SLOTS.c.submitted, SLOTS.c.lease_until <= NOW).values(vote=None)
+VOTES = sa.select(SLOTS.c.vote).where(OF_TASK)
+SUBMIT = sa.update(SLOTS).where(OF_TASK, OF_ANNOTATOR, SLOTS.c.vote == OF_VOTE, SLOTS.c.revision < sa.bindparam("below"))
+OVERTAKEN = (OF_TASK, OF_ANNOTATOR, SLOTS.c.submitted, SLOTS.c.revision <= sa.bindparam("up_to"))
+GIVE_BACK = sa.update(SLOTS).where(*OVERTAKEN).values(GIVEN_BACK)
+FREE_VOTE = sa.update(SLOTS).where(OF_TASK, SLOTS.c.vote == OF_VOTE, ~OF_ANNOTATOR).values(GIVEN_BACK)
+WITHDRAW = sa.update(TASKS).where(TASKS.c.task_id == sa.bindparam("of_task")).values(offered=False)
+ALL_FOLDED = sa.update(SLOTS).where(OF_TASK).values(folded=True)
 
 
 class SqlSlots:
@@ -115,51 +144,39 @@ class SqlSlots:
             self._born = connection.scalar(sa.select(BORN.c.born)) or 0.0
 
     def lease(self, annotator: str, run_id: str, now: float, lease_s: float) -> Slot | None:
-        offered = [TASKS.c.offered] + ([TASKS.c.run_id == run_id] if run_id else [])
+        since = self._born if now < self._born + lease_s else 0.0
+        wanted = {"of_annotator": annotator, "of_run": run_id, "now": now, "since": since}
         with self._store.begin() as connection:
-            live = (SLOTS.c.annotator == annotator, ~SLOTS.c.submitted, SLOTS.c.lease_until > now)
-            if row := connection.execute(HELD.where(*offered, *live).limit(1)).first():
+            if row := connection.execute(LIVE, wanted).first():
                 return _slot(row)
-            if now < self._born + lease_s:
-                offered.append(TASKS.c.opened_at >= self._born)
-            taken = sa.or_(SLOTS.c.submitted, SLOTS.c.lease_until > now)
-            of_task = SLOTS.c.task_id == TASKS.c.task_id
-            used = sa.select(sa.func.count()).where(of_task, taken).scalar_subquery()
-            had = sa.exists().where(of_task, SLOTS.c.annotator == annotator, taken)
-            query = sa.select(TASKS).where(*offered, used < TASKS.c.quorum, ~had).order_by(TASKS.c.number).limit(1)
-            task = connection.execute(query.with_for_update(skip_locked=True)).first()
+            task = connection.execute(FREE, wanted).first()
             return None if task is None else self._give(connection, task, annotator, now, lease_s)
 
     def _give(self, connection: sa.Connection, task: sa.Row, annotator: str, now: float, lease_s: float) -> Slot | None:
         """The task's row is locked by now: leases that ran out lose their votes, the lowest free vote is given out."""
-        of_task = SLOTS.c.task_id == task.task_id
-        expired = sa.update(SLOTS).where(of_task, ~SLOTS.c.submitted, SLOTS.c.lease_until <= now)
-        connection.execute(expired.values(vote=None))
-        votes = set(connection.scalars(sa.select(SLOTS.c.vote).where(of_task)))
+        connection.execute(EXPIRE, {"of_task": task.task_id, "now": now})
+        votes = set(connection.scalars(VOTES, {"of_task": task.task_id}))
         free = [vote for vote in range(task.quorum) if vote not in votes]
         if not free:
             return None
-        lease = {"vote": free[0], "lease_until": now + lease_s, "handed_at": now}
         row = {
             "task_id": task.task_id, "annotator": annotator, "run_id": task.run_id, "revision": 0, "submitted": False,
-            "submitted_at": 0.0, "folded": False, "said": b"", **lease,
+            "submitted_at": 0.0, "folded": False, "said": b"", "vote": free[0], "lease_until": now + lease_s,
+            "handed_at": now,
         }  # fmt: skip
-        upsert = insert_for(connection)(SLOTS).values(row)
-        connection.execute(upsert.on_conflict_do_update(index_elements=["task_id", "annotator"], set_=lease))
-        return _slot(connection.execute(HELD.where(of_task, SLOTS.c.annotator == annotator)).one())
+        connection.execute(upsert(connection, SLOTS, KEY, ("vote", "lease_until", "handed_at")), row)
+        return _slot(connection.execute(HELD_BY, {"of_task": task.task_id, "of_annotator": annotator}).one())
 
     def held(self, task_id: str, annotator: str) -> Slot | None:
-        mine = HELD.where(SLOTS.c.task_id == task_id, SLOTS.c.annotator == annotator, SLOTS.c.vote.is_not(None))
-        with self._store.begin() as connection:
-            row = connection.execute(mine).first()
-        return _slot(row) if row else None
+        with self._store.begin(reads=True) as connection:
+            row = connection.execute(HELD_BY, {"of_task": task_id, "of_annotator": annotator}).first()
+        return _slot(row) if row and row.vote is not None else None
 
     def submit(self, slot: Slot, revision: int, said: bytes, now: float) -> None:
-        mine = (SLOTS.c.task_id == slot.task_id, SLOTS.c.vote == slot.vote, SLOTS.c.annotator == slot.annotator)
-        update = sa.update(SLOTS).where(*mine, SLOTS.c.revision < revision)
+        mine = {"of_task": slot.task_id, "of_vote": slot.vote, "of_annotator": slot.annotator, "below": revision}
         values = {"revision": revision, "submitted": True, "submitted_at": now, "folded": False, "said": said}
         with self._store.begin() as connection:
-            if not connection.execute(update.values(values)).rowcount:
+            if not connection.execute(SUBMIT, mine | values).rowcount:
                 raise Refused("the lease ran out and the task went to somebody else, or a newer answer came first")
 
     def free(self, slot: Slot) -> None:
@@ -168,8 +185,7 @@ class SqlSlots:
 
     def _give_back(self, connection: sa.Connection, task_id: str, annotator: str, revision: int) -> None:
         """A lease that the annotator took since then stays as well: it is not submitted."""
-        mine = (SLOTS.c.task_id == task_id, SLOTS.c.annotator == annotator, SLOTS.c.revision <= revision)
-        connection.execute(sa.update(SLOTS).where(*mine, SLOTS.c.submitted).values(GIVEN_BACK))
+        connection.execute(GIVE_BACK, {"of_task": task_id, "of_annotator": annotator, "up_to": revision})
 
     def unsaid(self, now: float) -> Sequence[tuple[str, bytes]]:
         late = (SLOTS.c.submitted, ~SLOTS.c.folded, SLOTS.c.submitted_at < now - SAY_AGAIN_S)
@@ -203,44 +219,37 @@ class SqlSlots:
         ]  # fmt: skip
         # An earlier stage may have had more tasks than this one.
         connection.execute(sa.delete(TASKS).where(TASKS.c.run_id == run_id, TASKS.c.number >= len(rows)))
-        upsert = insert_for(connection)(TASKS)
-        fresh = {name: upsert.excluded[name] for name in rows[0] if name not in ("run_id", "number")}
-        connection.execute(upsert.on_conflict_do_update(index_elements=["run_id", "number"], set_=fresh), rows)
+        fresh = tuple(name for name in rows[0] if name not in ("run_id", "number"))
+        connection.execute(upsert(connection, TASKS, ("run_id", "number"), fresh), rows)
 
     def _mend(self, connection: sa.Connection, state: TasksState, number: int) -> None:
         """Slots follow the fold: what is withdrawn is free, what is counted holds its vote, also after a loss."""
         task = state.tasks.get(number)
         if task is None:
             return
-        of_task = SLOTS.c.task_id == task.task_id
         if task.resolved:
-            connection.execute(sa.update(TASKS).where(TASKS.c.task_id == task.task_id).values(offered=False))
+            connection.execute(WITHDRAW, {"of_task": task.task_id})
         for answer in task.answers:
             held = {"revision": answer.revision}
             if not answer.withdrawn:
-                others = (of_task, SLOTS.c.vote == answer.vote, SLOTS.c.annotator != answer.annotator)
-                connection.execute(sa.update(SLOTS).where(*others).values(GIVEN_BACK))
+                taken = {"of_task": task.task_id, "of_vote": answer.vote, "of_annotator": answer.annotator}
+                connection.execute(FREE_VOTE, taken)
                 held |= {"vote": answer.vote, "submitted": True, "folded": True}
             row = {
                 **GIVEN_BACK, "task_id": task.task_id, "annotator": answer.annotator, "run_id": state.run_id,
                 "handed_at": 0.0, "submitted_at": 0.0, "said": b"", **held,
             }  # fmt: skip
-            upsert = insert_for(connection)(SLOTS).values(row)
-            key, older = ["task_id", "annotator"], SLOTS.c.revision <= answer.revision
-            connection.execute(upsert.on_conflict_do_update(index_elements=key, set_=held, where=older))
+            connection.execute(upsert(connection, SLOTS, KEY, tuple(held), unless_below="revision"), row)
             if answer.withdrawn:
                 self._give_back(connection, task.task_id, answer.annotator, answer.revision)
         if task.resolved:
-            connection.execute(sa.update(SLOTS).where(of_task).values(folded=True))
+            connection.execute(ALL_FOLDED, {"of_task": task.task_id})
 
     def counts(self, run_id: str, now: float) -> tuple[int, int]:
         offered = sa.select(sa.func.count()).where(TASKS.c.run_id == run_id, TASKS.c.offered)
         live = sa.select(sa.func.count()).where(SLOTS.c.run_id == run_id, ~SLOTS.c.submitted, SLOTS.c.lease_until > now)
         with self._store.begin() as connection:
             return connection.scalar(offered) or 0, connection.scalar(live) or 0
-
-
-HELD = sa.select(SLOTS, TASKS.c.number, TASKS.c.pair_index).join(TASKS, TASKS.c.task_id == SLOTS.c.task_id)
 
 
 def _slot(row: sa.Row) -> Slot:

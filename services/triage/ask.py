@@ -5,9 +5,9 @@ nobody was asked about. The other places are drawn uniformly from the most usefu
 places. Both draws are uniform, so the probability that a pair is asked is known, and unbiased estimates divide by it.
 """
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import norm
 
 Array = np.ndarray
 
@@ -78,7 +78,7 @@ def random_only(judge_wrong: Array, audit: Array, p_held_out: Array | None) -> b
 
 def wilson(wrong: int, answers: int, coverage: float = 0.95) -> tuple[float, float]:
     """Wilson's interval for a share, within [0, 1]. `answers` must be above 0."""
-    z = norm.ppf(0.5 + coverage / 2)
+    z = NormalDist().inv_cdf(0.5 + coverage / 2)
     share = wrong / answers
     centre = share + z**2 / (2 * answers)
     half = z * np.sqrt(share * (1 - share) / answers + z**2 / (4 * answers**2))
