@@ -1,15 +1,17 @@
 """Reads a Kafka topic without a group: replay, look-ups, ends. Readers are lent to one thread at a time."""
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaTimeoutError
 
 from services.kit.kafka_settings import KafkaSettings, translated
 
-READ_WAIT_MS = 500
+# A round trip for so much of a partition, and as many records as that can be.
+FETCH_BYTES = 4 * 1024 * 1024
+AT_ONCE = 100_000
 
 
 class Reader:
@@ -19,37 +21,45 @@ class Reader:
         self._ask_ms = settings.ask_ms
         self.kafka = KafkaConsumer(
             **settings.connection(), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest",
-            allow_auto_create_topics=False, fetch_max_wait_ms=READ_WAIT_MS, metrics_enabled=False,
+            allow_auto_create_topics=False, max_partition_fetch_bytes=FETCH_BYTES, metrics_enabled=False,
         )  # fmt: skip
         self.place: TopicPartition | None = None
         self.next = 0
+        # Fetched and not asked for yet. kafka-python fetches on only when nothing of the last fetch is left with it.
+        self._ahead: list[ConsumerRecord] = []
+        self._ahead_to = 0
         # As last heard; the log only grows, so up to here there is something to wait for.
         self._known_end = 0
 
     def end(self, place: TopicPartition) -> int:
         return self.kafka.end_offsets([place], self._ask_ms)[place]
 
-    def read(self, place: TopicPartition, offset: int, limit: int) -> list:
+    def read(self, place: TopicPartition, offset: int, limit: int) -> list[ConsumerRecord]:
         if (self.place, self.next) != (place, offset):
             self.kafka.assign([place])
             self.kafka.seek(place, offset)
-            self.place, self.next, self._known_end = place, offset, 0
-        found: list = []
-        deadline = time.monotonic() + self._ask_ms / 1000
-        while len(found) < limit and self._more(place):
-            for records in self.kafka.poll(READ_WAIT_MS, max_records=limit - len(found)).values():
-                found += records
-                deadline = time.monotonic() + self._ask_ms / 1000
-            if time.monotonic() > deadline:
-                raise KafkaTimeoutError(f"no records of {place} from {self.next} on, though its end is {self._known_end}")
-            # Also past what is no record: a transaction's mark, or what retention took away.
-            self.next = self.kafka.position(place, self._ask_ms)
+            self.place, self.next, self._ahead, self._ahead_to, self._known_end = place, offset, [], offset, 0
+        while len(self._ahead) < limit and self._more(place):
+            self._fetch(place)
+        found, self._ahead = self._ahead[:limit], self._ahead[limit:]
+        self.next = self._ahead[0].offset if self._ahead else self._ahead_to
         return found
 
     def _more(self, place: TopicPartition) -> bool:
-        if self.next >= self._known_end:
+        if self._ahead_to >= self._known_end:
             self._known_end = self.end(place)
-        return self.next < self._known_end
+        return self._ahead_to < self._known_end
+
+    def _fetch(self, place: TopicPartition) -> None:
+        for records in self.kafka.poll(self._ask_ms, max_records=AT_ONCE).values():
+            self._ahead += records
+            self._ahead_to = records[-1].offset + 1
+            return
+        # No record came, so what stands there is none: a transaction's mark, or what retention took away.
+        reached = self.kafka.position(place, self._ask_ms)
+        if reached <= self._ahead_to:
+            raise KafkaTimeoutError(f"no records of {place} from {reached} on, though its end is {self._known_end}")
+        self._ahead_to = reached
 
     def close(self) -> None:
         self.kafka.close(autocommit=False, timeout_ms=self._ask_ms)

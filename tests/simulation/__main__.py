@@ -3,39 +3,28 @@
 import argparse
 import sys
 import time
-import traceback
 
-import structlog
+from tests.simulation.seeds import Figures, run_seeds
 
-from tests.simulation.seeds import Figures, run_seed
+AT_ONCE = 10
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=300)
-    parser.add_argument("--first", type=int, default=0)
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=300, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--keep-going", action="store_true", help="go on after a seed that fails")
     given = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50), logger_factory=structlog.ReturnLoggerFactory())
-    figures, failed, begun = Figures(), [], time.monotonic()
-    for seed in range(given.first, given.first + given.seeds):
-        try:
-            run_seed(seed, figures)
-        except Exception as error:
-            failed.append(seed)
-            if not isinstance(error, AssertionError):
-                traceback.print_exc()
-            print(f"seed {seed} fails: {error}\n  again: python -m tests.simulation --seeds 1 --first {seed}", flush=True)
-            if not given.keep_going:
-                break
-    seconds = time.monotonic() - begun
-    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(figures.faults.items()))
-    print(
-        f"{figures.seeds} seeds good, {len(failed)} bad; {figures.runs} runs, {figures.pairs} pairs, {figures.facts} facts, "
-        f"{figures.steps} steps, {figures.faults.total()} faults ({kinds}), {seconds:.1f} s, "
-        f"{figures.seeds / seconds:.1f} seeds/s"
-    )
-    return 1 if failed else 0
+    figures, begun, last = Figures(), time.monotonic(), given.first + given.seeds
+    for first in range(given.first, last, AT_ONCE):
+        found = run_seeds(range(first, min(first + AT_ONCE, last)), given.keep_going)
+        figures.add(found)
+        for seed, report in found.failures:
+            print(f"seed {seed} fails: {report}\nagain: python -m tests.simulation --seeds 1 --first {seed}", flush=True)
+        if found.failures and not given.keep_going:
+            break
+    print(figures.line(time.monotonic() - begun))
+    return 1 if figures.failures else 0
 
 
 if __name__ == "__main__":
