@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, TopicPartition
 
 from services.kit.errors import InvalidInput, Unavailable
 from services.kit.kafka_log import KafkaLog
@@ -383,6 +383,18 @@ def test_a_time_between_two_records_finds_the_second(open_kafka):
     assert log.offset_at(TRIAGE, 0, last) == offset
     assert log.offset_at(TRIAGE, 0, last + 0.001) == log.end(TRIAGE, 0)
     assert log.offset_at(TRIAGE, 0, 0.0) == 0
+
+
+def test_reading_goes_over_what_retention_took_away(open_kafka, kafka_url, admin):
+    log = open_kafka()
+    log.append([entry(b"%d" % n) for n in range(10)])
+    place = TopicPartition(parse(kafka_url).prefix + TRIAGE.name, 0)
+    admin.delete_records({place: 6})
+    assert [r.offset for r in log.read(TRIAGE, 0, 2, 100)] == [6, 7, 8, 9]
+    admin.delete_records({place: 10})
+    assert list(log.read(TRIAGE, 0, 2, 100)) == []
+    log.append([entry(b"next")])
+    assert [r.offset for r in log.read(TRIAGE, 0, 2, 100)] == [10]
 
 
 def test_reading_on_in_pieces_from_many_threads_gives_each_record_once(open_kafka):

@@ -23,7 +23,7 @@ from services.kit.errors import ConcordError, InvalidInput, NotFound, Refused, U
 MOST_BYTES = 2_000_000
 MOST_PAIRS = 4_096
 ANNOTATORS = 8
-IDLE_S = 0.02
+IDLE_S = 0.05
 ENDED = (pb.RUN_STATUS_FINISHED, pb.RUN_STATUS_CANCELLED, pb.RUN_STATUS_CORRUPT)
 ERRORS: dict[grpc.StatusCode, type[ConcordError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,

@@ -12,6 +12,7 @@ from services.kit.kafka_settings import KafkaSettings, translated
 # A round trip for so much of a partition, and as many records as that can be.
 FETCH_BYTES = 4 * 1024 * 1024
 AT_ONCE = 100_000
+WAIT_MS = 500
 
 
 class Reader:
@@ -51,15 +52,17 @@ class Reader:
         return self._ahead_to < self._known_end
 
     def _fetch(self, place: TopicPartition) -> None:
-        for records in self.kafka.poll(self._ask_ms, max_records=AT_ONCE).values():
-            self._ahead += records
-            self._ahead_to = records[-1].offset + 1
-            return
-        # No record came, so what stands there is none: a transaction's mark, or what retention took away.
-        reached = self.kafka.position(place, self._ask_ms)
-        if reached <= self._ahead_to:
-            raise KafkaTimeoutError(f"no records of {place} from {reached} on, though its end is {self._known_end}")
-        self._ahead_to = reached
+        for _ in range(self._ask_ms // WAIT_MS):
+            for records in self.kafka.poll(WAIT_MS, max_records=AT_ONCE).values():
+                self._ahead += records
+                self._ahead_to = records[-1].offset + 1
+                return
+            # What stands there may be no record: a transaction's mark, or a gap that retention left.
+            reached = self.kafka.position(place, self._ask_ms)
+            if reached > self._ahead_to:
+                self._ahead_to = reached
+                return
+        raise KafkaTimeoutError(f"no records of {place} from {self._ahead_to} on, though its end is {self._known_end}")
 
     def close(self) -> None:
         self.kafka.close(autocommit=False, timeout_ms=self._ask_ms)

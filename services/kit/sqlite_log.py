@@ -46,7 +46,8 @@ class SqliteLog:
         self._waiting: list[_Batch] = []
         self._waiting_lock = threading.Lock()
         self._write_lock = threading.Lock()
-        self.appended = threading.Condition()
+        # One for each topic: an append wakes only those who read it.
+        self.appended: dict[str, threading.Condition] = defaultdict(threading.Condition)
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = self.connection()
         with translated(path):
@@ -96,8 +97,9 @@ class SqliteLog:
             return
         for batch, given in zip(batches, offsets, strict=True):
             batch.offsets = given
-        with self.appended:
-            self.appended.notify_all()
+        for topic in {entry.topic.name for batch in batches for entry in batch.entries}:
+            with self.appended[topic]:
+                self.appended[topic].notify_all()
 
     def _insert(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[int]:
         now = self._clock()
@@ -160,6 +162,7 @@ class SqliteConsumer:
             ) from None
         self._next: dict[int, int] = {}
         self._paused: set[int] = set()
+        self._news = log.appended[topic.name]
         self._woken = False
         self._turn = 0
 
@@ -173,8 +176,9 @@ class SqliteConsumer:
             if found or self._woken or left <= 0:
                 self._woken = False
                 return found
-            with self._log.appended:
-                self._log.appended.wait(min(left, LOOK_AGAIN_S))
+            with self._news:
+                if not self._woken:
+                    self._news.wait(min(left, LOOK_AGAIN_S))
 
     def _take_all(self) -> None:
         committed = self._committed() if self._start is None else {}
@@ -220,9 +224,9 @@ class SqliteConsumer:
             self._log.connection().executemany("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)", rows)
 
     def wake(self) -> None:
-        self._woken = True
-        with self._log.appended:
-            self._log.appended.notify_all()
+        with self._news:
+            self._woken = True
+            self._news.notify_all()
 
     def close(self) -> None:
         self._next = {}

@@ -6,7 +6,8 @@ position that the writer read: a writer that another one overtook is Fenced.
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from collections import defaultdict
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
@@ -172,9 +173,11 @@ class SqlStore:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._reading = engine.execution_options(**{ONLY_READS: True})
+        # SQLite has one writer at a time and lets the others sleep; in one process they can queue instead.
+        self._writing = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
         # (service, partition) → the end of what this process saved last; tells waiting handlers without a query.
         self._saved: dict[tuple[str, int], int] = {}
-        self._saving = threading.Condition()
+        self._saving: dict[tuple[str, int], threading.Condition] = defaultdict(threading.Condition)
         with self.begin() as connection:
             METADATA.create_all(connection)
 
@@ -182,7 +185,7 @@ class SqlStore:
     def begin(self, reads: bool = False):
         """A transaction; the database's own errors come out as Unavailable. One that only `reads` waits for no writer."""
         try:
-            with (self._reading if reads else self._engine).begin() as connection:
+            with nullcontext() if reads else self._writing, (self._reading if reads else self._engine).begin() as connection:
                 yield connection
         except sa.exc.OperationalError as error:
             raise Unavailable(f"the store {self._engine.url} does not answer: {error.orig}") from error
@@ -207,13 +210,16 @@ class SqlStore:
                 self._write(connection, service, partition, change)
             if also:
                 also(connection)
-        with self._saving:
-            self._saved[service, partition] = to.next_offset
-            self._saving.notify_all()
+        self._saved[service, partition] = to.next_offset
+        saving = self._saving[service, partition]
+        with saving:
+            saving.notify_all()
 
     def passed(self, service: str, partition: int, offset: int, wait_s: float) -> bool:
-        with self._saving:
-            if self._saving.wait_for(lambda: self._saved.get((service, partition), 0) > offset, wait_s):
+        place = (service, partition)
+        saving = self._saving[place]
+        with saving:
+            if saving.wait_for(lambda: self._saved.get(place, 0) > offset, wait_s):
                 return True
         return self.position(service, partition).next_offset > offset
 
@@ -246,8 +252,7 @@ class SqlStore:
             connection.execute(upsert(connection, ROWS, ("service", "run_id", "name"), ("value",)), kept)
 
     def discard(self, service: str, partition: int, also: Also | None) -> None:
-        with self._saving:
-            self._saved.pop((service, partition), None)
+        self._saved.pop((service, partition), None)
         with self.begin() as connection:
             mine = sa.select(RUNS.c.run_id).where(*_of(RUNS, service, partition))
             connection.execute(sa.delete(ROWS).where(ROWS.c.service == service, ROWS.c.run_id.in_(mine)))
@@ -296,7 +301,8 @@ def _upsert(insert, table: sa.Table, key: tuple[str, ...], changed: tuple[str, .
 
 def open_engine(url: str) -> sa.Engine:
     """An engine for the store's URL. On SQLite a transaction locks when it begins, so two writers wait, not fail."""
-    engine = sa.create_engine(url)
+    # Each of a service's threads keeps its connection to the file; a server's are fewer than the threads.
+    engine = sa.create_engine(url, **({"pool_size": 0} if url.startswith("sqlite") else {}))
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)

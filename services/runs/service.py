@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from uuid import UUID
 
 import grpc
 
@@ -67,6 +68,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         return view
 
     def CreateRun(self, request: pb.CreateRunRequest, context: grpc.ServicerContext) -> pb.CreateRunResponse:
+        check_run_id(request.run_id)
         check_config(request.config)
         if not self._store.rows(SERVICE, request.run_id, HEADER):
             created = {"config": request.config, "input_sha256": request.input_sha256, "input_name": request.input_name}
@@ -169,6 +171,14 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         content = self._blobs.get(view.dataset_uri)
         for at in range(0, len(content), CHUNK):
             yield pb.ReadDatasetResponse(chunk=content[at : at + CHUNK])
+
+
+def check_run_id(run_id: str) -> None:
+    """Refuses what is no UUID: ids of decisions are made from it."""
+    try:
+        UUID(run_id)
+    except ValueError:
+        raise InvalidInput(f"run_id {run_id[:60]!r} is not a UUID; make one of the input's hash and the settings") from None
 
 
 def check_config(config) -> None:

@@ -130,12 +130,16 @@ def _check_stages(world: World, run: Run, events: list[tuple[Event, Record]]) ->
     """Every stage is opened once and closed once, in turn, and its manifest holds every unit once."""
     opened: dict[tuple[int, int], int] = {}
     closed: set[tuple[int, int]] = set()
+    asked: set[int] = set()
     for event, _ in events:
         if event.WhichOneof("kind") == "stage_opened":
             said = event.stage_opened
             step = said.stage, said.round
             require(step not in opened and len(closed) == len(opened), f"{step} is opened twice, or too early")
             opened[step] = said.units
+            if said.stage in HUMAN:
+                require(asked.isdisjoint(said.pair_indexes), f"{asked & set(said.pair_indexes)} are asked twice")
+                asked |= set(said.pair_indexes)
         if event.WhichOneof("kind") == "stage_closed":
             said = event.stage_closed
             step = said.stage, said.round

@@ -1,0 +1,66 @@
+"""What a user may ask for: flags over YAML over defaults, and a run's name that follows from what matters."""
+import pytest
+
+from services.client.estimate import estimate
+from services.client.options import Options, resolve, run_config, semantic, share_of
+from services.kit.errors import InvalidInput
+from services.preference.verdicts import Judges
+from tests.small_pairs import pair
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_defaults():
+    options = resolve({"budget": "3%", "seed": None}, {"budget": "9%", "seed": 4, "helper": "recorded:B"})
+    assert (options.budget, options.seed, options.helper, options.quorum) == ("3%", 4, ("recorded:B",), 1)
+
+
+@pytest.mark.parametrize(
+    "file, said",
+    [
+        ({"buget": "6%"}, "there is no setting 'buget'"),
+        (["judge"], "a mapping of settings is expected"),
+        ({"seed": "seven"}, "seed: a number is expected"),
+        ({"both_orders": "maybe"}, "both_orders: true or false"),
+        ({"helper": [1]}, "helper: a list of judges"),
+        ({"audit": 2}, "audit must lie between 0 and 1"),
+        ({"folds": 1}, "folds must lie between 2"),
+        ({"budget": "120%"}, "budget '120%'"),
+        ({"budget": "-3"}, "budget '-3'"),
+        ({"method": "rlhf"}, "method 'rlhf'"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_by_name(file, said):
+    with pytest.raises(InvalidInput, match=said):
+        resolve({}, file, "run.yaml")
+
+
+def test_a_budget_is_votes_or_a_share_of_the_pairs():
+    assert (share_of("6%"), share_of("2.5 %"), share_of("500")) == ((0, 0.06), (0, 0.025), (500, 0.0))
+
+
+def test_a_runs_name_follows_from_what_changes_its_result_and_nothing_else():
+    def name(**flags):
+        return semantic(run_config(resolve(flags), None))
+
+    assert name() == name(window=3) == name(dollars=5.0)
+    assert len({name(), name(seed=1), name(budget="7%"), name(method="none"), name(humans="simulated:0.1")}) == 5
+
+
+def test_a_recorded_judge_brings_its_own_other_prompts_and_helpers_keep_their_order():
+    judges = Judges("A/x", ("A/y",), ("C", "B"))
+    options = Options(judge="recorded:A", helper=("recorded:C", "http://h/v1#m", "recorded:B"))
+    config = run_config(options, judges)
+    assert (config.judge.name, list(config.judge.own_prompts)) == ("A/x", ["A/y"])
+    assert [(h.kind, h.name) for h in config.helpers] == [("recorded", "C"), ("llm", "m"), ("recorded", "B")]
+
+
+def test_a_secret_never_stands_in_the_configuration():
+    config = run_config(resolve({"judge": "http://h/v1#m", "api_key_env": "MY_KEY"}), None)
+    assert config.judge.api_key_env == "MY_KEY" and "sk-" not in str(config)
+
+
+def test_an_estimate_counts_both_orders_and_prices_per_million_tokens():
+    config = run_config(resolve({"judge": "http://h/v1#m", "prompt_price": 4.0, "budget": "10%"}), None)
+    expected = estimate(config, [pair("p" * 400, "q" * 400)] * 100)
+    assert (expected.calls, expected.votes) == (200, 10)
+    assert expected.dollars == pytest.approx(200 * (800 + 1600) / 4 * 4.0 / 1e6)
+    assert estimate(run_config(resolve({"judge": "sample", "method": "none"}), None), [pair("a", "b")]).votes == 0

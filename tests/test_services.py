@@ -1,0 +1,249 @@
+"""The front door and the task desk over real gRPC, all services in one process on the embedded log."""
+import json
+from dataclasses import replace
+
+import grpc
+import pytest
+
+from concord.v1 import runs_service_pb2 as pb
+from concord.v1.labeling_service_pb2 import LabelPairsRequest
+from concord.v1.labeling_service_pb2_grpc import LabelingServiceStub
+from concord.v1.pairs_pb2 import Choice
+from concord.v1.runs_service_pb2_grpc import RunServiceStub
+from concord.v1.scoring_service_pb2 import ScorePairsRequest
+from concord.v1.scoring_service_pb2_grpc import ScoringServiceStub
+from concord.v1.tasks_service_pb2 import (
+    GetQueueRequest,
+    NextTaskRequest,
+    SkipTaskRequest,
+    SubmitJudgementRequest,
+    WithdrawJudgementRequest,
+)
+from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from concord.v1.training_service_pb2 import GetJobRequest
+from concord.v1.training_service_pb2_grpc import TrainingServiceStub
+from concord.v1.triage_service_pb2 import PreviewTriageRequest
+from concord.v1.triage_service_pb2_grpc import TriageServiceStub
+from services.client import drive, history, intake, options, session
+from services.kit import ids, rpc
+from services.kit.settings import from_environment, open_log
+
+ROWS = intake.read_sample().rows[:128]
+PAIRS = [row.pair for row in ROWS]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    with session.embedded(from_environment({}, home=str(home))) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def channel(running):
+    with rpc.channel(running.address) as channel:
+        yield channel
+
+
+@pytest.fixture
+def runs(channel):
+    return RunServiceStub(channel)
+
+
+@pytest.fixture
+def tasks(channel):
+    return TaskServiceStub(channel)
+
+
+def config(**flags):
+    return options.run_config(options.resolve({"judge": "sample", "shard_pairs": 32, **flags}), None)
+
+
+def new_run(name: str) -> str:
+    return ids.run_id(name, b"")
+
+
+def begun(runs, name: str, **flags) -> str:
+    run_id = new_run(name)
+    drive.begin(runs, run_id, config(**flags), PAIRS, "0" * 64, "made up")
+    return run_id
+
+
+def asked(runs, tasks, run_id: str, annotator: str):
+    """The next task, once there is one; WatchRun says when to look again."""
+    for _ in runs.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=60):
+        given = tasks.NextTask(NextTaskRequest(annotator=annotator, run_id=run_id))
+        if given.HasField("task"):
+            return given.task
+    raise AssertionError("the run ended without a question")
+
+
+def refused(call, request) -> str:
+    with pytest.raises(grpc.RpcError) as caught:
+        call(request)
+    assert caught.value.code() in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT)
+    return caught.value.details()
+
+
+def test_a_run_goes_from_pairs_to_a_dataset(runs, tasks):
+    run_id = begun(runs, "whole")
+    people = drive.People(tasks, run_id, lambda pair, vote: ROWS[pair].truth, "somebody")
+    view = drive.watch(runs, run_id, people, lambda view: None)
+    people.stop()
+    assert view.status == pb.RUN_STATUS_FINISHED and view.votes == view.human_budget == 8
+    rows = [json.loads(line) for line in drive.read_dataset(runs, run_id).splitlines()]
+    assert [row["pair_id"] for row in rows] == [pair.pair_id for pair in PAIRS]
+
+
+def test_the_finished_reward_model_scores_pairs_and_swapping_them_negates_it(runs, channel):
+    view = runs.GetRun(pb.GetRunRequest(run_id=new_run("whole"))).run
+    swapped = [type(pair)(first=pair.second, second=pair.first, prompt=pair.prompt, domain=pair.domain) for pair in PAIRS]
+    score = ScoringServiceStub(channel).ScorePairs
+    asked = [ScorePairsRequest(model_uri=view.model_uri, basis_uri=view.basis_uri, pairs=p) for p in (PAIRS, swapped)]
+    ahead, back = (list(score(one).margin) for one in asked)
+    assert ahead == pytest.approx([-margin for margin in back], abs=1e-2) and any(abs(m) > 0.1 for m in ahead)
+
+
+def test_a_job_can_be_asked_about(runs, channel):
+    job = TrainingServiceStub(channel).GetJob
+    unit = history.parse_unit("TRAIN.1/0")
+    done = job(GetJobRequest(run_id=new_run("whole"), unit=unit))
+    assert done.done and done.event.fold_trained.model_uri and done.attempts == 1
+    assert not job(GetJobRequest(run_id=new_run("another"), unit=unit)).done
+
+
+def test_another_budget_can_be_previewed_without_recording_anything(runs, channel, running):
+    log, run_id = open_log(running.settings), new_run("whole")
+    work, said = history.work_of(log, run_id, history.parse_unit("TRIAGE.2/0"))
+    before = len(history.events(log, run_id))
+    work.triage_round.ask = 20
+    preview = TriageServiceStub(channel).PreviewTriage(PreviewTriageRequest(work=work)).round
+    assert len(preview.asked) == 20 and len(said.round_triaged.asked) < 20
+    assert len(history.events(log, run_id)) == before
+
+
+def test_pairs_can_be_judged_without_a_run(channel):
+    request = LabelPairsRequest(judge=config().judge, pairs=PAIRS[:5])
+    labels = LabelingServiceStub(channel).LabelPairs(request).labels
+    assert len(labels.choice) == 5 and set(labels.choice) <= {Choice.CHOICE_FIRST, Choice.CHOICE_SECOND}
+
+
+def test_the_same_command_twice_is_one_command(runs, running):
+    run_id = begun(runs, "twice", method="none")
+    drive.begin(runs, run_id, config(method="none"), PAIRS, "0" * 64, "made up")
+    drive.watch(runs, run_id, None, lambda view: None)
+    said = [event.WhichOneof("kind") for event, _ in history.events(open_log(running.settings), run_id)]
+    assert [said.count(kind) for kind in ("run_created", "pairs_added", "run_started", "run_finished")] == [1, 1, 1, 1]
+
+
+def test_pairs_after_the_start_are_refused_in_words(runs):
+    run_id = begun(runs, "late pairs", method="none")
+    request = pb.SubmitPairsRequest(run_id=run_id, request_id="late", pairs=PAIRS[:32], first_index=128)
+    assert "only before the start" in refused(runs.SubmitPairs, request)
+
+
+def test_a_run_without_pairs_does_not_start(runs):
+    run_id = new_run("empty")
+    runs.CreateRun(pb.CreateRunRequest(run_id=run_id, config=config()))
+    assert "no pairs yet" in refused(runs.StartRun, pb.StartRunRequest(run_id=run_id))
+
+
+@pytest.mark.parametrize(
+    "flaw, said",
+    [({"method": "magic"}, "method 'magic'"), ({"audit_share": 2.0}, "audit_share"), ({"folds": 1}, "folds"), ({"quorum": 0}, "quorum")],
+)
+def test_a_configuration_that_cannot_be_is_refused_before_anything_is_recorded(runs, flaw, said):
+    broken = config()
+    for name, value in flaw.items():
+        setattr(broken, name, value)
+    run_id = new_run(f"broken {flaw}")
+    assert said in refused(runs.CreateRun, pb.CreateRunRequest(run_id=run_id, config=broken))
+    with pytest.raises(grpc.RpcError) as caught:
+        runs.GetRun(pb.GetRunRequest(run_id=run_id))
+    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_a_run_id_that_is_none_is_refused(runs):
+    assert "run_id" in refused(runs.CreateRun, pb.CreateRunRequest(run_id="../../etc", config=config()))
+
+
+def test_a_paused_run_hands_out_nothing_until_it_is_resumed(runs, tasks):
+    run_id = begun(runs, "paused")
+    asked(runs, tasks, run_id, "ann")
+    assert runs.PauseRun(pb.PauseRunRequest(run_id=run_id, request_id="1", detail="lunch")).run.status == pb.RUN_STATUS_PAUSED
+    assert not tasks.NextTask(NextTaskRequest(annotator="bob", run_id=run_id)).HasField("task")
+    runs.ResumeRun(pb.ResumeRunRequest(run_id=run_id, request_id="1"))
+    assert asked(runs, tasks, run_id, "bob")
+    assert "not paused" in refused(runs.ResumeRun, pb.ResumeRunRequest(run_id=run_id, request_id="2"))
+    cancelled = runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="1", reason="enough")).run
+    assert (cancelled.status, cancelled.detail) == (pb.RUN_STATUS_CANCELLED, "enough")
+    assert not tasks.NextTask(NextTaskRequest(annotator="bob", run_id=run_id)).HasField("task")
+
+
+def test_people_answer_blind_and_nobody_gets_a_task_twice(runs, tasks):
+    run_id = begun(runs, "blind", quorum=2, budget="20%")
+    first = asked(runs, tasks, run_id, "ann")
+    assert not first.pair.verdicts and not first.pair.reference and not first.pair.first.model
+    assert tasks.NextTask(NextTaskRequest(annotator="ann", run_id=run_id)).task.task_id == first.task_id
+    second = tasks.NextTask(NextTaskRequest(annotator="bob", run_id=run_id)).task
+    assert (second.task_id, {first.vote, second.vote}) == (first.task_id, {0, 1})
+    third = tasks.NextTask(NextTaskRequest(annotator="cleo", run_id=run_id)).task
+    assert third.task_id != first.task_id
+    tasks.SubmitJudgement(SubmitJudgementRequest(task_id=first.task_id, annotator="ann", choice=Choice.CHOICE_FIRST))
+    assert tasks.NextTask(NextTaskRequest(annotator="ann", run_id=run_id)).task.task_id != first.task_id
+    queue = tasks.GetQueue(GetQueueRequest(run_id=run_id))
+    assert queue.open >= 1 and queue.leased >= 2
+    runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
+
+
+def test_a_change_of_mind_is_a_new_revision_and_a_withdrawal_frees_the_slot(runs, tasks):
+    run_id = begun(runs, "mind", quorum=2, budget="20%")
+    task = asked(runs, tasks, run_id, "ann")
+
+    def submit(choice):
+        return tasks.SubmitJudgement(SubmitJudgementRequest(task_id=task.task_id, annotator="ann", choice=choice)).revision
+
+    assert [submit(Choice.CHOICE_FIRST), submit(Choice.CHOICE_SECOND)] == [1, 2]
+    tasks.WithdrawJudgement(WithdrawJudgementRequest(task_id=task.task_id, annotator="ann"))
+    taken = [tasks.NextTask(NextTaskRequest(annotator=name, run_id=run_id)).task for name in ("bob", "cleo")]
+    assert {one.task_id for one in taken} == {task.task_id} and {one.vote for one in taken} == {0, 1}
+    tasks.SkipTask(SkipTaskRequest(task_id=task.task_id, annotator="bob", reason="both empty"))
+    assert "choice must be" in refused(
+        tasks.SubmitJudgement, SubmitJudgementRequest(task_id=task.task_id, annotator="cleo", choice=Choice.CHOICE_UNSPECIFIED)
+    )
+    assert "holds no lease" in refused(
+        tasks.SubmitJudgement, SubmitJudgementRequest(task_id=task.task_id, annotator="dan", choice=Choice.CHOICE_FIRST)
+    )
+    runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
+
+
+def test_a_lease_that_runs_out_is_offered_to_the_next(tmp_path):
+    settings = replace(from_environment({}, home=str(tmp_path)), lease_s=0.0)
+    with session.embedded(settings) as running, rpc.channel(running.address) as channel:
+        runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
+        run_id = begun(runs, "leases")
+        first = asked(runs, tasks, run_id, "ann")
+        second = tasks.NextTask(NextTaskRequest(annotator="bob", run_id=run_id)).task
+        assert (second.task_id, second.vote) == (first.task_id, 0)
+        late = SubmitJudgementRequest(task_id=first.task_id, annotator="ann", choice=Choice.CHOICE_FIRST)
+        assert "holds no lease" in refused(tasks.SubmitJudgement, late)
+
+
+def test_people_who_stay_silent_expire_and_the_run_still_ends(runs, tasks):
+    run_id = begun(runs, "silence", deadline=0.2)
+    view = drive.watch(runs, run_id, None, lambda view: None)
+    assert view.status == pb.RUN_STATUS_FINISHED and view.votes == 0 and view.dataset.from_people == 0
+
+
+def test_runs_are_listed_page_by_page(runs):
+    first = runs.ListRuns(pb.ListRunsRequest(page_size=2))
+    second = runs.ListRuns(pb.ListRunsRequest(page_size=2, page_token=first.next_page_token))
+    assert len(first.runs) == 2 and not {r.run_id for r in first.runs} & {r.run_id for r in second.runs}
+
+
+def test_a_dataset_that_is_not_there_yet_is_said_so(runs):
+    run_id = new_run("no dataset")
+    runs.CreateRun(pb.CreateRunRequest(run_id=run_id, config=config()))
+    with pytest.raises(grpc.RpcError) as caught:
+        drive.read_dataset(runs, run_id)
+    assert "no dataset yet" in caught.value.details()
