@@ -18,6 +18,8 @@ RPCS = Counter("concord_rpcs", "RPCs answered", ["method", "code"])
 
 def log_json(level: str = "info", file: TextIO = sys.stderr) -> None:
     """One JSON object a line: time, level, service, event, fields."""
+    # The Kafka client reports every try of an outage that we report once.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
