@@ -9,13 +9,10 @@ stops with the dataset's bytes and hash in the caller's hands. Concord goes over
 durably, keeps every unit's result and hands out each task under a lease; `straight` (straight.py) keeps nothing. Both
 must give the same dataset hash, or there are no figures.
 """
-import argparse
 import json
 import os
 import resource
 import sqlite3
-import statistics
-import subprocess
 import sys
 import tempfile
 import time

@@ -1,4 +1,5 @@
 """Golden histories: facts of real runs, recorded once, folded by the code as it is now."""
+
 import json
 from pathlib import Path
 

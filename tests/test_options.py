@@ -1,4 +1,5 @@
 """What a user may ask for: flags over YAML over defaults, and a run's name that follows from what matters."""
+
 import pytest
 
 from services.client.estimate import estimate

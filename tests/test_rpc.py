@@ -1,4 +1,5 @@
 """The gRPC shell: errors become statuses in one place, health and reflection answer, calls have deadlines."""
+
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -41,7 +42,9 @@ def call(channel):
 TREE = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ConcordError)]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in TREE if kind.status != grpc.StatusCode.UNAVAILABLE], ids=lambda k: k.__name__)
+@pytest.mark.parametrize(
+    "kind", [kind for kind in TREE if kind.status != grpc.StatusCode.UNAVAILABLE], ids=lambda k: k.__name__
+)
 def test_every_error_of_the_tree_arrives_with_its_status_and_its_words(served, kind):
     failing, channel = served
     failing.error = kind("what happened, and what to do")
@@ -59,7 +62,7 @@ def test_a_bug_is_internal_and_hides_its_details(served):
 
 
 def test_what_is_unavailable_is_tried_again_and_nothing_else_is(served):
-    failing, channel = served
+    failing, _ = served
     tries = []
 
     def flaky(request, context):

@@ -1,4 +1,5 @@
 """The front door and the task desk over real gRPC, all services in one process on the embedded log."""
+
 import json
 from dataclasses import replace
 
@@ -97,7 +98,9 @@ def test_a_run_goes_from_pairs_to_a_dataset(runs, tasks):
 
 def test_the_finished_reward_model_scores_pairs_and_swapping_them_negates_it(runs, channel):
     view = runs.GetRun(pb.GetRunRequest(run_id=new_run("whole"))).run
-    swapped = [type(pair)(first=pair.second, second=pair.first, prompt=pair.prompt, domain=pair.domain) for pair in PAIRS]
+    swapped = [
+        type(pair)(first=pair.second, second=pair.first, prompt=pair.prompt, domain=pair.domain) for pair in PAIRS
+    ]
     score = ScoringServiceStub(channel).ScorePairs
     asked = [ScorePairsRequest(model_uri=view.model_uri, basis_uri=view.basis_uri, pairs=p) for p in (PAIRS, swapped)]
     ahead, back = (list(score(one).margin) for one in asked)
@@ -150,7 +153,12 @@ def test_a_run_without_pairs_does_not_start(runs):
 
 @pytest.mark.parametrize(
     "flaw, said",
-    [({"method": "magic"}, "method 'magic'"), ({"audit_share": 2.0}, "audit_share"), ({"folds": 1}, "folds"), ({"quorum": 0}, "quorum")],
+    [
+        ({"method": "magic"}, "method 'magic'"),
+        ({"audit_share": 2.0}, "audit_share"),
+        ({"folds": 1}, "folds"),
+        ({"quorum": 0}, "quorum"),
+    ],
 )
 def test_a_configuration_that_cannot_be_is_refused_before_anything_is_recorded(runs, flaw, said):
     broken = config()
@@ -170,7 +178,10 @@ def test_a_run_id_that_is_none_is_refused(runs):
 def test_a_paused_run_hands_out_nothing_until_it_is_resumed(runs, tasks):
     run_id = begun(runs, "paused")
     asked(runs, tasks, run_id, "ann")
-    assert runs.PauseRun(pb.PauseRunRequest(run_id=run_id, request_id="1", detail="lunch")).run.status == pb.RUN_STATUS_PAUSED
+    assert (
+        runs.PauseRun(pb.PauseRunRequest(run_id=run_id, request_id="1", detail="lunch")).run.status
+        == pb.RUN_STATUS_PAUSED
+    )
     assert not tasks.NextTask(NextTaskRequest(annotator="bob", run_id=run_id)).HasField("task")
     runs.ResumeRun(pb.ResumeRunRequest(run_id=run_id, request_id="1"))
     assert asked(runs, tasks, run_id, "bob")
@@ -201,7 +212,9 @@ def test_a_change_of_mind_is_a_new_revision_and_a_withdrawal_frees_the_slot(runs
     task = asked(runs, tasks, run_id, "ann")
 
     def submit(choice):
-        return tasks.SubmitJudgement(SubmitJudgementRequest(task_id=task.task_id, annotator="ann", choice=choice)).revision
+        return tasks.SubmitJudgement(
+            SubmitJudgementRequest(task_id=task.task_id, annotator="ann", choice=choice)
+        ).revision
 
     assert [submit(Choice.CHOICE_FIRST), submit(Choice.CHOICE_SECOND)] == [1, 2]
     tasks.WithdrawJudgement(WithdrawJudgementRequest(task_id=task.task_id, annotator="ann"))
@@ -209,7 +222,8 @@ def test_a_change_of_mind_is_a_new_revision_and_a_withdrawal_frees_the_slot(runs
     assert {one.task_id for one in taken} == {task.task_id} and {one.vote for one in taken} == {0, 1}
     tasks.SkipTask(SkipTaskRequest(task_id=task.task_id, annotator="bob", reason="both empty"))
     assert "choice must be" in refused(
-        tasks.SubmitJudgement, SubmitJudgementRequest(task_id=task.task_id, annotator="cleo", choice=Choice.CHOICE_UNSPECIFIED)
+        tasks.SubmitJudgement,
+        SubmitJudgementRequest(task_id=task.task_id, annotator="cleo", choice=Choice.CHOICE_UNSPECIFIED),
     )
     assert "holds no lease" in refused(
         tasks.SubmitJudgement, SubmitJudgementRequest(task_id=task.task_id, annotator="dan", choice=Choice.CHOICE_FIRST)

@@ -1,4 +1,5 @@
 """Settings come from the environment, typed, with defaults that work; URLs choose back ends."""
+
 import pytest
 
 from services.kit.errors import InvalidInput

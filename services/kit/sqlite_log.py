@@ -6,6 +6,7 @@ append at the same moment share one transaction. One process a group, held by an
 
 import fcntl
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -152,11 +153,12 @@ class SqliteConsumer:
         self, log: SqliteLog, path: Path, topic: Topic, group: str, start: Callable[[int], int] | None
     ) -> None:
         self._log, self._topic, self._group, self._start = log, topic, group, start
-        self._lock_file = open(f"{path}.{group}.lock", "w")
+        self._lock_path = f"{path}.{group}.lock"
+        self._lock: int | None = os.open(self._lock_path, os.O_CREAT | os.O_RDWR, 0o600)
         try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._lock_file.close()
+            os.close(self._lock)
             raise Refused(
                 f"another process already runs the group {group!r} on {path}; stop it, or let it do the work"
             ) from None
@@ -220,7 +222,7 @@ class SqliteConsumer:
 
     def commit(self, positions: Mapping[int, int]) -> None:
         rows = [(self._group, self._topic.name, partition, offset) for partition, offset in positions.items()]
-        with translated(self._lock_file.name):
+        with translated(self._lock_path):
             self._log.connection().executemany("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)", rows)
 
     def wake(self) -> None:
@@ -230,7 +232,9 @@ class SqliteConsumer:
 
     def close(self) -> None:
         self._next = {}
-        self._lock_file.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 class _Batch:

@@ -5,8 +5,8 @@ position that the writer read: a writer that another one overtook is Fenced.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
 from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache

@@ -1,4 +1,5 @@
 """`python -m tests.golden`: records the golden histories anew. Only for a new kind of history, never to make a test pass."""
+
 import json
 import tempfile
 from pathlib import Path
@@ -14,7 +15,11 @@ HERE = Path(__file__).parent
 # name → (pairs, settings, whether a caller pauses it in the middle)
 HISTORIES: dict[str, tuple[int, dict[str, object], bool]] = {
     "posterior": (160, {"budget": "12%", "shard_pairs": 32}, False),
-    "random-two-votes": (96, {"method": "random", "budget": "20%", "quorum": 2, "humans": "simulated:0.2", "shard_pairs": 32}, True),
+    "random-two-votes": (
+        96,
+        {"method": "random", "budget": "20%", "quorum": 2, "humans": "simulated:0.2", "shard_pairs": 32},
+        True,
+    ),
     "none": (70, {"method": "none", "shard_pairs": 16}, False),
 }
 
