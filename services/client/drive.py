@@ -4,6 +4,7 @@ All of it can be done again after a kill: every command has a name, and saying i
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
@@ -24,6 +25,9 @@ MOST_BYTES = 2_000_000
 MOST_PAIRS = 4_096
 ANNOTATORS = 8
 IDLE_S = 0.05
+AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+AGAIN_S = 0.2
+PATIENCE_S = 60.0
 ENDED = (pb.RUN_STATUS_FINISHED, pb.RUN_STATUS_CANCELLED, pb.RUN_STATUS_CORRUPT)
 ERRORS: dict[grpc.StatusCode, type[ConcordError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
@@ -72,7 +76,7 @@ def begin(
         view = runs.StartRun(pb.StartRunRequest(run_id=run_id, request_id="start")).run
     if view.dollar_budget != config.dollar_budget and view.status not in ENDED:
         changed = pb.SetBudgetRequest(
-            run_id=run_id, request_id=f"{config.dollar_budget}", human_budget=view.human_budget,
+            run_id=run_id, request_id=str(uuid4()), human_budget=view.human_budget,
             dollar_budget=config.dollar_budget,
         )  # fmt: skip
         view = runs.SetBudget(changed).run
@@ -102,12 +106,16 @@ class People:
             thread.start()
 
     def _work(self, annotator: str) -> None:
-        try:
-            while not self._over.is_set() and (task := self._next(annotator)) is not None:
-                self._do(task, annotator)
-        except grpc.RpcError as error:
-            if not self._over.is_set():
-                self.error = error
+        """A desk that is away comes back: its answers are kept or asked for again, so nothing is lost by waiting."""
+        while not self._over.is_set():
+            try:
+                while not self._over.is_set() and (task := self._next(annotator)) is not None:
+                    self._do(task, annotator)
+            except grpc.RpcError as error:
+                if error.code() not in AWAY:
+                    self.error = error
+                    return
+                self._over.wait(AGAIN_S)
 
     def _next(self, annotator: str) -> Task | None:
         """The next task, waited for; None once there is to be no more answering."""
@@ -145,16 +153,24 @@ class People:
 
 
 def watch(runs: RunServiceStub, run_id: str, people: People | None, seen: Callable[[pb.RunView], None]) -> pb.RunView:
-    """Follows the run until it ends, or pauses for a reason that only a person can remove; returns its last state."""
-    view = pb.RunView()
-    for answer in runs.WatchRun(pb.WatchRunRequest(run_id=run_id)):
-        view = answer.run
-        seen(view)
-        if people is not None and people.error is not None:
-            raise people.error
-        if view.status in ENDED or (view.status == pb.RUN_STATUS_PAUSED and not waits_by_itself(view)):
-            break
-    return view
+    """Follows the run until it ends, or pauses for a reason that only a person can remove; returns its last state.
+
+    A front door that is away for less than PATIENCE_S is waited for.
+    """
+    heard = time.monotonic()
+    while True:
+        try:
+            for answer in runs.WatchRun(pb.WatchRunRequest(run_id=run_id)):
+                heard, view = time.monotonic(), answer.run
+                seen(view)
+                if people is not None and people.error is not None:
+                    raise people.error
+                if view.status in ENDED or (view.status == pb.RUN_STATUS_PAUSED and not waits_by_itself(view)):
+                    return view
+        except grpc.RpcError as error:
+            if error.code() not in AWAY or time.monotonic() - heard > PATIENCE_S:
+                raise
+            threading.Event().wait(AGAIN_S)
 
 
 def waits_by_itself(view: pb.RunView) -> bool:
