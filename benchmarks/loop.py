@@ -1,25 +1,32 @@
 """What the system around the loop costs: a whole run on the embedded services, beside a straight script of the same functions.
 
-    python -m benchmarks.loop            20,000 pairs and the bundled sample, three repeats
-    python -m benchmarks.loop --quick    2,000 pairs and the sample, one repeat
-    python -m benchmarks.loop --json     figures for a machine
+    python -m benchmarks.loop [--quick] [--json FILE]
 
-Each side runs in a fresh process. The clock starts with the pairs in memory and, for Concord, with the services up; it
-stops with the dataset's bytes and hash in the caller's hands. Concord goes over gRPC, appends every fact and answer
-durably, keeps every unit's result and hands out each task under a lease; `straight` (straight.py) keeps nothing. Both
-must give the same dataset hash, or there are no figures.
+20,000 pairs (corpus.py) and the bundled sample; --quick: 2,000 pairs. Each side runs in a fresh process. The clock starts
+with the pairs in memory and, for Concord, with the services up; it stops with the dataset's bytes and hash in the
+caller's hands. Concord goes over gRPC, appends every fact and answer durably, keeps every unit's result and hands out
+each task under a lease; `straight` (straight.py) keeps nothing. Both must give the same dataset hash, or there are no
+figures.
 """
+import argparse
 import json
 import os
 import resource
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
+from benchmarks.measure import circumstances, ratio, show, spread, write
+
 ROOT = Path(__file__).resolve().parent.parent
-PAIRS, SEED = 20_000, 7
+SEED = 7
+WANTED = 1.3
+# A result must not depend on the number of cores; set before NumPy is imported.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def job_of(corpus: str, pairs: int):
@@ -47,40 +54,16 @@ def concord(job) -> dict[str, object]:
     from services.kit.settings import from_environment
     from services.kit.telemetry import log_json
 
-    with tempfile.TemporaryDirectory() as home:
-        log_json("error", open(os.devnull, "w"))
-        settings = from_environment({}, home=home)
-        with session.embedded(settings) as running:
-            stages: dict[str, float] = {}
-            began = begin()
-            view = session.run(job, running, lambda view: stages.setdefault(stage_of(view), time.perf_counter() - began.wall))
+    with tempfile.TemporaryDirectory() as home, open(os.devnull, "w") as nowhere:
+        log_json("error", nowhere)
+        with session.embedded(from_environment({}, home=home)) as running:
+            began = Began()
+            view = session.run(job, running, lambda view: None)
             with rpc.channel(running.address) as channel:
                 dataset = drive.read_dataset(drive.RunServiceStub(channel), job.run_id)
-            figures = end(began)
-        figures |= {"dataset_sha256": view.dataset_sha256, "bytes": len(dataset), "votes": view.votes, "stages": stages}
-        return figures | disk(Path(home), len(job.given.rows))
-
-
-def stage_of(view) -> str:
-    from concord.v1.events_pb2 import Stage
-
-    last = view.stages[-1] if view.stages else None
-    return f"{Stage.Name(last.stage).removeprefix('STAGE_')}.{last.round}" if last else "pairs"
-
-
-def disk(home: Path, pairs: int) -> dict[str, object]:
-    """What a run leaves behind: bytes of facts and work items in the log, files, bytes of blobs."""
-    with sqlite3.connect(home / "log.sqlite") as log:
-        query = "SELECT topic, count(*), sum(length(value)) FROM records GROUP BY topic"
-        topics = {topic: {"records": count, "bytes": size} for topic, count, size in log.execute(query)}
-    files = [path.stat().st_size for path in (home / "blobs").rglob("*") if path.is_file()]
-    everything = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
-    on_log = sum(topic["bytes"] for topic in topics.values())
-    return {
-        "facts": topics["concord.facts.v1"]["records"], "log_bytes_a_pair": on_log / pairs,
-        "fact_bytes_a_pair": topics["concord.facts.v1"]["bytes"] / pairs, "blob_files": len(files),
-        "disk_bytes_a_pair": everything / pairs,
-    }  # fmt: skip
+            figures = began.until_now()
+        figures |= {"dataset_sha256": view.dataset_sha256, "dataset_bytes": len(dataset), "votes": view.votes}
+        return figures | {"stage_s": stage_seconds(Path(home), job.run_id)} | kept(Path(home), len(job.given.rows))
 
 
 def straight(job) -> dict[str, object]:
@@ -88,32 +71,116 @@ def straight(job) -> dict[str, object]:
     from benchmarks import straight
 
     pairs = [row.pair for row in job.given.rows]
-    began = begin()
+    began = Began()
     made = straight.run(pairs, job.config, job.answer)
-    figures = end(began)
-    return figures | {"dataset_sha256": made.dataset_sha256, "bytes": len(made.dataset), "votes": made.votes}
+    figures = began.until_now()
+    return figures | {"dataset_sha256": made.dataset_sha256, "dataset_bytes": len(made.dataset), "votes": made.votes}
 
 
-class begin:
-    """Now, in wall and CPU seconds of this process."""
+def stage_seconds(home: Path, run_id: str) -> dict[str, float]:
+    """Wall seconds from opened to closed, by the log's own times; a stage's rounds together."""
+    from concord.v1.events_pb2 import Stage
+    from services.client import history
+    from services.kit.sqlite_log import SqliteLog
+
+    opened, out = {}, defaultdict(float)
+    for event, at in history.events(SqliteLog(home / "log.sqlite"), run_id):
+        if event.HasField("stage_opened"):
+            opened[event.stage_opened.stage, event.stage_opened.round] = at
+        if event.HasField("stage_closed"):
+            stage = event.stage_closed.stage
+            out[Stage.Name(stage).removeprefix("STAGE_")] += at - opened[stage, event.stage_closed.round]
+    return dict(out)
+
+
+def kept(home: Path, pairs: int) -> dict[str, object]:
+    """What a run leaves behind: records and bytes on the log, files and bytes on the disk."""
+    with sqlite3.connect(home / "log.sqlite") as log:
+        query = "SELECT topic, count(*), sum(length(value)) FROM records GROUP BY topic"
+        topics = {topic: (count, size) for topic, count, size in log.execute(query)}
+    facts, fact_bytes = topics["concord.facts.v1"]
+    files = [path for path in home.rglob("*") if path.is_file()]
+    return {
+        "facts": facts,
+        "fact_bytes_a_pair": fact_bytes / pairs,
+        "work_bytes_a_pair": (sum(size for _, size in topics.values()) - fact_bytes) / pairs,
+        "files": len(files),
+        "disk_bytes_a_pair": sum(path.stat().st_size for path in files) / pairs,
+    }
+
+
+class Began:
+    """Now, in wall and CPU seconds of this process; and its memory with the pairs loaded."""
 
     def __init__(self) -> None:
-        self.memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        self.wall, self.cpu = time.perf_counter(), time.process_time()
+        self._loaded_mb = _peak_mb()
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def until_now(self) -> dict[str, object]:
+        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        return {"wall_s": wall, "cpu_s": cpu, "peak_mb": _peak_mb(), "loaded_mb": self._loaded_mb}
 
 
-def end(began: begin) -> dict[str, object]:
-    wall, cpu = time.perf_counter() - began.wall, time.process_time() - began.cpu
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"wall_s": wall, "cpu_s": cpu, "peak_mb": peak_mb, "before_mb": began.memory_mb}
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-SIDES = {"straight": straight, "concord": concord}
+SIDES = {"concord": concord, "straight": straight}
 
 
-def one_side(side: str, corpus: str, pairs: int) -> None:
-    print(json.dumps(SIDES[side](job_of(corpus, pairs))))
+def one_side(side: str, corpus: str, pairs: int) -> dict:
+    """One run of one side in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.loop", "--side", side, corpus, str(pairs)]
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | ONE_THREAD)
+    return json.loads(out.stdout)
+
+
+def compare(corpus: str, pairs: int, repeats: int) -> dict[str, object]:
+    """Both sides, taking turns; raises SystemExit where their datasets differ."""
+    found: dict[str, list[dict]] = {side: [] for side in SIDES}
+    for repeat in range(repeats):
+        for side in list(SIDES)[:: 1 if repeat % 2 else -1]:
+            found[side].append(one_side(side, corpus, pairs))
+    hashes = {run["dataset_sha256"] for runs in found.values() for run in runs}
+    if len(hashes) != 1:
+        sys.exit(f"{corpus}: the datasets differ: {', '.join(sorted(hashes))}")
+    name = f"{corpus}, {pairs:,} pairs" if pairs else corpus
+    column = {side: {key: [run[key] for run in runs] for key in runs[0]} for side, runs in found.items()}
+    show(f"{name}: a whole run", {side: spread(keys["wall_s"]) for side, keys in column.items()}, "s")
+    ratios = {
+        f"{what}, concord / straight": ratio(column["concord"][key], column["straight"][key])
+        for what, key in (("wall", "wall_s"), ("CPU", "cpu_s"))
+    }
+    show("  ", ratios, "times")
+    wall = ratios["wall, concord / straight"]["median"]
+    measured = {side: {key: spread(values) for key, values in keys.items() if isinstance(values[0], int | float)}
+                for side, keys in column.items()}  # fmt: skip
+    stages = {name: spread([run[name] for run in column["concord"]["stage_s"]]) for name in column["concord"]["stage_s"][0]}
+    return {
+        "dataset_sha256": hashes.pop(), "measured": measured, "stage_s": stages, "ratios": ratios,
+        "wanted": WANTED, "met": wall <= WANTED,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="2,000 pairs, one repeat")
+    parser.add_argument("--json", help="write the figures to this file; - for standard output")
+    parser.add_argument("--side", nargs=3, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.side:
+        side, corpus, pairs = given.side
+        return print(json.dumps(SIDES[side](job_of(corpus, int(pairs)))))
+    pairs, repeats = (2_000, 1) if given.quick else (20_000, 5)
+    settings = {
+        "pairs": pairs, "seed": SEED, "shard_pairs": 64, "folds": 4, "budget": "6 %", "batch": "1 %", "pilot": "max(8, 0.5 %)",
+        "judge": "recorded, right on 75 %", "people": "recorded, 8 annotators", "blas_threads": 1,
+        "log": "SQLite, WAL, synchronous=FULL", "store": "SQLite, WAL, synchronous=NORMAL", "blobs": "files, fsync",
+    }  # fmt: skip
+    figures = circumstances(settings) | {"virtual": compare("virtual", pairs, repeats), "sample": compare("sample", 0, repeats)}
+    if given.json:
+        write(given.json, figures)
 
 
 if __name__ == "__main__":
-    one_side(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main()

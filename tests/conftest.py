@@ -2,10 +2,15 @@
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from services.kit.sqlite_log import SqliteLog
 from tests.broker import start_broker
 from tests.simulation.memory_log import Broker, MemoryLog
+
+# How long an example takes says how busy the machine is, and nothing else.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,12 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
+from services.kit.fold import restore_run
+from services.runs import service
 from tests.simulation.plants import PLANTS
 from tests.simulation.seeds import LEAST_FAULTS, Figures, first_caught, quiet, run_seeds
 from tests.simulation.workload import WORKLOADS, workload
+from tests.simulation.world import World
 
 SEEDS = 300
 AT_ONCE = 25
@@ -52,14 +55,9 @@ def test_every_workload_has_two_runs_and_two_hundred_pairs():
 
 def test_the_order_of_things_changes_no_dataset():
     """The quiet run steps in a fixed order without delays; another one, as lively as can be, agrees with it."""
-    from tests.simulation.world import World
-
     _, hashes = quiet(2)
     world = World(7, workload(2), lively=True)
     world.run(most_steps=50_000)
-    from services.kit.fold import restore_run
-    from services.runs import service
-
     for run in workload(2):
-        view = restore_run(service.fold(), run.run_id, world.store.rows("runs", run.run_id)).state.view
+        view = restore_run(service.fold(), run.run_id, world.cluster.store.rows("runs", run.run_id)).state.view
         assert view.dataset_sha256 == hashes[run.run_id]

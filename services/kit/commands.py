@@ -12,8 +12,7 @@ from services.kit.store import Store
 from services.kit.topics import FACTS, fact_partition
 
 WAIT_S = 10.0
-# A fold in another process wakes nobody here: the store is asked again after so long.
-LOOK_AGAIN_S = 0.01
+LOOK_AGAIN_S = 0.1
 
 
 def entry_of(event: Event) -> Entry:

@@ -198,11 +198,11 @@ class SqliteConsumer:
         found: list[Record] = []
         for partition in sorted(news, key=lambda p: (p + self._turn) % self._topic.partitions):
             records = self._log.read(self._topic, partition, self._next[partition], limit - len(found))
-            if records:
-                self._next[partition] = records[-1].offset + 1
-                found.extend(records)
+            found.extend(records)
             if len(found) >= limit:
                 break
+        # Only now: a read that raised must not leave what was read before it behind.
+        self._next |= {record.partition: record.offset + 1 for record in found}
         return found
 
     def assignment(self) -> frozenset[int]:

@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from services.kit.errors import Fenced, Unavailable
 
 ONLY_READS = "concord_only_reads"
+ASK_AGAIN_S = 0.01
 # Runs in the same transaction; gets the SQL connection, or None from the store in memory.
 Also = Callable[[Any], None]
 
@@ -97,6 +98,9 @@ class MemoryStore:
             raise Fenced(
                 f"{service}, partition {partition}: another replica has moved on from offset {read.next_offset}"
             )
+        # First what may raise: all of it happens, or nothing.
+        if also:
+            also(None)
         self._positions[service, partition] = to
         for change in changes:
             self._runs[service, change.run_id] = (partition, change.active)
@@ -104,8 +108,6 @@ class MemoryStore:
             rows.update({name: value for name, value in change.rows.items() if value is not None})
             for name in [name for name, value in change.rows.items() if value is None]:
                 rows.pop(name, None)
-        if also:
-            also(None)
 
     def discard(self, service: str, partition: int, also: Also | None) -> None:
         for run_id in self.runs(service, partition):
@@ -164,6 +166,12 @@ MOVE = sa.update(POSITIONS).where(*PLACE, *(POSITIONS.c[name] == sa.bindparam(f"
 OF_RUN = (ROWS.c.service == sa.bindparam("of_service"), ROWS.c.run_id == sa.bindparam("of_run"))
 DELETE_ROW = sa.delete(ROWS).where(*OF_RUN, ROWS.c.name == sa.bindparam("gone"))
 ALL_ROWS = sa.select(ROWS.c.name, ROWS.c.value).where(*OF_RUN)
+KNOWN_RUNS = (
+    sa.select(RUNS.c.run_id)
+    .where(RUNS.c.service == sa.bindparam("of_service"), sa.or_(RUNS.c.active, ~sa.bindparam("only_active", type_=sa.Boolean)))
+    .order_by(RUNS.c.number)
+)
+RUNS_OF_PARTITION = KNOWN_RUNS.where(RUNS.c.partition == sa.bindparam("of_partition"))
 NAMED_ROWS = ALL_ROWS.where(ROWS.c.name.in_(sa.bindparam("names", expanding=True)))
 
 
@@ -218,6 +226,9 @@ class SqlStore:
     def passed(self, service: str, partition: int, offset: int, wait_s: float) -> bool:
         place = (service, partition)
         saving = self._saving[place]
+        if place not in self._saved:
+            # Another process folds it, so that nobody here says when.
+            wait_s = min(wait_s, ASK_AGAIN_S)
         with saving:
             if saving.wait_for(lambda: self._saved.get(place, 0) > offset, wait_s):
                 return True
@@ -267,13 +278,9 @@ class SqlStore:
             return {name: value for name, value in connection.execute(NAMED_ROWS if only else ALL_ROWS, wanted)}
 
     def runs(self, service: str, partition: int | None = None, active_only: bool = False) -> list[str]:
-        query = sa.select(RUNS.c.run_id).where(RUNS.c.service == service).order_by(RUNS.c.number)
-        if partition is not None:
-            query = query.where(RUNS.c.partition == partition)
-        if active_only:
-            query = query.where(RUNS.c.active)
+        wanted = {"of_service": service, "of_partition": partition, "only_active": active_only}
         with self.begin(reads=True) as connection:
-            return list(connection.scalars(query))
+            return list(connection.scalars(KNOWN_RUNS if partition is None else RUNS_OF_PARTITION, wanted))
 
 
 def _of(table: sa.Table, service: str, partition: int) -> tuple:

@@ -1,13 +1,14 @@
 """A unit's tries, in markers that outlive the process: `begun/<work id>/<n>`, then `ended/<work id>/<n>` and how.
 
-A try that began and never ended is a death of its process, or is still going on elsewhere.
+A try that began and never ended is a death of its process, or is still going on elsewhere. A unit that is done needs no
+end: its result's own marker is asked for first.
 """
 
 from dataclasses import dataclass
 
 from services.kit.blobs import Blobs
 
-DONE, RAISED, DEFERRED, STOPPED = b"done", b"raised", b"deferred", b"stopped"
+RAISED, DEFERRED, STOPPED = b"raised", b"deferred", b"stopped"
 ALONE, TOGETHER = b"alone", b"together"
 
 

@@ -79,7 +79,7 @@ class Worker:
     def step(self, timeout_s: float) -> int:
         """Takes work, begins units, says finished ones; returns how many items moved."""
         room = max(1, 2 * self._concurrency - len(self._held))
-        records = self._consumer.poll(min(timeout_s, 0.005) if self._running() else timeout_s, room)
+        records = self._consumer.poll(timeout_s, room)
         for record in records:
             self._accept(record)
         self._drop_revoked()
@@ -183,7 +183,6 @@ class Worker:
         except Exception as error:  # whatever a unit raises is its own failure, counted and reported
             return self._raised(held, error)
         made = self._blobs.put_if_absent(f"done/{result_id(work.run_id, work.unit)}", facts.named(work, event))
-        self._end(held, tries.DONE)
         telemetry.UNITS.labels(self._service, "done").inc()
         return [facts.fact(work, made)]
 

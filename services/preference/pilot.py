@@ -1,7 +1,6 @@
 """The pilot: a few pairs drawn before the cost, and the gate that their answers open or shut. PURE."""
-from math import comb
-
 import numpy as np
+from scipy.special import bdtr
 
 Array = np.ndarray
 
@@ -40,4 +39,4 @@ def misaligned(right: int, answered: int) -> bool:
 
 def _so_few(right: int, answered: int) -> float:
     """P(a decent judge is right at most so often)."""
-    return sum(comb(answered, k) * _DECENT**k * (1 - _DECENT) ** (answered - k) for k in range(right + 1))
+    return float(bdtr(right, answered, _DECENT))

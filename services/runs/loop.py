@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concord.v1.events_pb2 import Event, PauseReason, Stage, StageClosed, StageManifest, StageOpened
 from concord.v1.runs_service_pb2 import RunStatus
 from services.kit.fold import Ask, Context, Say
-from services.kit.ids import event_id, uri_of
+from services.kit.ids import event_id, uri_of, work_id
 from services.preference.pilot import misaligned
 from services.runs import work
 from services.runs.state import HUMAN, RunState
@@ -54,7 +54,7 @@ def _next(state: RunState, context: Context) -> Sequence[Say]:
     stage, round_ = steps[len(state.view.stages)]
     opened = StageOpened(stage=stage, round=round_)
     if stage in (Stage.STAGE_PILOT_LABEL, Stage.STAGE_PILOT_JUDGE):
-        drawn = work.draw_pilot(state)
+        drawn = work.draw_pilot(state) if stage == Stage.STAGE_PILOT_LABEL else work.pilot_for_people(state)
         opened.pair_indexes.extend(drawn)
         opened.p_ask.extend([len(drawn) / state.view.pairs] * len(drawn))
         opened.audit.extend([True] * len(drawn))
@@ -117,8 +117,9 @@ def _window(state: RunState, context: Context, reissue_after_s: float) -> Sequen
             f"${spent:.2f} of ${limit:.2f} are spent and the next unit could cost more than the rest; raise the budget"
         )
         return (_pause(state, PauseReason.PAUSE_REASON_BUDGET, detail),)
-    asks = [work.ask(state, number) for number in affordable]
-    return [a for a in asks if context.now - context.issued.get(a.work.work_id, -1e18) >= reissue_after_s]
+    ids = {number: work_id(state.view.run_id, work.unit_of(state, number)) for number in affordable}
+    silent = [n for n in affordable if context.now - context.issued.get(ids[n], -1e18) >= reissue_after_s]
+    return [work.ask(state, number) for number in silent]
 
 
 def _probe(state: RunState, context: Context) -> Sequence[Say | Ask]:

@@ -35,6 +35,14 @@ def draw_pilot(state: RunState) -> list[int]:
     return pilot.draw_pilot(state.view.pairs, size, state.view.config.seed).tolist()
 
 
+def pilot_for_people(state: RunState) -> list[int]:
+    """The pilot's labelled pairs; where the human budget has shrunk since, a uniform part of them."""
+    assert state.pilot is not None
+    labelled, most = state.pilot.pair_indexes, state.view.human_budget // max(1, state.view.config.quorum)
+    kept = pilot.draw_pilot(len(labelled), min(len(labelled), most), state.view.config.seed)
+    return sorted(labelled[at] for at in kept)
+
+
 def units_of(state: RunState, stage: int, opened: StageOpened) -> int:
     """How many units the stage has; fixed when it opens."""
     if stage in PER_SHARD:
@@ -48,11 +56,18 @@ def units_of(state: RunState, stage: int, opened: StageOpened) -> int:
     return 1
 
 
+def unit_of(state: RunState, number: int) -> Unit:
+    """The unit's name as it stands now: RetryStage renames what failed."""
+    assert state.open is not None
+    retry = state.open.retries.get(number, 0)
+    return Unit(stage=state.open.stage, round=state.open.round, number=number, retry=retry)
+
+
 def ask(state: RunState, number: int) -> Ask:
     """The work item for one unit of the open stage."""
     assert state.open is not None
     view, stage, round_ = state.view, state.open.stage, state.open.round
-    unit = Unit(stage=stage, round=round_, number=number, retry=state.open.retries.get(number, 0))
+    unit = unit_of(state, number)
     work = Work(
         work_id=work_id(view.run_id, unit), run_id=view.run_id, unit=unit, config=view.config, pairs_uri=view.pairs_uri
     )

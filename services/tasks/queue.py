@@ -91,6 +91,7 @@ def _on_run(state: TasksState, event: Event, at: float, touched: set[str]) -> No
                 config.judge.criteria,
             )
         case "run_started":
+            # A pause from before the start was refused.
             run.pairs_uri, run.paused = event.run_started.pairs_uri, False
         case "stage_opened" if event.stage_opened.stage in HUMAN:
             _open(state, event, at, touched)
@@ -98,11 +99,8 @@ def _on_run(state: TasksState, event: Event, at: float, touched: set[str]) -> No
             touched.update(map(task_row, state.tasks))
             state.tasks = {}
             run.stage, run.round = Stage.STAGE_UNSPECIFIED, 0
-        case "run_paused":
-            # Before the start a pause is refused.
-            run.paused = bool(run.pairs_uri)
-        case "run_resumed" | "stage_retried":
-            run.paused = False
+        case "run_paused" | "run_resumed" | "stage_retried":
+            run.paused = event.WhichOneof("kind") == "run_paused"
         case "run_cancelled" | "run_finished":
             run.ended = True
             touched.update(map(task_row, state.tasks))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import grpc
 import numpy as np
@@ -19,7 +20,7 @@ from services.kit.rpc import Servicer
 from services.preference import answers
 from services.preference.columns import columns_of
 from services.triage import dataset, rounds
-from services.triage.signals import signals_of
+from services.triage.signals import Signals, signals_of
 
 SERVICE = "triage"
 METHODS = {"posterior": rounds.triage_posterior, "random": rounds.triage_random}
@@ -34,6 +35,8 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
         self._manifest = messages(blobs, StageManifest, 8)
         read = lambda uri: unpack(blobs.get(uri))  # noqa: E731
         self._columns = cached(blobs, lambda content: columns_of(StageManifest.FromString(content), read), 2)
+        # The same in every round of a run.
+        self._signals = lru_cache(2)(self._read_signals)
 
     def do(self, work: Work) -> Event:
         """The unit's fact, without its names."""
@@ -43,18 +46,21 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
         return event
 
     def _round(self, work: Work) -> Event:
-        task, pairs = work.triage_round, self._pairs(work.pairs_uri).pairs
-        columns = self._columns(task.features_uri)
-        margin = np.zeros(pairs)
-        for event in self._manifest(task.scores_uri).events:
-            at = event.shard_scored.first_index
-            margin[at : at + len(event.shard_scored.margin)] = event.shard_scored.margin
-        labeled = [event.shard_labeled for event in self._manifest(task.labels_uri).events]
-        signals = signals_of(labeled, margin, columns.x, columns.group, columns.domain)
+        task = work.triage_round
+        signals = self._signals(work.pairs_uri, task.labels_uri, task.features_uri, task.scores_uri)
         said = answers.read(self._manifest(uri) for uri in task.judged_uris)
         decided = METHODS[work.config.method](signals, said, work.config, work.unit.round, task.ask)
         uri = self._blobs.put(pack({"p_wrong": decided.p_wrong, "target": decided.target}))
         return Event(round_triaged=rounds.fact(decided, uri))
+
+    def _read_signals(self, pairs_uri: str, labels_uri: str, features_uri: str, scores_uri: str) -> Signals:
+        columns = self._columns(features_uri)
+        margin = np.zeros(self._pairs(pairs_uri).pairs)
+        for event in self._manifest(scores_uri).events:
+            at = event.shard_scored.first_index
+            margin[at : at + len(event.shard_scored.margin)] = event.shard_scored.margin
+        labeled = [event.shard_labeled for event in self._manifest(labels_uri).events]
+        return signals_of(labeled, margin, columns.x, columns.group, columns.domain)
 
     def _build(self, work: Work) -> Event:
         task, manifest = work.build_dataset, self._pairs(work.pairs_uri)

@@ -20,7 +20,9 @@ def main() -> int:
         found = run_seeds(range(first, min(first + AT_ONCE, last)), given.keep_going)
         figures.add(found)
         for seed, report in found.failures:
-            print(f"seed {seed} fails: {report}\nagain: python -m tests.simulation --seeds 1 --first {seed}", flush=True)
+            print(
+                f"seed {seed} fails: {report}\nagain: python -m tests.simulation --seeds 1 --first {seed}", flush=True
+            )
         if found.failures and not given.keep_going:
             break
     print(figures.line(time.monotonic() - begun))

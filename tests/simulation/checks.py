@@ -36,19 +36,19 @@ class SaidBeforeCommitted:
         self._said: set[UnitKey] = set()
         self._read: dict[int, int] = defaultdict(int)
         self._commits: list[tuple[str, int, int, int]] = []
-        world.broker.committed = lambda *commit: self._commits.append(commit)
+        world.cluster.broker.committed = lambda *commit: self._commits.append(commit)
 
     def check(self) -> None:
         if not self._commits:
             return
-        for partition, (records, _) in self._world.broker.topics[FACTS.name].items():
+        for partition, (records, _) in self._world.cluster.broker.topics[FACTS.name].items():
             for record in records[self._read[partition] :]:
                 event = Event.FromString(record.value)
                 if event.HasField("unit"):
                     self._said.add(_unit_key(event))
             self._read[partition] = len(records)
         for topic, partition, old, new in self._commits:
-            for record in self._world.broker.partition(topic, partition)[0][old:new]:
+            for record in self._world.cluster.broker.partition(topic, partition)[0][old:new]:
                 work = Work.FromString(record.value)
                 require(_unit_key(work) in self._said, f"{topic}/{partition}@{record.offset} is committed, not said")
         self._commits.clear()
@@ -61,11 +61,13 @@ def _unit_key(named: Event | Work) -> UnitKey:
 
 def check(world: World, quiet: dict[str, str], chance: Random) -> None:
     """Everything that can be seen at the end; `quiet`: run → the dataset's hash of an undisturbed run."""
-    dead = [record for at in range(DEAD_LETTERS.partitions) for record in world.log.read(DEAD_LETTERS, at, 0, 1000)]
+    dead = [
+        record for at in range(DEAD_LETTERS.partitions) for record in world.cluster.log.read(DEAD_LETTERS, at, 0, 1000)
+    ]
     require(not dead, f"{len(dead)} dead letters, though no unit was poisonous")
     for run in world.workload:
         records = [
-            record for record in world.log.read(FACTS, fact_partition(run.run_id), 0, 1 << 30)
+            record for record in world.cluster.log.read(FACTS, fact_partition(run.run_id), 0, 1 << 30)
             if record.key.decode() == run.run_id
         ]  # fmt: skip
         events = _history(records)
@@ -89,7 +91,7 @@ def _history(records: list[Record]) -> list[tuple[Event, Record]]:
 
 def _check_end(world: World, run: Run, events: list[tuple[Event, Record]], quiet: dict[str, str]) -> None:
     fold = runs.fold()
-    view = restore_run(fold, run.run_id, world.store.rows("runs", run.run_id)).state.view
+    view = restore_run(fold, run.run_id, world.cluster.store.rows("runs", run.run_id)).state.view
     require(view.status == RunStatus.RUN_STATUS_FINISHED, f"run {run.run_id} has status {view.status}")
     require(view.votes <= view.human_budget, f"{view.votes} votes of {view.human_budget}")
     if view.dollar_budget:
@@ -105,7 +107,7 @@ def _check_end(world: World, run: Run, events: list[tuple[Event, Record]], quiet
 def _check_replay(world: World, run: Run, records: list[Record], chance: Random) -> None:
     """Folding the log anew, in other batches and taken up from its rows now and then, gives what the stores hold."""
     for service, fold in (("tasks", tasks.fold()), ("runs", runs.fold())):
-        kept = world.store.rows(service, run.run_id)
+        kept = world.cluster.store.rows(service, run.run_id)
         live, again = restore_run(fold, run.run_id, kept), replay(fold, run.run_id, records, chance)
         for part in ("state", "ids", "offset", "history"):
             same = getattr(live, part) == getattr(again, part)
@@ -145,7 +147,7 @@ def _check_stages(world: World, run: Run, events: list[tuple[Event, Record]]) ->
             step = said.stage, said.round
             require(step in opened and step not in closed, f"{step} is closed twice, or before it is opened")
             closed.add(step)
-            manifest = StageManifest.FromString(world.blobs.get(said.manifest_uri))
+            manifest = StageManifest.FromString(world.cluster.blobs.get(said.manifest_uri))
             numbers = [kept.unit.number for kept in manifest.events]
             whole = sorted(set(numbers)) == numbers and len(numbers) + said.failed_units == opened[step]
             require(whole, f"{Stage.Name(step[0])}.{step[1]} has {opened[step]} units, its manifest holds {numbers}")

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from services.kit.errors import Deferred, Unavailable
 from services.kit.log import Entry
 from services.kit.topics import FACTS
+from tests.simulation.cluster import Replica, Unit
 from tests.simulation.process import Fuse
-from tests.simulation.world import Replica, Unit, World
+from tests.simulation.world import World
 
 # More than ten, because a fuse may still be burning when the last run ends.
 LEAST, MOST = 17, 26
@@ -19,13 +20,12 @@ class Faults:
     """Injects `count` faults at steps drawn between the first ones and `until`."""
 
     def __init__(self, world: World, until: int) -> None:
-        self._world, self._chance = world, world.chance
+        self._world, self._cluster, self._clock, self._chance = world, world.cluster, world.clock, world.chance
         count = self._chance.randint(LEAST, MOST)
         self._steps = sorted(self._chance.sample(range(20, max(until, 200)), count), reverse=True)
         self._raises, self._deaths = Counter[str](), Counter[str]()
         self._raise_next, self._away_next, self._llm_down_until = 0, 0, 0.0
-        self.failed_for_good = 0
-        world.trouble = self._trouble
+        world.cluster.trouble = self._trouble
 
     def act(self) -> None:
         """Called after each step: does what is to be done by now; a kind that does not apply now makes way for another."""
@@ -35,19 +35,19 @@ class Faults:
                 self._steps.pop()
 
     def _count(self, name: str) -> bool:
-        self._world.faults[name] += 1
+        self._cluster.faults[name] += 1
         return True
 
     def _replica(self, among: Callable[[Replica], bool] = lambda replica: True) -> Replica | None:
         alive = [
-            replica for replica in self._world.replicas
+            replica for replica in self._cluster.replicas
             if replica.stepper is not None and not (replica.process.dead or replica.process.busy) and among(replica)
         ]  # fmt: skip
         return self._chance.choice(alive) if alive else None
 
     def _mortal(self, replica: Replica) -> bool:
         """Whether its death leaves every unit in it another chance; then the deaths are counted."""
-        mine = [unit.work.work_id for unit in self._world.units if unit.process is replica.process]
+        mine = [unit.work.work_id for unit in self._cluster.units if unit.process is replica.process]
         if any(self._deaths[work_id] >= DEATHS for work_id in mine):
             return False
         self._deaths.update(mine)
@@ -59,15 +59,17 @@ class Faults:
         replica = self._replica()
         if replica is None or not self._mortal(replica):
             return False
-        self._world.kill(replica, self._chance.random() * 8.0, self._chance.random() * 10.0)
+        self._cluster.kill(replica, self._chance.random() * 8.0, self._chance.random() * 10.0)
         return self._count("crash between steps")
 
     def crash_in_a_call(self) -> bool:
         when = self._chance.choice(["crash before", "crash after"])
-        return self._light(when, self._chance.choice([(), (), ("append",), ("save", "commit"), ("put_if_absent", "put")]))
+        return self._light(
+            when, self._chance.choice([(), (), ("append",), ("save", "commit"), ("put_if_absent", "put")])
+        )
 
     def crash_of_the_front_door(self) -> bool:
-        desk = self._chance.choice(self._world.desks)
+        desk = self._chance.choice(self._cluster.desks)
         if desk.process.dead or desk.process.fuse is not None:
             return False
         kind = self._chance.choice(["crash before", "crash after", "outage before", "outage after", "late", "twice"])
@@ -76,7 +78,9 @@ class Faults:
 
     def outage(self) -> bool:
         when = self._chance.choice(["outage before", "outage after"])
-        return self._light(when, self._chance.choice([(), (), ("append",), ("save", "commit"), ("put_if_absent", "put")]))
+        return self._light(
+            when, self._chance.choice([(), (), ("append",), ("save", "commit"), ("put_if_absent", "put")])
+        )
 
     def late_append(self) -> bool:
         return self._light("late", ("append",))
@@ -98,13 +102,13 @@ class Faults:
         replica = self._replica()
         if replica is None:
             return False
-        self._world.freeze(replica, self._chance.random() * 15.0, self._chance.random() * 5.0)
+        self._cluster.freeze(replica, self._chance.random() * 15.0, self._chance.random() * 5.0)
         return self._count("zombie")
 
     # ── log and stores ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def rebalance(self) -> bool:
-        self._chance.choice(list(self._world.broker.groups.values())).rebalance(self._chance)
+        self._chance.choice(list(self._cluster.broker.groups.values())).rebalance(self._chance)
         return self._count("rebalance")
 
     def redelivery(self) -> bool:
@@ -115,11 +119,11 @@ class Faults:
         return self._count("redelivery")
 
     def fact_again(self) -> bool:
-        partitions = self._world.broker.topics[FACTS.name]
+        partitions = self._cluster.broker.topics[FACTS.name]
         if not partitions:
             return False
         record = self._chance.choice(partitions[self._chance.choice(sorted(partitions))][0])
-        self._world.log.append([Entry(FACTS, record.partition, record.key, record.value)])
+        self._cluster.log.append([Entry(FACTS, record.partition, record.key, record.value)])
         return self._count("fact again")
 
     def work_lost(self) -> bool:
@@ -130,22 +134,22 @@ class Faults:
         return True
 
     def slow_log(self) -> bool:
-        self._world.slow_until = self._world.now + 2.0 + self._chance.random() * 6.0
+        self._cluster.slow_until = self._clock.now + 2.0 + self._chance.random() * 6.0
         return self._count("slow log")
 
     def store_lost(self) -> bool:
         """The store's database is deleted and its service started again."""
         service = self._chance.choice(["runs", "tasks"])
-        replicas = [replica for replica in self._world.replicas if replica.name.startswith(service)]
+        replicas = [replica for replica in self._cluster.replicas if replica.name.startswith(service)]
         if any(replica.process.busy for replica in replicas):
             return False
         for partition in range(FACTS.partitions):
-            self._world.store.discard(service, partition, None)
+            self._cluster.store.discard(service, partition, None)
         if service == "tasks":
-            self._world.slots.lose(self._world.now)
+            self._cluster.slots.lose(self._clock.now)
         for replica in replicas:
             if not replica.process.dead:
-                self._world.kill(replica, self._chance.random() * 2.0, self._chance.random() * 2.0)
+                self._cluster.kill(replica, self._chance.random() * 2.0, self._chance.random() * 2.0)
         return self._count("store lost")
 
     # ── units and people ────────────────────────────────────────────────────────────────────────────────────────────
@@ -159,12 +163,12 @@ class Faults:
         return True
 
     def llm_down(self) -> bool:
-        self._llm_down_until = self._world.now + 2.0 + self._chance.random() * 10.0
+        self._llm_down_until = self._clock.now + 2.0 + self._chance.random() * 10.0
         return self._count("LLM down")
 
     def _trouble(self, unit: Unit) -> Exception | None:
         work_id = unit.work.work_id
-        if self._world.now < self._llm_down_until and unit.replica.name.startswith("labeling"):
+        if self._clock.now < self._llm_down_until and unit.replica.name.startswith("labeling"):
             return Deferred("the LLM does not answer", 3.0)
         if self._raise_next and self._raises[work_id] < RAISES:
             self._raise_next -= 1

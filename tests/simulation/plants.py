@@ -15,15 +15,17 @@ from services.runs import loop
 from services.runs import service as runs
 from services.runs.evolve import evolve
 from services.runs.state import RunState, unit_row
+from tests.simulation.cluster import Build
 from tests.simulation.process import ProcessLog
-from tests.simulation.world import Build
 
 
 class NoIds(reactor.Reactor):
     """A reactor that takes every label for news: one that comes again has another id."""
 
     def _take(self, partition: int, records: Sequence[Record]) -> int:
-        return super()._take(partition, [_renamed(record) for record in records] if self._service == "runs" else records)
+        return super()._take(
+            partition, [_renamed(record) for record in records] if self._service == "runs" else records
+        )
 
 
 def _renamed(record: Record) -> Record:

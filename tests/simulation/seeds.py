@@ -12,10 +12,11 @@ import structlog
 from services.kit.topics import FACTS
 from services.runs import service as runs
 from tests.simulation.checks import SaidBeforeCommitted, check, require
+from tests.simulation.cluster import Build
 from tests.simulation.faults import Faults
 from tests.simulation.plants import PLANTS
 from tests.simulation.workload import WORKLOADS, workload
-from tests.simulation.world import Build, World
+from tests.simulation.world import World
 
 LEAST_FAULTS = 10
 # Under faults a run may take so many times the steps of the quiet one: most of them look and find nothing to do.
@@ -58,7 +59,9 @@ def quiet(number: int) -> tuple[int, dict[str, str]]:
     world = World(0, workload(number), lively=False)
     world.run(most_steps=20_000)
     fold = runs.fold()
-    states = {run.run_id: fold.restore(run.run_id, world.store.rows("runs", run.run_id)) for run in world.workload}
+    states = {
+        run.run_id: fold.restore(run.run_id, world.cluster.store.rows("runs", run.run_id)) for run in world.workload
+    }
     hashes = {run_id: state.view.dataset_sha256 for run_id, state in states.items()}
     check(world, hashes, Random(0))
     return world.steps, hashes
@@ -78,11 +81,11 @@ def run_seed(seed: int, build: Build = Build()) -> Figures:  # noqa: B008
     world.watch = watch
     world.run(most_steps=PATIENCE * quiet_steps)
     check(world, hashes, Random(seed))
-    count = world.faults.total()
+    count = world.cluster.faults.total()
     require(count >= LEAST_FAULTS, f"only {count} faults")
     pairs = sum(len(run.pairs) for run in world.workload)
-    facts = sum(len(records) for records, _ in world.broker.topics[FACTS.name].values())
-    return Figures(1, len(world.workload), pairs, world.steps, facts, count, world.faults)
+    facts = sum(len(records) for records, _ in world.cluster.broker.topics[FACTS.name].values())
+    return Figures(1, len(world.workload), pairs, world.steps, facts, count, world.cluster.faults)
 
 
 def run_seeds(seeds: Iterable[int], keep_going: bool = True) -> Figures:

@@ -1,0 +1,59 @@
+"""One run's queue folded in memory: answers go in, resolutions come out."""
+
+from concord.v1.config_pb2 import RunConfig
+from concord.v1.events_pb2 import Event, Stage, Unit
+from concord.v1.pairs_pb2 import Choice
+from services.kit.fold import Context
+from services.kit.ids import event_id, run_id, unit_name
+from services.tasks import queue
+from services.tasks.queue import TasksState
+
+RUN = run_id("input", b"queue")
+FIRST, SECOND, TIE = Choice.CHOICE_FIRST, Choice.CHOICE_SECOND, Choice.CHOICE_TIE
+PAIRS = (40, 7, 99)
+
+
+def opened(quorum: int = 2, deadline_s: float = 0.0, pairs: tuple[int, ...] = PAIRS) -> TasksState:
+    """A run that asks about these pairs since second 100."""
+    config = RunConfig(quorum=quorum, judge_deadline_s=deadline_s)
+    return hear(
+        queue.initial(RUN),
+        Event(run_id=RUN, run_created={"config": config}),
+        Event(run_id=RUN, run_started={"pairs_uri": "pairs"}),
+        Event(run_id=RUN, stage_opened={"stage": Stage.STAGE_JUDGE, "round": 1, "pair_indexes": pairs}),
+    )
+
+
+def hear(state: TasksState, *events: Event, at: float = 100.0) -> TasksState:
+    return queue.evolve(state, [(event, at) for event in events])[0]
+
+
+def due(state: TasksState, now: float = 101.0) -> list[Event]:
+    return [say.event for say in queue.due(state, Context(now, {}, 0, ""))]
+
+
+def unit(number: int, round_: int = 1) -> Unit:
+    return Unit(stage=Stage.STAGE_JUDGE, round=round_, number=number)
+
+
+def _named(number: int, name: str, round_: int, **kind: object) -> Event:
+    own = event_id(RUN, name, unit_name(unit(number, round_)))
+    return Event(event_id=own, run_id=RUN, unit=unit(number, round_), **kind)
+
+
+def judged(number: int, who: str, vote: int, choice: int = FIRST, revision: int = 1, round_: int = 1, pair: int = -1):
+    said = {
+        "pair_index": PAIRS[number] if pair < 0 else pair, "annotator": who, "vote": vote, "revision": revision,
+        "choice": choice,
+    }  # fmt: skip
+    return _named(number, f"judged/{who}/{revision}", round_, judgement_submitted=said)
+
+
+def skipped(number: int, who: str, vote: int, revision: int = 1) -> Event:
+    said = {"pair_index": PAIRS[number], "annotator": who, "vote": vote, "revision": revision}
+    return _named(number, f"skipped/{who}/{revision}", 1, task_skipped=said)
+
+
+def withdrawn(number: int, who: str, revision: int = 1) -> Event:
+    said = {"pair_index": PAIRS[number], "annotator": who, "revision": revision}
+    return _named(number, f"withdrawn/{who}/{revision}", 1, judgement_withdrawn=said)

@@ -1,0 +1,82 @@
+"""Plans: which stages a run has, and how a budget that moves changes only what is still ahead."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from concord.v1.config_pb2 import RunConfig
+from concord.v1.events_pb2 import Stage
+from services.runs import plan
+
+
+def names(steps: tuple[plan.Step, ...]) -> list[str]:
+    return [Stage.Name(stage).removeprefix("STAGE_") + (f".{round_}" if round_ else "") for stage, round_ in steps]
+
+
+def config(**more: object) -> RunConfig:
+    return RunConfig(**{"method": "posterior", "quorum": 1, "pilot": 0, "batch_share": 0.1, "folds": 2, **more})
+
+
+def test_posterior_trains_the_ai_head_once_then_asks_and_updates_in_turn():
+    assert names(plan.stages(config(), 100, 20)) == [
+        "LABEL", "FIT_FEATURES", "FEATURES", "TRAIN.1", "SCORE.1", "TRIAGE.1", "JUDGE.1", "TRIAGE.2", "JUDGE.2",
+        "TRIAGE.3", "FINAL", "DATASET",
+    ]  # fmt: skip
+
+
+def test_random_has_no_ai_head_and_none_asks_nobody():
+    assert names(plan.stages(config(method="random"), 100, 10)) == [
+        "LABEL", "FIT_FEATURES", "FEATURES", "TRIAGE.1", "JUDGE.1", "FINAL", "DATASET",
+    ]  # fmt: skip
+    assert names(plan.stages(config(method="none", pilot=-1), 100, 10)) == [
+        "LABEL", "FIT_FEATURES", "FEATURES", "FINAL", "DATASET",
+    ]  # fmt: skip
+
+
+def test_a_pilot_comes_first_where_the_budget_pays_one():
+    assert names(plan.stages(config(pilot=-1), 100, 40))[:3] == ["PILOT_LABEL", "PILOT_JUDGE", "LABEL"]
+    assert names(plan.stages(config(pilot=-1), 100, 0))[0] == "LABEL"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "budget", "quorum", "size"),
+    [(100, 1000, 1, 8), (10_000, 10_000, 1, 50), (100, 16, 1, 4), (100, 16, 2, 2), (5, 1000, 1, 5), (100, 3, 1, 0)],
+)
+def test_the_pilot_has_eight_pairs_or_half_a_per_cent_and_at_most_a_quarter_of_the_budget(pairs, budget, quorum, size):
+    assert plan.pilot_size(config(pilot=-1, quorum=quorum), pairs, budget) == size
+
+
+@given(
+    st.sampled_from(sorted(plan.PLANS)), st.integers(1, 400), st.integers(1, 3), st.integers(-1, 9), st.data(),
+)  # fmt: skip
+def test_what_is_opened_stays_whatever_the_budget_does(method, pairs, quorum, pilot, data):
+    given_config = config(method=method, quorum=quorum, pilot=pilot)
+    budgets = st.integers(0, 3 * pairs)
+    opened: tuple[plan.Step, ...] = ()
+    while True:
+        steps = plan.stages(given_config, pairs, data.draw(budgets), opened)
+        assert steps[: len(opened)] == opened
+        assert len(set(steps)) == len(steps)
+        assert steps[-2:] == plan.END
+        if len(opened) == len(steps):
+            break
+        opened = steps[: len(opened) + data.draw(st.integers(1, 3))]
+
+
+@given(st.integers(1, 500), st.integers(1, 3), st.integers(0, 400), st.integers(-1, 9))
+def test_the_rounds_spend_the_budget_and_no_more(pairs, quorum, budget, pilot):
+    given_config = config(quorum=quorum, pilot=pilot)
+    votes = quorum * plan.pilot_size(given_config, pairs, budget)
+    last = plan.rounds(given_config, pairs, budget)
+    for round_ in range(1, last + 1):
+        votes += quorum * plan.ask_in_round(given_config, pairs, budget, votes, round_, last)
+    assert votes <= budget or votes == 0
+    if last:
+        assert budget - votes < quorum
+    assert plan.ask_in_round(given_config, pairs, budget, votes, last + 1, last) == 0
+
+
+def test_a_round_never_asks_more_than_one_event_carries():
+    many = config(batch_share=1.0)
+    assert plan.batch_size(many, 1_000_000) == plan.MOST_ASKED
+    assert plan.ask_in_round(many, 1_000_000, 900_000, 0, 1, 1) == plan.MOST_ASKED

@@ -1,0 +1,170 @@
+"""The queue of questions: exact overlap in the fold, whatever comes in whatever order."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from concord.v1.events_pb2 import Event, Stage, TaskOutcome
+from services.tasks import queue
+from tests.queue_world import FIRST, PAIRS, RUN, SECOND, TIE, due, hear, judged, opened, skipped, unit, withdrawn
+
+DECIDED, TIED = TaskOutcome.TASK_OUTCOME_DECIDED, TaskOutcome.TASK_OUTCOME_TIE
+SKIPPED, EXPIRED = TaskOutcome.TASK_OUTCOME_SKIPPED, TaskOutcome.TASK_OUTCOME_EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("choices", "outcome", "choice"),
+    [
+        ([FIRST], DECIDED, FIRST), ([TIE], TIED, TIE), ([FIRST, SECOND], TIED, TIE), ([FIRST, FIRST], DECIDED, FIRST),
+        ([FIRST, SECOND, SECOND], DECIDED, SECOND), ([FIRST, SECOND, TIE], TIED, TIE), ([TIE, TIE, FIRST], TIED, TIE),
+        ([FIRST, None], DECIDED, FIRST), ([None, None], SKIPPED, 0), ([FIRST, SECOND, None], TIED, TIE),
+    ],
+)  # fmt: skip
+def test_a_task_is_resolved_by_majority_once_every_vote_is_used(choices, outcome, choice):
+    state = opened(quorum=len(choices))
+    for vote, said in enumerate(choices):
+        assert due(state) == []
+        who = f"person-{vote}"
+        state = hear(state, skipped(0, who, vote) if said is None else judged(0, who, vote, said))
+    (resolved,) = due(state)
+    assert (resolved.unit.number, resolved.task_resolved.pair_index) == (0, PAIRS[0])
+    assert (resolved.task_resolved.outcome, resolved.task_resolved.choice) == (outcome, choice)
+    assert len(resolved.task_resolved.judgement_ids) == sum(said is not None for said in choices)
+    assert due(hear(state, resolved)) == []
+
+
+ANSWERS = st.lists(
+    st.one_of(
+        st.builds(judged, st.integers(0, 2), st.sampled_from("abcd"), st.integers(0, 3), st.sampled_from([FIRST, SECOND, TIE]),
+                  st.integers(1, 3)),
+        st.builds(skipped, st.integers(0, 2), st.sampled_from("abcd"), st.integers(0, 3), st.integers(1, 3)),
+        st.builds(withdrawn, st.integers(0, 2), st.sampled_from("abcd"), st.integers(1, 3)),
+    ),
+    max_size=40,
+)  # fmt: skip
+
+
+@given(st.integers(1, 3), ANSWERS, st.data())
+def test_no_task_ever_counts_more_answers_than_its_quorum_nor_anybody_twice(quorum, answers, data):
+    state = opened(quorum)
+    while answers:
+        size = data.draw(st.integers(1, len(answers)))
+        state, answers = hear(state, *answers[:size]), answers[size:]
+        for task in state.tasks.values():
+            held = queue.counted(task)
+            assert len(held) <= quorum
+            assert len({answer.annotator for answer in held}) == len({answer.vote for answer in held}) == len(held)
+        if data.draw(st.booleans()):
+            state = hear(state, *due(state))
+    for event in due(state):
+        assert len(event.task_resolved.judgement_ids) <= quorum
+
+
+@given(st.integers(1, 3), st.data())
+def test_the_order_in_which_votes_come_changes_no_resolution(quorum, data):
+    """Each vote is held by one person, who may change her mind; what she said last counts, in whatever order it lands."""
+    said = [
+        judged(number, f"person-{vote}", vote, data.draw(st.sampled_from([FIRST, SECOND, TIE])), revision)
+        for number in range(len(PAIRS))
+        for vote in range(quorum)
+        for revision in range(1, data.draw(st.integers(1, 3)) + 1)
+    ]
+    one = due(hear(opened(quorum), *said))
+    other = opened(quorum)
+    for event in data.draw(st.permutations(said)):
+        other = hear(other, event)
+    assert due(other) == one
+    assert len(one) == len(PAIRS)
+
+
+@given(ANSWERS, st.data())
+def test_a_queue_kept_in_rows_goes_on_as_if_it_had_never_stopped(answers, data):
+    state = again = opened()
+    rows = {name: queue.row(state, name) for name in ("run", *map(queue.task_row, state.tasks))}
+    while answers:
+        size = data.draw(st.integers(1, len(answers)))
+        events, answers = answers[:size], answers[size:]
+        state, touched = queue.evolve(state, [(event, 100.0) for event in events])
+        rows |= {name: queue.row(state, name) for name in touched}
+        again = queue.evolve(queue.restore(RUN, {n: row for n, row in rows.items() if row is not None}), [])[0]
+        assert again == state
+        assert due(again) == due(state)
+
+
+def test_an_answer_for_a_vote_that_somebody_holds_or_that_is_none_is_refused():
+    state = hear(opened(quorum=2), judged(0, "ann", 0), judged(0, "bob", 0), judged(0, "cid", 2))
+    assert [answer.annotator for answer in queue.counted(state.tasks[0])] == ["ann"]
+
+
+def test_the_highest_revision_before_the_resolution_counts():
+    state = hear(opened(quorum=1), judged(0, "ann", 0, SECOND, 2), judged(0, "ann", 0, FIRST, 1))
+    (resolved,) = due(state)
+    assert resolved.task_resolved.choice == SECOND
+
+
+def test_a_withdrawn_answer_frees_its_vote_and_its_owner_may_take_another():
+    state = hear(opened(quorum=2), judged(0, "ann", 0), withdrawn(0, "ann"), judged(0, "bob", 0))
+    assert due(state) == []
+    state = hear(state, judged(0, "ann", 0, revision=2))
+    assert [answer.annotator for answer in queue.counted(state.tasks[0])] == ["bob"]
+    state = hear(state, judged(0, "ann", 1, revision=3))
+    (resolved,) = due(state)
+    assert len(resolved.task_resolved.judgement_ids) == 2
+
+
+def test_a_withdrawal_that_overtakes_its_answer_holds_all_the_same():
+    state = hear(opened(quorum=1), withdrawn(0, "ann"), judged(0, "ann", 0))
+    assert due(state) == []
+    assert len(due(hear(state, judged(0, "bob", 0)))) == 1
+
+
+def test_a_skip_after_a_withdrawn_skip_is_a_new_one():
+    state = hear(opened(quorum=1), skipped(0, "ann", 0), withdrawn(0, "ann"), skipped(0, "ann", 0, revision=2))
+    (resolved,) = due(state)
+    assert resolved.task_resolved.outcome == SKIPPED
+
+
+def test_a_late_judgement_changes_nothing():
+    state = hear(opened(quorum=1), judged(0, "ann", 0))
+    state = hear(state, *due(state))
+    before = state.tasks[0]
+    state = hear(state, judged(0, "ann", 0, SECOND, 2), judged(0, "bob", 0, SECOND))
+    assert state.tasks[0] == before
+    assert due(state) == []
+
+
+def test_an_answer_that_means_a_pair_of_another_stage_is_refused():
+    state = hear(opened(quorum=1), judged(0, "ann", 0, pair=PAIRS[1]), judged(0, "bob", 0, round_=2))
+    assert queue.counted(state.tasks[0]) == []
+
+
+def test_silence_becomes_a_fact_when_the_time_is_up_and_answers_given_so_far_count():
+    state = hear(opened(quorum=2, deadline_s=60.0), judged(1, "ann", 0, SECOND))
+    assert due(state, now=159.9) == []
+    outcomes = {event.unit.number: event.task_resolved for event in due(state, now=160.0)}
+    assert {number: said.outcome for number, said in outcomes.items()} == {0: EXPIRED, 1: DECIDED, 2: EXPIRED}
+    assert outcomes[1].choice == SECOND
+
+
+def test_without_a_deadline_nothing_expires():
+    assert due(opened(deadline_s=0.0), now=1e12) == []
+
+
+@pytest.mark.parametrize("kind", ["stage_closed", "run_cancelled", "run_finished"])
+def test_the_tasks_go_with_their_stage_and_with_their_run(kind):
+    said = {"stage": Stage.STAGE_JUDGE, "round": 1} if kind == "stage_closed" else {}
+    state, touched = queue.evolve(opened(), [(Event(run_id=RUN, **{kind: said}), 200.0)])
+    assert state.tasks == {}
+    assert {queue.row(state, name) for name in touched if name.startswith("task/")} == {None}
+    assert queue.active(state) == (kind == "stage_closed")
+
+
+def test_a_pause_that_the_run_refused_before_its_start_does_not_hold_its_tasks_back():
+    created = hear(queue.initial(RUN), Event(run_id=RUN, run_paused={}))
+    started = hear(created, Event(run_id=RUN, run_started={"pairs_uri": "pairs"}))
+    assert not started.run.paused
+    assert hear(started, Event(run_id=RUN, run_paused={})).run.paused
+
+
+def test_tasks_of_different_rounds_have_different_names():
+    assert len({queue.task_id(RUN, unit(number, round_)) for number in range(3) for round_ in (1, 2)}) == 6

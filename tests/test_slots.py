@@ -1,0 +1,323 @@
+"""One contract for both tables of leases: overlap is exact, and no answer is forgotten."""
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from concord.v1.events_pb2 import Event, Stage
+from services.kit.errors import Refused
+from services.kit.store import SqlStore, open_engine
+from services.tasks import queue
+from services.tasks.slots import SAY_AGAIN_S, Slot, SqlSlots
+from tests.queue_world import RUN, due, hear, judged, opened, withdrawn
+from tests.simulation.memory_slots import MemorySlots
+
+LEASE_S = 60.0
+# When the stage of the tests was opened.
+OPENED = 100.0
+
+
+class Table:
+    """A table of leases beside the queue that it follows."""
+
+    def __init__(self, slots, begin) -> None:
+        self.slots, self._begin = slots, begin
+
+    def follow(self, state, touched=None) -> None:
+        names = frozenset(touched) if touched is not None else frozenset({"run", *map(queue.task_row, state.tasks)})
+        with self._begin() as connection:
+            self.slots.project(connection, [(RUN, names, state)])
+
+    def forget(self) -> None:
+        with self._begin() as connection:
+            self.slots.project(connection, [(RUN, frozenset(), None)])
+
+    def lease(self, who: str, now: float = OPENED + 1, run_id: str = "") -> Slot | None:
+        return self.slots.lease(who, run_id, now, LEASE_S)
+
+
+class NoConnection:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+def sql_table(url: str = "sqlite://", born: float = 0.0) -> Table:
+    if url == "sqlite://":
+        engine = sa.create_engine(url, poolclass=sa.pool.StaticPool, connect_args={"check_same_thread": False})
+    else:
+        engine = open_engine(url)
+    store = SqlStore(engine)
+    return Table(SqlSlots(store, lambda: born), store.begin)
+
+
+def memory_table(born: float = 0.0) -> Table:
+    return Table(MemorySlots(born), NoConnection)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make_table(request, tmp_path):
+    if request.param == "memory":
+        return memory_table
+    return lambda born=0.0: sql_table(f"sqlite:///{tmp_path}/{born}.db", born)
+
+
+@pytest.fixture
+def table(make_table):
+    made = make_table()
+    made.follow(opened(quorum=2))
+    return made
+
+
+def test_the_most_useful_task_is_leased_first_and_nobody_gets_it_twice(table):
+    first = table.lease("ann")
+    assert (first.number, first.pair_index, first.vote, first.lease_until) == (0, 40, 0, OPENED + 1 + LEASE_S)
+    assert table.lease("ann") == first, "who holds a lease is given it again"
+    table.slots.submit(first, 1, b"said", OPENED + 2)
+    assert table.lease("ann").number == 1
+
+
+def test_a_task_is_leased_to_as_many_as_its_quorum_and_no_more(table):
+    assert [(table.lease(who).number, table.lease(who).vote) for who in ("ann", "bob", "cid")] == [
+        (0, 0),
+        (0, 1),
+        (1, 0),
+    ]
+    assert table.slots.counts(RUN, OPENED + 1) == (3, 3)
+
+
+def test_nothing_is_leased_of_another_run_or_where_all_is_taken(table):
+    assert table.lease("ann", run_id="another") is None
+    taken = [table.lease(f"person-{n}") for n in range(7)]
+    assert [slot is None for slot in taken] == [False] * 6 + [True]
+
+
+def test_a_lease_that_ran_out_is_given_to_somebody_else_and_its_owner_is_told_so(table):
+    late = table.lease("ann")
+    table.lease("bob")
+    after = OPENED + 2 + LEASE_S
+    assert (table.lease("cid", after).number, table.lease("cid", after).vote) == (0, 0)
+    with pytest.raises(Refused, match="went to somebody else"):
+        table.slots.submit(late, 1, b"said", after)
+    assert table.slots.held(late.task_id, "ann") is None
+
+
+def test_an_answer_that_comes_after_the_lease_ran_out_counts_where_nobody_took_the_slot(table):
+    late = table.lease("ann")
+    table.slots.submit(late, 1, b"said", OPENED + 2 * LEASE_S)
+    assert table.slots.held(late.task_id, "ann").submitted
+
+
+def test_an_answer_never_expires(table):
+    slot = table.lease("ann")
+    table.slots.submit(slot, 1, b"said", OPENED + 2)
+    far = OPENED + 1e6
+    assert [table.lease(who, far).vote for who in ("bob", "cid")] == [1, 0]
+    assert table.lease("cid", far).number == 1
+
+
+def test_an_older_revision_is_refused(table):
+    slot = table.lease("ann")
+    table.slots.submit(slot, 2, b"second", OPENED + 2)
+    for revision in (1, 2):
+        with pytest.raises(Refused):
+            table.slots.submit(slot, revision, b"late", OPENED + 3)
+
+
+def test_an_answer_that_is_not_folded_is_said_again_after_a_while_until_it_is(table):
+    slot = table.lease("ann")
+    answer = judged(0, "ann", 0)
+    table.slots.submit(slot, 1, answer.SerializeToString(), OPENED + 2)
+    assert list(table.slots.unsaid(OPENED + 3)) == []
+    later = OPENED + 3 + SAY_AGAIN_S
+    assert list(table.slots.unsaid(later)) == [(RUN, answer.SerializeToString())]
+    table.follow(hear(opened(quorum=2), answer), ["task/00000000"])
+    assert list(table.slots.unsaid(later)) == []
+
+
+def test_an_answer_that_came_too_late_is_not_said_for_ever(table):
+    state = opened(quorum=2)
+    slot = table.lease("ann")
+    table.lease("bob")
+    state = hear(state, judged(0, "ann", 0), judged(0, "bob", 1))
+    state = hear(state, *due(state))
+    table.slots.submit(slot, 2, b"a change of mind", OPENED + 2)
+    assert len(table.slots.unsaid(OPENED + 100)) == 1
+    table.follow(*queue.evolve(state, [(judged(0, "ann", 0, revision=2), OPENED + 3)]))
+    assert list(table.slots.unsaid(OPENED + 100)) == []
+    assert table.lease("cid").number == 1
+
+
+def test_a_slot_given_back_is_free_and_a_later_answer_of_its_owner_is_a_new_revision(table):
+    slot = table.lease("ann")
+    table.slots.submit(slot, 1, b"said", OPENED + 2)
+    table.slots.free(table.slots.held(slot.task_id, "ann"))
+    assert table.slots.held(slot.task_id, "ann") is None
+    assert [table.lease(who).vote for who in ("bob", "ann")] == [0, 1]
+    again = table.lease("ann")
+    assert (again.number, again.revision) == (0, 1)
+    table.slots.submit(again, 2, b"again", OPENED + 3)
+
+
+def test_a_withdrawal_that_is_folded_frees_the_slot_also_if_nobody_else_did(table):
+    slot = table.lease("ann")
+    table.slots.submit(slot, 1, b"said", OPENED + 2)
+    table.follow(hear(opened(quorum=2), judged(0, "ann", 0), withdrawn(0, "ann")), ["task/00000000"])
+    assert table.slots.held(slot.task_id, "ann") is None
+    lease = table.lease("ann")
+    assert (lease.number, lease.vote, lease.revision) == (0, 0, 1)
+    table.follow(hear(opened(quorum=2), judged(0, "ann", 0), withdrawn(0, "ann")), ["task/00000000"])
+    assert table.slots.held(slot.task_id, "ann") == lease, "a lease taken since then stays"
+
+
+def test_a_pause_offers_nothing_and_the_end_of_a_stage_takes_its_tasks_away(table):
+    state = opened(quorum=2)
+    table.follow(hear(state, Event(run_id=RUN, run_paused={})), ["run"])
+    assert table.lease("ann") is None
+    table.follow(hear(state, Event(run_id=RUN, run_paused={}), Event(run_id=RUN, run_resumed={})), ["run"])
+    slot = table.lease("ann")
+    table.follow(hear(state, Event(run_id=RUN, stage_closed={"stage": Stage.STAGE_JUDGE, "round": 1})), ["run"])
+    assert table.lease("bob") is None
+    assert table.slots.held(slot.task_id, "ann") is None
+
+
+def test_a_shorter_stage_leaves_no_task_of_a_longer_one_behind(table):
+    closed = Event(run_id=RUN, stage_closed={"stage": Stage.STAGE_JUDGE, "round": 1})
+    shorter = Event(run_id=RUN, stage_opened={"stage": Stage.STAGE_JUDGE, "round": 2, "pair_indexes": [5]})
+    table.follow(hear(opened(quorum=2), closed, shorter), ["run", "task/00000000", "task/00000002"])
+    assert [table.lease(who) is None for who in ("ann", "bob", "cid")] == [False, False, True]
+
+
+def test_after_a_loss_answers_hold_their_votes_again_and_leases_wait_for_one_term(make_table):
+    table = make_table(born=OPENED + 50)
+    table.follow(hear(opened(quorum=2), judged(0, "ann", 0), judged(1, "ann", 0), withdrawn(1, "ann")))
+    assert table.lease("bob", OPENED + 51) is None
+    after = OPENED + 51 + LEASE_S
+    assert [(table.lease(who, after).number, table.lease(who, after).vote) for who in ("bob", "cid")] == [
+        (0, 1),
+        (1, 0),
+    ]
+    assert (table.lease("ann", after).number, table.lease("ann", after).revision) == (1, 1)
+
+
+def test_who_leased_a_vote_that_turns_out_to_be_counted_already_loses_it(table):
+    """The answer was under way while the table was lost; nobody may hold its vote beside it."""
+    late = table.lease("bob")
+    table.follow(hear(opened(quorum=2), judged(0, "ann", 0)), ["task/00000000"])
+    assert table.slots.held(late.task_id, "bob") is None
+    with pytest.raises(Refused):
+        table.slots.submit(late, 1, b"said", OPENED + 2)
+    assert (table.lease("bob").number, table.lease("bob").vote) == (0, 1)
+
+
+def test_tasks_younger_than_the_table_do_not_wait(make_table):
+    table = make_table(born=OPENED - 1)
+    table.follow(opened(quorum=2))
+    assert table.lease("ann", OPENED + 1).number == 0
+
+
+def test_folding_again_forgets_neither_slots_nor_what_is_still_to_be_said(table):
+    slot = table.lease("ann")
+    table.slots.submit(slot, 1, b"said", OPENED + 2)
+    table.forget()
+    assert table.lease("bob") is None
+    table.follow(opened(quorum=2))
+    assert list(table.slots.unsaid(OPENED + 100)) == [(RUN, b"said")]
+    assert [table.lease(who).vote for who in ("bob", "cid")] == [1, 0]
+
+
+class Overlap(RuleBasedStateMachine):
+    """Annotators do what they like, time passes, facts are folded late; overlap stays exact and both tables agree."""
+
+    quorum = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now, self.state = OPENED + 1, opened(self.quorum)
+        self.tables = [memory_table(), sql_table()]
+        self.waiting: list[Event] = []
+        self.leased: dict[str, Slot] = {}
+        for table in self.tables:
+            table.follow(self.state)
+
+    people = st.sampled_from(["ann", "bob", "cid", "dan"])
+
+    @rule(who=people)
+    def lease(self, who: str) -> None:
+        first, second = (table.lease(who, self.now) for table in self.tables)
+        assert first == second
+        if first is not None:
+            self.leased[who] = first
+
+    @rule(seconds=st.sampled_from([1.0, 30.0, 61.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: self.leased)
+    @rule(data=st.data())
+    def submit(self, data) -> None:
+        who = data.draw(st.sampled_from(sorted(self.leased)))
+        held = [table.slots.held(self.leased[who].task_id, who) for table in self.tables]
+        assert held[0] == held[1]
+        if held[0] is None:
+            return
+        slot, revision = held[0], held[0].revision + 1
+        answer = judged(slot.number, who, slot.vote, revision=revision)
+        for table in self.tables:
+            table.slots.submit(slot, revision, answer.SerializeToString(), self.now)
+        if data.draw(st.booleans()):
+            self.waiting.append(answer)
+
+    @precondition(lambda self: self.leased)
+    @rule(data=st.data())
+    def withdraw(self, data) -> None:
+        who = data.draw(st.sampled_from(sorted(self.leased)))
+        slot = self.tables[0].slots.held(self.leased[who].task_id, who)
+        if slot is None or not slot.submitted:
+            return
+        self.waiting.append(withdrawn(slot.number, who, slot.revision))
+        for table in self.tables:
+            table.slots.free(slot)
+
+    @rule()
+    def fold(self) -> None:
+        said, self.waiting = self.waiting, []
+        self._follow(said)
+
+    @rule()
+    def say_again(self) -> None:
+        one, other = (sorted(table.slots.unsaid(self.now)) for table in self.tables)
+        assert one == other
+        self._follow([Event.FromString(value) for _, value in one])
+
+    @rule()
+    def resolve(self) -> None:
+        self._follow(due(self.state))
+
+    def _follow(self, events: list[Event]) -> None:
+        self.state, touched = queue.evolve(self.state, [(event, self.now) for event in events])
+        for table in self.tables:
+            table.follow(self.state, touched)
+
+    @invariant()
+    def no_task_is_held_by_more_than_its_quorum(self) -> None:
+        for task in self.state.tasks.values():
+            people = [self.tables[0].slots.held(task.task_id, who) for who in ("ann", "bob", "cid", "dan")]
+            live = [slot for slot in people if slot and (slot.submitted or slot.lease_until > self.now)]
+            assert len(live) <= self.quorum
+            assert len({slot.vote for slot in live}) == len(live)
+            assert all(slot.vote < self.quorum for slot in live)
+
+    def teardown(self) -> None:
+        """Whatever was taken in is folded in the end, or a withdrawal or a resolution came before it."""
+        self.now += SAY_AGAIN_S + 1
+        self.fold()
+        self.say_again()
+        for table in self.tables:
+            assert list(table.slots.unsaid(self.now + 100)) == []
+
+
+TestOverlap = Overlap.TestCase
+TestOverlap.settings = settings(max_examples=40, stateful_step_count=40)
