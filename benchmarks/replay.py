@@ -100,9 +100,16 @@ def main() -> None:
     count, repeats = (10_000, 3) if given.quick else (100_000, 9)
     values = list(islice(facts(count * PAIRS_A_FACT, SEED), count))
     settings = {
-        "facts": count, "pairs": count * PAIRS_A_FACT, "seed": SEED, "pairs_a_shard": SHARD,
-        "bytes_a_fact": sum(map(len, values)) / count, "mix": kinds(values), "read_at_once": history.BATCH, "sqlite": "WAL, synchronous=FULL", "folder": tempfile.gettempdir(),
-    }  # fmt: skip
+        "facts": count,
+        "mix": kinds(values),
+        "pairs": count * PAIRS_A_FACT,
+        "pairs_a_shard": SHARD,
+        "bytes_a_fact": sum(map(len, values)) / count,
+        "folded_at_once": history.BATCH,
+        "seed": SEED,
+        "sqlite": "WAL, synchronous=FULL",
+        "folder": tempfile.gettempdir(),
+    }
     figures = circumstances(settings)
     with tempfile.TemporaryDirectory() as folder:
         replay = Replay(Path(folder), values)

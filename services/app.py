@@ -7,7 +7,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2
 from threadpoolctl import threadpool_limits
 
 from concord.v1.events_pb2 import Event
+from concord.v1.runs_service_pb2 import RUN_STATUS_CANCELLED
 from concord.v1.work_pb2 import Work
 from services.kit import telemetry, topics
 from services.kit.blobs import Blobs
@@ -31,6 +32,7 @@ from services.kit.store import SqlStore
 from services.kit.worker import Worker
 from services.labeling import service as labeling
 from services.runs import service as runs
+from services.runs.state import restore
 from services.scoring import service as scoring
 from services.tasks import service as tasks
 from services.tasks.slots import SqlSlots
@@ -38,6 +40,7 @@ from services.training import service as training
 from services.triage import service as triage
 
 START_S = 60.0
+CANCELLED_S = 1.0
 GRACE_S = 5.0
 
 
@@ -95,8 +98,14 @@ def _labeling(parts: Parts) -> Service:
     def start(work: Work) -> "Future[Event]":
         return asyncio.run_coroutine_threadsafe(judging.do(work), loop)
 
+    async def let_go() -> None:
+        """Whoever still waits for a verdict hears that there will be none."""
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await judging.close()
+
     def end() -> None:
-        asyncio.run_coroutine_threadsafe(judging.close(), loop).result(GRACE_S)
+        asyncio.run_coroutine_threadsafe(let_go(), loop).result(GRACE_S)
         loop.call_soon_threadsafe(loop.stop)
 
     make = _worker(parts, labeling.SERVICE, topics.LABEL, start, 2 * parts.settings.concurrency)
@@ -126,7 +135,21 @@ def _training(parts: Parts) -> Service:
 
 def _worker(parts: Parts, name: str, topic: topics.Topic, start, concurrency: int = 0) -> Callable[[], Worker]:
     units = concurrency or parts.settings.concurrency
-    return lambda: Worker(name, topic, start, parts.log, parts.blobs, time.time, units)
+    return lambda: Worker(name, topic, start, parts.log, parts.blobs, time.time, units, _cancelled(parts.store))
+
+
+def _cancelled(store: SqlStore) -> Callable[[str], bool]:
+    """Whether a run was cancelled, at most CANCELLED_S stale: a cancelled run must not go on spending."""
+    known: dict[str, tuple[float, bool]] = {}
+
+    def cancelled(run_id: str) -> bool:
+        now = time.monotonic()
+        if run_id not in known or now - known[run_id][0] > CANCELLED_S:
+            view = restore(run_id, store.rows(runs.SERVICE, run_id, ["state"])).view
+            known[run_id] = (now, view.status == RUN_STATUS_CANCELLED)
+        return known[run_id][1]
+
+    return cancelled
 
 
 SERVICES: dict[str, Callable[[Parts], Service]] = {
@@ -142,18 +165,20 @@ SERVICES: dict[str, Callable[[Parts], Service]] = {
 class Running:
     """Services that run in this process until `stop`."""
 
-    def __init__(self, names: Sequence[str], settings: Settings) -> None:
+    def __init__(
+        self, names: Sequence[str], settings: Settings, known: Mapping[str, Callable[[Parts], Service]] = SERVICES
+    ) -> None:
         """Starts the named services; raises the first error that keeps one of them from starting."""
         for name in names:
-            if name not in SERVICES:
-                raise InvalidInput(f"no service {name!r}; there are: {', '.join(SERVICES)}")
+            if name not in known:
+                raise InvalidInput(f"no service {name!r}; there are: {', '.join(known)}")
         # Results must not depend on how many cores a machine has.
         threadpool_limits(1)
         self.settings = settings
         self._stop = threading.Event()
         self._log = open_log(settings)
         parts = Parts(settings, self._log, open_store(settings), open_blobs(settings), self._stop)
-        self._services = {name: SERVICES[name](parts) for name in names}
+        self._services = {name: known[name](parts) for name in names}
         self._threads: list[threading.Thread] = []
         self._errors: list[BaseException] = []
         servicers = [service.servicer for service in self._services.values()]
@@ -198,6 +223,8 @@ class Running:
             if not isinstance(error, ConcordError):
                 structlog.get_logger(service=name).exception("the loop ended")
             self._stop.set()
+            # Whoever waits for an answer hears of it now.
+            self._server.stop(None)
         finally:
             ready.set()
 
@@ -209,14 +236,18 @@ class Running:
         return over
 
     def stop(self) -> None:
-        """NOT_SERVING, no new work, groups left, calls finished within a grace."""
+        """NOT_SERVING, calls finished within a grace, no new work, groups left."""
         for service in self._services.values():
             self._health.set(service.servicer.name, health_pb2.HealthCheckResponse.NOT_SERVING)
         self._stop.set()
+        calls = self._server.stop(GRACE_S)
         for thread in self._threads:
             thread.join(START_S)
-        for service in self._services.values():
+        for name, service in self._services.items():
             if service.end:
-                service.end()
-        self._server.stop(GRACE_S).wait()
+                try:
+                    service.end()
+                except (TimeoutError, ConcordError) as error:
+                    structlog.get_logger(service=name).warning("did not end in time", why=str(error))
+        calls.wait()
         self._log.close()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from concord.v1.events_pb2 import Event
 from services.kit.fold import Fold, fold_records, restore_run, start_run
 from services.kit.ids import event_id
+from services.kit.ids import run_id as run_id_of
 from services.kit.log import Record
 from services.kit.topics import FACTS, fact_partition
 from services.runs import service as runs
@@ -146,3 +147,29 @@ def test_the_history_hash_tells_other_bytes_and_another_order():
     swapped = renumbered([records[1], records[0], *records[2:]])
     assert fold_all(fold, run_id, swapped)[0].history != wanted
     assert fold_all(fold, run_id, records[:-1])[0].history != wanted
+
+
+def test_a_fact_that_the_fold_cannot_take_marks_only_that_run_corrupt_at_that_place_for_every_reader():
+    """However the records are batched; what stands before it is folded, nothing behind it is."""
+
+    def evolve(state, events):
+        for event, _ in events:
+            if event.run_cancelled.reason == "poison":
+                raise IndexError("no such stage")
+            state = (*state, event.run_cancelled.reason)
+        return state, frozenset()
+
+    run_id = run_id_of("poison", b"")
+    toy = Fold(1, lambda run: (), evolve, lambda state, name: None, lambda run, rows: (), lambda state, context: (), lambda state: True)
+    said = ["a", "b", "poison", "c"]
+    records = []
+    for offset, reason in enumerate(said):
+        event = Event(event_id=event_id(run_id, reason), run_id=run_id, run_cancelled={"reason": reason})
+        records.append(Record(FACTS.name, 0, offset, run_id.encode(), event.SerializeToString(), 0.0))
+    whole, _ = fold_records(toy, start_run(toy, run_id), records)
+    single = start_run(toy, run_id)
+    for record in records:
+        single, _ = fold_records(toy, single, [record])
+    assert (whole.state, whole.history, whole.ids) == (single.state, single.history, single.ids)
+    assert whole.corrupt == single.corrupt == "offset 2 of partition 0 does not fit: IndexError: no such stage"
+    assert whole.state == ("a", "b")

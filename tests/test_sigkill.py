@@ -33,9 +33,9 @@ LATENCY_S = 0.25
 
 
 @contextmanager
-def endpoint() -> Iterator[Endpoint]:
+def endpoint(**behaviour: object) -> Iterator[Endpoint]:
     """A real HTTP judge in a loop of its own; it outlives every process that asks it."""
-    judge, loop = Endpoint(latency_s=LATENCY_S, flips=0.2), asyncio.new_event_loop()
+    judge, loop = Endpoint(**behaviour), asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     asyncio.run_coroutine_threadsafe(judge.start(), loop).result(10)
@@ -78,7 +78,7 @@ class Quiet:
 
 @pytest.fixture(scope="module")
 def judge():
-    with endpoint() as running:
+    with endpoint(latency_s=LATENCY_S, flips=0.2) as running:
         yield running
 
 

@@ -172,6 +172,20 @@ def test_a_withdrawal_that_is_folded_frees_the_slot_also_if_nobody_else_did(tabl
     assert table.slots.held(slot.task_id, "ann") == lease, "a lease taken since then stays"
 
 
+def test_a_fold_that_is_behind_takes_no_vote_from_whoever_answered_since(table):
+    """ann's answer is folded, its withdrawal not yet; her slot is given back already and bob has answered with it."""
+    slot = table.lease("ann")
+    table.slots.submit(slot, 1, b"ann", OPENED + 2)
+    table.slots.free(table.slots.held(slot.task_id, "ann"))
+    other = table.lease("bob")
+    assert (other.task_id, other.vote) == (slot.task_id, slot.vote)
+    table.slots.submit(other, 1, b"bob", OPENED + 3)
+    table.follow(hear(opened(quorum=2), judged(0, "ann", 0)), ["task/00000000"])
+    assert table.slots.held(slot.task_id, "bob").submitted
+    assert table.slots.held(slot.task_id, "ann") is None
+    assert [said for _, said in table.slots.unsaid(OPENED + 100)] == [b"bob"]
+
+
 def test_a_pause_offers_nothing_and_the_end_of_a_stage_takes_its_tasks_away(table):
     state = opened(quorum=2)
     table.follow(hear(state, Event(run_id=RUN, run_paused={})), ["run"])

@@ -14,9 +14,12 @@ from concord.v1.runs_service_pb2 import RunStatus
 from concord.v1.work_pb2 import Work
 from services.client import history
 from services.client.people import Reused, reused_answers
-from services.client.session import Job
+from services.client.progress import clean
+from services.client.session import Job, writable
 from services.kit.blobs import Blobs
+from services.kit.errors import InvalidInput
 from services.kit.fold import restore_run
+from services.kit.ids import unit_name
 from services.kit.log import Log
 from services.kit.settings import Settings, open_blobs, open_log, open_store
 from services.kit.store import Store
@@ -32,9 +35,9 @@ TRUTH = "truth.json"
 
 def remember(out: Path, job: Job) -> None:
     """Keeps what people say where the caller keeps the results: a report can be made again, the services never see it."""
-    out.mkdir(parents=True, exist_ok=True)
     truth = {index: Choice.Name(choice) for index, choice in job.truth.items()}
-    (out / TRUTH).write_text(json.dumps({"run_id": job.run_id, "truth": truth}))
+    with writable(out):
+        (out / TRUTH).write_text(json.dumps({"run_id": job.run_id, "truth": truth}))
 
 
 def remembered_truth(out: Path, run_id: str) -> Mapping[int, "Choice.ValueType"]:
@@ -49,7 +52,7 @@ def remembered_truth(out: Path, run_id: str) -> Mapping[int, "Choice.ValueType"]
 def answers_of(settings: Settings, name: str) -> Reused:
     """What people answered in an earlier run, by the pair's hash."""
     log, blobs = open_log(settings), open_blobs(settings)
-    run_id = history.find_run(open_store(settings), name)
+    run_id = history.find_run(open_store(settings), name, settings.home)
     return reused_answers([event for event, _ in history.events(log, run_id)], blobs.get)
 
 
@@ -66,6 +69,11 @@ def store_differences(log: Log, store: Store, run_id: str, until: int | None) ->
 
 def unit_differences(settings: Settings, log: Log, run_id: str, unit: Unit) -> list[str]:
     """Does the unit again from its record, with the answers that were kept, and compares with its fact."""
+    if unit.stage not in work.TOPIC_OF:
+        raise InvalidInput(
+            f"unit {unit_name(unit)} was done by people, and people cannot be asked again by a program; `--events` shows what "
+            "they said"
+        )
     item, said = history.work_of(log, run_id, unit)
     done = do(settings, open_blobs(settings), item)
     return list(history.differences(_plain(said), _plain(done)))
@@ -103,5 +111,9 @@ def run_line(store: Store, run_id: str) -> str:
     run = restore_run(runs.fold(), run_id, store.rows(runs.SERVICE, run_id))
     view = run.state.view
     status = "corrupt" if run.corrupt else RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower()
-    what = f"{view.input_name} · {view.pairs:,} pairs · {view.config.method} · seed {view.config.seed}"
-    return f"{run_id}  {status:9}  {what}  {run.corrupt or view.detail}".rstrip()
+    config = view.config
+    judge = " ".join(part for part in (config.judge.kind, config.judge.name) if part)
+    budget = f"{view.human_budget:,} votes" if view.human_budget else f"{config.human_budget_share:.3g} of the pairs"
+    asked = "nobody asked" if config.method == "none" else f"budget {budget}"
+    what = f"{view.input_name} · {view.pairs:,} pairs · {config.method} · judge {judge} · {asked} · seed {config.seed}"
+    return clean(f"{run_id}  {status:9}  {what}  {run.corrupt or view.detail}".rstrip())

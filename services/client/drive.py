@@ -51,15 +51,15 @@ def translated(address: str) -> Iterator[None]:
         raise kind(f"{error.details()}{where}") from None
 
 
-def batches(pairs: Sequence[Pair], shard_pairs: int) -> Iterator[tuple[int, Sequence[Pair]]]:
-    """(first index, pairs): whole shards, as many as fit in one message."""
+def batches(pairs: Sequence[Pair]) -> Iterator[tuple[int, Sequence[Pair]]]:
+    """(first index, pairs): as many as fit in one message."""
     start, size = 0, 0
-    for at in range(0, len(pairs), shard_pairs):
-        shard = sum(pair.ByteSize() + 8 for pair in pairs[at : at + shard_pairs])
-        if at > start and (size + shard > MOST_BYTES or at - start >= MOST_PAIRS):
+    for at, pair in enumerate(pairs):
+        more = pair.ByteSize() + 8
+        if at > start and (size + more > MOST_BYTES or at - start >= MOST_PAIRS):
             yield start, pairs[start:at]
             start, size = at, 0
-        size += shard
+        size += more
     yield start, pairs[start:]
 
 
@@ -70,7 +70,7 @@ def begin(
     created = pb.CreateRunRequest(run_id=run_id, config=config, input_sha256=input_sha256, input_name=input_name)
     view = runs.CreateRun(created).run
     if view.status == pb.RUN_STATUS_CREATED:
-        for first, part in batches(pairs, config.shard_pairs):
+        for first, part in batches(pairs):
             sent = pb.SubmitPairsRequest(run_id=run_id, request_id=str(first), pairs=part, first_index=first)
             runs.SubmitPairs(sent)
         view = runs.StartRun(pb.StartRunRequest(run_id=run_id, request_id="start")).run
@@ -100,6 +100,8 @@ class People:
         # While there is nothing to do, one of them looks for work and the others sleep until there is some.
         self._looking = threading.Lock()
         self.error: BaseException | None = None
+        # What wakes the thread that watches.
+        self.interrupt: Callable[[], object] = lambda: None
         names = [f"{name}-{number}" for number in range(ANNOTATORS)]
         self._threads = [threading.Thread(target=self._work, args=(one,), name=one, daemon=True) for one in names]
         for thread in self._threads:
@@ -112,10 +114,17 @@ class People:
                 while not self._over.is_set() and (task := self._next(annotator)) is not None:
                     self._do(task, annotator)
             except grpc.RpcError as error:
-                if error.code() not in AWAY:
-                    self.error = error
-                    return
-                self._over.wait(AGAIN_S)
+                if error.code() in AWAY:
+                    self._over.wait(AGAIN_S)
+                else:
+                    return self._fail(error)
+            except Exception as error:  # handed to the thread that watches, which raises it
+                return self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if not self._over.is_set():
+            self.error = error
+            self.interrupt()
 
     def _next(self, annotator: str) -> Task | None:
         """The next task, waited for; None once there is to be no more answering."""
@@ -152,30 +161,47 @@ class People:
             thread.join(10)
 
 
-def watch(runs: RunServiceStub, run_id: str, people: People | None, seen: Callable[[pb.RunView], None]) -> pb.RunView:
+def watch(
+    runs: RunServiceStub,
+    run_id: str,
+    people: People | None,
+    seen: Callable[[pb.RunView], None],
+    check: Callable[[], object] = lambda: None,
+) -> pb.RunView:
     """Follows the run until it ends, or pauses for a reason that only a person can remove; returns its last state.
 
-    A front door that is away for less than PATIENCE_S is waited for.
+    A front door that is away for less than PATIENCE_S is waited for. Raises what ended the people, and what `check`
+    raises, which is asked whenever the stream breaks.
     """
-    heard = time.monotonic()
+    away_since: float | None = None
     while True:
+        stream = runs.WatchRun(pb.WatchRunRequest(run_id=run_id))
+        if people is not None:
+            people.interrupt = stream.cancel
         try:
-            for answer in runs.WatchRun(pb.WatchRunRequest(run_id=run_id)):
-                heard, view = time.monotonic(), answer.run
-                seen(view)
+            for answer in stream:
+                away_since = None
+                seen(answer.run)
                 if people is not None and people.error is not None:
-                    raise people.error
-                if view.status in ENDED or (view.status == pb.RUN_STATUS_PAUSED and not waits_by_itself(view)):
-                    return view
+                    break
+                if answer.run.status in ENDED or needs_a_person(answer.run):
+                    return answer.run
+            broken: grpc.RpcError | None = None
         except grpc.RpcError as error:
-            if error.code() not in AWAY or time.monotonic() - heard > PATIENCE_S:
-                raise
+            broken = error
+        check()
+        if people is not None and people.error is not None:
+            raise people.error
+        if broken is not None:
+            away_since = time.monotonic() if away_since is None else away_since
+            if broken.code() not in AWAY or time.monotonic() - away_since > PATIENCE_S:
+                raise broken
             threading.Event().wait(AGAIN_S)
 
 
-def waits_by_itself(view: pb.RunView) -> bool:
-    """A run that waits for a dependency resumes without anybody's help."""
-    return view.pause_reason == PauseReason.PAUSE_REASON_DEFERRED
+def needs_a_person(view: pb.RunView) -> bool:
+    """A run that waits for a dependency resumes without anybody's help; every other pause is for a person."""
+    return view.status == pb.RUN_STATUS_PAUSED and view.pause_reason != PauseReason.PAUSE_REASON_DEFERRED
 
 
 def read_dataset(runs: RunServiceStub, run_id: str) -> bytes:

@@ -19,14 +19,17 @@ class Estimate:
     """Expected, not bounded: a verdict that does not parse is asked for once more."""
 
     calls: int
-    dollars: float
+    prompt_tokens: int
+    completion_tokens: int
+    dollars: float | None  # None: a judge's price is not known
     votes: int
     human_minutes: float
 
 
 def estimate(config: RunConfig, pairs: Sequence[Pair]) -> Estimate:
     """Calls and dollars of LLM judges (recorded and simulated ones cost nothing), votes and minutes of people."""
-    calls, dollars = 0, 0.0
+    calls, prompts, completions, dollars = 0, 0.0, 0, 0.0
+    known = True
     characters = sum(_characters(pair) for pair in pairs)
     for judge in (config.judge, *config.helpers):
         if judge.kind != "llm":
@@ -36,9 +39,12 @@ def estimate(config: RunConfig, pairs: Sequence[Pair]) -> Estimate:
         instructions = (INSTRUCTION_CHARACTERS + len(judge.criteria)) * len(pairs)
         prompt = orders * (characters + instructions) / CHARACTERS_A_TOKEN
         completion = orders * len(pairs) * min(judge.max_tokens, COMPLETION_TOKENS)
+        prompts, completions = prompts + prompt, completions + completion
+        known = known and bool(judge.prompt_dollars or judge.completion_dollars)
         dollars += (prompt * judge.prompt_dollars + completion * judge.completion_dollars) / 1e6
     votes = 0 if config.method == "none" else config.human_budget or round(config.human_budget_share * len(pairs))
-    return Estimate(calls, dollars, votes, votes * SECONDS_A_VOTE / 60)
+    price = dollars if known else None
+    return Estimate(calls, round(prompts), completions, price, votes, votes * SECONDS_A_VOTE / 60)
 
 
 def _characters(pair: Pair) -> int:

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import islice
 
 from google.protobuf.json_format import MessageToDict
 
 from concord.v1.events_pb2 import Event, Stage, Unit
 from concord.v1.work_pb2 import Work
 from services.kit.errors import InvalidInput, NotFound
-from services.kit.fold import Folded, fold_records, start_run
+from services.kit.fold import Folded, replay_records, start_run
 from services.kit.ids import unit_name
 from services.kit.log import Log, Record
 from services.kit.store import Store
@@ -19,12 +20,15 @@ from services.runs import state as run_state
 from services.runs import work
 from services.runs.state import RunState
 
-BATCH = 5_000
+# Facts read and folded at once: those that soon go away again keep the garbage collector from looking at all of them.
+BATCH = 500
 
 
-def find_run(store: Store, name: str) -> str:
-    """The run that `name` means: its id, an unambiguous beginning of it, or `last`."""
+def find_run(store: Store, name: str, folder: str) -> str:
+    """The run of this folder that `name` means: its id, an unambiguous beginning of it, or `last`."""
     known = store.runs(runs.SERVICE)
+    if not known:
+        raise NotFound(f"no runs in {folder} yet; `concord run` begins one")
     if name == "last" and known:
         return known[-1]
     found = [run_id for run_id in known if run_id.startswith(name)] if name else []
@@ -62,8 +66,9 @@ def records(log: Log, run_id: str, until: int | None = None) -> Iterator[Record]
 
 def fold(log: Log, run_id: str, until: int | None = None) -> Folded[RunState]:
     """The run as its facts say it is."""
-    run = start_run(runs.fold(), run_id)
-    run, _ = fold_records(runs.fold(), run, list(records(log, run_id, until)))
+    run, found = start_run(runs.fold(), run_id), records(log, run_id, until)
+    while batch := list(islice(found, BATCH)):
+        run = replay_records(runs.fold(), run, batch)
     return run
 
 
@@ -129,7 +134,7 @@ def work_of(log: Log, run_id: str, unit: Unit) -> tuple[Work, Event]:
     for record in records(log, run_id):
         event = Event.FromString(record.value)
         if event.unit == unit and event.WhichOneof("kind") not in ("unit_deferred", None):
-            run, _ = fold_records(runs.fold(), start_run(runs.fold(), run_id), before)
+            run = replay_records(runs.fold(), start_run(runs.fold(), run_id), before)
             if run.state.open is None:
                 break
             return work.ask(run.state, unit.number).work, event

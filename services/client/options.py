@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import get_type_hints
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from services.kit.errors import InvalidInput
@@ -12,6 +12,8 @@ from services.preference.verdicts import Judges
 
 METHODS = ("posterior", "random", "none")
 MAX_TOKENS = 300
+# What a query parameter with a key in it is called, or a part of its name.
+_SECRETS = ("key", "token", "secret", "sig", "password")
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,39 @@ def checked(options: Options) -> Options:
         value = getattr(options, key)
         if not low <= value <= high:
             raise InvalidInput(f"{key} must lie between {low:g} and {high:g}, not {value:g}")
+    urls = [spec for spec in (options.judge, *options.helper) if is_url(spec)]
+    for spec in urls:
+        _check_url(spec, options.model)
+    if urls and options.dollars and not (options.prompt_price or options.completion_price):
+        raise InvalidInput(
+            "--dollars cannot be kept to while the judge's price is unknown: give --prompt-price and --completion-price "
+            "(dollars per million tokens)"
+        )
     return options
+
+
+def is_url(spec: str) -> bool:
+    """Whether the judge is an LLM behind an endpoint."""
+    return spec.lower().startswith(("http://", "https://"))
+
+
+def _check_url(spec: str, model: str) -> None:
+    """Refuses a URL that cannot be used or that carries a secret, which would be recorded; never repeats the secret."""
+    try:
+        parts = urlsplit(spec)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host:
+        raise InvalidInput("the judge's URL cannot be read; one such as https://host/v1#model is expected")
+    instead = "; give the name of an environment variable that holds it: --api-key-env NAME"
+    if parts.username or parts.password:
+        raise InvalidInput(f"the judge's URL carries a user name or a password, which would be recorded{instead}")
+    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
+        if any(secret in name.lower() for secret in _SECRETS):
+            raise InvalidInput(f"the judge's URL carries a key in its query ({name}), which would be recorded{instead}")
+    if not (parts.fragment or model):
+        raise InvalidInput(f"judge {spec}: which model? Give it as URL#MODEL or with --model")
 
 
 def share_of(budget: str) -> tuple[int, float]:
@@ -119,7 +153,7 @@ def judge_config(options: Options, spec: str, judges: Judges | None, name: str =
         assert judges is not None
         own = judges.own_prompts if name == judges.main else ()
         return JudgeConfig(kind="recorded", name=name, own_prompts=own)
-    if urlsplit(spec).scheme in ("http", "https"):
+    if is_url(spec):
         url, _, model = spec.partition("#")
         return JudgeConfig(
             kind="llm", name=model or options.model, url=url, criteria=options.criteria, api_key_env=options.api_key_env,

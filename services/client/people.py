@@ -1,5 +1,6 @@
 """The people on the caller's side: whoever is asked about a pair, an answer is a function of seed, pair and vote."""
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,6 +44,47 @@ def answerer(spec: str, rows: Sequence[Row], seed: int, other_ids: Iterable[str]
     raise InvalidInput(
         f"--humans {spec}: recorded, simulated:ERROR_RATE (such as simulated:0.1) or file:PATH is expected"
     )
+
+
+def nobody(pair: int, vote: int) -> Choice | None:
+    """The answerer of a run that asks no one."""
+    return None
+
+
+def named(spec: str) -> str:
+    """The people as the run's configuration notes them: a file with the hash of what it says, so that another file is
+    another run. Raises InvalidInput where the file cannot be read."""
+    kind, _, path = spec.partition(":")
+    if kind != "file" or not path:
+        return spec
+    try:
+        with open(path, "rb") as file:
+            return f"{spec}@{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def answered(spec: str, ids: Iterable[str]) -> int:
+    """How many of these pairs a file of answers names; 0 for other people. The file was checked before."""
+    kind, _, path = spec.partition(":")
+    if kind != "file":
+        return 0
+    return len({_answer(raw)[0] for _, raw in lines_of(Path(path)) if raw.strip()} & set(ids))
+
+
+def ids_set_aside(path: Path) -> set[str]:
+    """Ids of the rows in a file of rows set aside, as far as they can be read; a row without one is `row-LINE`."""
+    found = set()
+    for _, raw in lines_of(path):
+        kept = json.loads(raw)
+        found.add(f"row-{kept['line']}")
+        try:
+            row = json.loads(kept["row"])
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict):
+            found.add(str(row.get("id", row.get("pair_id"))))
+    return found
 
 
 def recorded(rows: Sequence[Row]) -> Answerer:

@@ -5,17 +5,19 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from concord.v1.config_pb2 import JudgeConfig
-from services.kit.errors import Unavailable
+from services.kit.errors import InvalidInput, Unavailable
 
 TIMEOUT_S = 5.0
 
 
 def check(judges: Iterable[JudgeConfig], environ: Mapping[str, str] = os.environ) -> None:
-    """Raises Unavailable for a judge's URL to which no connection can be made.
+    """Raises Unavailable for a judge's URL to which no connection can be made, InvalidInput for a key that is not there.
 
     An endpoint behind a proxy is not looked at: only the proxy knows the way.
     """
     for judge in judges:
+        if judge.kind == "llm" and judge.api_key_env and not environ.get(judge.api_key_env):
+            raise InvalidInput(f"--api-key-env {judge.api_key_env}: there is no such environment variable, or it is empty")
         parts = urlsplit(judge.url)
         proxied = any(environ.get(name) for name in (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper()))
         if judge.kind != "llm" or proxied or not parts.hostname:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from concord.v1.config_pb2 import RunConfig
-from concord.v1.pairs_pb2 import Choice
+from concord.v1.events_pb2 import TaskOutcome
+from concord.v1.pairs_pb2 import Choice, Pair
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RUN_STATUS_PAUSED, RunView
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
@@ -20,7 +21,7 @@ from services.kit.blobs import Blobs
 from services.kit.errors import InvalidInput
 from services.kit.log import Log
 from services.kit.settings import Settings, open_blobs
-from services.preference.pairs import Row
+from services.preference.pairs import Row, pair_hash
 from services.preference.verdicts import Judges
 from services.report import figures, page
 from services.report.accuracy import Evaluation
@@ -37,6 +38,8 @@ class Job:
     config: RunConfig
     run_id: str
     answer: drive.Answerer
+    # What the user should hear before the run begins.
+    notes: tuple[str, ...] = ()
 
     @property
     def truth(self) -> Mapping[int, "Choice.ValueType"]:
@@ -48,11 +51,19 @@ def prepare(path: str, options: Options, skip_bad: Path | None, salt: str, reuse
     """Reads and checks everything before anything is recorded."""
     whole = intake.read_sample() if path == "sample" else intake.read(path, skip_bad)
     given, judges = _judged(whole, options)
-    answer = people.answerer(options.humans, given.rows, options.seed, (row.pair.pair_id for row in whole.rows))
+    config = run_config(options, judges)
+    answer, notes = people.nobody, tuple[str, ...]()
+    if options.method != "none" or given.rows_with_truth:
+        aside = {row.pair.pair_id for row in whole.rows} - {row.pair.pair_id for row in given.rows}
+        if skip_bad and whole.set_aside:
+            aside |= people.ids_set_aside(skip_bad) - {row.pair.pair_id for row in whole.rows}
+        answer = people.answerer(options.humans, given.rows, options.seed, aside)
+        config.humans = people.named(options.humans)
+        if unused := people.answered(options.humans, aside):
+            notes = (f"{options.humans}: {unused:,} of the answers are for rows that were set aside; they are not used",)
     if reused:
         answer = people.with_reused(reused, given.rows, answer)
-    config = run_config(options, judges)
-    return Job(options, given, config, ids.run_id(given.sha256, semantic(config), salt), answer)
+    return Job(options, given, config, ids.run_id(given.sha256, semantic(config), salt), answer, notes)
 
 
 def _judged(given: intake.Input, options: Options) -> tuple[intake.Input, Judges | None]:
@@ -91,7 +102,7 @@ def run(job: Job, running: Running, seen: Seen, resume: bool = False) -> RunView
             drive.resume(runs, view)
         annotators = drive.People(tasks, job.run_id, job.answer, job.options.humans.split(":")[0])
         try:
-            return drive.watch(runs, job.run_id, annotators, seen)
+            return drive.watch(runs, job.run_id, annotators, seen, check=lambda: running.wait(0))
         finally:
             annotators.stop()
 
@@ -117,15 +128,78 @@ def write(
     out: Path, job_truth: Mapping[int, "Choice.ValueType"], run_id: str, log: Log, blobs: Blobs, dataset: bytes | None,
     evaluation: Evaluation | None, methods: Mapping[str, "figures.Method"],
 ) -> dict[str, object]:  # fmt: skip
-    """dataset.jsonl, report.json and report.html; returns what report.json holds."""
-    out.mkdir(parents=True, exist_ok=True)
+    """dataset.jsonl, report.json and report.html; returns what report.json holds.
+
+    What a report of the same dataset knew from `--compare` and `--test` stays where nothing newer is given.
+    """
     made = figures.figures_of(history.events(log, run_id), blobs.get, job_truth or None, evaluation, methods)
-    report = made.as_json()
-    if dataset is not None:
-        (out / "dataset.jsonl").write_bytes(dataset)
-    (out / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (out / "report.html").write_text(page.page(made), encoding="utf-8")
+    with writable(out):
+        made = _with_measured_before(out / "report.json", made)
+        report = made.as_json()
+        if dataset is not None:
+            (out / "dataset.jsonl").write_bytes(dataset)
+        (out / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (out / "report.html").write_text(page.page(made), encoding="utf-8")
     return report
+
+
+@contextmanager
+def writable(out: Path) -> Iterator[None]:
+    """The folder, made where it is not there; what cannot be written in it is told as the user's to mend."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise InvalidInput(
+            f"{out}: the results cannot be written there: {error.strerror or error}; choose another folder with --out"
+        ) from None
+
+
+def _with_measured_before(path: Path, made: figures.Figures) -> figures.Figures:
+    """The figures with other methods and evaluation of the report at `path`, if it is of the same run and dataset."""
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        same = (before["run_id"], before["dataset_sha256"]) == (made.run_id, made.dataset_sha256 or None)
+        methods = {name: figures.Method(**method) for name, method in before["methods"].items()} if same else {}
+        tested = Evaluation(**before["evaluation"]) if same and before["evaluation"] else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return made
+    tested = made.evaluation or tested
+    gap_closed = tested.gap_closed if tested else None
+    return replace(made, methods={**methods, **made.methods}, evaluation=tested, gap_closed=gap_closed)
+
+
+def write_questions(out: Path, job: Job, log: Log) -> tuple[int, Path]:
+    """Asked pairs that nobody answered, as JSON Lines in questions.jsonl; how many there are, and the file.
+
+    A file of answers is never written over, should it be that very one.
+    """
+    silent = (TaskOutcome.TASK_OUTCOME_SKIPPED, TaskOutcome.TASK_OUTCOME_EXPIRED)
+    said = [e.task_resolved for e, _ in history.events(log, job.run_id) if e.WhichOneof("kind") == "task_resolved"]
+    asked = sorted({task.pair_index for task in said if task.outcome in silent})
+    path = out / "questions.jsonl"
+    if Path(job.options.humans.partition(":")[2]).absolute() == path.absolute():
+        path = out / f"questions-{job.run_id[:8]}.jsonl"
+    if asked:
+        with writable(out):
+            path.write_text("".join(_question(job.given.rows[index].pair) for index in asked), encoding="utf-8")
+    return len(asked), path
+
+
+def _question(pair: Pair) -> str:
+    prompt = [{"role": message.role, "content": message.content} for message in pair.prompt]
+    row = {"pair_id": pair.pair_id, "prompt": prompt, "first": pair.first.text, "second": pair.second.text}
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def check_test(job: Job, test: Path) -> tuple[str, ...]:
+    """Raises InvalidInput where nothing can be measured on `--test PATH`; a note where it shares pairs with the run."""
+    rows = intake.read(test).rows
+    if not any(row.truth in (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND) for row in rows):
+        raise InvalidInput(f"--test {test}: no row of that file has people's label, so nothing can be measured on it")
+    known = {pair_hash(row.pair) for row in job.given.rows}
+    both = sum(pair_hash(row.pair) in known for row in rows)
+    return (f"{both:,} of the test pairs are also in the run: what is measured on them flatters it",) if both else ()
 
 
 def gap(view: RunView, settings: Settings, truth: Mapping[int, "Choice.ValueType"], test: Path) -> Evaluation:

@@ -5,10 +5,12 @@ A URI is `sha256:<hex>`. Reading verifies: a blob that is not what its name says
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from services.kit.errors import Corrupt, InvalidInput, NotFound
+from services.kit.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from services.kit.ids import uri_of
 
 
@@ -69,7 +71,12 @@ class FileBlobs:
     def __init__(self, root: Path) -> None:
         self._root = root
         for part in ("blobs", "markers", "partial"):
-            (root / part).mkdir(parents=True, exist_ok=True)
+            try:
+                (root / part).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InvalidInput(
+                    f"the folder {root / part} cannot be made: {error.strerror}; choose another with CONCORD_BLOB_URL"
+                ) from error
 
     def put(self, content: bytes) -> str:
         uri = uri_of(content)
@@ -78,20 +85,20 @@ class FileBlobs:
 
     def get(self, uri: str) -> bytes:
         path = self._path(uri)
-        try:
-            return verified(uri, path.read_bytes())
-        except FileNotFoundError:
-            raise NotFound(f"blob {uri} is not at {path}") from None
+        content = _read(path)
+        if content is None:
+            raise NotFound(f"blob {uri} is not at {path}")
+        return verified(uri, content)
 
     def put_if_absent(self, name: str, content: bytes) -> bytes:
         path = self._root / "markers" / name
-        return content if self._create(path, content) else path.read_bytes()
+        if self._create(path, content):
+            return content
+        with _translated(path):
+            return path.read_bytes()
 
     def marker(self, name: str) -> bytes | None:
-        try:
-            return (self._root / "markers" / name).read_bytes()
-        except FileNotFoundError:
-            return None
+        return _read(self._root / "markers" / name)
 
     def _path(self, uri: str) -> Path:
         digest = uri.removeprefix("sha256:")
@@ -101,18 +108,42 @@ class FileBlobs:
 
     def _create(self, path: Path, content: bytes) -> bool:
         """True if this call created the file; False if it was there."""
-        if path.exists():
-            return False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=self._root / "partial")
+        with _translated(path):
+            if path.exists():
+                return False
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, partial = tempfile.mkstemp(dir=self._root / "partial")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                return _linked(partial, path)
+            finally:
+                os.unlink(partial)
+
+
+def _linked(partial: str, path: Path) -> bool:
+    """Gives the whole file its name; False where another one has it already."""
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _read(path: Path) -> bytes | None:
+    with _translated(path):
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(partial, path)
-            return True
-        except FileExistsError:
-            return False
-        finally:
-            os.unlink(partial)
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """A full, unreadable or read-only disk may be mended while we run: whoever wanted the file tries again."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"the file {path} cannot be read or written: {error.strerror or error}") from error

@@ -5,7 +5,7 @@ records are durable. A consumer group gives each partition to one member at a ti
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from services.kit.topics import Topic
@@ -32,7 +32,7 @@ class Record:
     key: bytes
     value: bytes
     at: float
-    headers: tuple[tuple[str, bytes], ...] = field(default=())
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Consumer(Protocol):

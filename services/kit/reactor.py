@@ -162,7 +162,10 @@ class Reactor:
         for run_id in sorted(run_ids):
             run = held.runs[run_id]
             context = Context(now, held.issued.get(run_id, {}), run.offset, run.history.hex())
-            outputs += [(run_id, output) for output in self._fold.due(run.state, context)]
+            try:
+                outputs += [(run_id, output) for output in self._fold.due(run.state, context)]
+            except Exception:  # a fault in one run's state must not hold up the others; it stands still, loudly
+                self._logger.exception("due failed; the run stands still", run=run_id)
         entries = [self._entry(run_id, output) for run_id, output in outputs]
         if entries:
             self._log.append(entries)

@@ -83,7 +83,10 @@ def _translated(context: grpc.ServicerContext, method: str) -> Iterator[None]:
 
 
 def serve(servicers: Sequence[Servicer], address: str) -> tuple[grpc.Server, int, health.HealthServicer]:
-    """Starts a server; returns it, the port it listens on (asked-for port 0 picks one) and its health."""
+    """Starts a server; returns it, the port it listens on (asked-for port 0 picks one) and its health.
+
+    Health says NOT_SERVING until `serving` is called: a server listens before its services are ready.
+    """
     options = [("grpc.so_reuseport", 0), ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2)]
     server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=[ErrorsToStatuses()], options=options)
     for servicer in servicers:
@@ -92,7 +95,7 @@ def serve(servicers: Sequence[Servicer], address: str) -> tuple[grpc.Server, int
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     names = [servicer.name for servicer in servicers]
     for name in (*names, ""):
-        status.set(name, health_pb2.HealthCheckResponse.SERVING)
+        status.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
     reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     try:
         port = server.add_insecure_port(address)
@@ -100,6 +103,12 @@ def serve(servicers: Sequence[Servicer], address: str) -> tuple[grpc.Server, int
         raise InvalidInput(f"cannot listen on {address}: {error}. Choose another with CONCORD_LISTEN or --listen") from None
     server.start()
     return server, port, status
+
+
+def serving(status: health.HealthServicer, names: Sequence[str]) -> None:
+    """From now on health says SERVING for the services of these full names and for the server as a whole."""
+    for name in (*names, ""):
+        status.set(name, health_pb2.HealthCheckResponse.SERVING)
 
 
 RETRIES = """{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 5, "initialBackoff": "0.1s",

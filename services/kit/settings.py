@@ -2,7 +2,9 @@
 
 Three URLs are the whole infrastructure. They choose back ends and change no result.
 """
+import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,6 +33,8 @@ class Settings:
     concurrency: int = 4
     # Judge requests in flight, over all units of a process.
     judge_concurrency: int = 64
+    # Names of the environment variables that judges may take their keys from, with commas between.
+    judge_keys: str = ""
     lease_s: float = 600.0
     reissue_after_s: float = 120.0
     log_level: str = "info"
@@ -61,7 +65,54 @@ def from_environment(environment: Mapping[str, str] = os.environ, **given: objec
             values[name] = kinds[name](text)
         except ValueError:
             raise InvalidInput(f"{variable}={text!r} is not {'a number' if kinds[name] is not str else 'text'}") from None
-    return Settings(**{**values, **given}).resolved()  # type: ignore[arg-type]
+    return _checked(Settings(**{**values, **given}).resolved())  # type: ignore[arg-type]
+
+
+RANGES = {
+    "metrics_port": (0, 65_535), "concurrency": (1, 1_000), "judge_concurrency": (1, 10_000), "lease_s": (0.001, 1e9),
+    "reissue_after_s": (0.001, 1e9),
+}  # fmt: skip
+LEVELS = ("debug", "info", "warning", "error", "critical")
+LISTEN = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
+
+
+def _checked(settings: Settings) -> Settings:
+    """The settings, or InvalidInput that names the variable that cannot be."""
+    for name, (low, high) in RANGES.items():
+        value = getattr(settings, name)
+        # Written so that NaN, which is in no range, is refused as well.
+        if not low <= value <= high:
+            raise InvalidInput(f"CONCORD_{name.upper()}={value}: a number from {low:g} to {high:g} is expected")
+    if settings.log_level.lower() not in LEVELS:
+        raise InvalidInput(f"CONCORD_LOG_LEVEL={settings.log_level!r} is not one of {', '.join(LEVELS)}")
+    place = LISTEN.fullmatch(settings.listen)
+    if place is None or int(place[2]) > 65_535:
+        raise InvalidInput(f"CONCORD_LISTEN={settings.listen!r}: HOST:PORT is expected, such as 127.0.0.1:7070")
+    return settings
+
+
+def host_of(listen: str) -> str:
+    """HOST of HOST:PORT, without the brackets of an IPv6 address."""
+    return listen.rpartition(":")[0].strip("[]")
+
+
+def is_loopback(listen: str) -> bool:
+    """Whether HOST:PORT can be reached from this machine alone."""
+    host = host_of(listen)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def allowed_keys(settings: Settings, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment variables that judges may take their keys from, and no other; empty where one is not set.
+
+    A run's configuration names the variable and the URL that its key is sent to, so whoever may create runs could read
+    any variable if any were allowed.
+    """
+    names = [name.strip() for name in settings.judge_keys.split(",")]
+    return {name: environ.get(name, "") for name in names if name}
 
 
 # Read elsewhere: the tests' data, and keys of judges that a run's configuration names.
@@ -70,9 +121,9 @@ IGNORED = frozenset({"data", "api_key", "bench"})
 
 def open_log(settings: Settings) -> Log:
     """The log that CONCORD_LOG_URL names: `sqlite:///PATH` or `kafka://HOST:PORT`."""
-    scheme = urlsplit(settings.log_url).scheme
-    if scheme == "sqlite":
-        return SqliteLog(_path(settings.log_url))
+    scheme = _scheme(settings.log_url)
+    if scheme == "sqlite" and (path := _sqlite_path(settings.log_url)):
+        return SqliteLog(path)
     if scheme == "kafka":
         try:
             from services.kit.kafka_log import KafkaLog
@@ -84,18 +135,34 @@ def open_log(settings: Settings) -> Log:
 
 def open_store(settings: Settings) -> SqlStore:
     """The store that CONCORD_STATE_URL names."""
-    if urlsplit(settings.state_url).scheme != "sqlite":
+    path = _sqlite_path(settings.state_url)
+    if path is None:
         raise InvalidInput(f"CONCORD_STATE_URL={settings.state_url!r}: sqlite:///PATH is expected")
-    _path(settings.state_url).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(
+            f"the store's folder {path.parent} cannot be made: {error.strerror}; choose another with CONCORD_STATE_URL"
+        ) from error
     return SqlStore(open_engine(settings.state_url))
 
 
 def open_blobs(settings: Settings) -> Blobs:
     """The blob store that CONCORD_BLOB_URL names."""
-    if urlsplit(settings.blob_url).scheme != "file":
+    rest = settings.blob_url.removeprefix("file:///")
+    if _scheme(settings.blob_url) != "file" or not rest or rest == settings.blob_url:
         raise InvalidInput(f"CONCORD_BLOB_URL={settings.blob_url!r}: file:///PATH is expected")
-    return FileBlobs(Path(urlsplit(settings.blob_url).path))
+    return FileBlobs(Path("/" + rest))
 
 
-def _path(url: str) -> Path:
-    return Path(url.split("///", 1)[1])
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError:  # such as kafka://[::1
+        return ""
+
+
+def _sqlite_path(url: str) -> Path | None:
+    """PATH of sqlite:///PATH, relative or absolute; None for another URL."""
+    rest = url.removeprefix("sqlite:///")
+    return Path(rest) if rest and rest != url else None

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from services.kit.errors import Refused, Unavailable
+from services.kit.errors import InvalidInput, Refused, Unavailable
 from services.kit.log import Entry, Record
 from services.kit.topics import Topic
 
@@ -49,7 +49,12 @@ class SqliteLog:
         self._write_lock = threading.Lock()
         # One for each topic: an append wakes only those who read it.
         self.appended: dict[str, threading.Condition] = defaultdict(threading.Condition)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(
+                f"the log's folder {path.parent} cannot be made: {error.strerror}; choose another with CONCORD_LOG_URL"
+            ) from error
         connection = self.connection()
         with translated(path):
             connection.executescript(SCHEMA)

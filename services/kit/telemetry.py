@@ -7,6 +7,8 @@ from typing import TextIO
 import structlog
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from services.kit.errors import InvalidInput
+
 DUPLICATES = Counter("concord_duplicate_facts", "Facts dropped because their id was folded before")
 UNKNOWN_FACTS = Counter("concord_unknown_facts", "Facts of a kind this version does not know")
 FOLDED = Counter("concord_folded_facts", "Facts folded", ["service"])
@@ -34,5 +36,10 @@ def log_json(level: str = "info", file: TextIO = sys.stderr) -> None:
 
 
 def serve_metrics(port: int, host: str = "127.0.0.1") -> None:
-    """Prometheus' text format on `http://host:port/metrics`."""
-    start_http_server(port, addr=host)
+    """Prometheus' text format on `http://host:port/metrics`. Raises InvalidInput where nothing can listen there."""
+    try:
+        start_http_server(port, addr=host)
+    except OSError as error:
+        raise InvalidInput(
+            f"metrics cannot listen on {host}:{port}: {error.strerror}. Choose another port with CONCORD_METRICS_PORT"
+        ) from error

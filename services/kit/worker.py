@@ -83,6 +83,7 @@ class Worker:
         for record in records:
             self._accept(record)
         self._drop_revoked()
+        self._drop_cancelled()
         self._begin()
         self._collect()
         said = self._say_all()
@@ -102,6 +103,14 @@ class Worker:
                 self._stop(held)
                 del self._held[key]
 
+    def _drop_cancelled(self) -> None:
+        """Units of a run that was cancelled are ended, and committed without a fact: nobody waits for them."""
+        for key, held in list(self._held.items()):
+            if self._cancelled(held.work.run_id):
+                self._stop(held)
+                del self._held[key]
+                self._unsaid.append((held.record, []))
+
     def _stop(self, held: _Held) -> None:
         if held.future is not None:
             held.future.cancel()
@@ -116,13 +125,14 @@ class Worker:
         try:
             work = Work.FromString(record.value)
             known = self._held.get(str(UUID(work.work_id)))
-            cancelled = self._cancelled(str(UUID(work.run_id)))
+            # Fails here, and not later, for a run that is no UUID and for a stage that only newer code knows.
+            result_id(work.run_id, work.unit)
         except (DecodeError, ValueError) as error:
             self._unsaid.append((record, [facts.dead_letter(record, 1, f"does not decode: {error}")]))
             return
-        if known is None and not cancelled:
+        if known is None:
             self._held[work.work_id] = _Held(record, work)
-        elif known is None or (known.record.partition, known.record.offset) != (record.partition, record.offset):
+        elif (known.record.partition, known.record.offset) != (record.partition, record.offset):
             self._unsaid.append((record, []))
 
     def _begin(self) -> None:

@@ -80,7 +80,10 @@ class LLMJudge:
 
 
 class LLMJudges:
-    """All LLM judges of a process: one limit on requests in flight, one chat for each model. For one asyncio loop."""
+    """All LLM judges of a process: one limit on requests in flight, one chat for each model. For one asyncio loop.
+
+    `environ` holds the variables that judges may use and no other: see `settings.allowed_keys`.
+    """
 
     def __init__(
         self,
@@ -101,7 +104,7 @@ class LLMJudges:
         """The judge that the configuration names. Raises InvalidInput for a setting that cannot be."""
         place = (config.url, config.name, config.api_key_env)
         if place not in self._chats:
-            key = self._environ.get(config.api_key_env, "").strip() if config.api_key_env else ""
+            key = self._key(config.api_key_env)
             if not config.name:
                 raise InvalidInput("judge.name is empty; it is the model's name at the endpoint")
             self._chats[place] = Chat(
@@ -109,6 +112,15 @@ class LLMJudges:
                 clock=self._clock, sleep=self._sleep, random=self._random,
             )  # fmt: skip
         return LLMJudge(config, self._chats[place], self._answers)
+
+    def _key(self, name: str) -> str:
+        """The key in the variable of this name. A caller chooses the name and where the key goes, so not any will do."""
+        if name and name not in self._environ:
+            raise InvalidInput(
+                f"judge.api_key_env {name[:100]!r} is not a variable that judges may use; whoever runs the labeling "
+                "service names those in CONCORD_JUDGE_KEYS"
+            )
+        return self._environ[name].strip() if name else ""
 
     async def ask(
         self, pairs: Sequence[pb.Pair], config: cfg.JudgeConfig, seed: int

@@ -29,7 +29,10 @@ ANSWER_S = 600.0
 
 
 class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
-    """The units of PILOT_LABEL and LABEL; every coroutine of it runs in one asyncio loop."""
+    """The units of PILOT_LABEL and LABEL; every coroutine of it runs in one asyncio loop.
+
+    `environ` holds the variables that judges may take their keys from: those of `settings.allowed_keys`.
+    """
 
     def __init__(self, blobs: Blobs, answers_url: str, concurrency: int, environ: Mapping[str, str]) -> None:
         self._shard = messages(blobs, PairShard, 16)

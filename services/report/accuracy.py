@@ -35,8 +35,8 @@ class LabelAccuracy:
 class Estimate:
     """Share of the dataset's labels that are right, as people's answers let one guess; in [0, 1].
 
-    `basis` is "audit" (uniformly drawn pairs; low and high are a 95 % interval), "model" (P(label wrong) about itself,
-    tends to be too sure) or "prior" (too few answers: an assumption). People's own answers are taken as right.
+    `basis` is "audit" (uniformly drawn pairs; low and high are a 95 % interval), "model" (P(label wrong) about itself)
+    or "prior" (too few answers: an assumption). People's own answers are taken as right.
     """
 
     accuracy: float

@@ -47,6 +47,7 @@ class Figures:
 
     pairs: int
     rows: int | None
+    without_verdict: int | None  # rows on which the judge gave nothing usable; None without a dataset
     human_budget: int
     human_labels: int  # pairs whose question people answered
     human_share: float  # of the pairs
@@ -116,6 +117,7 @@ def figures_of(
         config=_config(config),
         pairs=history.pairs,
         rows=len(history.rows.index) if history.rows is not None else None,
+        without_verdict=int((history.rows.judge_label == 0).sum()) if history.rows is not None else None,
         human_budget=_budget(history),
         human_labels=human_labels,
         human_share=human_labels / history.pairs if history.pairs else 0.0,

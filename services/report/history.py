@@ -71,7 +71,7 @@ class Rows:
     index: Array  # int64, pair index
     label: Array  # int8, a Choice
     judge_label: Array  # int8, a Choice; 0 none
-    source: Array  # str: "judge", "flipped" or "people"
+    source: Array  # str: "judge", "flipped", "people" or "none"
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,8 +32,8 @@ def rounds(figures: Figures) -> Markup | None:
         table([*head, "Measured"] if truth else head, rows, "Rounds"),
         element(
             "p",
-            "Estimates cover all labels and take people's own answers as right. The model judges itself and tends to be "
-            "too sure. Audits are pairs drawn at random; as some were drawn while doubtful pairs were still open, they "
+            "Estimates cover all labels and take people's own answers as right. The model's "
+            "is its account of itself; audits look from outside. Audits are pairs drawn at random; as some were drawn while doubtful pairs were still open, they "
             "err towards too many wrong labels.",
             class_="note",
         ),
@@ -89,6 +89,8 @@ def leanings(figures: Figures) -> Markup:
         f"Shown the two answers the other way round, the judge changes its verdict in {words.percent(flips.share)} of the "
         f"cases ({flips.count:,} of {flips.of:,}, 95 % interval {words.interval(flips.low, flips.high)})."
         if flips
+        else "No pair has usable verdicts of the judge in both orders, so nothing is known about its taste for a place."
+        if figures.config["judge"].get("both_orders") or figures.without_verdict == figures.pairs
         else "The judge was asked in one order only, so nothing is known about its taste for the first or second place."
     )
     longer = [

@@ -75,14 +75,14 @@ def of(share: Share | None) -> str:
 
 def summary(figures: Figures) -> str:
     """What happened, in a few sentences. Says that labels are right only where the input carries truth."""
-    return " ".join(part for part in (_standing(figures), _asked(figures), _right(figures)) if part)
+    return " ".join(part for part in (_standing(figures), _asked(figures), _silent(figures), _right(figures)) if part)
 
 
 def basis(estimate: Estimate) -> str:
     """What an estimate stands on."""
     return {
         "audit": "from pairs drawn at random and shown to people",
-        "model": "by the model of wrong labels about itself, which tends to be too sure",
+        "model": "by the model of wrong labels itself, without a look from outside",
         "prior": "an assumption, as too few answers came to learn from",
     }[estimate.basis]
 
@@ -96,11 +96,23 @@ def _standing(figures: Figures) -> str:
 
 def _asked(figures: Figures) -> str:
     if not figures.human_labels:
+        if figures.without_verdict:
+            return "Nobody was asked: the judge's labels are all there is."
         return f"Nobody was asked: all {count(figures.pairs, 'pair')} carry the judge's labels."
     people = "Simulated people" if any("people" in why for why in figures.simulation) else "People"
     return (
         f"{people} answered {figures.human_labels:,} of {count(figures.pairs, 'pair')} ({percent(figures.human_share)}) "
         f"and overruled the judge on {figures.overruled_count:,}."
+    )
+
+
+def _silent(figures: Figures) -> str:
+    if not figures.without_verdict:
+        return ""
+    verb = "has" if figures.without_verdict == 1 else "have"
+    return (
+        f"{figures.without_verdict:,} of {count(figures.pairs, 'pair')} {verb} no usable verdict from the judge: a tie, unless "
+        "a person decided."
     )
 
 

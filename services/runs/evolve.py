@@ -48,9 +48,9 @@ def _apply(state: RunState, event: Event, at: float, touched: set[str]) -> None:
         case "run_paused":
             _pause(state, event)
         case "run_resumed":
-            _resume(state, event)
+            _resume(state, event, at)
         case "stage_retried":
-            _retry(state, event, touched)
+            _retry(state, event, at, touched)
         case "run_cancelled":
             if not _refused(state, event, view.status not in ENDED, "the run has ended"):
                 view.status, view.detail = RunStatus.RUN_STATUS_CANCELLED, event.run_cancelled.reason
@@ -58,7 +58,7 @@ def _apply(state: RunState, event: Event, at: float, touched: set[str]) -> None:
             _open(state, event, at, touched)
         case "stage_closed":
             _close(state, event, touched)
-        case "run_finished":
+        case "run_finished" if not _refused(state, event, view.status not in ENDED, "the run has ended"):
             finished = event.run_finished
             view.status, view.detail = RunStatus.RUN_STATUS_FINISHED, ""
             view.dataset_uri, view.dataset_sha256 = finished.dataset_uri, finished.dataset_sha256
@@ -110,18 +110,25 @@ def _change_budget(state: RunState, event: Event) -> None:
 
 def _pause(state: RunState, event: Event) -> None:
     paused, view = event.run_paused, state.view
-    if not _refused(state, event, view.status == RunStatus.RUN_STATUS_RUNNING, "the run does not run"):
+    waits = view.status == RunStatus.RUN_STATUS_PAUSED and view.pause_reason == PauseReason.PAUSE_REASON_DEFERRED
+    # A run that waits for a dependency would resume by itself: a caller may still hold it.
+    fits = view.status == RunStatus.RUN_STATUS_RUNNING or (waits and paused.reason == PauseReason.PAUSE_REASON_CALLER)
+    if not _refused(state, event, fits, "the run does not run"):
+        state.pause_id = event.event_id
         view.status = RunStatus.RUN_STATUS_PAUSED
         view.pause_reason, view.detail = paused.reason, paused.detail
 
 
-def _resume(state: RunState, event: Event) -> None:
-    if not _refused(state, event, state.view.status == RunStatus.RUN_STATUS_PAUSED, "the run is not paused"):
-        _go_on(state)
+def _resume(state: RunState, event: Event, at: float) -> None:
+    cause = event.run_resumed.cause_id
+    fits = state.view.status == RunStatus.RUN_STATUS_PAUSED and cause in ("", state.pause_id)
+    if not _refused(state, event, fits, "the run is not paused"):
+        _go_on(state, at)
 
 
-def _go_on(state: RunState) -> None:
+def _go_on(state: RunState, at: float) -> None:
     view = state.view
+    state.resumed_at = at
     state.gate_overruled |= view.pause_reason == PauseReason.PAUSE_REASON_MISALIGNED
     state.deferral = None
     state.resumes += 1
@@ -129,7 +136,7 @@ def _go_on(state: RunState) -> None:
     view.pause_reason = PauseReason.PAUSE_REASON_UNSPECIFIED
 
 
-def _retry(state: RunState, event: Event, touched: set[str]) -> None:
+def _retry(state: RunState, event: Event, at: float, touched: set[str]) -> None:
     retried, opened = event.stage_retried, state.open
     fits = opened is not None and (opened.stage, opened.round) == (retried.stage, retried.round)
     if _refused(state, event, fits, "that stage is not open"):
@@ -143,11 +150,13 @@ def _retry(state: RunState, event: Event, touched: set[str]) -> None:
         touched.add(unit_row(number))
     _count(state)
     if state.view.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS:
-        _go_on(state)
+        _go_on(state, at)
 
 
 def _open(state: RunState, event: Event, at: float, touched: set[str]) -> None:
     opened = event.stage_opened
+    if _refused(state, event, state.open is None and state.view.status not in ENDED, "another stage is open"):
+        return
     state.open = OpenStage(stage=opened.stage, round=opened.round, units=opened.units, opened_at=at)
     state.asked, state.p_ask, state.audit = tuple(opened.pair_indexes), tuple(opened.p_ask), tuple(opened.audit)
     state.view.stages.append(StageView(stage=opened.stage, round=opened.round, units=opened.units))
@@ -156,7 +165,11 @@ def _open(state: RunState, event: Event, at: float, touched: set[str]) -> None:
 
 
 def _close(state: RunState, event: Event, touched: set[str]) -> None:
-    closed, stage = event.stage_closed, state.view.stages[-1]
+    closed, opened = event.stage_closed, state.open
+    fits = opened is not None and (opened.stage, opened.round) == (closed.stage, closed.round)
+    if _refused(state, event, fits and state.view.status not in ENDED, "that stage is not open"):
+        return
+    stage = state.view.stages[-1]
     stage.closed, stage.manifest_uri, stage.failed = True, closed.manifest_uri, closed.failed_units
     if closed.stage == Stage.STAGE_PILOT_LABEL:
         state.pilot = _pilot_labels(state)

@@ -7,6 +7,7 @@ A stage's units are fixed before any work goes out, and a stage is complete when
 from collections.abc import Sequence
 
 from concord.v1.events_pb2 import Event, PauseReason, Stage, StageClosed, StageManifest, StageOpened
+from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus
 from services.kit.fold import Ask, Context, Say
 from services.kit.ids import event_id, uri_of, work_id
@@ -40,14 +41,8 @@ def due(state: RunState, context: Context, reissue_after_s: float = 120.0) -> Se
 
 def _next(state: RunState, context: Context) -> Sequence[Say]:
     """Opens the next stage of the plan, or ends the run; the pilot's gate stands between."""
-    pilot = state.pilot
-    if pilot is not None and not state.gate_overruled and misaligned(pilot.right, pilot.right + pilot.wrong):
-        cases = ", ".join(map(str, pilot.disagreements[:10]))
-        detail = (
-            f"people agree with the judge on {pilot.right} of {pilot.right + pilot.wrong} pilot pairs; they disagree on "
-            f"pairs {cases}. Write clearer criteria and start anew, or resume to go on with this judge"
-        )
-        return (_pause(state, PauseReason.PAUSE_REASON_MISALIGNED, detail),)
+    if why_shut := _gate(state):
+        return (_pause(state, PauseReason.PAUSE_REASON_MISALIGNED, why_shut),)
     steps = state.plan()
     if len(state.view.stages) == len(steps):
         return (_finish(state, context),)
@@ -59,11 +54,33 @@ def _next(state: RunState, context: Context) -> Sequence[Say]:
         opened.p_ask.extend([len(drawn) / state.view.pairs] * len(drawn))
         opened.audit.extend([True] * len(drawn))
     if stage == Stage.STAGE_JUDGE:
-        opened.pair_indexes.extend(state.view.last_round.asked)
-        opened.p_ask.extend(state.view.last_round.p_ask)
-        opened.audit.extend(state.view.last_round.audit)
+        # The budget may have shrunk since triage chose them; the most useful come first.
+        paid = max(0, state.view.human_budget - state.view.votes) // max(1, state.view.config.quorum)
+        opened.pair_indexes.extend(state.view.last_round.asked[:paid])
+        opened.p_ask.extend(state.view.last_round.p_ask[:paid])
+        opened.audit.extend(state.view.last_round.audit[:paid])
     opened.units = work.units_of(state, stage, opened)
     return (_say(state, f"opened/{stage}.{round_}", stage_opened=opened),)
+
+
+def _gate(state: RunState) -> str:
+    """Why the pilot stops the run, in words; empty where it does not, or where a person overruled it."""
+    pilot = state.pilot
+    if pilot is None or state.gate_overruled:
+        return ""
+    silent = sum(choice == Choice.CHOICE_UNSPECIFIED for choice in pilot.judge)
+    if 2 * silent > len(pilot.judge):
+        return (
+            f"the judge gave no usable verdict on {silent} of {len(pilot.judge)} pilot pairs; look at what it answers, "
+            "or resume to go on with this judge"
+        )
+    if not misaligned(pilot.right, pilot.right + pilot.wrong):
+        return ""
+    cases = ", ".join(map(str, pilot.disagreements[:10]))
+    return (
+        f"people agree with the judge on {pilot.right} of {pilot.right + pilot.wrong} pilot pairs; they disagree on "
+        f"pairs {cases}. Write clearer criteria and start anew, or resume to go on with this judge"
+    )
 
 
 def _close(state: RunState) -> Say:
@@ -113,19 +130,20 @@ def _window(state: RunState, context: Context, reissue_after_s: float) -> Sequen
     affordable = work.affordable(state, undone)
     if undone and not affordable:
         spent, limit = state.view.usage.dollars, state.view.dollar_budget
-        detail = (
-            f"${spent:.2f} of ${limit:.2f} are spent and the next unit could cost more than the rest; raise the budget"
-        )
+        most = work.bound(state, undone[0])
+        detail = f"${spent:.2f} of ${limit:.2f} are spent and the next unit may cost up to ${most:.2f}; raise the limit"
         return (_pause(state, PauseReason.PAUSE_REASON_BUDGET, detail),)
     ids = {number: work_id(state.view.run_id, work.unit_of(state, number)) for number in affordable}
-    silent = [n for n in affordable if context.now - context.issued.get(ids[n], -1e18) >= reissue_after_s]
+    # What was issued before a pause may have been dropped by whoever deferred it.
+    last = {n: at for n in affordable if (at := context.issued.get(ids[n], -1e18)) >= state.resumed_at}
+    silent = [n for n in affordable if context.now - last.get(n, -1e18) >= reissue_after_s]
     return [work.ask(state, number) for number in silent]
 
 
 def _probe(state: RunState, context: Context) -> Sequence[Say | Ask]:
     """A dependency is down: one unit goes out per back-off; once one got through, the run resumes."""
     if state.deferral is None:
-        return (_say(state, f"resumed/{state.resumes}", run_resumed={}),)
+        return (_say(state, f"resumed/{state.resumes}", run_resumed={"cause_id": state.pause_id}),)
     ask = work.ask(state, state.deferral.number)
     last = max(state.deferral.at, context.issued.get(ask.work.work_id, 0.0))
     return (ask,) if context.now - last >= state.deferral.retry_after_s else ()

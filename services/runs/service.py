@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from uuid import UUID
+from typing import Any
 
 import grpc
 
@@ -12,14 +12,14 @@ from concord.v1.events_pb2 import Event, PauseReason, StageRetried
 from concord.v1.pairs_pb2 import PairShard, PairsManifest, ShardRef
 from services.kit.blobs import Blobs
 from services.kit.commands import say
-from services.kit.errors import InvalidInput, NotFound, Refused
+from services.kit.errors import InvalidInput, NotFound, Refused, Unavailable
 from services.kit.fold import Fold, restore_run
 from services.kit.ids import event_id
 from services.kit.log import Log
 from services.kit.rpc import Servicer
 from services.kit.store import Store
 from services.kit.topics import fact_partition
-from services.runs import loop, plan, state
+from services.runs import limits, loop, state
 from services.runs.evolve import evolve
 from services.runs.state import RunState
 
@@ -27,8 +27,14 @@ SERVICE = "runs"
 MOST_PAIRS_A_CALL = 5_000
 CHUNK = 512 * 1024
 LOOK_AGAIN_S = 0.1
+PAGE = 100
+MOST_RUNS_A_PAGE = 1_000
+# Each holds a thread of the server for as long as it watches; the rest is for everybody else.
+MOST_WATCHERS = 16
 # The rows of a run that its view is made of; those of single units and of all ids are not read for a caller.
 HEADER = ("state", "round", "~folded")
+# In a list of runs the last round's account would be most of what is sent.
+BRIEF = ("state", "~folded")
 
 
 def fold(reissue_after_s: float = 120.0) -> Fold[RunState]:
@@ -46,16 +52,27 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
     def __init__(self, log: Log, store: Store, blobs: Blobs) -> None:
         self._log, self._store, self._blobs = log, store, blobs
         self._fold = fold()
+        self._watchers = threading.BoundedSemaphore(MOST_WATCHERS)
 
     def _state(self, run_id: str, *more: str) -> RunState:
-        """The run's header, and the rows named in `more`."""
-        rows = self._store.rows(SERVICE, run_id, (*HEADER, *more))
-        if not rows:
-            raise NotFound(f"no run {run_id or '(empty id)'}; `concord runs` lists them")
-        run = restore_run(self._fold, run_id, rows)
+        """The run's header, and the rows named in `more`; raises NotFound where nobody created the run."""
+        limits.check_run_id(run_id)
+        run = self._restored(run_id, *HEADER, *more)
+        if run.view.status == pb.RUN_STATUS_UNSPECIFIED:
+            raise NotFound(f"no run {run_id}; `concord runs` lists them")
+        return run
+
+    def _restored(self, run_id: str, *names: str) -> RunState:
+        """What these rows say of the run; its status is UNSPECIFIED where nobody created it."""
+        run = restore_run(self._fold, run_id, self._store.rows(SERVICE, run_id, names))
         if run.corrupt:
             run.state.view.status, run.state.view.detail = pb.RUN_STATUS_CORRUPT, run.corrupt
         return run.state
+
+    def _ordered(self, request: Any, *more: str) -> RunState:
+        """The run that a command is for; the command has a name of its own."""
+        limits.check_request_id(request.request_id)
+        return self._state(request.run_id, *more)
 
     def _command(self, run_id: str, name: str, **kind: object) -> pb.RunView:
         """Says one fact and returns the run; a refusal by the fold comes back as Refused."""
@@ -68,22 +85,22 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         return view
 
     def CreateRun(self, request: pb.CreateRunRequest, context: grpc.ServicerContext) -> pb.CreateRunResponse:
-        check_run_id(request.run_id)
-        check_config(request.config)
-        if not self._store.rows(SERVICE, request.run_id, HEADER):
+        limits.check_run_id(request.run_id)
+        limits.check_config(request.config)
+        limits.check_text("input_sha256", request.input_sha256, limits.MOST_NAME)
+        limits.check_text("input_name", request.input_name, limits.MOST_URL)
+        if self._restored(request.run_id, *HEADER).view.status == pb.RUN_STATUS_UNSPECIFIED:
             created = {"config": request.config, "input_sha256": request.input_sha256, "input_name": request.input_name}
             self._command(request.run_id, "created", run_created=created)
         return pb.CreateRunResponse(run=self._state(request.run_id).view)
 
     def SubmitPairs(self, request: pb.SubmitPairsRequest, context: grpc.ServicerContext) -> pb.SubmitPairsResponse:
-        run = self._state(request.run_id)
+        run = self._ordered(request)
         size = run.view.config.shard_pairs
         if run.view.pairs >= request.first_index + len(request.pairs):
             return pb.SubmitPairsResponse(pairs=run.view.pairs)
         if not request.pairs or len(request.pairs) > MOST_PAIRS_A_CALL:
             raise InvalidInput(f"{len(request.pairs)} pairs in one call; between 1 and {MOST_PAIRS_A_CALL} are taken")
-        if request.first_index % size:
-            raise InvalidInput(f"first_index {request.first_index} must be a multiple of the shard size, {size}")
         shards = [
             self._put_shard(request.first_index + at, request.pairs[at : at + size])
             for at in range(0, len(request.pairs), size)
@@ -94,11 +111,12 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
     def _put_shard(self, first_index: int, pairs) -> ShardRef:
         content = PairShard(first_index=first_index, pairs=pairs).SerializeToString(deterministic=True)
         return ShardRef(
-            uri=self._blobs.put(content), first_index=first_index, pairs=len(pairs), text_bytes=len(content)
+            uri=self._blobs.put(content), first_index=first_index, pairs=len(pairs), text_bytes=len(content),
+            largest_pair_bytes=max(pair.ByteSize() for pair in pairs),
         )
 
     def StartRun(self, request: pb.StartRunRequest, context: grpc.ServicerContext) -> pb.StartRunResponse:
-        run = self._state(request.run_id, "shards")
+        run = self._ordered(request, "shards")
         if run.view.status != pb.RUN_STATUS_CREATED:
             return pb.StartRunResponse(run=run.view)
         if not run.view.pairs:
@@ -111,21 +129,25 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         return pb.StartRunResponse(run=self._command(request.run_id, f"started/{pairs}", run_started=started))
 
     def PauseRun(self, request: pb.PauseRunRequest, context: grpc.ServicerContext) -> pb.PauseRunResponse:
+        self._ordered(request)
         paused = {"reason": PauseReason.PAUSE_REASON_CALLER, "detail": request.detail}
         view = self._command(request.run_id, f"pause/{request.request_id}", run_paused=paused)
         return pb.PauseRunResponse(run=view)
 
     def ResumeRun(self, request: pb.ResumeRunRequest, context: grpc.ServicerContext) -> pb.ResumeRunResponse:
+        self._ordered(request)
         view = self._command(request.run_id, f"resume/{request.request_id}", run_resumed={})
         return pb.ResumeRunResponse(run=view)
 
     def SetBudget(self, request: pb.SetBudgetRequest, context: grpc.ServicerContext) -> pb.SetBudgetResponse:
+        self._ordered(request)
+        limits.check_budget(request.human_budget, request.dollar_budget)
         changed = {"human_budget": request.human_budget, "dollar_budget": request.dollar_budget}
         view = self._command(request.run_id, f"budget/{request.request_id}", budget_changed=changed)
         return pb.SetBudgetResponse(run=view)
 
     def RetryStage(self, request: pb.RetryStageRequest, context: grpc.ServicerContext) -> pb.RetryStageResponse:
-        opened = self._state(request.run_id).open
+        opened = self._ordered(request).open
         if opened is None:
             raise Refused("no stage of the run is open, so nothing can be retried")
         retried = StageRetried(stage=opened.stage, round=opened.round)
@@ -133,6 +155,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         return pb.RetryStageResponse(run=view)
 
     def CancelRun(self, request: pb.CancelRunRequest, context: grpc.ServicerContext) -> pb.CancelRunResponse:
+        self._ordered(request)
         view = self._command(request.run_id, f"cancel/{request.request_id}", run_cancelled={"reason": request.reason})
         return pb.CancelRunResponse(run=view)
 
@@ -142,17 +165,27 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
     def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
         known = self._store.runs(SERVICE)
         start = int(request.page_token) if request.page_token.isdigit() else 0
-        end = start + (request.page_size or 100)
-        views = [self._state(run_id).view for run_id in known[start:end]]
+        end = start + min(request.page_size or PAGE, MOST_RUNS_A_PAGE)
+        views = [self._restored(run_id, *BRIEF).view for run_id in known[start:end]]
+        views = [view for view in views if view.status != pb.RUN_STATUS_UNSPECIFIED]
         return pb.ListRunsResponse(runs=views, next_page_token=str(end) if end < len(known) else "")
 
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:
-        over, last = threading.Event(), None
+        over = threading.Event()
         context.add_callback(over.set)
-        partition = fact_partition(request.run_id)
+        if not self._watchers.acquire(blocking=False):
+            raise Unavailable(f"too many watchers: {MOST_WATCHERS} are served at once; ask GetRun now and then instead")
+        try:
+            yield from self._watch(request.run_id, over)
+        finally:
+            self._watchers.release()
+
+    def _watch(self, run_id: str, over: threading.Event) -> Iterator[pb.WatchRunResponse]:
+        """The run's view now and whenever it changed, until the run ends or `over` is set."""
+        partition, last = fact_partition(run_id), None
         while not over.is_set():
             folded = self._store.position(SERVICE, partition).next_offset
-            view = self._state(request.run_id).view
+            view = self._state(run_id).view
             if view != last:
                 yield pb.WatchRunResponse(run=view)
                 last = view
@@ -171,33 +204,6 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         content = self._blobs.get(view.dataset_uri)
         for at in range(0, len(content), CHUNK):
             yield pb.ReadDatasetResponse(chunk=content[at : at + CHUNK])
-
-
-def check_run_id(run_id: str) -> None:
-    """Refuses what is no UUID: ids of decisions are made from it."""
-    try:
-        UUID(run_id)
-    except ValueError:
-        raise InvalidInput(f"run_id {run_id[:60]!r} is not a UUID; make one of the input's hash and the settings") from None
-
-
-def check_config(config) -> None:
-    """Refuses what no service could work with, before anything is recorded."""
-    shares = {
-        "human_budget_share": config.human_budget_share,
-        "batch_share": config.batch_share,
-        "audit_share": config.audit_share,
-    }
-    if config.method not in plan.PLANS:
-        raise InvalidInput(f"method {config.method!r} is not one of {', '.join(sorted(plan.PLANS))}")
-    for name, value in shares.items():
-        if not 0 <= value <= 1:
-            raise InvalidInput(f"{name} is a share and must lie in [0, 1], not {value}")
-    for name in ("folds", "shard_pairs", "quorum", "window", "components"):
-        if getattr(config, name) < 1:
-            raise InvalidInput(f"{name} must be at least 1")
-    if config.folds < 2:
-        raise InvalidInput("folds must be at least 2: a pair is scored by a model that did not see it")
 
 
 def servicer(log: Log, store: Store, blobs: Blobs) -> Servicer:

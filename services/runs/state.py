@@ -30,6 +30,8 @@ class RunState:
     deferral: Deferral | None = None
     pilot: Pilot | None = None
     gate_overruled: bool = False
+    pause_id: str = ""
+    resumed_at: float = 0.0
 
     def plan(self) -> tuple[plan.Step, ...]:
         """All stages of the run, opened ones first."""
@@ -83,7 +85,7 @@ def snapshot(state: RunState) -> RunSnapshot:
     """The run without what has rows of its own."""
     kept = RunSnapshot(
         view=state.view, open=state.open, resumes=state.resumes, deferral=state.deferral, pilot=state.pilot,
-        gate_overruled=state.gate_overruled,
+        gate_overruled=state.gate_overruled, pause_id=state.pause_id, resumed_at=state.resumed_at,
     )  # fmt: skip
     kept.view.ClearField("last_round")
     return kept
@@ -110,4 +112,6 @@ def restore(run_id: str, rows: Mapping[str, bytes]) -> RunState:
         deferral=kept.deferral if kept.HasField("deferral") else None,
         pilot=kept.pilot if kept.HasField("pilot") else None,
         gate_overruled=kept.gate_overruled,
+        pause_id=kept.pause_id,
+        resumed_at=kept.resumed_at,
     )

@@ -27,6 +27,8 @@ TOPIC_OF = {
 PER_SHARD = (Stage.STAGE_LABEL, Stage.STAGE_FEATURES, Stage.STAGE_SCORE)
 # The basis of the features is fitted on at most so many texts; more change it little.
 MAX_BASIS_TEXTS = 20_000
+# What a judge is asked for where its settings name no limit.
+MAX_TOKENS = 256
 
 
 def draw_pilot(state: RunState) -> list[int]:
@@ -77,11 +79,8 @@ def ask(state: RunState, number: int) -> Ask:
 
 
 def _pilot_label(state: RunState, work: Work, number: int) -> None:
-    size = state.view.config.shard_pairs
-    mine = state.asked[number * size : (number + 1) * size]
-    firsts = np.array([shard.first_index for shard in state.shards])
-    holding = sorted(set(np.searchsorted(firsts, mine, side="right") - 1))
-    work.label_shard.shard_uris.extend(state.shards[int(at)].uri for at in holding)
+    mine = _chunk(state, number)
+    work.label_shard.shard_uris.extend(state.shards[at].uri for at in sorted(set(_shards_of(state, mine))))
     work.label_shard.pair_indexes.extend(mine)
 
 
@@ -175,13 +174,31 @@ def bound(state: RunState, number: int) -> float:
     Each verdict may be asked once more when it does not parse; the prompt around the texts is covered by the criteria
     and 2,000 bytes.
     """
-    assert state.open is not None
-    shards = state.shards if state.open.stage == Stage.STAGE_PILOT_LABEL else [state.shards[number]]
-    text = max(shard.text_bytes for shard in shards)
-    pairs = max(shard.pairs for shard in shards)
+    text, pairs = _texts(state, number)
     dollars = 0.0
     for judge in (state.view.config.judge, *state.view.config.helpers):
         calls = 2 * (2 if judge.both_orders else 1)
         prompt = text + pairs * (2_000 + len(judge.criteria.encode()))
-        dollars += calls * (prompt * judge.prompt_dollars + pairs * judge.max_tokens * judge.completion_dollars) / 1e6
+        completion = pairs * (judge.max_tokens or MAX_TOKENS)
+        dollars += calls * (prompt * judge.prompt_dollars + completion * judge.completion_dollars) / 1e6
     return dollars
+
+
+def _texts(state: RunState, number: int) -> tuple[int, int]:
+    """(bytes of text, pairs) of a labelling unit, at most."""
+    assert state.open is not None
+    if state.open.stage == Stage.STAGE_LABEL:
+        return state.shards[number].text_bytes, state.shards[number].pairs
+    mine = _chunk(state, number)
+    return sum(state.shards[at].largest_pair_bytes for at in _shards_of(state, mine)), len(mine)
+
+
+def _chunk(state: RunState, number: int) -> Sequence[int]:
+    size = state.view.config.shard_pairs
+    return state.asked[number * size : (number + 1) * size]
+
+
+def _shards_of(state: RunState, pairs: Sequence[int]) -> list[int]:
+    """For each pair the place of its shard."""
+    firsts = np.array([shard.first_index for shard in state.shards])
+    return (np.searchsorted(firsts, pairs, side="right") - 1).tolist()

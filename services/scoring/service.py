@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
+from zipfile import BadZipFile
 
 import grpc
 import numpy as np
@@ -23,6 +25,9 @@ from services.scoring import features
 
 SERVICE = "scoring"
 MOST_PAIRS_A_CALL = 1_024
+# What reading arrays out of bytes that hold none, or others, may raise.
+NOT_READABLE = (ValueError, TypeError, AttributeError, LookupError, EOFError, BadZipFile)
+Parsed = TypeVar("Parsed")
 
 
 class Scoring(scoring_service_pb2_grpc.ScoringServiceServicer):
@@ -81,9 +86,20 @@ class Scoring(scoring_service_pb2_grpc.ScoringServiceServicer):
     def ScorePairs(self, request: pb.ScorePairsRequest, context: grpc.ServicerContext) -> pb.ScorePairsResponse:
         if len(request.pairs) > MOST_PAIRS_A_CALL:
             raise InvalidInput(f"{len(request.pairs)} pairs in one call; at most {MOST_PAIRS_A_CALL} are taken")
-        x = _differences(self._basis(request.basis_uri), request.pairs)
+        basis = _read(self._basis, request.basis_uri, "basis_uri", "a basis of features")
+        model = _read(self._head, request.model_uri, "model_uri", "a reward model")
+        if basis.dimensions != model.weights.shape[-1]:
+            raise InvalidInput("basis_uri and model_uri do not belong together: the model reads other features")
         domain = np.array([domain_number(pair.domain) for pair in request.pairs], np.int64)
-        return pb.ScorePairsResponse(margin=head.margins(self._head(request.model_uri), x, domain))
+        return pb.ScorePairsResponse(margin=head.margins(model, _differences(basis, request.pairs), domain))
+
+
+def _read(parsed: Callable[[str], Parsed], uri: str, field: str, wanted: str) -> Parsed:
+    """What the caller's blob holds; any blob may be named, so anything may come out of it."""
+    try:
+        return parsed(uri)
+    except NOT_READABLE as error:
+        raise InvalidInput(f"{field} {uri} is not {wanted} of this version: {error}") from None
 
 
 def _differences(basis: features.Basis, pairs: Sequence[Pair]) -> np.ndarray:

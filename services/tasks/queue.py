@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 
-from concord.v1.events_pb2 import Event, Stage, TaskOutcome, TaskResolved, Unit
+from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome, TaskResolved, Unit
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot, TasksSnapshot
 from services.kit.fold import Context, Say
 from services.kit.ids import event_id, unit_name
 
-VERSION = 1
+VERSION = 2
 HUMAN = (Stage.STAGE_PILOT_JUDGE, Stage.STAGE_JUDGE)
 
 
@@ -92,15 +92,22 @@ def _on_run(state: TasksState, event: Event, at: float, touched: set[str]) -> No
             )
         case "run_started":
             # A pause from before the start was refused.
-            run.pairs_uri, run.paused = event.run_started.pairs_uri, False
+            run.pairs_uri = event.run_started.pairs_uri
+            _go_on(run, at)
         case "stage_opened" if event.stage_opened.stage in HUMAN:
             _open(state, event, at, touched)
         case "stage_closed" if event.stage_closed.stage in HUMAN:
             touched.update(map(task_row, state.tasks))
             state.tasks = {}
             run.stage, run.round = Stage.STAGE_UNSPECIFIED, 0
-        case "run_paused" | "run_resumed" | "stage_retried":
-            run.paused = event.WhichOneof("kind") == "run_paused"
+        case "run_paused" if not run.paused:
+            # A pause of a run that stands still already is refused; the first one's reason stands.
+            run.paused, run.paused_at, run.pause_reason = True, at, event.run_paused.reason
+        case "run_resumed":
+            _go_on(run, at)
+        case "stage_retried" if run.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS:
+            # It mends that pause; the run of a caller who paused it still stands.
+            _go_on(run, at)
         case "run_cancelled" | "run_finished":
             run.ended = True
             touched.update(map(task_row, state.tasks))
@@ -108,6 +115,13 @@ def _on_run(state: TasksState, event: Event, at: float, touched: set[str]) -> No
         case _:
             return
     touched.add("run")
+
+
+def _go_on(run: TasksSnapshot, at: float) -> None:
+    """Time in which nobody could answer is not counted against the stage's deadline."""
+    if run.paused and run.stage:
+        run.opened_at += max(0.0, at - max(run.paused_at, run.opened_at))
+    run.paused, run.paused_at, run.pause_reason = False, 0.0, PauseReason.PAUSE_REASON_UNSPECIFIED
 
 
 def _open(state: TasksState, event: Event, at: float, touched: set[str]) -> None:
@@ -185,9 +199,12 @@ def _withdraw(task: TaskSnapshot, annotator: str, revision: int) -> None:
 
 
 def due(state: TasksState, context: Context) -> Sequence[Say]:
-    """Tasks that are settled and not yet said to be; where the stage's time is up, all that are left."""
+    """Tasks that are settled and not yet said to be; where the stage's time is up, all that are left.
+
+    While the run is paused nothing is said, and its time stands still.
+    """
     run = state.run
-    if run.ended or not state.tasks:
+    if run.ended or run.paused or not state.tasks:
         return ()
     late = run.deadline_s > 0 and context.now >= run.opened_at + run.deadline_s
     numbers = [n for n, task in state.tasks.items() if not task.resolved] if late else sorted(state.ripe)

@@ -15,7 +15,7 @@ from concord.v1.events_pb2 import Event
 from concord.v1.pairs_pb2 import Choice, Pair, PairShard, PairsManifest
 from services.kit.blobs import Blobs
 from services.kit.commands import entry_of, say
-from services.kit.errors import InvalidInput, NotFound, Refused, Unavailable
+from services.kit.errors import ConcordError, InvalidInput, NotFound, Refused
 from services.kit.fold import Fold
 from services.kit.ids import event_id, unit_name
 from services.kit.log import Log
@@ -26,6 +26,7 @@ from services.tasks.queue import TasksState
 from services.tasks.slots import Slot, Slots
 
 SERVICE = "tasks"
+MOST_NAME = 200
 ANSWERS = (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND, Choice.CHOICE_TIE)
 
 
@@ -46,8 +47,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         self._shard = lru_cache(64)(lambda uri: PairShard.FromString(blobs.get(uri)))
 
     def NextTask(self, request: pb.NextTaskRequest, context: grpc.ServicerContext) -> pb.NextTaskResponse:
-        if not request.annotator:
-            raise InvalidInput("annotator is empty; a name is needed so that nobody gets a task twice")
+        check_annotator(request.annotator)
         slot = self._slots.lease(request.annotator, request.run_id, self._clock(), self._lease_s)
         if slot is None:
             return pb.NextTaskResponse(more_expected=self._more_expected(request.run_id))
@@ -80,6 +80,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         return pair
 
     def _held(self, task_id: str, annotator: str) -> Slot:
+        check_annotator(annotator)
         slot = self._slots.held(task_id, annotator)
         if slot is None:
             raise Refused(
@@ -141,10 +142,22 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     def GetQueue(self, request: pb.GetQueueRequest, context: grpc.ServicerContext) -> pb.GetQueueResponse:
         header = self._run(request.run_id).run
         offered, leased = self._slots.counts(request.run_id, self._clock())
-        resolved = max(0, header.tasks - offered) if header.stage else 0
-        return pb.GetQueueResponse(
-            open=offered, leased=leased, resolved=resolved, stage=header.stage, round=header.round
-        )
+        # A paused run offers none of its tasks, resolved or not.
+        left = self._unresolved(request.run_id) if header.paused else offered
+        resolved = max(0, header.tasks - left) if header.stage else 0
+        return pb.GetQueueResponse(open=left, leased=leased, resolved=resolved, stage=header.stage, round=header.round)
+
+    def _unresolved(self, run_id: str) -> int:
+        tasks = queue.restore(run_id, self._store.rows(SERVICE, run_id)).tasks
+        return sum(not task.resolved for task in tasks.values())
+
+
+def check_annotator(name: str) -> None:
+    """Refuses the empty name, and one that the table of leases has no room for."""
+    if not name:
+        raise InvalidInput("annotator is empty; a name is needed so that nobody gets a task twice")
+    if len(name) > MOST_NAME:
+        raise InvalidInput(f"annotator has {len(name)} characters; at most {MOST_NAME} are taken")
 
 
 def say_again(log: Log, slots: Slots, clock: Callable[[], float], stop: threading.Event, every_s: float = 2.0) -> None:
@@ -153,7 +166,7 @@ def say_again(log: Log, slots: Slots, clock: Callable[[], float], stop: threadin
         try:
             if late := slots.unsaid(clock()):
                 log.append([entry_of(Event.FromString(said)) for _, said in late])
-        except Unavailable as error:
+        except ConcordError as error:
             structlog.get_logger(service=SERVICE).warning("answers wait to be said again", why=str(error))
 
 

@@ -16,9 +16,30 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from concord.v1.snapshot_pb2 import Answer
 from services.kit.errors import Refused
 from services.kit.store import METADATA, SqlStore, insert_for, upsert
 from services.tasks.queue import TasksState
+from services.tasks.tables import (
+    ALL_FOLDED,
+    BORN,
+    EXPIRE,
+    FOLDED,
+    FREE,
+    FREE_VOTE,
+    GIVE_BACK,
+    GIVEN_BACK,
+    HELD_BY,
+    KEY,
+    KNOWN,
+    LIVE,
+    SLOTS,
+    SUBMIT,
+    TASKS,
+    UNSAID,
+    VOTES,
+    WITHDRAW,
+)  # fmt: skip
 
 # An answer that is not folded after so long is appended again.
 SAY_AGAIN_S = 5.0
@@ -63,73 +84,6 @@ class Slots(Protocol):
 
     def counts(self, run_id: str, now: float) -> tuple[int, int]:
         """(offered tasks, live leases) of a run."""
-
-
-TASKS = sa.Table(
-    "tasks",
-    METADATA,
-    sa.Column("run_id", sa.String(36), primary_key=True),
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("task_id", sa.String(36), nullable=False, unique=True),
-    sa.Column("pair_index", sa.Integer, nullable=False),
-    sa.Column("quorum", sa.Integer, nullable=False),
-    sa.Column("offered", sa.Boolean, nullable=False),
-    sa.Column("opened_at", sa.Float, nullable=False),
-    sa.Index("tasks_offered", "offered", "number"),
-)
-SLOTS = sa.Table(
-    "slots",
-    METADATA,
-    sa.Column("task_id", sa.String(36), primary_key=True),
-    sa.Column("annotator", sa.String(200), primary_key=True),
-    sa.Column("vote", sa.Integer, nullable=True),
-    sa.Column("run_id", sa.String(36), nullable=False),
-    sa.Column("lease_until", sa.Float, nullable=False),
-    sa.Column("handed_at", sa.Float, nullable=False),
-    sa.Column("revision", sa.Integer, nullable=False),
-    sa.Column("submitted", sa.Boolean, nullable=False),
-    sa.Column("submitted_at", sa.Float, nullable=False),
-    sa.Column("folded", sa.Boolean, nullable=False),
-    sa.Column("said", sa.LargeBinary, nullable=False),
-    sa.UniqueConstraint("task_id", "vote"),
-    sa.Index("slots_unsaid", "folded", "submitted"),
-)
-BORN = sa.Table(
-    "slots_born",
-    METADATA,
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("born", sa.Float, nullable=False),
-)
-GIVEN_BACK = {"vote": None, "submitted": False, "lease_until": 0.0, "folded": True}
-KEY = ("task_id", "annotator")
-
-# Statements with parameters, built once: building one costs more than running it.
-NOW, OF_RUN, OF_VOTE = sa.bindparam("now"), sa.bindparam("of_run"), sa.bindparam("of_vote")
-OF_TASK, OF_ANNOTATOR = SLOTS.c.task_id == sa.bindparam("of_task"), SLOTS.c.annotator == sa.bindparam("of_annotator")
-ITS_SLOTS = SLOTS.c.task_id == TASKS.c.task_id
-TAKEN = sa.or_(SLOTS.c.submitted, SLOTS.c.lease_until > NOW)
-# An empty run means any.
-OFFERED = sa.and_(TASKS.c.offered, sa.or_(OF_RUN == "", TASKS.c.run_id == OF_RUN))
-HELD = sa.select(SLOTS, TASKS.c.number, TASKS.c.pair_index).join(TASKS, ITS_SLOTS)
-HELD_BY = HELD.where(OF_TASK, OF_ANNOTATOR)
-LIVE = HELD.where(OFFERED, OF_ANNOTATOR, ~SLOTS.c.submitted, SLOTS.c.lease_until > NOW).limit(1)
-USED = sa.select(sa.func.count()).where(ITS_SLOTS, TAKEN).scalar_subquery()
-HAD = sa.exists().where(ITS_SLOTS, OF_ANNOTATOR, TAKEN)
-FREE = (
-    sa.select(TASKS)
-    .where(OFFERED, TASKS.c.opened_at >= sa.bindparam("since"), TASKS.c.quorum > USED, ~HAD)
-    .order_by(TASKS.c.number)
-    .limit(1)
-    .with_for_update(skip_locked=True)
-)
-EXPIRE = sa.update(SLOTS).where(OF_TASK, ~SLOTS.c.submitted, SLOTS.c.lease_until <= NOW).values(vote=None)
-VOTES = sa.select(SLOTS.c.vote).where(OF_TASK)
-SUBMIT = sa.update(SLOTS).where(OF_TASK, OF_ANNOTATOR, SLOTS.c.vote == OF_VOTE, SLOTS.c.revision < sa.bindparam("below"))
-OVERTAKEN = (OF_TASK, OF_ANNOTATOR, SLOTS.c.submitted, SLOTS.c.revision <= sa.bindparam("up_to"))
-GIVE_BACK = sa.update(SLOTS).where(*OVERTAKEN).values(GIVEN_BACK)
-FREE_VOTE = sa.update(SLOTS).where(OF_TASK, SLOTS.c.vote == OF_VOTE, ~OF_ANNOTATOR).values(GIVEN_BACK)
-WITHDRAW = sa.update(TASKS).where(TASKS.c.task_id == sa.bindparam("of_task")).values(offered=False)
-ALL_FOLDED = sa.update(SLOTS).where(OF_TASK).values(folded=True)
 
 
 class SqlSlots:
@@ -188,10 +142,9 @@ class SqlSlots:
         connection.execute(GIVE_BACK, {"of_task": task_id, "of_annotator": annotator, "up_to": revision})
 
     def unsaid(self, now: float) -> Sequence[tuple[str, bytes]]:
-        late = (SLOTS.c.submitted, ~SLOTS.c.folded, SLOTS.c.submitted_at < now - SAY_AGAIN_S)
-        known = sa.select(SLOTS.c.run_id, SLOTS.c.said).join(TASKS, TASKS.c.task_id == SLOTS.c.task_id)
         with self._store.begin() as connection:
-            return [(row.run_id, row.said) for row in connection.execute(known.where(*late))]
+            late = connection.execute(UNSAID, {"before": now - SAY_AGAIN_S})
+            return [(row.run_id, row.said) for row in late]
 
     def project(self, connection: Any, changes: Sequence[tuple[str, frozenset[str], TasksState | None]]) -> None:
         for run_id, touched, state in changes:
@@ -223,27 +176,40 @@ class SqlSlots:
         connection.execute(upsert(connection, TASKS, ("run_id", "number"), fresh), rows)
 
     def _mend(self, connection: sa.Connection, state: TasksState, number: int) -> None:
-        """Slots follow the fold: what is withdrawn is free, what is counted holds its vote, also after a loss."""
+        """Slots follow the fold, but for what they know already and the fold does not: a slot given back by now, whose
+        withdrawal is still to be folded, or a newer answer."""
         task = state.tasks.get(number)
         if task is None:
             return
+        of_task = {"of_task": task.task_id}
         if task.resolved:
-            connection.execute(WITHDRAW, {"of_task": task.task_id})
+            connection.execute(WITHDRAW, of_task)
+        known = {row.annotator: row for row in connection.execute(KNOWN, of_task)}
         for answer in task.answers:
-            held = {"revision": answer.revision}
-            if not answer.withdrawn:
-                taken = {"of_task": task.task_id, "of_vote": answer.vote, "of_annotator": answer.annotator}
-                connection.execute(FREE_VOTE, taken)
-                held |= {"vote": answer.vote, "submitted": True, "folded": True}
-            row = {
-                **GIVEN_BACK, "task_id": task.task_id, "annotator": answer.annotator, "run_id": state.run_id,
-                "handed_at": 0.0, "submitted_at": 0.0, "said": b"", **held,
-            }  # fmt: skip
-            connection.execute(upsert(connection, SLOTS, KEY, tuple(held), unless_below="revision"), row)
-            if answer.withdrawn:
+            mine = known.get(answer.annotator)
+            if mine is None or mine.revision < answer.revision:
+                self._restore(connection, state.run_id, task.task_id, answer)
+            elif mine.submitted and answer.withdrawn:
                 self._give_back(connection, task.task_id, answer.annotator, answer.revision)
+            elif mine.submitted and mine.revision == answer.revision:
+                connection.execute(FOLDED, of_task | {"of_annotator": answer.annotator})
         if task.resolved:
-            connection.execute(ALL_FOLDED, {"of_task": task.task_id})
+            connection.execute(ALL_FOLDED, of_task)
+
+    def _restore(self, connection: sa.Connection, run_id: str, task_id: str, answer: Answer) -> None:
+        """The table was lost: what is counted holds its vote again, what was withdrawn keeps its revision."""
+        held: dict[str, Any] = {"revision": answer.revision}
+        if not answer.withdrawn:
+            taken = {"of_task": task_id, "of_vote": answer.vote, "of_annotator": answer.annotator}
+            connection.execute(FREE_VOTE, taken)
+            held |= {"vote": answer.vote, "submitted": True, "folded": True}
+        row = {
+            **GIVEN_BACK, "task_id": task_id, "annotator": answer.annotator, "run_id": run_id, "handed_at": 0.0,
+            "submitted_at": 0.0, "said": b"", **held,
+        }  # fmt: skip
+        connection.execute(upsert(connection, SLOTS, KEY, tuple(held), unless_below="revision"), row)
+        if answer.withdrawn:
+            self._give_back(connection, task_id, answer.annotator, answer.revision)
 
     def counts(self, run_id: str, now: float) -> tuple[int, int]:
         offered = sa.select(sa.func.count()).where(TASKS.c.run_id == run_id, TASKS.c.offered)

@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Callable
+from uuid import UUID
 
 import grpc
 import numpy as np
 
 from concord.v1 import training_service_pb2 as pb
 from concord.v1 import training_service_pb2_grpc
-from concord.v1.events_pb2 import Event, StageManifest
+from concord.v1.events_pb2 import Event, Stage, StageManifest
 from concord.v1.work_pb2 import Work
 from services.kit.arrays import pack, unpack
 from services.kit.blobs import Blobs
+from services.kit.errors import InvalidInput
 from services.kit.ids import result_id, work_id
 from services.kit.inputs import cached, messages
 from services.kit.rpc import Servicer
@@ -65,12 +67,23 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         return {"model_uri": self._blobs.put(pack(model.arrays())), "pairs": int((weight > 0).sum())}
 
     def GetJob(self, request: pb.GetJobRequest, context: grpc.ServicerContext) -> pb.GetJobResponse:
+        _check(request)
         marker = self._blobs.marker(f"done/{result_id(request.run_id, request.unit)}")
         attempts = 0
         while self._blobs.marker(f"begun/{work_id(request.run_id, request.unit)}/{attempts + 1}") is not None:
             attempts += 1
         event = None if marker is None else Event.FromString(marker)
         return pb.GetJobResponse(done=event is not None, event=event, attempts=attempts)
+
+
+def _check(request: pb.GetJobRequest) -> None:
+    """Refuses what no unit can be named by."""
+    try:
+        UUID(request.run_id)
+    except ValueError:
+        raise InvalidInput(f"run_id {request.run_id[:60]!r} is not a UUID; `concord runs` lists them") from None
+    if request.unit.stage not in Stage.values():
+        raise InvalidInput(f"unit.stage {request.unit.stage} is no stage that this version knows")
 
 
 def servicer(training: Training) -> Servicer:

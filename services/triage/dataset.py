@@ -54,6 +54,7 @@ def rows(pairs: Iterable[Pair], believed: Beliefs, human_weight: float) -> Itera
     for index, pair in enumerate(pairs):
         p_first, judge, person = float(believed.p_first[index]), int(believed.judge[index]), bool(believed.people[index])
         label = label_of(p_first, judge, person)
+        # Without a verdict and without a person nobody said anything: the row is a tie that came from no one.
         judged = {1: "first", -1: "second", 0: None}[judge]
         second = label == "second"
         chosen, rejected = (pair.second, pair.first) if second else (pair.first, pair.second)
@@ -65,7 +66,7 @@ def rows(pairs: Iterable[Pair], believed: Beliefs, human_weight: float) -> Itera
             "chosen": chosen.text,
             "rejected": rejected.text,
             "label": label,
-            "source": "people" if person else "judge" if label == judged or judged is None else "flipped",
+            "source": "people" if person else "none" if judged is None else "judge" if label == judged else "flipped",
             "p_chosen": round(1 - p_first if second else p_first, 4),
             "weight": float(human_weight) if person else 1.0,
             "judge_label": judged,

@@ -91,6 +91,14 @@ class Faults:
     def stall_in_a_step(self) -> bool:
         return self._light("stall in a step", self._chance.choice([(), ("append",), ("save", "commit")]))
 
+    def stall_in_a_save(self) -> bool:
+        """The case for the fence: another replica takes over between what this one read and what it writes."""
+        replica = self._replica(lambda one: one.process.fuse is None and one.name.startswith(("runs", "tasks")))
+        if replica is None:
+            return False
+        replica.process.fuse = Fuse("stall in a step", self._chance.randint(1, 4), ("save",))
+        return True
+
     def _light(self, kind: str, only: tuple[str, ...]) -> bool:
         replica = self._replica(lambda one: one.process.fuse is None)
         if replica is None or (kind.startswith("crash") and not self._mortal(replica)):
@@ -188,7 +196,7 @@ class Faults:
 
 KINDS = (
     Faults.crash, Faults.crash_in_a_call, Faults.crash_in_a_call, Faults.crash_of_the_front_door, Faults.outage,
-    Faults.outage, Faults.late_append, Faults.append_twice, Faults.stall_in_a_step, Faults.stall_in_a_step, Faults.zombie,
-    Faults.rebalance, Faults.redelivery, Faults.fact_again, Faults.work_lost, Faults.slow_log, Faults.store_lost,
-    Faults.unit_raises, Faults.unit_meets_an_outage, Faults.llm_down, Faults.pause,
+    Faults.outage, Faults.late_append, Faults.append_twice, Faults.stall_in_a_step, Faults.stall_in_a_save,
+    Faults.stall_in_a_save, Faults.zombie, Faults.rebalance, Faults.redelivery, Faults.fact_again, Faults.work_lost,
+    Faults.slow_log, Faults.store_lost, Faults.unit_raises, Faults.unit_meets_an_outage, Faults.llm_down, Faults.pause,
 )  # fmt: skip

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
 from services.kit.errors import Refused
 from services.tasks.queue import TasksState
 from services.tasks.slots import SAY_AGAIN_S, Slot
@@ -111,31 +112,37 @@ class MemorySlots:
         task = state.tasks.get(number)
         if task is None:
             return
-        held = self._slots.setdefault(task.task_id, {})
+        known = dict(self._slots.get(task.task_id, {}))
         for answer in task.answers:
-            who = answer.annotator
-            blank = Slot(
-                task.task_id, state.run_id, number, task.pair_index, GIVEN_BACK, who, 0.0, 0.0, answer.revision, False
-            )
-            mine = held.setdefault(who, blank)
-            if mine.revision > answer.revision:
-                continue
-            held[who] = replace(mine, revision=answer.revision)
-            if answer.withdrawn:
-                self._give_back(task.task_id, who, answer.revision)
-                continue
-            for name, other in held.items():
-                if other.vote == answer.vote and name != who:
-                    held[name] = replace(other, vote=GIVEN_BACK, submitted=False, lease_until=0.0)
-                    self._unsaid.pop((task.task_id, name), None)
-            held[who] = replace(mine, vote=answer.vote, revision=answer.revision, submitted=True)
-            self._unsaid.pop((task.task_id, who), None)
+            mine = known.get(answer.annotator)
+            if mine is None or mine.revision < answer.revision:
+                self._restore(state.run_id, number, task, answer)
+            elif mine.submitted and answer.withdrawn:
+                self._give_back(task.task_id, answer.annotator, answer.revision)
+            elif mine.submitted and mine.revision == answer.revision:
+                self._unsaid.pop((task.task_id, answer.annotator), None)
         if task.resolved:
             row = self._tasks.get((state.run_id, number))
             if row is not None:
                 self._tasks[state.run_id, number] = (*row[:3], False, row[4])
             for key in [key for key in self._unsaid if key[0] == task.task_id]:
                 del self._unsaid[key]
+
+    def _restore(self, run_id: str, number: int, task: TaskSnapshot, answer: Answer) -> None:
+        held, who = self._slots.setdefault(task.task_id, {}), answer.annotator
+        blank = Slot(
+            task.task_id, run_id, number, task.pair_index, GIVEN_BACK, who, 0.0, 0.0, answer.revision, False
+        )  # fmt: skip
+        held[who] = replace(held.get(who, blank), revision=answer.revision)
+        if answer.withdrawn:
+            self._give_back(task.task_id, who, answer.revision)
+            return
+        for name, other in held.items():
+            if other.vote == answer.vote and name != who:
+                held[name] = replace(other, vote=GIVEN_BACK, submitted=False, lease_until=0.0)
+                self._unsaid.pop((task.task_id, name), None)
+        held[who] = replace(held[who], vote=answer.vote, submitted=True)
+        self._unsaid.pop((task.task_id, who), None)
 
     def counts(self, run_id: str, now: float) -> tuple[int, int]:
         open_tasks = [task[0] for (run, _), task in self._tasks.items() if run == run_id and task[3]]

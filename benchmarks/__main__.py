@@ -1,0 +1,112 @@
+"""Runs the benchmarks, each in a process of its own, and keeps what they found as JSON with date, commit and machine.
+
+    python -m benchmarks                     all of them, about an hour; results/NAME.json
+    python -m benchmarks replay loop         these
+    python -m benchmarks --quick             smaller, a few minutes; results go to a temporary folder unless --results says
+    python -m benchmarks --json              the figures on standard output as well
+
+`log` starts a Kafka broker of its own where Java is there, and else says that it did without.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks import judged
+from benchmarks.measure import write
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def run(*arguments: str) -> str:
+    """`python ARGUMENTS` from the repository's root; what it prints on standard output. Raises CalledProcessError."""
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
+
+
+def module(name: str, *more: str) -> Callable[[bool, Path], str]:
+    """A benchmark that writes its figures itself, with `--json FILE`."""
+    return lambda quick, out: run("-m", f"benchmarks.{name}", "--json", str(out), *quick * ["--quick"], *more)
+
+
+def log(quick: bool, out: Path) -> str:
+    with broker() as more:
+        return module("log", *more)(quick, out)
+
+
+@contextmanager
+def broker():
+    """A broker's address as arguments; none where it does not start."""
+    from tests.broker import start_broker
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            running = start_broker(Path(folder))
+        except Exception as error:  # whatever keeps a broker from starting, SQLite can be measured
+            print(f"without Kafka: {error}", file=sys.stderr)
+            yield ()
+            return
+        try:
+            yield ("--kafka", f"kafka://{running.bootstrap}")
+        finally:
+            running.stop()
+
+
+def judge_speed(quick: bool, out: Path) -> str:
+    write(str(out), judged.speed(run("benchmarks/judge_speed.py", "--json", *quick * ["--quick"])))
+    return ""
+
+
+def judge_noise(quick: bool, out: Path) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder) / "runs.jsonl"
+        table = run("benchmarks/judge_noise.py", "--json", str(lines), *quick * ["--quick"])
+        write(str(out), judged.noise(lines.read_text()))
+    return table
+
+
+BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
+    "log": log, "replay": module("replay"), "loop": module("loop"), "judge_speed": judge_speed, "judge_noise": judge_noise,
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; none: all")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--results", type=Path, help="folder for NAME.json")
+    given = parser.parse_args()
+    if unknown := sorted(set(given.names) - set(BENCHMARKS)):
+        parser.error(f"no benchmark {', '.join(unknown)}; there are: {', '.join(BENCHMARKS)}")
+    # A quick look must not overwrite what was measured properly.
+    folder = given.results or (Path(tempfile.mkdtemp(prefix="benchmarks-")) if given.quick else RESULTS)
+    folder.mkdir(parents=True, exist_ok=True)
+    found, failed = {}, []
+    for name in given.names or BENCHMARKS:
+        out = folder / f"{name}.json"
+        print(f"{name} …", file=sys.stderr, flush=True)
+        try:
+            table = BENCHMARKS[name](given.quick, out)
+        except subprocess.CalledProcessError as error:
+            failed.append(name)
+            print(f"{name} failed with exit code {error.returncode}", file=sys.stderr)
+            continue
+        print(table, end="", file=sys.stderr if given.json else sys.stdout, flush=True)
+        found[name] = json.loads(out.read_text())
+        print(f"{out}\n", file=sys.stderr)
+    if given.json:
+        print(json.dumps(found, indent=2))
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
+
+
+if __name__ == "__main__":
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    main()

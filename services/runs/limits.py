@@ -1,0 +1,133 @@
+"""Which configurations and names a run may have. Pure: it looks at the request alone, and says what to mend.
+
+The bounds are wider than anyone needs and small enough that no run can bring a service down.
+"""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
+
+from google.protobuf.message import Message
+
+from concord.v1.config_pb2 import JudgeConfig, RunConfig
+from services.kit.errors import InvalidInput
+from services.runs import plan
+
+Bounds = Mapping[str, tuple[float, float]]
+
+MOST_DOLLARS = 1e9
+MOST_VOTES = 10_000_000
+RUN: Bounds = {
+    "seed": (0, 2**63), "human_budget": (0, MOST_VOTES), "human_budget_share": (0, 1), "quorum": (1, 99),
+    "pilot": (-1, 5_000), "batch_share": (0, 1), "audit_share": (0, 1), "folds": (2, 100), "shard_pairs": (1, 5_000),
+    "window": (1, 10_000), "dollar_budget": (0, MOST_DOLLARS), "judge_deadline_s": (0, 1e9),
+    "max_failed_units": (0, 1_000_000), "human_weight": (0, 1_000), "components": (1, 308),
+}  # fmt: skip
+# max_tokens 0: the judge's default.
+JUDGE: Bounds = {
+    "temperature": (0, 10), "max_tokens": (0, 100_000), "prompt_dollars": (0, 1e6), "completion_dollars": (0, 1e6),
+}  # fmt: skip
+BUDGET: Bounds = {"human_budget": (0, MOST_VOTES), "dollar_budget": (0, MOST_DOLLARS)}
+
+KINDS = ("sample", "recorded", "llm")
+MOST_HELPERS = 20
+MOST_OWN_PROMPTS = 100
+MOST_NAME = 300
+MOST_CRITERIA = 20_000
+MOST_URL = 2_000
+SECRET = re.compile(r"key|token|secret|sig|passw", re.IGNORECASE)
+
+
+def check_run_id(run_id: str) -> None:
+    """Refuses what is no UUID in its usual form: ids of decisions are made from it."""
+    try:
+        usual = str(UUID(run_id)) == run_id
+    except ValueError:
+        usual = False
+    if not usual:
+        raise InvalidInput(
+            f"run_id {run_id[:60]!r} is not a UUID such as 6f7b9a1e-52c1-5d0b-9c64-0c8d1f0e4a77; `concord runs` lists them"
+        )
+
+
+def check_request_id(request_id: str) -> None:
+    """Refuses the empty id: every command without one would be the same command."""
+    if not request_id:
+        raise InvalidInput("request_id is empty; give each command an id of its own, and repeat it when you try again")
+    check_text("request_id", request_id, MOST_NAME)
+
+
+def check_budget(human_budget: int, dollar_budget: float) -> None:
+    """Refuses votes and dollars that are none; 0 dollars: no limit."""
+    check_number("human_budget", human_budget, BUDGET["human_budget"])
+    check_number("dollar_budget", dollar_budget, BUDGET["dollar_budget"])
+
+
+def check_config(config: RunConfig) -> None:
+    """Refuses what no service could work with, before anything is recorded."""
+    if config.method not in plan.PLANS:
+        raise InvalidInput(f"method {config.method[:60]!r} is not one of {', '.join(sorted(plan.PLANS))}")
+    _check_numbers("", config, RUN)
+    check_text("humans", config.humans, MOST_NAME)
+    if len(config.helpers) > MOST_HELPERS:
+        raise InvalidInput(f"helpers: at most {MOST_HELPERS} are taken, not {len(config.helpers)}")
+    check_judge("judge", config.judge)
+    for at, helper in enumerate(config.helpers):
+        check_judge(f"helpers[{at}]", helper)
+
+
+def check_judge(place: str, judge: JudgeConfig) -> None:
+    """Refuses a judge that cannot be asked, and one that carries a secret: the configuration is recorded for good."""
+    if judge.kind not in KINDS:
+        raise InvalidInput(f"{place}.kind {judge.kind[:60]!r} is not one of {', '.join(KINDS)}")
+    _check_numbers(f"{place}.", judge, JUDGE)
+    check_text(f"{place}.name", judge.name, MOST_NAME)
+    check_text(f"{place}.api_key_env", judge.api_key_env, MOST_NAME)
+    check_text(f"{place}.criteria", judge.criteria, MOST_CRITERIA)
+    check_text(f"{place}.url", judge.url, MOST_URL)
+    if len(judge.own_prompts) > MOST_OWN_PROMPTS:
+        raise InvalidInput(f"{place}.own_prompts: at most {MOST_OWN_PROMPTS} are taken, not {len(judge.own_prompts)}")
+    for name in judge.own_prompts:
+        check_text(f"{place}.own_prompts", name, MOST_NAME)
+    if judge.kind == "llm" and not judge.name:
+        raise InvalidInput(f"{place}.name is empty; it is the model's name at the endpoint")
+    if judge.kind == "llm" or judge.url:
+        _check_url(f"{place}.url", judge.url)
+
+
+def _check_url(place: str, url: str) -> None:
+    """The messages do not repeat the URL where it may hold a secret."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise InvalidInput(f"{place} is not a URL; it must look like http://host:8000/v1") from None
+    if parts.username is not None or parts.password is not None:
+        raise InvalidInput(f"{place} holds a user or password; name an environment variable in judge.api_key_env")
+    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
+        if SECRET.search(name):
+            raise InvalidInput(
+                f"{place} holds the parameter {name[:60]!r}, which looks like a secret, and a configuration is recorded "
+                "for good; name an environment variable in judge.api_key_env"
+            )
+    if parts.scheme not in ("http", "https") or not host:
+        raise InvalidInput(f"{place} is {url[:200]!r}; it must look like http://host:8000/v1")
+
+
+def check_text(place: str, text: str, most: int) -> None:
+    """Refuses texts of more than `most` characters."""
+    if len(text) > most:
+        raise InvalidInput(f"{place} has {len(text):,} characters; at most {most:,} are taken")
+
+
+def check_number(place: str, value: float, bounds: tuple[float, float]) -> None:
+    """Refuses what lies outside [low, high]; so does NaN, and infinity where the bounds are finite."""
+    low, high = bounds
+    if not low <= value <= high:
+        raise InvalidInput(f"{place} must lie between {low:,} and {high:,}, not {value:,}")
+
+
+def _check_numbers(prefix: str, message: Message, bounds: Bounds) -> None:
+    for name, range_ in bounds.items():
+        check_number(prefix + name, getattr(message, name), range_)

@@ -1,0 +1,87 @@
+"""The tables of offered tasks and of their slots, and the statements on them, built once.
+
+A row of `slots` without a vote is a slot given back: it keeps its annotator's revision.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from services.kit.store import METADATA
+
+TASKS = sa.Table(
+    "tasks",
+    METADATA,
+    sa.Column("run_id", sa.String(36), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("task_id", sa.String(36), nullable=False, unique=True),
+    sa.Column("pair_index", sa.Integer, nullable=False),
+    sa.Column("quorum", sa.Integer, nullable=False),
+    sa.Column("offered", sa.Boolean, nullable=False),
+    sa.Column("opened_at", sa.Float, nullable=False),
+    sa.Index("tasks_offered", "offered", "number"),
+)
+SLOTS = sa.Table(
+    "slots",
+    METADATA,
+    sa.Column("task_id", sa.String(36), primary_key=True),
+    sa.Column("annotator", sa.String(200), primary_key=True),
+    sa.Column("vote", sa.Integer, nullable=True),
+    sa.Column("run_id", sa.String(36), nullable=False),
+    sa.Column("lease_until", sa.Float, nullable=False),
+    sa.Column("handed_at", sa.Float, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("submitted", sa.Boolean, nullable=False),
+    sa.Column("submitted_at", sa.Float, nullable=False),
+    sa.Column("folded", sa.Boolean, nullable=False),
+    sa.Column("said", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("task_id", "vote"),
+    sa.Index("slots_unsaid", "folded", "submitted"),
+)
+BORN = sa.Table(
+    "slots_born",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("born", sa.Float, nullable=False),
+)
+GIVEN_BACK = {"vote": None, "submitted": False, "lease_until": 0.0, "folded": True}
+KEY = ("task_id", "annotator")
+
+# Statements with parameters, built once: building one costs more than running it.
+NOW: sa.BindParameter[Any] = sa.bindparam("now")
+OF_RUN: sa.BindParameter[Any] = sa.bindparam("of_run")
+OF_VOTE: sa.BindParameter[Any] = sa.bindparam("of_vote")
+OF_TASK, OF_ANNOTATOR = SLOTS.c.task_id == sa.bindparam("of_task"), SLOTS.c.annotator == sa.bindparam("of_annotator")
+ITS_SLOTS = SLOTS.c.task_id == TASKS.c.task_id
+TAKEN = sa.or_(SLOTS.c.submitted, SLOTS.c.lease_until > NOW)
+# An empty run means any.
+OFFERED = sa.and_(TASKS.c.offered, sa.or_(OF_RUN == "", TASKS.c.run_id == OF_RUN))
+HELD = sa.select(SLOTS, TASKS.c.number, TASKS.c.pair_index).join(TASKS, ITS_SLOTS)
+HELD_BY = HELD.where(OF_TASK, OF_ANNOTATOR)
+LIVE = HELD.where(OFFERED, OF_ANNOTATOR, ~SLOTS.c.submitted, SLOTS.c.lease_until > NOW).limit(1)
+USED = sa.select(sa.func.count()).where(ITS_SLOTS, TAKEN).scalar_subquery()
+HAD = sa.exists().where(ITS_SLOTS, OF_ANNOTATOR, TAKEN)
+FREE = (
+    sa.select(TASKS)
+    .where(OFFERED, TASKS.c.opened_at >= sa.bindparam("since"), TASKS.c.quorum > USED, ~HAD)
+    .order_by(TASKS.c.number)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+EXPIRE = sa.update(SLOTS).where(OF_TASK, ~SLOTS.c.submitted, SLOTS.c.lease_until <= NOW).values(vote=None)
+VOTES = sa.select(SLOTS.c.vote).where(OF_TASK)
+SUBMIT = sa.update(SLOTS).where(
+    OF_TASK, OF_ANNOTATOR, SLOTS.c.vote == OF_VOTE, SLOTS.c.revision < sa.bindparam("below")
+)
+OVERTAKEN = (OF_TASK, OF_ANNOTATOR, SLOTS.c.submitted, SLOTS.c.revision <= sa.bindparam("up_to"))
+GIVE_BACK = sa.update(SLOTS).where(*OVERTAKEN).values(GIVEN_BACK)
+FREE_VOTE = sa.update(SLOTS).where(OF_TASK, SLOTS.c.vote == OF_VOTE, ~OF_ANNOTATOR).values(GIVEN_BACK)
+KNOWN = sa.select(SLOTS.c.annotator, SLOTS.c.revision, SLOTS.c.submitted).where(OF_TASK)
+FOLDED = sa.update(SLOTS).where(OF_TASK, OF_ANNOTATOR).values(folded=True)
+UNSAID = (
+    sa.select(SLOTS.c.run_id, SLOTS.c.said)
+    .join(TASKS, ITS_SLOTS)
+    .where(SLOTS.c.submitted, ~SLOTS.c.folded, SLOTS.c.submitted_at < sa.bindparam("before"))
+)
+WITHDRAW = sa.update(TASKS).where(TASKS.c.task_id == sa.bindparam("of_task")).values(offered=False)
+ALL_FOLDED = sa.update(SLOTS).where(OF_TASK).values(folded=True)
