@@ -26,8 +26,8 @@ from services.kit.drive import drive
 from services.kit.errors import ConcordError, InvalidInput
 from services.kit.log import Log
 from services.kit.reactor import Reactor
-from services.kit.rpc import Servicer, serve
-from services.kit.settings import Settings, open_blobs, open_log, open_store
+from services.kit.rpc import Servicer, serve, serving
+from services.kit.settings import Settings, allowed_keys, host_of, is_loopback, open_blobs, open_log, open_store
 from services.kit.store import SqlStore
 from services.kit.worker import Worker
 from services.labeling import service as labeling
@@ -93,7 +93,8 @@ def _labeling(parts: Parts) -> Service:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="labeling-calls", daemon=True)
     thread.start()
-    judging = labeling.Labeling(parts.blobs, parts.settings.state_url, parts.settings.judge_concurrency, os.environ)
+    keys = allowed_keys(parts.settings, os.environ)
+    judging = labeling.Labeling(parts.blobs, parts.settings.state_url, parts.settings.judge_concurrency, keys)
 
     def start(work: Work) -> "Future[Event]":
         return asyncio.run_coroutine_threadsafe(judging.do(work), loop)
@@ -174,6 +175,8 @@ class Running:
                 raise InvalidInput(f"no service {name!r}; there are: {', '.join(known)}")
         # Results must not depend on how many cores a machine has.
         threadpool_limits(1)
+        if not is_loopback(settings.listen):
+            structlog.get_logger().warning("no authentication: whoever reaches this address may use it", listen=settings.listen)
         self.settings = settings
         self._stop = threading.Event()
         self._log = open_log(settings)
@@ -184,7 +187,7 @@ class Running:
         servicers = [service.servicer for service in self._services.values()]
         self._server, self.port, self._health = serve(servicers, settings.listen)
         if settings.metrics_port:
-            telemetry.serve_metrics(settings.metrics_port)
+            telemetry.serve_metrics(settings.metrics_port, host_of(settings.listen))
         try:
             self._start_loops()
         except BaseException:
@@ -208,6 +211,7 @@ class Running:
             ready.wait(START_S)
         if self._errors:
             raise self._errors[0]
+        serving(self._health, [service.servicer.name for service in self._services.values()])
 
     def _thread(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)

@@ -8,7 +8,9 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +23,7 @@ import yaml  # noqa: E402
 
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus, RunView  # noqa: E402
 from services import app as wiring  # noqa: E402
-from services.client import again, estimate, history, options, preflight, progress, session  # noqa: E402
+from services.client import again, estimate, history, keys, options, preflight, progress, session  # noqa: E402
 from services.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
 from services.kit.settings import Settings, from_environment, open_blobs, open_log, open_store  # noqa: E402
 from services.kit.telemetry import log_json  # noqa: E402
@@ -41,7 +43,7 @@ def spoken(command: Callable) -> Callable:
         try:
             return command(*args, **kwargs)
         except ConcordError as error:
-            print(f"concord: {error}", file=sys.stderr)
+            print("concord: " + "\n".join(map(progress.clean, str(error).split("\n"))), file=sys.stderr)
             raise typer.Exit(AWAY if isinstance(error, Unavailable | Fenced) else WRONG) from None
         except KeyboardInterrupt:
             print("concord: interrupted; the same command goes on where this one stopped", file=sys.stderr)
@@ -55,11 +57,33 @@ def spoken(command: Callable) -> Callable:
 
 def _settings() -> Settings:
     """The settings; services' logs go to a file beside the data, so that the terminal stays readable."""
-    settings = from_environment()
-    home = Path(settings.home)
-    home.mkdir(parents=True, exist_ok=True)
-    log_json(settings.log_level, (home / "concord.log").open("a"))
+    try:
+        settings = from_environment()
+        home = Path(settings.home)
+        home.mkdir(parents=True, exist_ok=True)
+        log_json(settings.log_level, (home / "concord.log").open("a"))
+    except OSError as error:
+        where = os.environ.get("CONCORD_HOME", Settings.home)
+        raise options.InvalidInput(
+            f"CONCORD_HOME={where}: cannot be written: {error.strerror or error}; name a folder of yours in CONCORD_HOME, or "
+            "change to one"
+        ) from None
     return settings
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"concord {version('concord-preference')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def concord(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Preference datasets of human quality from an LLM judge and a few people, asked only where it pays."""
 
 
 @app.command()
@@ -67,17 +91,33 @@ def _settings() -> Settings:
 def run(
     path: Annotated[str, typer.Argument(help="A JSONL or JSONL.gz file, or `sample` for the bundled simulation.")],
     judge: Annotated[
-        str | None, typer.Option(help="sample, recorded:NAME, or the URL of an OpenAI-compatible endpoint (URL#MODEL).")
+        str | None,
+        typer.Option(
+            help="sample, recorded:NAME, or the URL of an OpenAI-compatible endpoint (URL#MODEL).",
+            show_default="sample",
+        ),
     ] = None,
     helper: Annotated[
         list[str] | None, typer.Option(help="A further judge that informs, never labels; may be repeated.")
     ] = None,
-    humans: Annotated[str | None, typer.Option(help="recorded, simulated:ERROR_RATE or file:PATH.")] = None,
-    budget: Annotated[str | None, typer.Option(help="Votes: a share of the pairs (6%) or a number.")] = None,
-    method: Annotated[str | None, typer.Option(help="posterior, random or none.")] = None,
-    pilot: Annotated[int | None, typer.Option(help="Pilot tasks; 0: none; -1: max(8, 0.5 %).")] = None,
-    quorum: Annotated[int | None, typer.Option(help="Votes a task needs.")] = None,
-    seed: Annotated[int | None, typer.Option()] = None,
+    humans: Annotated[
+        str | None, typer.Option(help="recorded, simulated:ERROR_RATE or file:PATH.", show_default="recorded")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Votes: a share of the pairs or a number.", show_default="6%")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="posterior, random or none.", show_default="posterior")] = None,
+    pilot: Annotated[
+        int | None,
+        typer.Option(
+            help="Pilot tasks; 0: none; -1: max(8, 0.5 %), at most a quarter of the budget.", show_default="-1"
+        ),
+    ] = None,
+    quorum: Annotated[int | None, typer.Option(help="Votes a task needs.", show_default="1")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of all draws: the same input, settings and seed are the same run.", show_default="0"),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="The LLM judge's model name.")] = None,
     criteria: Annotated[str | None, typer.Option(help="What makes a response better, most important first.")] = None,
     api_key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the judge's key.")] = None,
@@ -120,11 +160,14 @@ def run(
     reused = again.answers_of(settings, reuse) if reuse else None
     job = session.prepare(path, asked, aside, new, reused)
     out = out or Path(settings.home) / "runs" / job.run_id[:8]
+    if test:
+        job = replace(job, notes=(*job.notes, *session.check_test(job, test)))
     if dry_run:
         return _say_estimate(job, as_json)
     preflight.check((job.config.judge, *job.config.helpers))
+    again.remember(out, job)
     progress.began(job, aside)
-    with session.embedded(settings) as running:
+    with session.embedded(keys.allowing(settings, job.config)) as running:
         log, blobs = open_log(settings), open_blobs(settings)
         with progress.shown(job) as seen:
             view = session.run(job, running, seen, resume)
@@ -136,11 +179,10 @@ def run(
             with progress.shown(job) as seen:
                 methods = session.compared(job, running, log, blobs, seen)
     dataset = blobs.get(view.dataset_uri)
-    again.remember(out, job)
     report = session.write(out, job.truth, job.run_id, log, blobs, dataset, evaluation, methods)
     if as_json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
-    progress.ended(report, out, job)
+    progress.ended(report, out, job, compare, session.write_questions(out, job, log))
 
 
 def _yaml(path: Path) -> object:
@@ -157,7 +199,10 @@ def _say_estimate(job: session.Job, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"pairs": len(job.given.rows), **vars(expected)}, indent=2))
         return
-    print(f"{len(job.given.rows):,} pairs: {expected.calls:,} judge calls, about ${expected.dollars:,.2f}")
+    known = expected.dollars is not None
+    price = f"about ${expected.dollars:,.2f}" if known else "price unknown: give --prompt-price and --completion-price"
+    tokens = f" with {expected.prompt_tokens:,} + {expected.completion_tokens:,} tokens" if expected.calls else ""
+    print(f"{len(job.given.rows):,} pairs: {expected.calls:,} judge calls{tokens}, {price}")
     print(
         f"{expected.votes:,} votes of people, about {expected.human_minutes:,.0f} minutes at {estimate.SECONDS_A_VOTE} s a vote"
     )
@@ -166,7 +211,8 @@ def _say_estimate(job: session.Job, as_json: bool) -> None:
 def _waits(view: RunView) -> None:
     status = RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower()
     how = "; the same command with --resume goes on" if status == "paused" else ""
-    print(f"concord: run {view.run_id} is {status}: {view.detail or 'no reason given'}{how}", file=sys.stderr)
+    why = progress.clean(view.detail) or "no reason given"
+    print(f"concord: run {view.run_id} is {status}: {why}{how}", file=sys.stderr)
     raise typer.Exit(WAITS)
 
 
@@ -184,7 +230,7 @@ def replay(
     """Read a run from the log: its state then or now, its facts, or one unit done again. Changes nothing."""
     settings = _settings()
     log, store = open_log(settings), open_store(settings)
-    run_id = history.find_run(store, name)
+    run_id = history.find_run(store, name, settings.home)
     end = history.offset_until(log, run_id, until)
     if events:
         for record in history.records(log, run_id, end):
@@ -213,7 +259,7 @@ def report(
     """Write a run's report again from the log, finished or not."""
     settings = _settings()
     log, store, blobs = open_log(settings), open_store(settings), open_blobs(settings)
-    run_id = history.find_run(store, name)
+    run_id = history.find_run(store, name, settings.home)
     out = out or Path(settings.home) / "runs" / run_id[:8]
     session.write(out, again.remembered_truth(out, run_id), run_id, log, blobs, None, None, {})
     print(out / "report.html")

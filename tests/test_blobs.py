@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from services.kit.blobs import FileBlobs, MemoryBlobs
-from services.kit.errors import Corrupt, InvalidInput, NotFound
+from services.kit.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from services.kit.ids import uri_of
 
 
@@ -73,3 +73,21 @@ def test_no_partial_file_is_left_behind_and_another_process_sees_the_same(tmp_pa
     assert two.get(uri) == b"x"
     assert two.put_if_absent("begun/work/1", b"") == b""
     assert list((tmp_path / "partial").iterdir()) == []
+
+
+def test_a_disk_that_does_not_do_what_it_should_is_unavailable_and_names_the_file(tmp_path):
+    blobs, uri = FileBlobs(tmp_path), uri_of(b"x")
+    digest = uri.removeprefix("sha256:")
+    (tmp_path / "blobs" / digest[:2]).write_bytes(b"a file where a folder should be")
+    for touch in (lambda: blobs.put(b"x"), lambda: blobs.get(uri)):
+        with pytest.raises(Unavailable, match=digest):
+            touch()
+    with pytest.raises(Unavailable, match="done/here"):
+        (tmp_path / "markers" / "done" / "here").mkdir(parents=True)
+        blobs.marker("done/here")
+
+
+def test_a_folder_that_cannot_be_made_names_its_setting(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InvalidInput, match=r"file/home/blobs.*CONCORD_BLOB_URL"):
+        FileBlobs(tmp_path / "file" / "home")

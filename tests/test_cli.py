@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RUN_STATUS_RUNNING, RunView
+from services.client import options, progress, session
+from services.kit.errors import InvalidInput
 from services.preference import sample
 
 CONCORD = [sys.executable, "-m", "services.cli"]
@@ -81,9 +84,25 @@ def test_any_unit_done_again_gives_the_same_fact(finished, unit):
 def test_runs_and_report_know_the_run(finished):
     folder, done = finished
     run_id = json.loads(done.stdout)["run_id"]
-    assert run_id in concord(folder, "runs").stdout
+    line = next(line for line in concord(folder, "runs").stdout.splitlines() if line.startswith(run_id))
+    assert "judge sample" in line and "budget 15 votes" in line
     made = concord(folder, "report", run_id, "--out", "elsewhere")
     assert made.returncode == 0 and (folder / "elsewhere" / "report.html").exists(), made.stderr
+
+
+def test_a_report_made_again_keeps_what_was_compared(finished):
+    folder, done = finished
+    before = json.loads(done.stdout)
+    made = concord(folder, "report", before["run_id"])
+    assert made.returncode == 0, made.stderr
+    kept = json.loads((folder / made.stdout.strip()).with_name("report.json").read_text())
+    assert kept["methods"] == before["methods"] and len(kept["methods"]) == 3
+
+
+def test_what_people_said_cannot_be_done_again(finished):
+    folder, done = finished
+    refused = concord(folder, "replay", json.loads(done.stdout)["run_id"], "--unit", "JUDGE.1/0")
+    assert refused.returncode == 2 and "done by people" in refused.stderr, refused.stderr
 
 
 def test_a_dry_run_says_what_it_costs_and_records_nothing(tmp_path):
@@ -103,10 +122,19 @@ MISTAKES = {
     "a method that is none": (("run", "sample", "--method", "magic"), "method 'magic' is not one of posterior"),
     "an audience that is none": (("run", "sample", "--humans", "crowd"), "--humans crowd"),
     "a config that is missing": (("run", "sample", "--config", "no.yaml"), "no.yaml: cannot be read"),
-    "a run that is unknown": (("replay", "abc"), "no run 'abc'"),
+    "a run that is unknown": (("replay", "abc"), "no runs in concord-data yet"),
     "a test file that is missing": (
         ("run", "pairs.jsonl", "--judge", "sample", "--test", "t.jsonl"),
         "t.jsonl: there is no such file",
+    ),
+    "a folder for results that is a file": (
+        ("run", "pairs.jsonl", "--judge", "sample", "--out", "pairs.jsonl"),
+        "pairs.jsonl: the results cannot be written there",
+    ),
+    "an address with a password": (("run", "sample", "--judge", "http://me:hunter2@h/v1#m"), "a password, which would"),
+    "a key that is not there": (
+        ("run", "sample", "--judge", "http://127.0.0.1:9/v1#m", "--api-key-env", "NO_KEY"),
+        "--api-key-env NO_KEY",
     ),
 }
 
@@ -117,7 +145,14 @@ def test_a_users_mistake_gives_one_clear_message_and_exit_code_2(tmp_path, mista
     words, said = MISTAKES[mistake]
     answer = concord(tmp_path, *words)
     assert (answer.returncode, answer.stdout) == (2, ""), answer.stderr
-    assert said in answer.stderr and "Traceback" not in answer.stderr
+    assert said in answer.stderr and "Traceback" not in answer.stderr and "hunter2" not in answer.stderr
+    assert words[0] != "run" or not (tmp_path / "concord-data" / "log.sqlite").exists()
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "taken").write_text("")
+    answer = concord(tmp_path, "runs", CONCORD_HOME="taken")
+    assert answer.returncode == 2 and "CONCORD_HOME=taken" in answer.stderr and "Traceback" not in answer.stderr
 
 
 def test_a_row_that_cannot_be_used_stops_everything_before_anything_is_recorded(tmp_path):
@@ -155,7 +190,46 @@ def test_without_truth_nothing_pretends_to_know_accuracy(tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["label_accuracy"] == {"start": None, "final": None, "rows": 0}
-    assert "accuracy" not in done.stderr
+    assert "label accuracy" not in done.stderr.replace("estimated label accuracy", "")
+    out = next((tmp_path / "concord-data" / "runs").iterdir())
+    questions = [json.loads(line) for line in (out / "questions.jsonl").read_text().splitlines()]
+    assert len(questions) == report["unanswered"] > 0
+    assert f"{len(questions)} questions found no answer in answers.jsonl" in done.stderr
+    assert not {row["id"] for row in rows[:20]} & {question["pair_id"] for question in questions}
+    assert set(questions[0]) == {"pair_id", "prompt", "first", "second"}
+
+
+def test_a_run_that_asks_nobody_needs_nobody(tmp_path):
+    rows = [json.loads(line) for line in sample.jsonl().splitlines()[:60]]
+    known = [{k: row[k] for k in ("id", "prompt", "responses", "reference")} for row in rows]
+    (tmp_path / "[red]pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in known))
+    done = concord(tmp_path, "run", "[red]pairs.jsonl", "--method", "none", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["human_labels"] == 0 and "[red]pairs.jsonl: 60 pairs" in done.stderr
+
+
+def test_a_run_that_waits_says_why_once_for_each_reason():
+    said: list[str] = []
+    seen = progress._plain(said.append)
+    for detail in ("the judge is away", "the judge is away", "the judge is busy"):
+        seen(RunView(status=RUN_STATUS_PAUSED, detail=detail))
+        seen(RunView(status=RUN_STATUS_RUNNING))
+    assert said == ["  taking the pairs in", "  waiting: the judge is away", "  waiting: the judge is busy"]
+
+
+def test_a_strangers_text_cannot_steer_the_terminal():
+    assert progress.clean("a\x1b[31mb\u202ec\n[red]é") == "a\ufffd[31mb\ufffdc\ufffd[red]é"
+
+
+def test_test_pairs_are_looked_at_before_the_run(tmp_path):
+    job = session.prepare(str(small_file(tmp_path, 40)), options.resolve({"judge": "sample"}), None, "")
+    rows = [json.loads(line) for line in sample.jsonl().splitlines()[38:50]]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "2 of the test pairs are also in the run" in session.check_test(job, tmp_path / "test.jsonl")[0]
+    blind = [{k: row[k] for k in ("id", "prompt", "responses")} for row in rows]
+    (tmp_path / "blind.jsonl").write_text("".join(json.dumps(row) + "\n" for row in blind))
+    with pytest.raises(InvalidInput, match="nothing can be measured"):
+        session.check_test(job, tmp_path / "blind.jsonl")
 
 
 def test_the_gap_is_measured_on_test_pairs_only(tmp_path):

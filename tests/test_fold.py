@@ -160,7 +160,8 @@ def test_a_fact_that_the_fold_cannot_take_marks_only_that_run_corrupt_at_that_pl
         return state, frozenset()
 
     run_id = run_id_of("poison", b"")
-    toy = Fold(1, lambda run: (), evolve, lambda state, name: None, lambda run, rows: (), lambda state, context: (), lambda state: True)
+    nothing = lambda *_: ()  # noqa: E731
+    toy = Fold(1, nothing, evolve, lambda state, name: None, nothing, nothing, lambda state: True)
     said = ["a", "b", "poison", "c"]
     records = []
     for offset, reason in enumerate(said):

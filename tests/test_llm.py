@@ -400,7 +400,11 @@ def test_the_key_is_sent_and_a_missing_one_is_named():
                 await judges(environ={"MY_KEY": "sk-wrong"}).ask(pairs(2), judge, 1)
             assert "sk-wrong" not in str(raised.value), "not even where the endpoint repeats it"
             with pytest.raises(Permanent, match="MY_KEY is not set"):
-                await judges().ask(pairs(2), judge, 1)
+                await judges(environ={"MY_KEY": ""}).ask(pairs(2), judge, 1)
+            before = endpoint.calls
+            with pytest.raises(InvalidInput, match=r"MY_KEY.*CONCORD_JUDGE_KEYS"):
+                await judges(environ={"OTHER": "secret"}).ask(pairs(2), judge, 1)
+            assert endpoint.calls == before
             with pytest.raises(Permanent, match=r"judge\.api_key_env"):
                 await judges().ask(pairs(2), config(endpoint), 1)
 

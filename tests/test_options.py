@@ -27,11 +27,24 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults():
         ({"budget": "120%"}, "budget '120%'"),
         ({"budget": "-3"}, "budget '-3'"),
         ({"method": "rlhf"}, "method 'rlhf'"),
+        ({"judge": "http://h/v1"}, "URL#MODEL or with --model"),
+        ({"judge": "http://[h/v1#m"}, "the judge's URL cannot be read"),
+        ({"helper": "https://h:port/v1#m"}, "the judge's URL cannot be read"),
+        ({"judge": "http://h/v1#m", "dollars": 5.0}, "--prompt-price and --completion-price"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_by_name(file, said):
     with pytest.raises(InvalidInput, match=said):
         resolve({}, file, "run.yaml")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:hunter2@h/v1#m", "https://hunter2@h/v1#m", "http://h/v1?api_key=hunter2#m", "http://h/v1?SIG=hunter2#m"]
+)
+def test_an_address_with_a_secret_is_refused_and_the_secret_not_repeated(url):
+    with pytest.raises(InvalidInput, match="--api-key-env NAME") as caught:
+        resolve({"judge": url})
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_budget_is_votes_or_a_share_of_the_pairs():
@@ -62,6 +75,7 @@ def test_a_secret_never_stands_in_the_configuration():
 def test_an_estimate_counts_both_orders_and_prices_per_million_tokens():
     config = run_config(resolve({"judge": "http://h/v1#m", "prompt_price": 4.0, "budget": "10%"}), None)
     expected = estimate(config, [pair("p" * 400, "q" * 400)] * 100)
-    assert (expected.calls, expected.votes) == (200, 10)
+    assert (expected.calls, expected.votes, expected.prompt_tokens) == (200, 10, 200 * (800 + 1600) // 4)
     assert expected.dollars == pytest.approx(200 * (800 + 1600) / 4 * 4.0 / 1e6)
+    assert estimate(run_config(resolve({"judge": "http://h/v1#m"}), None), [pair("a", "b")]).dollars is None
     assert estimate(run_config(resolve({"judge": "sample", "method": "none"}), None), [pair("a", "b")]).votes == 0

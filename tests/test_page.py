@@ -169,6 +169,12 @@ def test_a_run_that_the_gate_stopped_says_why():
     assert "it is paused (people agree with the judge on" in said
 
 
+def test_pairs_without_a_verdict_are_said_and_no_single_order_is_claimed():
+    said = words_of(without_verdict=measured().pairs, order_flips=None)
+    assert "no usable verdict" in said and "one order only" not in said
+    assert "no usable verdict from the judge" not in words_of(without_verdict=0)
+
+
 def test_a_gap_that_is_too_small_is_not_given():
     said = words_of(evaluation=Evaluation(0.70, 0.75, 0.75, 400))
     assert "a gap of under 8 points" in said and "closed" in said

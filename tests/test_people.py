@@ -120,6 +120,23 @@ def test_pairs_that_were_set_aside_may_still_stand_in_the_file(tmp_path):
     assert people.answerer(spec, [row(0)], 0, other_ids=["gone"])(0, 0) == FIRST
 
 
+def test_a_file_is_named_with_what_it_says(tmp_path):
+    path = tmp_path / "a.jsonl"
+    before = people.named(answers(path, {"pair_id": "p0", "choice": 0}))
+    after = people.named(answers(path, {"pair_id": "p0", "choice": 1}))
+    assert before != after and before.startswith(f"file:{path}@") and len(before) == len(f"file:{path}@") + 12
+    assert people.named("recorded") == "recorded"
+
+
+def test_rows_set_aside_are_known_by_their_ids_or_their_lines(tmp_path):
+    path = tmp_path / "set-aside.jsonl"
+    kept = [{"line": 3, "row": '{"id": "bad", "prompt": 1}'}, {"line": 9, "row": '{"half'}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    assert people.ids_set_aside(path) >= {"bad", "row-3", "row-9"}
+    spec = answers(tmp_path / "a.jsonl", {"pair_id": "bad", "choice": 0}, {"pair_id": "p0", "choice": 0})
+    assert people.answered(spec, people.ids_set_aside(path)) == 1 and people.answered("recorded", ["p0"]) == 0
+
+
 def test_an_absent_or_empty_file_is_refused(tmp_path):
     assert "there is no such file" in refusal(f"file:{tmp_path / 'absent'}", [row(0)])
     assert "has no answers" in refusal(answers(tmp_path / "a.jsonl", ""), [row(0)])

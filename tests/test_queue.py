@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concord.v1.events_pb2 import Event, Stage, TaskOutcome
+from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome
 from services.tasks import queue
 from tests.queue_world import FIRST, PAIRS, RUN, SECOND, TIE, due, hear, judged, opened, skipped, unit, withdrawn
 
@@ -168,3 +168,45 @@ def test_a_pause_that_the_run_refused_before_its_start_does_not_hold_its_tasks_b
 
 def test_tasks_of_different_rounds_have_different_names():
     assert len({queue.task_id(RUN, unit(number, round_)) for number in range(3) for round_ in (1, 2)}) == 6
+
+
+def paused(reason=PauseReason.PAUSE_REASON_CALLER, name: str = "pause") -> Event:
+    return Event(event_id=name, run_id=RUN, run_paused={"reason": reason})
+
+
+RESUMED = Event(run_id=RUN, run_resumed={})
+RETRIED = Event(run_id=RUN, stage_retried={"stage": Stage.STAGE_LABEL})
+
+
+def test_a_retry_and_a_pause_for_failed_units_do_not_let_go_on_what_a_caller_paused():
+    failed = paused(PauseReason.PAUSE_REASON_FAILED_UNITS, "failed")
+    assert hear(opened(), paused(), failed, RETRIED).run.paused
+    assert not hear(opened(), paused(), failed, RETRIED, RESUMED).run.paused
+
+
+def test_a_retry_lets_go_on_what_failed_units_paused_though_a_caller_came_too_late():
+    failed = paused(PauseReason.PAUSE_REASON_FAILED_UNITS, "failed")
+    assert not hear(opened(), failed, paused(), RETRIED).run.paused
+
+
+def test_a_run_that_waited_and_was_then_paused_by_a_caller_does_not_go_on_by_itself():
+    held = hear(opened(), paused(PauseReason.PAUSE_REASON_DEFERRED, "waits"), paused(name="caller"))
+    by_rule = Event(run_id=RUN, run_resumed={"cause_id": "waits"})
+    assert hear(held, by_rule).run.paused
+    assert not hear(held, RESUMED).run.paused
+
+
+def test_the_time_of_a_pause_is_not_counted_against_the_deadline():
+    state = hear(hear(opened(quorum=1, deadline_s=60.0), judged(1, "ann", 0)), paused(), at=130.0)
+    assert due(state, now=1e6) == []
+    state = hear(state, RESUMED, at=500.0)
+    assert [event.unit.number for event in due(state, now=529.9)] == [1]
+    assert len(due(state, now=530.0)) == len(PAIRS)
+
+
+def test_a_pause_from_before_the_stage_takes_no_more_than_the_stage_has_stood():
+    state = hear(opened(deadline_s=60.0), Event(run_id=RUN, stage_closed={"stage": Stage.STAGE_JUDGE, "round": 1}))
+    state = hear(state, paused(), at=200.0)
+    again = Event(run_id=RUN, stage_opened={"stage": Stage.STAGE_JUDGE, "round": 2, "pair_indexes": PAIRS})
+    state = hear(hear(state, again, at=300.0), RESUMED, at=400.0)
+    assert due(state, now=459.9) == [] and len(due(state, now=460.0)) == len(PAIRS)

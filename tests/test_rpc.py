@@ -3,6 +3,7 @@
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import HealthServicer
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from concord.v1 import training_service_pb2 as pb
@@ -17,6 +18,8 @@ class Failing(training_service_pb2_grpc.TrainingServiceServicer):
 
     error: Exception | None = None
     seen_s: float | None = None
+    # Of the server that it runs in.
+    status: HealthServicer
 
     def GetJob(self, request, context):
         self.seen_s = context.time_remaining()
@@ -29,8 +32,9 @@ class Failing(training_service_pb2_grpc.TrainingServiceServicer):
 def served():
     failing = Failing()
     servicer = rpc.Servicer(NAME, training_service_pb2_grpc.add_TrainingServiceServicer_to_server, failing)
-    server, port, _ = rpc.serve([servicer], "127.0.0.1:0")
+    server, port, status = rpc.serve([servicer], "127.0.0.1:0")
     with rpc.channel(f"127.0.0.1:{port}") as channel:
+        failing.status = status
         yield failing, channel
     server.stop(None)
 
@@ -86,11 +90,13 @@ def test_a_call_without_a_deadline_gets_one(served):
     assert failing.seen_s is not None and failing.seen_s < rpc.DEADLINE_S + 1
 
 
-def test_health_answers_for_the_server_and_for_each_service(served):
-    _, channel = served
-    stub = health_pb2_grpc.HealthStub(channel)
-    for name in ("", NAME):
-        assert stub.Check(health_pb2.HealthCheckRequest(service=name)).status == health_pb2.HealthCheckResponse.SERVING
+def test_health_says_for_the_server_and_for_each_service_whether_they_are_ready(served):
+    failing, channel = served
+    check, health = health_pb2_grpc.HealthStub(channel).Check, health_pb2.HealthCheckResponse
+    asked = [health_pb2.HealthCheckRequest(service=name) for name in ("", NAME)]
+    assert [check(one).status for one in asked] == [health.NOT_SERVING] * 2
+    rpc.serving(failing.status, [NAME])
+    assert [check(one).status for one in asked] == [health.SERVING] * 2
 
 
 def test_reflection_lists_the_services(served):

@@ -1,12 +1,15 @@
 """The front door and the task desk over real gRPC, all services in one process on the embedded log."""
 
 import json
+import math
+import threading
 from dataclasses import replace
 
 import grpc
 import pytest
 
 from concord.v1 import runs_service_pb2 as pb
+from concord.v1.events_pb2 import Event
 from concord.v1.labeling_service_pb2 import LabelPairsRequest
 from concord.v1.labeling_service_pb2_grpc import LabelingServiceStub
 from concord.v1.pairs_pb2 import Choice
@@ -27,7 +30,11 @@ from concord.v1.triage_service_pb2 import PreviewTriageRequest
 from concord.v1.triage_service_pb2_grpc import TriageServiceStub
 from services.client import drive, history, intake, options, session
 from services.kit import ids, rpc
-from services.kit.settings import from_environment, open_log
+from services.kit.commands import say
+from services.kit.errors import Corrupt, Fenced, Unavailable
+from services.kit.settings import from_environment, open_log, open_store
+from services.runs.service import MOST_WATCHERS
+from services.tasks.service import say_again
 
 ROWS = intake.read_sample().rows[:128]
 PAIRS = [row.pair for row in ROWS]
@@ -148,7 +155,7 @@ def test_pairs_after_the_start_are_refused_in_words(runs):
 def test_a_run_without_pairs_does_not_start(runs):
     run_id = new_run("empty")
     runs.CreateRun(pb.CreateRunRequest(run_id=run_id, config=config()))
-    assert "no pairs yet" in refused(runs.StartRun, pb.StartRunRequest(run_id=run_id))
+    assert "no pairs yet" in refused(runs.StartRun, pb.StartRunRequest(run_id=run_id, request_id="start"))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +164,8 @@ def test_a_run_without_pairs_does_not_start(runs):
         ({"method": "magic"}, "method 'magic'"),
         ({"audit_share": 2.0}, "audit_share"),
         ({"folds": 1}, "folds"),
-        ({"quorum": 0}, "quorum"),
+        ({"quorum": 0}, "quorum must lie between 1 and 99, not 0"),
+        ({"dollar_budget": math.nan}, "dollar_budget"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused_before_anything_is_recorded(runs, flaw, said):
@@ -173,6 +181,104 @@ def test_a_configuration_that_cannot_be_is_refused_before_anything_is_recorded(r
 
 def test_a_run_id_that_is_none_is_refused(runs):
     assert "run_id" in refused(runs.CreateRun, pb.CreateRunRequest(run_id="../../etc", config=config()))
+
+
+COMMANDS = (
+    ("SubmitPairs", pb.SubmitPairsRequest(pairs=PAIRS[:3])),
+    ("StartRun", pb.StartRunRequest()),
+    ("PauseRun", pb.PauseRunRequest()),
+    ("ResumeRun", pb.ResumeRunRequest()),
+    ("SetBudget", pb.SetBudgetRequest(human_budget=1)),
+    ("RetryStage", pb.RetryStageRequest()),
+    ("CancelRun", pb.CancelRunRequest()),
+)
+
+
+@pytest.mark.parametrize(("name", "request_"), COMMANDS, ids=[name for name, _ in COMMANDS])
+def test_a_command_for_a_run_that_nobody_created_says_so_and_records_nothing(runs, running, name, request_):
+    call, run_id = getattr(runs, name), new_run(f"nobody's, for {name}")
+
+    def named(run_id, request_id="1"):
+        asked = type(request_)(run_id=run_id, request_id=request_id)
+        asked.MergeFrom(request_)
+        return asked
+
+    assert "request_id is empty" in refused(call, named(run_id, ""))
+    for none in ("", "not-a-uuid", run_id.upper(), "{" + run_id + "}"):
+        assert "is not a UUID" in refused(call, named(none))
+    with pytest.raises(grpc.RpcError) as caught:
+        call(named(run_id))
+    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+    assert not history.events(open_log(running.settings), run_id)
+
+
+def test_a_run_of_which_only_stray_facts_are_known_does_not_exist_and_can_be_created(runs, running):
+    run_id, log = new_run("stray"), open_log(running.settings)
+    stray = Event(event_id=ids.event_id(run_id, "stray"), run_id=run_id, run_resumed={})
+    say(log, open_store(running.settings), "runs", [stray])
+    with pytest.raises(grpc.RpcError) as caught:
+        runs.GetRun(pb.GetRunRequest(run_id=run_id))
+    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+    assert run_id not in {run.run_id for run in runs.ListRuns(pb.ListRunsRequest(page_size=1_000)).runs}
+    created = runs.CreateRun(pb.CreateRunRequest(run_id=run_id, config=config())).run
+    assert created.status == pb.RUN_STATUS_CREATED
+
+
+@pytest.mark.parametrize("dollars", [-1.0, math.nan, math.inf])
+def test_a_budget_that_is_no_sum_of_money_is_refused(runs, dollars):
+    run_id = new_run("money")
+    runs.CreateRun(pb.CreateRunRequest(run_id=run_id, config=config()))
+    asked = pb.SetBudgetRequest(run_id=run_id, request_id=f"{dollars}", human_budget=5, dollar_budget=dollars)
+    assert "dollar_budget must lie between" in refused(runs.SetBudget, asked)
+
+
+def test_no_more_watch_a_run_than_leave_threads_for_others(runs):
+    run_id = new_run("watched")
+    runs.CreateRun(pb.CreateRunRequest(run_id=run_id, config=config()))
+    watching = [runs.WatchRun(pb.WatchRunRequest(run_id=run_id)) for _ in range(MOST_WATCHERS)]
+    for one in watching:
+        assert next(one).run.run_id == run_id
+    with pytest.raises(grpc.RpcError) as caught:
+        next(runs.WatchRun(pb.WatchRunRequest(run_id=run_id)))
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE and "too many watchers" in caught.value.details()
+    runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
+    for one in watching:
+        assert [said.run.status for said in one] == [pb.RUN_STATUS_CANCELLED]
+    assert next(runs.WatchRun(pb.WatchRunRequest(run_id=run_id))).run.status == pb.RUN_STATUS_CANCELLED
+
+
+def test_a_blob_that_is_no_model_is_refused_in_words(runs, channel):
+    view = runs.GetRun(pb.GetRunRequest(run_id=new_run("whole"))).run
+    score = ScoringServiceStub(channel).ScorePairs
+    for model, basis, said in (
+        (view.basis_uri, view.basis_uri, "model_uri"), (view.pairs_uri, view.basis_uri, "model_uri"),
+        (view.model_uri, view.model_uri, "basis_uri"), (view.model_uri, view.dataset_uri, "basis_uri"),
+    ):  # fmt: skip
+        assert said in refused(score, ScorePairsRequest(model_uri=model, basis_uri=basis, pairs=PAIRS[:2]))
+
+
+def test_a_job_of_what_is_no_run_or_no_stage_is_refused(channel):
+    job = TrainingServiceStub(channel).GetJob
+    assert "is not a UUID" in refused(job, GetJobRequest(run_id="../x", unit=history.parse_unit("TRAIN.1/0")))
+    assert "unit.stage" in refused(job, GetJobRequest(run_id=new_run("whole"), unit={"stage": 99}))
+
+
+def test_the_queue_of_a_paused_run_is_as_long_as_before(runs, tasks):
+    run_id = begun(runs, "paused queue")
+    asked(runs, tasks, run_id, "ann")
+    before = tasks.GetQueue(GetQueueRequest(run_id=run_id))
+    runs.PauseRun(pb.PauseRunRequest(run_id=run_id, request_id="1"))
+    for _ in runs.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=60):
+        if not tasks.NextTask(NextTaskRequest(annotator="bob", run_id=run_id)).HasField("task"):
+            break
+    after = tasks.GetQueue(GetQueueRequest(run_id=run_id))
+    assert (after.open, after.resolved) == (before.open, before.resolved) and after.open > 0
+    runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
+
+
+def test_a_name_that_the_table_has_no_room_for_is_refused(tasks):
+    assert "at most 200" in refused(tasks.NextTask, NextTaskRequest(annotator="x" * 201))
+    assert "at most 200" in refused(tasks.SkipTask, SkipTaskRequest(task_id="t", annotator="x" * 201))
 
 
 def test_a_paused_run_hands_out_nothing_until_it_is_resumed(runs, tasks):
@@ -253,6 +359,22 @@ def test_runs_are_listed_page_by_page(runs):
     first = runs.ListRuns(pb.ListRunsRequest(page_size=2))
     second = runs.ListRuns(pb.ListRunsRequest(page_size=2, page_token=first.next_page_token))
     assert len(first.runs) == 2 and not {r.run_id for r in first.runs} & {r.run_id for r in second.runs}
+    assert not any(run.HasField("last_round") for run in runs.ListRuns(pb.ListRunsRequest(page_size=2**32 - 1)).runs)
+    assert runs.GetRun(pb.GetRunRequest(run_id=new_run("whole"))).run.HasField("last_round")
+
+
+def test_answers_that_cannot_be_said_again_now_are_said_later():
+    stop, tries = threading.Event(), []
+
+    class Away:
+        def unsaid(self, now):
+            tries.append(now)
+            if len(tries) == 3:
+                stop.set()
+            raise (Unavailable, Corrupt, Fenced)[len(tries) - 1]("the disk is away")
+
+    say_again(None, Away(), lambda: 0.0, stop, every_s=0.0)
+    assert len(tries) == 3
 
 
 def test_a_dataset_that_is_not_there_yet_is_said_so(runs):

@@ -1,9 +1,12 @@
 """Settings come from the environment, typed, with defaults that work; URLs choose back ends."""
 
+import socket
+
 import pytest
 
 from services.kit.errors import InvalidInput
-from services.kit.settings import from_environment, open_blobs, open_log, open_store
+from services.kit.settings import allowed_keys, from_environment, is_loopback, open_blobs, open_log, open_store
+from services.kit.telemetry import serve_metrics
 
 
 def test_the_urls_follow_from_the_home_unless_they_are_given(tmp_path):
@@ -38,3 +41,59 @@ def test_the_back_ends_open_where_the_home_is(tmp_path):
     uri = open_blobs(settings).put(b"x")
     assert open_blobs(settings).get(uri) == b"x"
     assert open_store(settings).runs("runs") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CONCURRENCY", "0"), ("JUDGE_CONCURRENCY", "-1"), ("METRICS_PORT", "70000"), ("LEASE_S", "0"), ("LEASE_S", "nan"),
+        ("REISSUE_AFTER_S", "-5"), ("LOG_LEVEL", "loud"), ("LISTEN", "7070"), ("LISTEN", "localhost:99999"),
+        ("LISTEN", "a b:1"), ("LISTEN", ":7070"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_is_refused_by_its_name(name, value):
+    with pytest.raises(InvalidInput, match=f"CONCORD_{name}="):
+        from_environment({f"CONCORD_{name}": value})
+
+
+@pytest.mark.parametrize(
+    ("opened", "name", "url"),
+    [
+        (open_log, "LOG", "sqlite://relative"), (open_log, "LOG", "sqlite:///"), (open_log, "LOG", "kafka://[::1"),
+        (open_store, "STATE", "sqlite://"), (open_store, "STATE", "sqlite:/one"), (open_blobs, "BLOB", "file://host/path"),
+        (open_blobs, "BLOB", "file:///"),
+    ],
+)  # fmt: skip
+def test_a_url_without_a_path_is_refused(opened, name, url):
+    with pytest.raises(InvalidInput, match=f"CONCORD_{name}_URL="):
+        opened(from_environment({f"CONCORD_{name}_URL": url}))
+
+
+@pytest.mark.parametrize("opened", [open_log, open_store, open_blobs])
+def test_a_folder_that_cannot_be_made_is_said_with_the_setting_to_change(tmp_path, opened):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InvalidInput, match=r"CONCORD_(LOG|STATE|BLOB)_URL"):
+        opened(from_environment({"CONCORD_HOME": str(tmp_path / "file" / "home")}))
+
+
+def test_judges_may_use_the_variables_that_are_named_and_no_other():
+    settings = from_environment({"CONCORD_JUDGE_KEYS": "ONE_KEY, OTHER_KEY,"})
+    given = {"ONE_KEY": "sk-1", "DATABASE_PASSWORD": "hunter2"}
+    assert allowed_keys(settings, given) == {"ONE_KEY": "sk-1", "OTHER_KEY": ""}
+    assert allowed_keys(from_environment({}), given) == {}
+
+
+@pytest.mark.parametrize(
+    ("listen", "alone"),
+    [
+        ("127.0.0.1:7070", True), ("127.8.8.8:1", True), ("localhost:0", True), ("[::1]:7070", True),
+        ("0.0.0.0:7070", False), ("[::]:7070", False), ("concord.example:7070", False),
+    ],
+)  # fmt: skip
+def test_an_address_that_others_can_reach_is_told_from_one_that_they_cannot(listen, alone):
+    assert is_loopback(from_environment({"CONCORD_LISTEN": listen}).listen) is alone
+
+
+def test_a_metrics_port_in_use_is_said_with_the_setting_to_change():
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InvalidInput, match="CONCORD_METRICS_PORT"):
+        serve_metrics(taken.getsockname()[1])

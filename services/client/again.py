@@ -8,11 +8,12 @@ from pathlib import Path
 
 from google.protobuf.json_format import MessageToDict
 
-from concord.v1.events_pb2 import Event, Unit
+from concord.v1.events_pb2 import Event, Stage, Unit
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus
 from concord.v1.work_pb2 import Work
 from services.client import history
+from services.client.keys import allowing
 from services.client.people import Reused, reused_answers
 from services.client.progress import clean
 from services.client.session import Job, writable
@@ -21,7 +22,7 @@ from services.kit.errors import InvalidInput
 from services.kit.fold import restore_run
 from services.kit.ids import unit_name
 from services.kit.log import Log
-from services.kit.settings import Settings, open_blobs, open_log, open_store
+from services.kit.settings import Settings, allowed_keys, open_blobs, open_log, open_store
 from services.kit.store import Store
 from services.labeling.service import Labeling
 from services.runs import service as runs
@@ -69,7 +70,7 @@ def store_differences(log: Log, store: Store, run_id: str, until: int | None) ->
 
 def unit_differences(settings: Settings, log: Log, run_id: str, unit: Unit) -> list[str]:
     """Does the unit again from its record, with the answers that were kept, and compares with its fact."""
-    if unit.stage not in work.TOPIC_OF:
+    if unit.stage in (Stage.STAGE_PILOT_JUDGE, Stage.STAGE_JUDGE):
         raise InvalidInput(
             f"unit {unit_name(unit)} was done by people, and people cannot be asked again by a program; `--events` shows what "
             "they said"
@@ -99,7 +100,9 @@ def do(settings: Settings, blobs: Blobs, item: Work) -> Event:
 
 
 async def _label(settings: Settings, blobs: Blobs, item: Work) -> Event:
-    labeling = Labeling(blobs, settings.state_url, settings.judge_concurrency, os.environ)
+    labeling = Labeling(
+        blobs, settings.state_url, settings.judge_concurrency, allowed_keys(allowing(settings, item.config), os.environ)
+    )
     try:
         return await labeling.do(item)
     finally:

@@ -17,7 +17,7 @@ def check(judges: Iterable[JudgeConfig], environ: Mapping[str, str] = os.environ
     """
     for judge in judges:
         if judge.kind == "llm" and judge.api_key_env and not environ.get(judge.api_key_env):
-            raise InvalidInput(f"--api-key-env {judge.api_key_env}: there is no such environment variable, or it is empty")
+            raise InvalidInput(f"--api-key-env {judge.api_key_env}: no environment variable of this name holds a key")
         parts = urlsplit(judge.url)
         proxied = any(environ.get(name) for name in (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper()))
         if judge.kind != "llm" or proxied or not parts.hostname:

@@ -52,7 +52,8 @@ def prepare(path: str, options: Options, skip_bad: Path | None, salt: str, reuse
     whole = intake.read_sample() if path == "sample" else intake.read(path, skip_bad)
     given, judges = _judged(whole, options)
     config = run_config(options, judges)
-    answer, notes = people.nobody, tuple[str, ...]()
+    answer: drive.Answerer = people.nobody
+    notes: tuple[str, ...] = ()
     if options.method != "none" or given.rows_with_truth:
         aside = {row.pair.pair_id for row in whole.rows} - {row.pair.pair_id for row in given.rows}
         if skip_bad and whole.set_aside:
@@ -60,7 +61,7 @@ def prepare(path: str, options: Options, skip_bad: Path | None, salt: str, reuse
         answer = people.answerer(options.humans, given.rows, options.seed, aside)
         config.humans = people.named(options.humans)
         if unused := people.answered(options.humans, aside):
-            notes = (f"{options.humans}: {unused:,} of the answers are for rows that were set aside; they are not used",)
+            notes = (f"{options.humans}: {unused:,} of the answers are for rows set aside; they are not used",)
     if reused:
         answer = people.with_reused(reused, given.rows, answer)
     return Job(options, given, config, ids.run_id(given.sha256, semantic(config), salt), answer, notes)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from services.kit.errors import Deferred, Permanent
 
@@ -56,6 +56,9 @@ class Rejected(Exception):
     """The endpoint works, but not for this request: it is refused, or fails again and again where others do not."""
 
 
+Kept = TypeVar("Kept")
+
+
 class Chat:
     """Completions of one model at one endpoint. Belongs to one asyncio loop."""
 
@@ -90,22 +93,25 @@ class Chat:
             request |= {"logprobs": True, "top_logprobs": judge.TOP_LOGPROBS}
         return request
 
-    async def ask(self, request: Mapping[str, Any], spent: Spent) -> Reply:
-        """The completion; adds to `spent`. Raises Rejected, Permanent, or Deferred after `patience_s`.
+    async def ask(self, request: Mapping[str, Any], spent: Spent, keep: Callable[[Reply], Awaitable[Kept]]) -> Kept:
+        """What `keep` makes of the completion; adds to `spent`. Raises Rejected, Permanent, or Deferred after `patience_s`.
 
-        A request that waits keeps its place, so an endpoint in trouble is asked less.
+        A request that waits keeps its place, so an endpoint in trouble is asked less; one that was answered keeps it
+        until the answer is kept, so what a crash can lose is never more than may be in flight.
         """
         began, tries = self._clock(), 0
         async with self._limit:
             while True:
                 wishes = dict(self._wishes)
                 try:
-                    return await self._try(request, wishes, spent)
+                    reply = await self._try(request, wishes, spent)
                 except Trouble as trouble:
                     tries += 1
                     if trouble.fault == "request" and await self._adapted(trouble, wishes, spent):
                         continue
                     await self._wait(trouble, tries, began, spent)
+                else:
+                    return await keep(reply)
 
     async def _wait(self, trouble: Trouble, tries: int, began: float, spent: Spent) -> None:
         """Returns when it is time to ask again; raises where that makes no sense, or not now."""

@@ -5,6 +5,7 @@ asked only for what is not there yet, and an answer is kept before it counts.
 """
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from random import Random
 from time import monotonic
 from typing import Any
@@ -60,14 +61,19 @@ class LLMJudge:
         why = "no verdict in the answer"
         for key, request in zip(keys, requests, strict=True):
             try:
-                answer = _answer(await self._chat.ask(request, spent))
+                if verdict := await self._chat.ask(request, spent, partial(self._keep, key)):
+                    return verdict
             except Rejected as rejected:
                 why = str(rejected)
                 break
-            if verdict := _read(answer):
-                return _read(await self._answers.put(key, answer)) or verdict
         log.warning("pair_without_verdict", pair_id=pair.pair_id, judge=self._config.name, swapped=swapped, why=why)
         return None
+
+    async def _keep(self, key: str, reply: Reply) -> Verdict | None:
+        """The verdict that stands under the key now: the first one written; None where the reply holds none."""
+        answer = _answer(reply)
+        verdict = _read(answer)
+        return (_read(await self._answers.put(key, answer)) or verdict) if verdict else None
 
     def _request(self, pair: pb.Pair, swapped: bool, seed: int, sample: int) -> Mapping[str, Any]:
         warmest = max(self._config.temperature, _SECOND_TEMPERATURE) if sample else self._config.temperature

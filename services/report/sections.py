@@ -32,9 +32,9 @@ def rounds(figures: Figures) -> Markup | None:
         table([*head, "Measured"] if truth else head, rows, "Rounds"),
         element(
             "p",
-            "Estimates cover all labels and take people's own answers as right. The model's "
-            "is its account of itself; audits look from outside. Audits are pairs drawn at random; as some were drawn while doubtful pairs were still open, they "
-            "err towards too many wrong labels.",
+            "Estimates cover all labels and take people's own answers as right. The model's is its account of itself; "
+            "audits look from outside. Audits are pairs drawn at random; as some were drawn while doubtful pairs were "
+            "still open, they err towards too many wrong labels.",
             class_="note",
         ),
     )

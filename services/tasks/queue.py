@@ -100,10 +100,9 @@ def _on_run(state: TasksState, event: Event, at: float, touched: set[str]) -> No
             touched.update(map(task_row, state.tasks))
             state.tasks = {}
             run.stage, run.round = Stage.STAGE_UNSPECIFIED, 0
-        case "run_paused" if not run.paused:
-            # A pause of a run that stands still already is refused; the first one's reason stands.
-            run.paused, run.paused_at, run.pause_reason = True, at, event.run_paused.reason
-        case "run_resumed":
+        case "run_paused":
+            _pause(run, event, at)
+        case "run_resumed" if event.run_resumed.cause_id in ("", run.pause_id):
             _go_on(run, at)
         case "stage_retried" if run.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS:
             # It mends that pause; the run of a caller who paused it still stands.
@@ -117,11 +116,21 @@ def _on_run(state: TasksState, event: Event, at: float, touched: set[str]) -> No
     touched.add("run")
 
 
+def _pause(run: TasksSnapshot, event: Event, at: float) -> None:
+    """As the run takes it: what stands still already is not paused again, unless a caller holds what only waits."""
+    reason, waits = event.run_paused.reason, run.pause_reason == PauseReason.PAUSE_REASON_DEFERRED
+    if run.paused and not (waits and reason == PauseReason.PAUSE_REASON_CALLER):
+        return
+    run.paused_at = run.paused_at if run.paused else at
+    run.paused, run.pause_reason, run.pause_id = True, reason, event.event_id
+
+
 def _go_on(run: TasksSnapshot, at: float) -> None:
     """Time in which nobody could answer is not counted against the stage's deadline."""
     if run.paused and run.stage:
         run.opened_at += max(0.0, at - max(run.paused_at, run.opened_at))
-    run.paused, run.paused_at, run.pause_reason = False, 0.0, PauseReason.PAUSE_REASON_UNSPECIFIED
+    run.paused, run.paused_at = False, 0.0
+    run.pause_reason, run.pause_id = PauseReason.PAUSE_REASON_UNSPECIFIED, ""
 
 
 def _open(state: TasksState, event: Event, at: float, touched: set[str]) -> None:

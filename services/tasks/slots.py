@@ -108,9 +108,12 @@ class SqlSlots:
 
     def _give(self, connection: sa.Connection, task: sa.Row, annotator: str, now: float, lease_s: float) -> Slot | None:
         """The task's row is locked by now: leases that ran out lose their votes, the lowest free vote is given out."""
-        connection.execute(EXPIRE, {"of_task": task.task_id, "now": now})
-        votes = set(connection.scalars(VOTES, {"of_task": task.task_id}))
-        free = [vote for vote in range(task.quorum) if vote not in votes]
+        of_task = {"of_task": task.task_id}
+        # Most tasks are new to everybody: nothing can have run out.
+        if known := list(connection.scalars(VOTES, of_task)):
+            connection.execute(EXPIRE, of_task | {"now": now})
+            known = list(connection.scalars(VOTES, of_task))
+        free = [vote for vote in range(task.quorum) if vote not in known]
         if not free:
             return None
         row = {
@@ -119,7 +122,11 @@ class SqlSlots:
             "handed_at": now,
         }  # fmt: skip
         connection.execute(upsert(connection, SLOTS, KEY, ("vote", "lease_until", "handed_at")), row)
-        return _slot(connection.execute(HELD_BY, {"of_task": task.task_id, "of_annotator": annotator}).one())
+        if not known:
+            return Slot(
+                task.task_id, task.run_id, task.number, task.pair_index, free[0], annotator, now + lease_s, now, 0, False
+            )
+        return _slot(connection.execute(HELD_BY, of_task | {"of_annotator": annotator}).one())
 
     def held(self, task_id: str, annotator: str) -> Slot | None:
         with self._store.begin(reads=True) as connection:
@@ -142,7 +149,7 @@ class SqlSlots:
         connection.execute(GIVE_BACK, {"of_task": task_id, "of_annotator": annotator, "up_to": revision})
 
     def unsaid(self, now: float) -> Sequence[tuple[str, bytes]]:
-        with self._store.begin() as connection:
+        with self._store.begin(reads=True) as connection:
             late = connection.execute(UNSAID, {"before": now - SAY_AGAIN_S})
             return [(row.run_id, row.said) for row in late]
 

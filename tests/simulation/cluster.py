@@ -99,7 +99,8 @@ class Cluster:
             return 0.0
         if self.clock.now < self.slow_until:
             return self.chance.random() * 4.0
-        return self.chance.random() * 0.05 if self.chance.random() < 0.5 else 0.0
+        drawn = self.chance.random()
+        return 0.0 if drawn < 0.5 else 0.1 * (drawn - 0.5) if drawn < 0.97 else self.chance.random() * 2.0
 
     # ── what runs in a process ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -116,7 +116,7 @@ class Owner:
         view = desk[0].GetRun(runs_pb.GetRunRequest(run_id=run_id), None).run
         if view.pairs < len(self._run.pairs):
             raise Refused("not all pairs are folded yet")
-        started = desk[0].StartRun(runs_pb.StartRunRequest(run_id=run_id), None).run
+        started = desk[0].StartRun(runs_pb.StartRunRequest(run_id=run_id, request_id="start"), None).run
         if started.status == runs_pb.RUN_STATUS_CREATED:
             raise Refused("the start is not folded yet")
 
