@@ -13,8 +13,9 @@ from services.kit.errors import Unavailable
 from services.kit.fold import Ask, Fold, Say
 from services.kit.ids import event_id, run_id, uri_of
 from services.kit.log import Entry
+from services.kit.memory_store import MemoryStore
 from services.kit.reactor import TICK_S, Reactor
-from services.kit.store import MemoryStore, Position
+from services.kit.store import Position
 from services.kit.topics import FACTS, LABEL, fact_partition
 from tests.simulation.memory_log import Broker, MemoryLog
 from tests.simulation.process import Crashed, Fuse, Process, ProcessBlobs, ProcessLog, ProcessStore

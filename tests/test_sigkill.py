@@ -147,9 +147,13 @@ def test_thirty_kills_change_neither_the_dataset_nor_the_bill(log, quiet, judge,
         killer = Killer(fleet, judge, seed=11)
         runs_at, tasks_at = fleet.address("runs-0"), fleet.address("tasks-0")
         killer.start()
-        view = drive_through(runs_at, tasks_at, run_id, config)
-        # A run that ended before the last kill goes on being killed: its end must hold, too.
-        killer.join(120)
+        try:
+            view = drive_through(runs_at, tasks_at, run_id, config)
+            # A run that ended before the last kill goes on being killed: its end must hold, too.
+            killer.join(120)
+        finally:
+            killer.over.set()
+            killer.join(120)
     assert killer.error is None, killer.error
     print(json.dumps({"log": log, "kills": len(killer.kills), "paid_again": judge.paid_again, "bound": killer.in_flight_at_kills}))
     assert len(killer.kills) == KILLS

@@ -5,7 +5,8 @@ import threading
 import pytest
 
 from services.kit.errors import Fenced, Unavailable
-from services.kit.store import MemoryStore, Position, RunChange, SqlStore, open_engine
+from services.kit.memory_store import MemoryStore
+from services.kit.store import Position, RunChange, SqlStore, open_engine
 
 HERE = Position(5, "log", 1)
 THERE = Position(9, "log", 1)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
+from services.kit import topics
 from services.kit.errors import InvalidInput, Refused, Unavailable
 from services.kit.log import Entry, Record
 from services.kit.topics import Topic
@@ -48,7 +49,7 @@ class SqliteLog:
         self._waiting_lock = threading.Lock()
         self._write_lock = threading.Lock()
         # One for each topic: an append wakes only those who read it.
-        self.appended: dict[str, threading.Condition] = defaultdict(threading.Condition)
+        self.appended: dict[str, threading.Condition] = {topic.name: threading.Condition() for topic in topics.ALL}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

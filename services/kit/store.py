@@ -5,7 +5,6 @@ position that the writer read: a writer that another one overtook is Fenced.
 """
 
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -71,64 +70,6 @@ class Store(Protocol):
         """Known runs, oldest first."""
 
 
-class MemoryStore:
-    """A store in dictionaries: for the simulation and for tests."""
-
-    def __init__(self) -> None:
-        self._positions: dict[tuple[str, int], Position] = {}
-        self._rows: dict[tuple[str, str], dict[str, bytes]] = {}
-        self._runs: dict[tuple[str, str], tuple[int, bool]] = {}
-
-    def position(self, service: str, partition: int) -> Position:
-        return self._positions.get((service, partition), Position())
-
-    def passed(self, service: str, partition: int, offset: int, wait_s: float) -> bool:
-        return self.position(service, partition).next_offset > offset
-
-    def save(
-        self,
-        service: str,
-        partition: int,
-        read: Position,
-        to: Position,
-        changes: Sequence[RunChange],
-        also: Also | None,
-    ) -> None:
-        if self.position(service, partition) != read:
-            raise Fenced(
-                f"{service}, partition {partition}: another replica has moved on from offset {read.next_offset}"
-            )
-        # First what may raise: all of it happens, or nothing.
-        if also:
-            also(None)
-        self._positions[service, partition] = to
-        for change in changes:
-            self._runs[service, change.run_id] = (partition, change.active)
-            rows = self._rows.setdefault((service, change.run_id), {})
-            rows.update({name: value for name, value in change.rows.items() if value is not None})
-            for name in [name for name, value in change.rows.items() if value is None]:
-                rows.pop(name, None)
-
-    def discard(self, service: str, partition: int, also: Also | None) -> None:
-        for run_id in self.runs(service, partition):
-            del self._runs[service, run_id]
-            self._rows.pop((service, run_id), None)
-        self._positions.pop((service, partition), None)
-        if also:
-            also(None)
-
-    def rows(self, service: str, run_id: str, only: Sequence[str] = ()) -> dict[str, bytes]:
-        rows = self._rows.get((service, run_id), {})
-        return {name: rows[name] for name in only or rows if name in rows}
-
-    def runs(self, service: str, partition: int | None = None, active_only: bool = False) -> list[str]:
-        return [
-            run_id
-            for (owner, run_id), (at, active) in self._runs.items()
-            if owner == service and partition in (None, at) and (active or not active_only)
-        ]
-
-
 METADATA = sa.MetaData()
 POSITIONS = sa.Table(
     "positions",
@@ -185,7 +126,7 @@ class SqlStore:
         self._writing = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
         # (service, partition) → the end of what this process saved last; tells waiting handlers without a query.
         self._saved: dict[tuple[str, int], int] = {}
-        self._saving: dict[tuple[str, int], threading.Condition] = defaultdict(threading.Condition)
+        self._saving: dict[tuple[str, int], threading.Condition] = {}
         with self.begin() as connection:
             METADATA.create_all(connection)
 
@@ -219,13 +160,13 @@ class SqlStore:
             if also:
                 also(connection)
         self._saved[service, partition] = to.next_offset
-        saving = self._saving[service, partition]
+        saving = self._saving.setdefault((service, partition), threading.Condition())
         with saving:
             saving.notify_all()
 
     def passed(self, service: str, partition: int, offset: int, wait_s: float) -> bool:
         place = (service, partition)
-        saving = self._saving[place]
+        saving = self._saving.setdefault(place, threading.Condition())
         if place not in self._saved:
             # Another process folds it, so that nobody here says when.
             wait_s = min(wait_s, ASK_AGAIN_S)

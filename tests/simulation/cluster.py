@@ -15,8 +15,8 @@ from services.kit.blobs import MemoryBlobs
 from services.kit.commands import entry_of
 from services.kit.errors import ConcordError, Unavailable
 from services.kit.fold import Fold
+from services.kit.memory_store import MemoryStore
 from services.kit.reactor import Reactor
-from services.kit.store import MemoryStore
 from services.kit.worker import Worker
 from services.runs import service as runs
 from services.tasks import service as tasks

@@ -7,7 +7,8 @@ from typing import Any
 from services.kit.blobs import MemoryBlobs
 from services.kit.errors import Unavailable
 from services.kit.log import Entry, Record
-from services.kit.store import Also, MemoryStore, Position, RunChange
+from services.kit.memory_store import MemoryStore
+from services.kit.store import Also, Position, RunChange
 from services.kit.topics import FACTS, Topic
 from tests.simulation.memory_log import MemoryConsumer, MemoryLog
 
