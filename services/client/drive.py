@@ -51,14 +51,18 @@ def translated(address: str) -> Iterator[None]:
         raise kind(f"{error.details()}{where}") from None
 
 
-def batches(pairs: Sequence[Pair]) -> Iterator[tuple[int, Sequence[Pair]]]:
-    """(first index, pairs): as many as fit in one message."""
-    start, size = 0, 0
-    for at, pair in enumerate(pairs):
-        more = pair.ByteSize() + 8
-        if at > start and (size + more > MOST_BYTES or at - start >= MOST_PAIRS):
-            yield start, pairs[start:at]
-            start, size = at, 0
+def batches(pairs: Sequence[Pair], shard_pairs: int) -> Iterator[tuple[int, Sequence[Pair]]]:
+    """(first index, pairs): as many as fit in one message, cut between shards where at least one shard fits.
+
+    So the shards are the same however long the texts are, and with them every figure that is computed shard by shard.
+    """
+    start, size, sizes = 0, 0, [pair.ByteSize() + 8 for pair in pairs]
+    for at, more in enumerate(sizes):
+        while at > start and (size + more > MOST_BYTES or at - start >= MOST_PAIRS):
+            whole = start + (at - start) // shard_pairs * shard_pairs
+            cut = whole if whole > start else at
+            yield start, pairs[start:cut]
+            start, size = cut, sum(sizes[cut:at])
         size += more
     yield start, pairs[start:]
 
@@ -70,7 +74,7 @@ def begin(
     created = pb.CreateRunRequest(run_id=run_id, config=config, input_sha256=input_sha256, input_name=input_name)
     view = runs.CreateRun(created).run
     if view.status == pb.RUN_STATUS_CREATED:
-        for first, part in batches(pairs):
+        for first, part in batches(pairs, config.shard_pairs):
             sent = pb.SubmitPairsRequest(run_id=run_id, request_id=str(first), pairs=part, first_index=first)
             runs.SubmitPairs(sent)
         view = runs.StartRun(pb.StartRunRequest(run_id=run_id, request_id="start")).run

@@ -10,6 +10,7 @@ from services.kit import reactor, store
 from services.kit.fold import Fold
 from services.kit.ids import event_id
 from services.kit.log import Record
+from services.kit.memory_store import MemoryStore
 from services.kit.worker import Worker
 from services.runs import loop
 from services.runs import service as runs
@@ -88,7 +89,7 @@ class HastyLog:
         return consumer
 
 
-class Unfenced(store.MemoryStore):
+class Unfenced(MemoryStore):
     """A store that lets a replica write that another one has overtaken."""
 
     def save(self, service: str, partition: int, read: store.Position, *given: Any) -> None:
