@@ -1,4 +1,4 @@
-"""Every service as a process of its own, as in a cluster: started, killed with SIGKILL, started again."""
+"""The services as processes, as in a cluster: started, killed with SIGKILL, started again."""
 import os
 import signal
 import socket
@@ -16,6 +16,15 @@ from services.kit import rpc
 
 ROOT = Path(__file__).parent.parent
 READY_S = 60.0
+# All is ended after so long, so that a run that hangs fails.
+LIMIT_S = 400.0
+# Name of a process → the services in it; none named: all of them.
+Plan = Mapping[str, tuple[str, ...]]
+
+
+def each_its_own(**replicas: int) -> Plan:
+    """One process for each replica of each service, `NAME-0`, `NAME-1` …; one replica where no number is given."""
+    return {f"{name}-{n}": (name,) for name in SERVICES for n in range(replicas.get(name, 1))}
 
 
 def free_port() -> int:
@@ -25,23 +34,43 @@ def free_port() -> int:
 
 
 class Fleet:
-    """`with Fleet(...) as fleet`: all services run, `replicas` says which of them more than once."""
+    """`with Fleet(…) as fleet`: all processes of the plan run, each on a port of its own, until the block ends."""
 
-    def __init__(self, home: Path, environment: Mapping[str, str], replicas: Mapping[str, int] | None = None) -> None:
+    def __init__(self, home: Path, environment: Mapping[str, str], plan: Plan | None = None) -> None:
         self.home, self._environment = home, environment
-        counts = {name: (replicas or {}).get(name, 1) for name in SERVICES}
-        self.names = [f"{name}-{n}" for name, count in counts.items() for n in range(count)]
-        self.ports = {name: free_port() for name in self.names}
+        self._plan = dict(plan or each_its_own())
+        self.ports = {name: free_port() for name in self._plan}
         self.processes: dict[str, subprocess.Popen] = {}
+        self._limit = threading.Timer(LIMIT_S, self._end)
+        self._limit.daemon = True
+
+    @property
+    def names(self) -> list[str]:
+        """The processes, in the plan's order."""
+        return list(self._plan)
+
+    def add(self, name: str, services: tuple[str, ...]) -> None:
+        """Starts one process more."""
+        self._plan[name], self.ports[name] = services, free_port()
+        self.start(name)
 
     def __enter__(self) -> "Fleet":
-        for name in self.names:
-            self.start(name)
-        for name in self.names:
-            self.wait_ready(name)
+        self._limit.start()
+        try:
+            for name in self.names:
+                self.start(name)
+            for name in self.names:
+                self.wait_ready(name)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._limit.cancel()
+        self._end()
+
+    def _end(self) -> None:
         for process in self.processes.values():
             process.kill()
         for process in self.processes.values():
@@ -53,7 +82,7 @@ class Fleet:
         # Equal hashes need equal instruction sets: whatever chose OpenBLAS's kernels here chooses them there.
         kernels = {key: value for key, value in os.environ.items() if key.startswith("OPENBLAS_")}
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), **kernels, **self._environment, **own}
-        command = [sys.executable, "-m", "services", name.rsplit("-", 1)[0]]
+        command = [sys.executable, "-m", "services", *self._plan[name]]
         with (self.home / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(command, env=environment, cwd=self.home, stdout=log, stderr=log)
 
@@ -62,19 +91,34 @@ class Fleet:
         self.processes[name].send_signal(signal.SIGKILL)
         self.processes[name].wait()
 
-    def wait_ready(self, name: str) -> None:
-        """Waits until the process answers; fails with its log where it ended instead."""
-        over = threading.Event()
+    def terminate(self, name: str) -> int:
+        """SIGTERM, as an orchestrator says it; returns the exit status."""
+        self.processes[name].terminate()
+        return self.processes[name].wait(READY_S)
+
+    def is_ready(self, name: str) -> bool:
+        """Whether the process answers; fails with its log where it ended instead."""
+        if self.processes[name].poll() is not None:
+            raise AssertionError(f"{name} ended:\n{self.log(name)}")
         with rpc.channel(self.address(name)) as channel:
-            for _ in range(int(READY_S / 0.1)):
-                if self.processes[name].poll() is not None:
-                    raise AssertionError(f"{name} ended:\n{self.log(name)}")
-                try:
-                    health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1)
-                    return
-                except grpc.RpcError:
-                    over.wait(0.1)
+            try:
+                health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1)
+                return True
+            except grpc.RpcError:
+                return False
+
+    def wait_ready(self, name: str) -> None:
+        """Waits until the process answers."""
+        over = threading.Event()
+        for _ in range(int(READY_S / 0.1)):
+            if self.is_ready(name):
+                return
+            over.wait(0.1)
         raise AssertionError(f"{name} does not answer after {READY_S:.0f} s:\n{self.log(name)}")
+
+    def where(self, service: str) -> str:
+        """Address of the first process that has the service."""
+        return self.address(next(name for name, services in self._plan.items() if service in (services or SERVICES)))
 
     def address(self, name: str) -> str:
         """Where the process answers."""

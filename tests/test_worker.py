@@ -337,10 +337,18 @@ def test_a_unit_in_which_two_processes_died_waits_for_the_others_and_runs_alone(
 
 def test_a_unit_that_kills_its_process_also_when_it_is_alone_becomes_a_dead_letter(place):
     place.ask(0)
-    die(place, worker_module.SUSPICIONS + worker_module.ATTEMPTS)
+    die(place, worker_module.SUSPICIONS + worker_module.DEATHS_ALONE)
     place.worker().step(0)
     assert place.kinds() == [(0, "unit_failed")]
-    assert "died three times" in place.dead()[0].error
+    assert "died 10 times" in place.dead()[0].error
+
+
+def test_a_unit_that_is_done_at_last_was_not_to_blame_for_the_processes_that_died(place):
+    place.ask(0)
+    die(place, worker_module.SUSPICIONS + worker_module.DEATHS_ALONE - 1)
+    worker = place.worker(inline(label))
+    worker.step(0)
+    assert place.kinds() == [(0, "shard_labeled")] and not place.dead()
 
 
 def test_rebalances_and_orderly_ends_are_no_deaths(place):

@@ -27,6 +27,9 @@ from services.kit.topics import Topic
 ATTEMPTS = 3
 # So many deaths of the process with the unit in it make it run alone.
 SUSPICIONS = 2
+# So many more, while it runs alone, and it is given up. Far above what chance does to an innocent unit: three evictions
+# in the middle of a long one are nothing unusual, and a kill must never change a result.
+DEATHS_ALONE = 10
 RETRY_S = 2.0
 # A unit that met a store that is away is not to blame; it is asked for again after so long.
 AWAY_S = 30.0
@@ -147,8 +150,8 @@ class Worker:
                 continue
             past = tries.tries(self._blobs, held.work.work_id)
             held.alone = tries.deaths(past, alone_only=False) >= SUSPICIONS
-            if tries.deaths(past, alone_only=True) >= ATTEMPTS:
-                self._conclude(held, self._failed(held, ATTEMPTS, "its process died three times while it ran alone"))
+            if (died := tries.deaths(past, alone_only=True)) >= DEATHS_ALONE:
+                self._conclude(held, self._failed(held, died, f"its process died {died} times while it ran alone"))
                 continue
             if held.alone and running:
                 break
