@@ -16,7 +16,7 @@ from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import PauseReason
 from concord.v1.pairs_pb2 import Choice, Pair
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
-from concord.v1.tasks_service_pb2 import NextTaskRequest, SkipTaskRequest, SubmitJudgementRequest, Task
+from concord.v1.tasks_service_pb2 import GivenAnswer, NextTasksRequest, SubmitJudgementsRequest, Task
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from services.kit.errors import ConcordError, InvalidInput, NotFound, Refused, Unavailable
 
@@ -24,6 +24,8 @@ from services.kit.errors import ConcordError, InvalidInput, NotFound, Refused, U
 MOST_BYTES = 2_000_000
 MOST_PAIRS = 4_096
 ANNOTATORS = 8
+# Each waits for the disk once a batch, not once a task.
+TASKS_AT_ONCE = 16
 IDLE_S = 0.05
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 AGAIN_S = 0.2
@@ -115,8 +117,8 @@ class People:
         """A desk that is away comes back: its answers are kept or asked for again, so nothing is lost by waiting."""
         while not self._over.is_set():
             try:
-                while not self._over.is_set() and (task := self._next(annotator)) is not None:
-                    self._do(task, annotator)
+                while not self._over.is_set() and (tasks := self._next(annotator)):
+                    self._do(tasks, annotator)
             except grpc.RpcError as error:
                 if error.code() in AWAY:
                     self._over.wait(AGAIN_S)
@@ -130,33 +132,28 @@ class People:
             self.error = error
             self.interrupt()
 
-    def _next(self, annotator: str) -> Task | None:
-        """The next task, waited for; None once there is to be no more answering."""
-        wanted = NextTaskRequest(annotator=annotator, run_id=self._run_id)
-        given = self._tasks.NextTask(wanted)
-        if given.HasField("task"):
-            return given.task
+    def _next(self, annotator: str) -> Sequence[Task]:
+        """The next tasks, waited for; none once there is to be no more answering."""
+        wanted = NextTasksRequest(annotator=annotator, run_id=self._run_id, most=TASKS_AT_ONCE)
+        if tasks := self._tasks.NextTasks(wanted).tasks:
+            return tasks
         with self._looking:
             while not self._over.is_set():
-                given = self._tasks.NextTask(wanted)
-                if given.HasField("task"):
-                    return given.task
+                if tasks := self._tasks.NextTasks(wanted).tasks:
+                    return tasks
                 self._over.wait(IDLE_S)
-        return None
+        return ()
 
-    def _do(self, task, annotator: str) -> None:
-        choice = self._answer(task.pair_index, task.vote)
-        try:
-            if choice is None:
-                skipped = SkipTaskRequest(task_id=task.task_id, annotator=annotator, reason="no answer for this pair")
-                self._tasks.SkipTask(skipped)
-            else:
-                said = SubmitJudgementRequest(task_id=task.task_id, annotator=annotator, choice=choice)
-                self._tasks.SubmitJudgement(said)
-        except grpc.RpcError as error:
-            # The task was resolved or handed on in between: the next one, please.
-            if error.code() != grpc.StatusCode.FAILED_PRECONDITION:
-                raise
+    def _do(self, tasks: Sequence[Task], annotator: str) -> None:
+        """Answers that come back refused were resolved or handed on in between: the next ones, please."""
+        said = [(task.task_id, self._answer(task.pair_index, task.vote)) for task in tasks]
+        answers = [
+            GivenAnswer(task_id=task_id, comment="no answer for this pair")
+            if choice is None
+            else GivenAnswer(task_id=task_id, choice=choice)
+            for task_id, choice in said
+        ]
+        self._tasks.SubmitJudgements(SubmitJudgementsRequest(annotator=annotator, answers=answers))
 
     def stop(self) -> None:
         """No more answers; waits for those under way."""

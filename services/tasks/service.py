@@ -3,7 +3,7 @@
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import grpc
@@ -11,8 +11,9 @@ import structlog
 
 from concord.v1 import tasks_service_pb2 as pb
 from concord.v1 import tasks_service_pb2_grpc
-from concord.v1.events_pb2 import Event
+from concord.v1.events_pb2 import Event, Unit
 from concord.v1.pairs_pb2 import Choice, Pair, PairShard, PairsManifest
+from concord.v1.snapshot_pb2 import TasksSnapshot
 from services.kit.blobs import Blobs
 from services.kit.commands import entry_of, say
 from services.kit.errors import ConcordError, InvalidInput, NotFound, Refused
@@ -27,6 +28,10 @@ from services.tasks.slots import Slot, Slots
 
 SERVICE = "tasks"
 MOST_NAME = 200
+MOST_TEXT = 2_000
+MOST_AT_ONCE = 64
+# Messages stay under gRPC's 4 MB.
+MOST_BYTES = 2_000_000
 ANSWERS = (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND, Choice.CHOICE_TIE)
 
 
@@ -47,16 +52,37 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         self._shard = lru_cache(64)(lambda uri: PairShard.FromString(blobs.get(uri)))
 
     def NextTask(self, request: pb.NextTaskRequest, context: grpc.ServicerContext) -> pb.NextTaskResponse:
-        check_annotator(request.annotator)
-        slot = self._slots.lease(request.annotator, request.run_id, self._clock(), self._lease_s)
-        if slot is None:
-            return pb.NextTaskResponse(more_expected=self._more_expected(request.run_id))
-        run = self._run(slot.run_id)
-        task = pb.Task(
+        tasks, more = self._next(request.annotator, request.run_id, 1)
+        return pb.NextTaskResponse(task=tasks[0] if tasks else None, more_expected=more)
+
+    def NextTasks(self, request: pb.NextTasksRequest, context: grpc.ServicerContext) -> pb.NextTasksResponse:
+        check_count("most", request.most)
+        tasks, more = self._next(request.annotator, request.run_id, request.most)
+        return pb.NextTasksResponse(tasks=tasks, more_expected=more)
+
+    def _next(self, annotator: str, run_id: str, most: int) -> tuple[list[pb.Task], bool]:
+        """Tasks under a lease, as few as fit in one message, and whether more may come."""
+        check_annotator(annotator)
+        slots = self._slots.lease(annotator, run_id, self._clock(), self._lease_s, most)
+        if not slots:
+            return [], self._more_expected(run_id)
+        runs = {slot.run_id: self._run(slot.run_id) for slot in slots}
+        tasks: list[pb.Task] = []
+        size = 0
+        for slot in slots:
+            task = self._task(runs[slot.run_id], slot)
+            size += task.ByteSize()
+            # What does not fit stays leased to this annotator and comes first the next time.
+            if tasks and size > MOST_BYTES:
+                break
+            tasks.append(task)
+        return tasks, True
+
+    def _task(self, run: TasksState, slot: Slot) -> pb.Task:
+        return pb.Task(
             task_id=slot.task_id, run_id=slot.run_id, pair_index=slot.pair_index, pair=self._pair(run, slot.pair_index),
             vote=slot.vote, quorum=run.run.quorum, lease_until=slot.lease_until, criteria=run.run.criteria,
         )  # fmt: skip
-        return pb.NextTaskResponse(task=task, more_expected=True)
 
     def _run(self, run_id: str) -> TasksState:
         """The run's header; its tasks are not read."""
@@ -79,63 +105,86 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         pair.first.model = pair.second.model = ""
         return pair
 
-    def _held(self, task_id: str, annotator: str) -> Slot:
-        check_annotator(annotator)
-        slot = self._slots.held(task_id, annotator)
-        if slot is None:
-            raise Refused(
-                f"{annotator!r} holds no lease on task {task_id}: it ran out, or the task is closed; ask for the next"
-            )
-        return slot
-
     def SubmitJudgement(
         self, request: pb.SubmitJudgementRequest, context: grpc.ServicerContext
     ) -> pb.SubmitJudgementResponse:
         if request.choice not in ANSWERS:
             raise InvalidInput("choice must be first, second or tie; use SkipTask for a pair that cannot be judged")
-        slot = self._held(request.task_id, request.annotator)
-        revision = slot.revision + 1
-        said = {
-            "pair_index": slot.pair_index, "annotator": slot.annotator, "revision": revision, "vote": slot.vote,
-            "choice": request.choice, "seconds": request.seconds, "comment": request.comment[:2000],
-        }  # fmt: skip
-        self._answer(slot, revision, f"judged/{slot.annotator}/{revision}", judgement_submitted=said)
-        return pb.SubmitJudgementResponse(revision=revision)
+        answer = pb.GivenAnswer(
+            task_id=request.task_id, choice=request.choice, seconds=request.seconds, comment=request.comment
+        )
+        return pb.SubmitJudgementResponse(revision=self._answer_one(request.annotator, answer))
 
     def SkipTask(self, request: pb.SkipTaskRequest, context: grpc.ServicerContext) -> pb.SkipTaskResponse:
-        slot = self._held(request.task_id, request.annotator)
-        revision = slot.revision + 1
-        said = {
-            "pair_index": slot.pair_index, "annotator": slot.annotator, "vote": slot.vote, "revision": revision,
-            "reason": request.reason[:2000],
-        }  # fmt: skip
-        self._answer(slot, revision, f"skipped/{slot.annotator}/{revision}", task_skipped=said)
+        self._answer_one(request.annotator, pb.GivenAnswer(task_id=request.task_id, comment=request.reason))
         return pb.SkipTaskResponse()
 
-    def _answer(self, slot: Slot, revision: int, name: str, **kind: object) -> None:
-        """The slot is marked first: from then on the answer is never lost, and a retry says the same event."""
-        event = self._event(slot, name, **kind)
-        self._slots.submit(slot, revision, event.SerializeToString(deterministic=True), self._clock())
-        say(self._log, self._store, SERVICE, [event])
+    def SubmitJudgements(
+        self, request: pb.SubmitJudgementsRequest, context: grpc.ServicerContext
+    ) -> pb.SubmitJudgementsResponse:
+        check_count("answers", len(request.answers))
+        if len({answer.task_id for answer in request.answers}) < len(request.answers):
+            raise InvalidInput("answers: a task stands there twice; a new answer to it needs a call of its own")
+        for answer in request.answers:
+            if answer.choice and answer.choice not in ANSWERS:
+                raise InvalidInput(
+                    f"choice of task {answer.task_id} must be first, second or tie, or unspecified to skip"
+                )
+        return pb.SubmitJudgementsResponse(answers=self._answer(request.annotator, request.answers))
 
-    def _event(self, slot: Slot, name: str, **kind: object) -> Event:
-        header = self._run(slot.run_id).run
-        unit = {"stage": header.stage, "round": header.round, "number": slot.number}
-        event = Event(run_id=slot.run_id, unit=unit, **kind)
-        if queue.task_id(slot.run_id, event.unit) != slot.task_id:
-            raise Refused(f"task {slot.task_id} was closed with its round; ask for the next")
-        event.event_id = event_id(slot.run_id, name, unit_name(event.unit))
-        return event
+    def _answer_one(self, annotator: str, answer: pb.GivenAnswer) -> int:
+        taken = self._answer(annotator, [answer])[0]
+        if taken.refused:
+            raise Refused(taken.refused)
+        return taken.revision
+
+    def _answer(self, annotator: str, answers: Sequence[pb.GivenAnswer]) -> list[pb.TakenAnswer]:
+        """The slots are marked first: from then on the answers are never lost, and a retry says the same events."""
+        check_annotator(annotator)
+        slots = self._slots.held([answer.task_id for answer in answers], annotator)
+        headers = {run_id: self._run(run_id).run for run_id in {slot.run_id for slot in slots.values()}}
+        taken = {
+            answer.task_id: pb.TakenAnswer(refused=_why_not(annotator, answer.task_id, slots, headers))
+            for answer in answers
+        }
+        events = {
+            answer.task_id: _said(slots[answer.task_id], headers[slots[answer.task_id].run_id], answer)
+            for answer in answers
+            if not taken[answer.task_id].refused
+        }
+        given = [
+            (slots[task_id], slots[task_id].revision + 1, event.SerializeToString(deterministic=True))
+            for task_id, event in events.items()
+        ]
+        stored = self._slots.submit(given, self._clock()) if given else []
+        for (slot, revision, _), is_stored in zip(given, stored, strict=True):
+            if is_stored:
+                taken[slot.task_id].revision = revision
+            else:
+                taken[
+                    slot.task_id
+                ].refused = "the lease ran out and the task went to somebody else, or a newer answer came first"
+        for run_id in headers:
+            if own := [
+                event for task_id, event in events.items() if event.run_id == run_id and taken[task_id].revision
+            ]:
+                say(self._log, self._store, SERVICE, own)
+        return list(taken.values())
 
     def WithdrawJudgement(
         self, request: pb.WithdrawJudgementRequest, context: grpc.ServicerContext
     ) -> pb.WithdrawJudgementResponse:
-        slot = self._held(request.task_id, request.annotator)
+        check_annotator(request.annotator)
+        slots = self._slots.held([request.task_id], request.annotator)
+        headers = {slot.run_id: self._run(slot.run_id).run for slot in slots.values()}
+        if why_not := _why_not(request.annotator, request.task_id, slots, headers):
+            raise Refused(why_not)
+        slot = slots[request.task_id]
         if not slot.submitted:
             raise Refused("there is no answer to take back")
         said = {"pair_index": slot.pair_index, "annotator": slot.annotator, "revision": slot.revision}
-        event = self._event(slot, f"withdrawn/{slot.annotator}/{slot.revision}", judgement_withdrawn=said)
-        say(self._log, self._store, SERVICE, [event])
+        name = f"withdrawn/{slot.annotator}/{slot.revision}"
+        say(self._log, self._store, SERVICE, [_event(slot, headers[slot.run_id], name, judgement_withdrawn=said)])
         self._slots.free(slot)
         return pb.WithdrawJudgementResponse()
 
@@ -150,6 +199,41 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     def _unresolved(self, run_id: str) -> int:
         tasks = queue.restore(run_id, self._store.rows(SERVICE, run_id)).tasks
         return sum(not task.resolved for task in tasks.values())
+
+
+def _why_not(annotator: str, task_id: str, slots: dict[str, Slot], headers: dict[str, TasksSnapshot]) -> str:
+    """Why this answer cannot be taken, in words; empty where it can."""
+    slot = slots.get(task_id)
+    if slot is None:
+        return f"{annotator!r} holds no lease on task {task_id}: it ran out, or the task is closed; ask for the next"
+    if queue.task_id(slot.run_id, _unit(slot, headers[slot.run_id])) != slot.task_id:
+        return f"task {slot.task_id} was closed with its round; ask for the next"
+    return ""
+
+
+def _unit(slot: Slot, header: TasksSnapshot) -> Unit:
+    return Unit(stage=header.stage, round=header.round, number=slot.number)
+
+
+def _event(slot: Slot, header: TasksSnapshot, name: str, **kind: object) -> Event:
+    unit = _unit(slot, header)
+    return Event(event_id=event_id(slot.run_id, name, unit_name(unit)), run_id=slot.run_id, unit=unit, **kind)
+
+
+def _said(slot: Slot, header: TasksSnapshot, answer: pb.GivenAnswer) -> Event:
+    """The answer as a fact; one without a choice is a skip."""
+    revision, text = slot.revision + 1, answer.comment[:MOST_TEXT]
+    common = {"pair_index": slot.pair_index, "annotator": slot.annotator, "vote": slot.vote, "revision": revision}
+    if not answer.choice:
+        return _event(slot, header, f"skipped/{slot.annotator}/{revision}", task_skipped=common | {"reason": text})
+    said = common | {"choice": answer.choice, "seconds": answer.seconds, "comment": text}
+    return _event(slot, header, f"judged/{slot.annotator}/{revision}", judgement_submitted=said)
+
+
+def check_count(name: str, count: int) -> None:
+    """Refuses none and too many."""
+    if not 1 <= count <= MOST_AT_ONCE:
+        raise InvalidInput(f"{name} is {count}; between 1 and {MOST_AT_ONCE} are taken at once")
 
 
 def check_annotator(name: str) -> None:

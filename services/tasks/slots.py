@@ -17,7 +17,6 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from concord.v1.snapshot_pb2 import Answer
-from services.kit.errors import Refused
 from services.kit.store import METADATA, SqlStore, insert_for, upsert
 from services.tasks.queue import TasksState
 from services.tasks.tables import (
@@ -61,17 +60,21 @@ class Slot:
     submitted: bool
 
 
+# An answer on its way into the table: the slot, the answer's revision, and the event that says it.
+Given = tuple[Slot, int, bytes]
+
+
 class Slots(Protocol):
     """What the table of leases promises. Thread-safe; several replicas may share it."""
 
-    def lease(self, annotator: str, run_id: str, now: float, lease_s: float) -> Slot | None:
-        """The annotator's live lease, or a new one on the most useful task with a free slot that it never held."""
+    def lease(self, annotator: str, run_id: str, now: float, lease_s: float, most: int = 1) -> list[Slot]:
+        """The annotator's live leases, then new ones on the most useful tasks with a free slot that it never held."""
 
-    def held(self, task_id: str, annotator: str) -> Slot | None:
-        """The slot as this annotator holds it, whether its lease has run out or not."""
+    def held(self, task_ids: Sequence[str], annotator: str) -> dict[str, Slot]:
+        """By task: the slots that this annotator holds, whether their leases have run out or not."""
 
-    def submit(self, slot: Slot, revision: int, said: bytes, now: float) -> None:
-        """Stores the answer; raises Refused where the slot went to somebody else or another answer came first."""
+    def submit(self, answers: Sequence[Given], now: float) -> list[bool]:
+        """Stores the answers; says of each whether it was taken, or its slot went to somebody else or is answered anew."""
 
     def free(self, slot: Slot) -> None:
         """Gives the slot back, after a withdrawal; an answer given since then stays."""
@@ -97,14 +100,16 @@ class SqlSlots:
             connection.execute(insert_for(connection)(BORN).values(number=1, born=clock()).on_conflict_do_nothing())
             self._born = connection.scalar(sa.select(BORN.c.born)) or 0.0
 
-    def lease(self, annotator: str, run_id: str, now: float, lease_s: float) -> Slot | None:
+    def lease(self, annotator: str, run_id: str, now: float, lease_s: float, most: int = 1) -> list[Slot]:
         since = self._born if now < self._born + lease_s else 0.0
         wanted = {"of_annotator": annotator, "of_run": run_id, "now": now, "since": since}
         with self._store.begin() as connection:
-            if row := connection.execute(LIVE, wanted).first():
-                return _slot(row)
-            task = connection.execute(FREE, wanted).first()
-            return None if task is None else self._give(connection, task, annotator, now, lease_s)
+            live = [_slot(row) for row in connection.execute(LIVE, wanted | {"most": most})]
+            if len(live) == most:
+                return live
+            tasks = connection.execute(FREE, wanted | {"most": most - len(live)}).all()
+            given = [self._give(connection, task, annotator, now, lease_s) for task in tasks]
+        return live + [slot for slot in given if slot is not None]
 
     def _give(self, connection: sa.Connection, task: sa.Row, annotator: str, now: float, lease_s: float) -> Slot | None:
         """The task's row is locked by now: leases that ran out lose their votes, the lowest free vote is given out."""
@@ -124,21 +129,33 @@ class SqlSlots:
         connection.execute(upsert(connection, SLOTS, KEY, ("vote", "lease_until", "handed_at")), row)
         if not known:
             return Slot(
-                task.task_id, task.run_id, task.number, task.pair_index, free[0], annotator, now + lease_s, now, 0, False
+                task.task_id,
+                task.run_id,
+                task.number,
+                task.pair_index,
+                free[0],
+                annotator,
+                now + lease_s,
+                now,
+                0,
+                False,
             )
         return _slot(connection.execute(HELD_BY, of_task | {"of_annotator": annotator}).one())
 
-    def held(self, task_id: str, annotator: str) -> Slot | None:
+    def held(self, task_ids: Sequence[str], annotator: str) -> dict[str, Slot]:
+        mine = [{"of_task": task_id, "of_annotator": annotator} for task_id in task_ids]
         with self._store.begin(reads=True) as connection:
-            row = connection.execute(HELD_BY, {"of_task": task_id, "of_annotator": annotator}).first()
-        return _slot(row) if row and row.vote is not None else None
+            rows = [connection.execute(HELD_BY, one).first() for one in mine]
+        return {row.task_id: _slot(row) for row in rows if row and row.vote is not None}
 
-    def submit(self, slot: Slot, revision: int, said: bytes, now: float) -> None:
+    def submit(self, answers: Sequence[Given], now: float) -> list[bool]:
+        with self._store.begin() as connection:
+            return [self._submit(connection, *answer, now) for answer in answers]
+
+    def _submit(self, connection: sa.Connection, slot: Slot, revision: int, said: bytes, now: float) -> bool:
         mine = {"of_task": slot.task_id, "of_vote": slot.vote, "of_annotator": slot.annotator, "below": revision}
         values = {"revision": revision, "submitted": True, "submitted_at": now, "folded": False, "said": said}
-        with self._store.begin() as connection:
-            if not connection.execute(SUBMIT, mine | values).rowcount:
-                raise Refused("the lease ran out and the task went to somebody else, or a newer answer came first")
+        return connection.execute(SUBMIT, mine | values).rowcount == 1
 
     def free(self, slot: Slot) -> None:
         with self._store.begin() as connection:

@@ -5,9 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
-from services.kit.errors import Refused
 from services.tasks.queue import TasksState
-from services.tasks.slots import SAY_AGAIN_S, Slot
+from services.tasks.slots import SAY_AGAIN_S, Given, Slot
 
 # A slot that its owner gave back: it keeps the owner's revision and holds no vote.
 GIVEN_BACK = -1
@@ -32,43 +31,47 @@ class MemorySlots:
         held = self._slots.get(task_id, {}).values()
         return [slot for slot in held if slot.submitted or (slot.lease_until > now and slot.vote != GIVEN_BACK)]
 
-    def lease(self, annotator: str, run_id: str, now: float, lease_s: float) -> Slot | None:
+    def lease(self, annotator: str, run_id: str, now: float, lease_s: float, most: int = 1) -> list[Slot]:
         offered = sorted(
             (number, run, task_id, pair_index, quorum, opened_at)
             for (run, number), (task_id, pair_index, quorum, offered, opened_at) in self._tasks.items()
             if offered and run_id in ("", run)
         )
-        for _, _, task_id, *_ in offered:
-            mine = self._slots.get(task_id, {}).get(annotator)
-            if mine in self._taken(task_id, now) and not mine.submitted:
-                return mine
+        mine = [(task_id, self._slots.get(task_id, {}).get(annotator)) for _, _, task_id, *_ in offered]
+        live = [slot for task_id, slot in mine if slot in self._taken(task_id, now) and not slot.submitted][:most]
         for number, run, task_id, pair_index, quorum, opened_at in offered:
+            if len(live) == most:
+                break
             taken = self._taken(task_id, now)
             held = self._slots.setdefault(task_id, {})
-            mine = held.get(annotator)
-            if len(taken) >= quorum or mine in taken or (opened_at < self._born and now < self._born + lease_s):
+            own = held.get(annotator)
+            if len(taken) >= quorum or own in taken or (opened_at < self._born and now < self._born + lease_s):
                 continue
             for name, other in held.items():
                 held[name] = other if other in taken else replace(other, vote=GIVEN_BACK)
             vote = next(vote for vote in range(quorum) if all(vote != slot.vote for slot in taken))
-            revision = mine.revision if mine is not None else 0
+            revision = own.revision if own is not None else 0
             held[annotator] = Slot(
                 task_id, run, number, pair_index, vote, annotator, now + lease_s, now, revision, False
             )
-            return held[annotator]
-        return None
+            live.append(held[annotator])
+        return live
 
-    def held(self, task_id: str, annotator: str) -> Slot | None:
-        slot = self._slots.get(task_id, {}).get(annotator)
-        offered = any(task[0] == task_id for task in self._tasks.values())
-        return slot if offered and slot is not None and slot.vote != GIVEN_BACK else None
+    def held(self, task_ids: Sequence[str], annotator: str) -> dict[str, Slot]:
+        offered = {task[0] for task in self._tasks.values()}
+        mine = {task_id: self._slots.get(task_id, {}).get(annotator) for task_id in task_ids if task_id in offered}
+        return {task_id: slot for task_id, slot in mine.items() if slot is not None and slot.vote != GIVEN_BACK}
 
-    def submit(self, slot: Slot, revision: int, said: bytes, now: float) -> None:
+    def submit(self, answers: Sequence[Given], now: float) -> list[bool]:
+        return [self._submit(*answer, now) for answer in answers]
+
+    def _submit(self, slot: Slot, revision: int, said: bytes, now: float) -> bool:
         mine = self._slots.get(slot.task_id, {}).get(slot.annotator)
         if mine is None or mine.vote != slot.vote or mine.revision >= revision:
-            raise Refused("the lease ran out and the task went to somebody else, or a newer answer came first")
+            return False
         self._slots[slot.task_id][slot.annotator] = replace(mine, revision=revision, submitted=True)
         self._unsaid[slot.task_id, slot.annotator] = said, now
+        return True
 
     def free(self, slot: Slot) -> None:
         self._give_back(slot.task_id, slot.annotator, slot.revision)
