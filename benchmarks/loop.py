@@ -56,12 +56,15 @@ def concord(job) -> dict[str, object]:
 
     with tempfile.TemporaryDirectory() as home, open(os.devnull, "w") as nowhere:
         log_json("error", nowhere)
-        with session.embedded(from_environment({}, home=home)) as running:
+        with session.embedded(from_environment({}, home=home), len(job.given.rows)) as running:
             began = Began()
             view = session.run(job, running, lambda view: None)
             with rpc.channel(running.address) as channel:
                 dataset = drive.read_dataset(drive.RunServiceStub(channel), job.run_id)
             figures = began.until_now()
+        # Child processes are accounted for once they ended.
+        figures["cpu_s"] += resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        figures["cpu_s"] += resource.getrusage(resource.RUSAGE_CHILDREN).ru_stime
         figures |= {"dataset_sha256": view.dataset_sha256, "dataset_bytes": len(dataset), "votes": view.votes}
         return figures | {"stage_s": stage_seconds(Path(home), job.run_id)} | kept(Path(home), len(job.given.rows))
 

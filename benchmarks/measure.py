@@ -44,7 +44,7 @@ def circumstances(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
-        "command": " ".join(["python", "-m", *_module(), *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", *_module(), *map(_shown, sys.argv[1:])]),
         "machine": {
             "processor": _processor(),
             "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -74,6 +74,11 @@ def write(path: str, figures: Mapping[str, Any]) -> None:
     else:
         with open(path, "w") as file:
             file.write(text + "\n")
+
+
+def _shown(argument: str) -> str:
+    """A path without what is only so on this machine."""
+    return os.path.relpath(argument) if os.path.isabs(argument) else argument
 
 
 def _module() -> list[str]:

@@ -22,6 +22,7 @@ from concord.v1.runs_service_pb2 import RUN_STATUS_CANCELLED
 from concord.v1.work_pb2 import Work
 from services.kit import telemetry, topics
 from services.kit.blobs import Blobs
+from services.kit.children import Children
 from services.kit.drive import drive
 from services.kit.errors import ConcordError, InvalidInput
 from services.kit.log import Log
@@ -34,6 +35,7 @@ from services.labeling import service as labeling
 from services.runs import service as runs
 from services.runs.state import restore
 from services.scoring import service as scoring
+from services.scoring.units import Units
 from services.tasks import service as tasks
 from services.tasks.slots import SqlSlots
 from services.training import service as training
@@ -114,10 +116,22 @@ def _labeling(parts: Parts) -> Service:
 
 
 def _scoring(parts: Parts) -> Service:
-    doing = scoring.Scoring(parts.blobs)
+    """Features are Python that computes: threads would take turns on one core."""
+    served = scoring.servicer(scoring.Scoring(parts.blobs))
+    if count := processes(parts.settings):
+        told = {"CONCORD_BLOB_URL": parts.settings.blob_url, "CONCORD_LOG_LEVEL": parts.settings.log_level}
+        children = Children(scoring.SERVICE, count, told)
+        return Service(served, _worker(parts, scoring.SERVICE, topics.SCORE, children.start), end=children.close)
+    doing = Units(parts.blobs)
     pool = ThreadPoolExecutor(parts.settings.concurrency, "scoring")
     make = _worker(parts, scoring.SERVICE, topics.SCORE, lambda work: pool.submit(doing.do, work))
-    return Service(scoring.servicer(doing), make, end=lambda: pool.shutdown(cancel_futures=True))
+    return Service(served, make, end=lambda: pool.shutdown(cancel_futures=True))
+
+
+def processes(settings: Settings) -> int:
+    """So many child processes do the units of scoring; 0: threads of this one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, settings.concurrency) if settings.processes < 0 else settings.processes
 
 
 def _triage(parts: Parts) -> Service:

@@ -167,7 +167,7 @@ def run(
     preflight.check((job.config.judge, *job.config.helpers))
     again.remember(out, job)
     progress.began(job, aside)
-    with session.embedded(keys.allowing(settings, job.config)) as running:
+    with session.embedded(keys.allowing(settings, job.config), len(job.given.rows)) as running:
         log, blobs = open_log(settings), open_blobs(settings)
         with progress.shown(job) as seen:
             view = session.run(job, running, seen, resume)

@@ -22,7 +22,7 @@ from services.preference.pairs import make_pair
 from services.runs import evolve as runs_evolve
 from services.runs import loop
 from services.runs import state as runs_state
-from services.scoring.service import Scoring
+from services.scoring.units import Units
 from services.tasks import queue
 from services.training.service import Training
 from services.triage.service import Triage
@@ -89,7 +89,7 @@ class _World:
             self.left.truth[index] = FIRST if sound > 0 else SECOND if sound < 0 else TIE
         self.id = run_id(hashlib.sha256(b"small").hexdigest(), config.SerializeToString(deterministic=True))
         self.runs, self.tasks = start_run(RUNS, self.id), start_run(TASKS, self.id)
-        scoring, training = Scoring(self.left.blobs), Training(self.left.blobs)
+        scoring, training = Units(self.left.blobs), Training(self.left.blobs)
         triage = Triage(self.left.blobs)
         self.do: dict[str, Callable] = {"label_shard": self._label} | dict.fromkeys(
             ("fit_features", "featurise_shard", "score_shard"), scoring.do

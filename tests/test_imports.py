@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted(p for p in (ROOT / "services").rglob("*.py"))
 SERVICES = ("runs", "tasks", "labeling", "scoring", "triage", "training", "report")
 # These put the services together, or look at them from the caller's side.
-ROOTS = ("app", "cli", "__main__", "client")
+ROOTS = ("app", "child", "cli", "__main__", "client")
 # torch and friends: only where big models are trained or scored; Kafka: only where the log is.
 ONLY_IN = {
     "torch": ("scoring/torch.py", "training/reward.py", "training/policy.py"),

@@ -361,7 +361,7 @@ def test_rebalances_and_orderly_ends_are_no_deaths(place):
     worker.step(0)
     assert place.kinds() == [(0, "shard_labeled")]
     assert not any(
-        place.blobs.marker(f"begun/{work_id(RUN, place.facts()[0].unit)}/{n}") == b"alone" for n in range(12)
+        place.blobs.marker(f"begun/{work_id(RUN, place.facts()[0].unit)}.{n}") == b"alone" for n in range(12)
     )
 
 

@@ -27,7 +27,7 @@ from services.kit.store import Store
 from services.labeling.service import Labeling
 from services.runs import service as runs
 from services.runs import work
-from services.scoring.service import Scoring
+from services.scoring.units import Units
 from services.training.service import Training
 from services.triage.service import Triage
 
@@ -95,7 +95,7 @@ def do(settings: Settings, blobs: Blobs, item: Work) -> Event:
     if topic is work.topics.LABEL:
         return asyncio.run(_label(settings, blobs, item))
     if topic is work.topics.SCORE:
-        return Scoring(blobs).do(item)
+        return Units(blobs).do(item)
     return Triage(blobs).do(item) if topic is work.topics.TRIAGE else Training(blobs).do(item)
 
 

@@ -25,7 +25,7 @@ MOST_BYTES = 2_000_000
 MOST_PAIRS = 4_096
 ANNOTATORS = 8
 # Each waits for the disk once a batch, not once a task.
-TASKS_AT_ONCE = 16
+TASKS_AT_ONCE = 64
 IDLE_S = 0.05
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 AGAIN_S = 0.2

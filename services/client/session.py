@@ -27,6 +27,8 @@ from services.report import figures, page
 from services.report.accuracy import Evaluation
 
 Seen = Callable[[RunView], None]
+# A child process takes about a second to start: as long as the features of a thousand pairs.
+WORTH_PROCESSES = 5_000
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,10 @@ def _judged(given: intake.Input, options: Options) -> tuple[intake.Input, Judges
 
 
 @contextmanager
-def embedded(settings: Settings) -> Iterator[Running]:
-    """All services in this process for as long as the block lasts."""
+def embedded(settings: Settings, pairs: int = 0) -> Iterator[Running]:
+    """All services in this process for as long as the block lasts; `pairs`: how many they will be given, about."""
+    if settings.processes < 0 and pairs < WORTH_PROCESSES:
+        settings = replace(settings, processes=0)
     running = Running(list(SERVICES), replace(settings, listen="127.0.0.1:0"))
     try:
         yield running

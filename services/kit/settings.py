@@ -31,6 +31,8 @@ class Settings:
     metrics_port: int = 0
     # Units at once in each worker.
     concurrency: int = 4
+    # Child processes that compute features and rewards; 0: threads of the service; -1: one a core.
+    processes: int = -1
     # Judge requests in flight, over all units of a process.
     judge_concurrency: int = 64
     # Names of the environment variables that judges may take their keys from, with commas between.
@@ -69,7 +71,8 @@ def from_environment(environment: Mapping[str, str] = os.environ, **given: objec
 
 
 RANGES = {
-    "metrics_port": (0, 65_535), "concurrency": (1, 1_000), "judge_concurrency": (1, 10_000), "lease_s": (0.001, 1e9),
+    "metrics_port": (0, 65_535), "concurrency": (1, 1_000), "processes": (-1, 1_000),
+    "judge_concurrency": (1, 10_000), "lease_s": (0.001, 1e9),
     "reissue_after_s": (0.001, 1e9),
 }  # fmt: skip
 LEVELS = ("debug", "info", "warning", "error", "critical")

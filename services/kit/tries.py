@@ -1,4 +1,4 @@
-"""A unit's tries, in markers that outlive the process: `begun/<work id>/<n>`, then `ended/<work id>/<n>` and how.
+"""A unit's tries, in markers that outlive the process: `begun/<work id>.<n>`, then `ended/<work id>.<n>` and how.
 
 A try that began and never ended is a death of its process, or is still going on elsewhere. A unit that is done needs no
 end: its result's own marker is asked for first.
@@ -23,19 +23,19 @@ class Try:
 def tries(blobs: Blobs, work_id: str) -> list[Try]:
     """All tries of the work item so far, in order."""
     found: list[Try] = []
-    while (begun := blobs.marker(f"begun/{work_id}/{len(found) + 1}")) is not None:
-        found.append(Try(begun == ALONE, blobs.marker(f"ended/{work_id}/{len(found) + 1}")))
+    while (begun := blobs.marker(f"begun/{work_id}.{len(found) + 1}")) is not None:
+        found.append(Try(begun == ALONE, blobs.marker(f"ended/{work_id}.{len(found) + 1}")))
     return found
 
 
 def begin(blobs: Blobs, work_id: str, number: int, alone: bool) -> None:
     """Writes that try `number`, one more than there are, begins."""
-    blobs.put_if_absent(f"begun/{work_id}/{number}", ALONE if alone else TOGETHER)
+    blobs.put_if_absent(f"begun/{work_id}.{number}", ALONE if alone else TOGETHER)
 
 
 def end(blobs: Blobs, work_id: str, number: int, how: bytes) -> int:
     """Writes how the try ended, once; returns how many tries up to this one ended so."""
-    blobs.put_if_absent(f"ended/{work_id}/{number}", how)
+    blobs.put_if_absent(f"ended/{work_id}.{number}", how)
     return sum(past.end == how for past in tries(blobs, work_id)[:number])
 
 

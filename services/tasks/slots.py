@@ -10,13 +10,14 @@ table wait for one lease term.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from concord.v1.snapshot_pb2 import Answer
+from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
 from services.kit.store import METADATA, SqlStore, insert_for, upsert
 from services.tasks.queue import TasksState
 from services.tasks.tables import (
@@ -108,45 +109,37 @@ class SqlSlots:
             if len(live) == most:
                 return live
             tasks = connection.execute(FREE, wanted | {"most": most - len(live)}).all()
-            given = [self._give(connection, task, annotator, now, lease_s) for task in tasks]
-        return live + [slot for slot in given if slot is not None]
+            return live + self._give(connection, tasks, annotator, now, lease_s)
 
-    def _give(self, connection: sa.Connection, task: sa.Row, annotator: str, now: float, lease_s: float) -> Slot | None:
-        """The task's row is locked by now: leases that ran out lose their votes, the lowest free vote is given out."""
-        of_task = {"of_task": task.task_id}
+    def _give(
+        self, connection: sa.Connection, tasks: Sequence[sa.Row], annotator: str, now: float, lease_s: float
+    ) -> list[Slot]:
+        """The tasks' rows are locked by now: leases that ran out lose their votes, the lowest free votes are given out."""
+        ids = [task.task_id for task in tasks]
         # Most tasks are new to everybody: nothing can have run out.
-        if known := list(connection.scalars(VOTES, of_task)):
-            connection.execute(EXPIRE, of_task | {"now": now})
-            known = list(connection.scalars(VOTES, of_task))
-        free = [vote for vote in range(task.quorum) if vote not in known]
-        if not free:
-            return None
-        row = {
-            "task_id": task.task_id, "annotator": annotator, "run_id": task.run_id, "revision": 0, "submitted": False,
-            "submitted_at": 0.0, "folded": False, "said": b"", "vote": free[0], "lease_until": now + lease_s,
-            "handed_at": now,
-        }  # fmt: skip
-        connection.execute(upsert(connection, SLOTS, KEY, ("vote", "lease_until", "handed_at")), row)
-        if not known:
-            return Slot(
-                task.task_id,
-                task.run_id,
-                task.number,
-                task.pair_index,
-                free[0],
-                annotator,
-                now + lease_s,
-                now,
-                0,
-                False,
-            )
-        return _slot(connection.execute(HELD_BY, of_task | {"of_annotator": annotator}).one())
+        if votes := _votes(connection, ids):
+            connection.execute(EXPIRE, [{"of_task": task_id, "now": now} for task_id in votes])
+            votes = _votes(connection, ids)
+        rows = [
+            {"task_id": task.task_id, "annotator": annotator, "run_id": task.run_id, "revision": 0, "submitted": False,
+             "submitted_at": 0.0, "folded": False, "said": b"", "vote": free[0], "lease_until": now + lease_s,
+             "handed_at": now}
+            for task in tasks
+            if (free := [vote for vote in range(task.quorum) if vote not in votes[task.task_id]])
+        ]  # fmt: skip
+        if not rows:
+            return []
+        connection.execute(upsert(connection, SLOTS, KEY, ("vote", "lease_until", "handed_at")), rows)
+        held = self._held(connection, [str(row["task_id"]) for row in rows], annotator)
+        return [held[task_id] for task_id in ids if task_id in held]
+
+    def _held(self, connection: sa.Connection, task_ids: Sequence[str], annotator: str) -> dict[str, Slot]:
+        rows = connection.execute(HELD_BY, {"of_tasks": list(task_ids), "of_annotator": annotator})
+        return {row.task_id: _slot(row) for row in rows if row.vote is not None}
 
     def held(self, task_ids: Sequence[str], annotator: str) -> dict[str, Slot]:
-        mine = [{"of_task": task_id, "of_annotator": annotator} for task_id in task_ids]
         with self._store.begin(reads=True) as connection:
-            rows = [connection.execute(HELD_BY, one).first() for one in mine]
-        return {row.task_id: _slot(row) for row in rows if row and row.vote is not None}
+            return self._held(connection, task_ids, annotator)
 
     def submit(self, answers: Sequence[Given], now: float) -> list[bool]:
         with self._store.begin() as connection:
@@ -174,9 +167,9 @@ class SqlSlots:
         for run_id, touched, state in changes:
             if state is None or "run" in touched:
                 self._offer(connection, run_id, state)
-            for name in touched:
-                if state is not None and name.startswith("task/"):
-                    self._mend(connection, state, int(name[5:]))
+            tasks = [state.tasks.get(int(name[5:])) for name in touched if name.startswith("task/")] if state else []
+            if state and (changed := [task for task in tasks if task is not None]):
+                self._mend(connection, state.run_id, changed)
 
     def _offer(self, connection: sa.Connection, run_id: str, state: TasksState | None) -> None:
         """The run's stage or standing changed: withdraw what is gone, hold back what is paused.
@@ -199,26 +192,28 @@ class SqlSlots:
         fresh = tuple(name for name in rows[0] if name not in ("run_id", "number"))
         connection.execute(upsert(connection, TASKS, ("run_id", "number"), fresh), rows)
 
-    def _mend(self, connection: sa.Connection, state: TasksState, number: int) -> None:
+    def _mend(self, connection: sa.Connection, run_id: str, tasks: Sequence[TaskSnapshot]) -> None:
         """Slots follow the fold, but for what they know already and the fold does not: a slot given back by now, whose
         withdrawal is still to be folded, or a newer answer."""
-        task = state.tasks.get(number)
-        if task is None:
-            return
-        of_task = {"of_task": task.task_id}
-        if task.resolved:
-            connection.execute(WITHDRAW, of_task)
-        known = {row.annotator: row for row in connection.execute(KNOWN, of_task)}
-        for answer in task.answers:
-            mine = known.get(answer.annotator)
-            if mine is None or mine.revision < answer.revision:
-                self._restore(connection, state.run_id, task.task_id, answer)
-            elif mine.submitted and answer.withdrawn:
-                self._give_back(connection, task.task_id, answer.annotator, answer.revision)
-            elif mine.submitted and mine.revision == answer.revision:
-                connection.execute(FOLDED, of_task | {"of_annotator": answer.annotator})
-        if task.resolved:
-            connection.execute(ALL_FOLDED, of_task)
+        resolved = [{"of_task": task.task_id} for task in tasks if task.resolved]
+        if resolved:
+            connection.execute(WITHDRAW, resolved)
+        rows = connection.execute(KNOWN, {"of_tasks": [task.task_id for task in tasks]})
+        known = {(row.task_id, row.annotator): row for row in rows}
+        folded = []
+        for task in tasks:
+            for answer in task.answers:
+                mine = known.get((task.task_id, answer.annotator))
+                if mine is None or mine.revision < answer.revision:
+                    self._restore(connection, run_id, task.task_id, answer)
+                elif mine.submitted and answer.withdrawn:
+                    self._give_back(connection, task.task_id, answer.annotator, answer.revision)
+                elif mine.submitted and mine.revision == answer.revision:
+                    folded.append({"of_task": task.task_id, "of_annotator": answer.annotator})
+        if folded:
+            connection.execute(FOLDED, folded)
+        if resolved:
+            connection.execute(ALL_FOLDED, resolved)
 
     def _restore(self, connection: sa.Connection, run_id: str, task_id: str, answer: Answer) -> None:
         """The table was lost: what is counted holds its vote again, what was withdrawn keeps its revision."""
@@ -240,6 +235,14 @@ class SqlSlots:
         live = sa.select(sa.func.count()).where(SLOTS.c.run_id == run_id, ~SLOTS.c.submitted, SLOTS.c.lease_until > now)
         with self._store.begin() as connection:
             return connection.scalar(offered) or 0, connection.scalar(live) or 0
+
+
+def _votes(connection: sa.Connection, task_ids: Sequence[str]) -> defaultdict[str, set[int]]:
+    """Task → votes that a row of the table holds; a task without rows is not among its keys."""
+    votes: defaultdict[str, set[int]] = defaultdict(set)
+    for row in connection.execute(VOTES, {"of_tasks": list(task_ids)}):
+        votes[row.task_id].add(row.vote)
+    return votes
 
 
 def _slot(row: sa.Row) -> Slot:

@@ -53,12 +53,13 @@ MOST: sa.BindParameter[Any] = sa.bindparam("most")
 OF_RUN: sa.BindParameter[Any] = sa.bindparam("of_run")
 OF_VOTE: sa.BindParameter[Any] = sa.bindparam("of_vote")
 OF_TASK, OF_ANNOTATOR = SLOTS.c.task_id == sa.bindparam("of_task"), SLOTS.c.annotator == sa.bindparam("of_annotator")
+OF_TASKS = SLOTS.c.task_id.in_(sa.bindparam("of_tasks", expanding=True))
 ITS_SLOTS = SLOTS.c.task_id == TASKS.c.task_id
 TAKEN = sa.or_(SLOTS.c.submitted, SLOTS.c.lease_until > NOW)
 # An empty run means any.
 OFFERED = sa.and_(TASKS.c.offered, sa.or_(OF_RUN == "", TASKS.c.run_id == OF_RUN))
 HELD = sa.select(SLOTS, TASKS.c.number, TASKS.c.pair_index).join(TASKS, ITS_SLOTS)
-HELD_BY = HELD.where(OF_TASK, OF_ANNOTATOR)
+HELD_BY = HELD.where(OF_TASKS, OF_ANNOTATOR)
 LIVE = (
     HELD.where(OFFERED, OF_ANNOTATOR, ~SLOTS.c.submitted, SLOTS.c.lease_until > NOW)
     .order_by(TASKS.c.number)
@@ -74,14 +75,14 @@ FREE = (
     .with_for_update(skip_locked=True)
 )
 EXPIRE = sa.update(SLOTS).where(OF_TASK, ~SLOTS.c.submitted, SLOTS.c.lease_until <= NOW).values(vote=None)
-VOTES = sa.select(SLOTS.c.vote).where(OF_TASK)
+VOTES = sa.select(SLOTS.c.task_id, SLOTS.c.vote).where(OF_TASKS)
 SUBMIT = sa.update(SLOTS).where(
     OF_TASK, OF_ANNOTATOR, SLOTS.c.vote == OF_VOTE, SLOTS.c.revision < sa.bindparam("below")
 )
 OVERTAKEN = (OF_TASK, OF_ANNOTATOR, SLOTS.c.submitted, SLOTS.c.revision <= sa.bindparam("up_to"))
 GIVE_BACK = sa.update(SLOTS).where(*OVERTAKEN).values(GIVEN_BACK)
 FREE_VOTE = sa.update(SLOTS).where(OF_TASK, SLOTS.c.vote == OF_VOTE, ~OF_ANNOTATOR).values(GIVEN_BACK)
-KNOWN = sa.select(SLOTS.c.annotator, SLOTS.c.revision, SLOTS.c.submitted).where(OF_TASK)
+KNOWN = sa.select(SLOTS.c.task_id, SLOTS.c.annotator, SLOTS.c.revision, SLOTS.c.submitted).where(OF_TASKS)
 FOLDED = sa.update(SLOTS).where(OF_TASK, OF_ANNOTATOR).values(folded=True)
 UNSAID = (
     sa.select(SLOTS.c.run_id, SLOTS.c.said)

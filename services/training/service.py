@@ -11,6 +11,7 @@ from concord.v1 import training_service_pb2 as pb
 from concord.v1 import training_service_pb2_grpc
 from concord.v1.events_pb2 import Event, Stage, StageManifest
 from concord.v1.work_pb2 import Work
+from services.kit import tries
 from services.kit.arrays import pack, unpack
 from services.kit.blobs import Blobs
 from services.kit.errors import InvalidInput
@@ -69,9 +70,7 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
     def GetJob(self, request: pb.GetJobRequest, context: grpc.ServicerContext) -> pb.GetJobResponse:
         _check(request)
         marker = self._blobs.marker(f"done/{result_id(request.run_id, request.unit)}")
-        attempts = 0
-        while self._blobs.marker(f"begun/{work_id(request.run_id, request.unit)}/{attempts + 1}") is not None:
-            attempts += 1
+        attempts = len(tries.tries(self._blobs, work_id(request.run_id, request.unit)))
         event = None if marker is None else Event.FromString(marker)
         return pb.GetJobResponse(done=event is not None, event=event, attempts=attempts)
 

@@ -1,0 +1,76 @@
+"""Features and rewards as units of work."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from concord.v1.events_pb2 import Event, StageManifest
+from concord.v1.pairs_pb2 import Pair, PairShard, PairsManifest
+from concord.v1.work_pb2 import Work
+from services.kit.arrays import pack, unpack
+from services.kit.blobs import Blobs
+from services.kit.inputs import cached, messages
+from services.preference import head
+from services.preference.columns import shard_arrays
+from services.preference.folds import fold_of
+from services.scoring import features
+
+
+class Units:
+    """The units of FIT_FEATURES, FEATURES and SCORE, over one set of caches."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._pairs = messages(blobs, PairsManifest, 4)
+        self._shard = messages(blobs, PairShard, 8)
+        self._manifest = messages(blobs, StageManifest, 8)
+        self._basis = cached(blobs, lambda content: features.Basis.from_arrays(unpack(content)), 2)
+        self._head = cached(blobs, lambda content: head.Head.from_arrays(unpack(content)), 32)
+
+    def do(self, work: Work) -> Event:
+        """The unit's fact, without its names."""
+        began = time.monotonic()
+        kind = work.WhichOneof("task")
+        event = {"fit_features": self._fit, "featurise_shard": self._featurise, "score_shard": self._score}[kind](work)
+        event.usage.seconds = time.monotonic() - began
+        return event
+
+    def _fit(self, work: Work) -> Event:
+        """Fits the basis on texts drawn by the run's seed, shard by shard so that only those are held."""
+        manifest = self._pairs(work.pairs_uri)
+        count = min(manifest.pairs, work.fit_features.max_texts // 2)
+        drawn = np.sort(np.random.default_rng([work.config.seed, 1]).choice(manifest.pairs, count, replace=False))
+        texts: list[str] = []
+        for ref in manifest.shards:
+            inside = drawn[(drawn >= ref.first_index) & (drawn < ref.first_index + ref.pairs)]
+            shard = self._shard(ref.uri) if len(inside) else PairShard()
+            for pair in (shard.pairs[int(index) - ref.first_index] for index in inside):
+                texts += [pair.first.text, pair.second.text]
+        basis = features.fit(texts, work.config.components, work.config.seed)
+        uri = self._blobs.put(pack(basis.arrays()))
+        return Event(features_fitted={"basis_uri": uri, "texts": len(texts), "dimensions": basis.dimensions})
+
+    def _featurise(self, work: Work) -> Event:
+        shard = self._shard(work.featurise_shard.shard_uri)
+        x = differences(self._basis(work.featurise_shard.basis_uri), shard.pairs)
+        uri = self._blobs.put(pack(shard_arrays(shard, x)))
+        return Event(shard_featurised={"features_uri": uri, "pairs": len(shard.pairs)})
+
+    def _score(self, work: Work) -> Event:
+        """Each pair by the model that did not see its group."""
+        task = work.score_shard
+        shard = self._manifest(task.features_uri).events[work.unit.number].shard_featurised
+        arrays = unpack(self._blobs.get(shard.features_uri))
+        models = [self._head(event.fold_trained.model_uri) for event in self._manifest(task.models_uri).events]
+        fold = fold_of(arrays["group"], len(models))
+        margin = np.zeros(len(fold), np.float32)
+        for number, model in enumerate(models):
+            mine = fold == number
+            margin[mine] = head.margins(model, arrays["x"][mine], arrays["domain"][mine])
+        return Event(shard_scored={"first_index": task.first_index, "margin": margin})
+
+
+def differences(basis: features.Basis, pairs: Sequence[Pair]) -> np.ndarray:
+    """Features of each first minus those of its second response, float16 [pairs, dimensions]."""
+    return features.differences(basis, [pair.first.text for pair in pairs], [pair.second.text for pair in pairs])

@@ -1,0 +1,114 @@
+"""Child processes that do units: the same answers, errors as they were, and none that outlives its parent."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from threadpoolctl import threadpool_limits
+
+from concord.v1.events_pb2 import Stage
+from concord.v1.pairs_pb2 import PairShard, PairsManifest
+from concord.v1.work_pb2 import Work
+from services.client.intake import read_sample
+from services.kit.blobs import FileBlobs
+from services.kit.children import Children
+from services.kit.errors import InvalidInput, NotFound
+from services.kit.ids import run_id, uri_of, work_id
+from services.scoring.units import Units
+
+RUN = run_id("children", b"")
+PAIRS = [row.pair for row in read_sample().rows[:64]]
+
+
+def fit(blobs: FileBlobs) -> Work:
+    """A unit that fits a basis of features."""
+    shard = blobs.put(PairShard(pairs=PAIRS).SerializeToString())
+    manifest = PairsManifest(shards=[{"uri": shard, "pairs": len(PAIRS)}], pairs=len(PAIRS))
+    unit = {"stage": Stage.STAGE_FIT_FEATURES}
+    work = Work(run_id=RUN, unit=unit, pairs_uri=blobs.put(manifest.SerializeToString()), fit_features={"max_texts": 64})
+    work.config.components = 8
+    work.work_id = work_id(RUN, work.unit)
+    return work
+
+
+@pytest.fixture
+def blobs(tmp_path):
+    return FileBlobs(tmp_path)
+
+
+@pytest.fixture
+def children(tmp_path):
+    made = Children("scoring", 2, {"CONCORD_BLOB_URL": f"file://{tmp_path}"})
+    yield made
+    made.close()
+
+
+def pids(children: Children) -> list[int]:
+    return [child.pid for child in children.processes()]
+
+
+def test_a_child_gives_the_very_answer_that_this_process_would(blobs, children):
+    work = fit(blobs)
+    theirs = [children.start(work) for _ in range(4)]
+    with threadpool_limits(1):
+        ours = Units(blobs).do(work)
+    for answer in (future.result() for future in theirs):
+        assert answer.features_fitted == ours.features_fitted
+        assert answer.usage.seconds > 0
+
+
+def test_an_error_comes_back_as_what_it_was(blobs, children):
+    work = fit(blobs)
+    work.pairs_uri = uri_of(b"nobody stored this")
+    with pytest.raises(NotFound, match=work.pairs_uri):
+        children.start(work).result()
+    work.pairs_uri = "../../etc/passwd"
+    with pytest.raises(InvalidInput, match="not a blob URI"):
+        children.start(work).result()
+    work.ClearField("task")
+    with pytest.raises(RuntimeError, match="KeyError"):
+        children.start(work).result()
+
+
+def test_a_child_that_was_killed_is_named_as_the_cause_and_replaced(blobs, children):
+    before = pids(children)
+    for pid in before:
+        os.kill(pid, signal.SIGSTOP)
+    future = children.start(fit(blobs))
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(RuntimeError, match="killed by signal 9"):
+        future.result()
+    assert children.start(fit(blobs)).result().features_fitted.dimensions
+    assert pids(children), "there is a new one"
+    assert not set(before) & set(pids(children))
+
+
+def test_close_ends_children_in_the_middle_of_a_unit(blobs, tmp_path):
+    children = Children("scoring", 1, {"CONCORD_BLOB_URL": f"file://{tmp_path}"})
+    (pid,) = pids(children)
+    os.kill(pid, signal.SIGSTOP)
+    future = children.start(fit(blobs))
+    children.close()
+    assert future.exception() is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_no_child_outlives_the_process_that_started_it(tmp_path):
+    """Standard error stays open for as long as any of them lives."""
+    script = (
+        "import sys\nfrom services.kit.children import Children\n"
+        f"children = Children('scoring', 2, {{'CONCORD_BLOB_URL': 'file://{tmp_path}'}})\n"
+        "print('started', flush=True)\nsys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=Path(__file__).parent.parent,
+    ) as parent:  # fmt: skip
+        assert parent.stdout.readline() == "started\n"
+        parent.kill()
+        assert "Traceback" not in parent.stderr.read()
