@@ -169,6 +169,8 @@ def compare(corpus: str, pairs: int, repeats: int) -> dict[str, object]:
 
 
 def main() -> None:
+    from services.client.options import KNOWN_SHARD
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="2,000 pairs, one repeat")
     parser.add_argument("--json", help="write the figures to this file; - for standard output")
@@ -179,7 +181,8 @@ def main() -> None:
         return print(json.dumps(SIDES[side](job_of(corpus, int(pairs)))))
     pairs, repeats = (2_000, 1) if given.quick else (20_000, 5)
     settings = {
-        "pairs": pairs, "seed": SEED, "shard_pairs": 64, "folds": 4, "budget": "6 %", "batch": "1 %", "pilot": "max(8, 0.5 %)",
+        "pairs": pairs, "seed": SEED, "shard_pairs": KNOWN_SHARD,
+        "folds": 4, "budget": "6 %", "batch": "1 %", "pilot": "max(8, 0.5 %)",
         "judge": "recorded, right on 75 %", "people": "recorded, 8 annotators", "blas_threads": 1,
         "log": "SQLite, WAL, synchronous=FULL", "store": "SQLite, WAL, synchronous=NORMAL", "blobs": "files, fsync",
     }  # fmt: skip

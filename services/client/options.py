@@ -12,6 +12,10 @@ from services.preference.verdicts import Judges
 
 METHODS = ("posterior", "random", "none")
 MAX_TOKENS = 300
+# A kill in the middle of a shard costs its calls in flight, and no more of them than this many pairs make.
+ASKED_SHARD = 64
+# Where verdicts cost nothing a unit is mostly its own overhead.
+KNOWN_SHARD = 256
 # What a query parameter with a key in it is called, or a part of its name.
 _SECRETS = ("key", "token", "secret", "sig", "password")
 
@@ -32,7 +36,8 @@ class Options:
     audit: float = 0.1
     folds: int = 4
     components: int = 256
-    shard_pairs: int = 64
+    # Pairs a unit of work; 0: few for a judge that is asked over the network, more where a verdict costs nothing.
+    shard_pairs: int = 0
     human_weight: float = 2.0
     # For an LLM judge.
     model: str = ""
@@ -90,7 +95,7 @@ def checked(options: Options) -> Options:
         raise InvalidInput(f"method {options.method!r} is not one of {', '.join(METHODS)}")
     for key, low, high in (
         ("audit", 0, 1), ("batch", 0, 1), ("folds", 2, 100), ("quorum", 1, 99), ("pilot", -1, 5_000),
-        ("shard_pairs", 1, 5_000), ("components", 1, 308), ("seed", 0, 2**63), ("human_weight", 0, 1_000),
+        ("shard_pairs", 0, 5_000), ("components", 1, 308), ("seed", 0, 2**63), ("human_weight", 0, 1_000),
         ("prompt_price", 0, 1e6), ("completion_price", 0, 1e6), ("dollars", 0, 1e9), ("deadline", 0, 1e9),
         ("max_failed", 0, 10**6), ("window", 1, 10_000), ("max_tokens", 1, 100_000), ("temperature", 0, 10),
     ):  # fmt: skip
@@ -176,11 +181,14 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
         judge_config(options, spec, judges, next(recorded_helpers) if recorded_name(spec) else "")
         for spec in options.helper
     ]
+    judge = judge_config(options, options.judge, judges, judges.main if judges else "")
+    asked = "llm" in {judge.kind, *(helper.kind for helper in helpers)}
+    shard_pairs = options.shard_pairs or (ASKED_SHARD if asked else KNOWN_SHARD)
     return RunConfig(
-        method=options.method, seed=options.seed, judge=judge_config(options, options.judge, judges, judges.main if judges else ""),
+        method=options.method, seed=options.seed, judge=judge,
         helpers=helpers, humans=options.humans, human_budget=votes, human_budget_share=share, quorum=options.quorum,
         pilot=options.pilot, batch_share=options.batch, audit_share=options.audit, folds=options.folds,
-        shard_pairs=options.shard_pairs, window=options.window, dollar_budget=options.dollars,
+        shard_pairs=shard_pairs, window=options.window, dollar_budget=options.dollars,
         judge_deadline_s=options.deadline, max_failed_units=options.max_failed, human_weight=options.human_weight,
         components=options.components,
     )  # fmt: skip

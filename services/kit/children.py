@@ -26,6 +26,9 @@ CLOSE_S = 5.0
 # Results must not depend on how many cores a machine has. Set from outside: a library loaded late reads it as well.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
+# Arrays of megabytes come and go all the time; given back to the system each time, each costs its page faults anew.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
+
 
 class Children:
     """As many units at once as there are children; a child that died is replaced for the next unit."""
@@ -52,7 +55,7 @@ class Children:
     def _born(self) -> subprocess.Popen:
         # -P: what lies in the folder that the user stands in is not ours.
         command = [sys.executable, "-P", "-m", "services.child", self._name]
-        environment = os.environ | ONE_THREAD | self._environment
+        environment = os.environ | ONE_THREAD | KEEP_MEMORY | self._environment
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self._all.add(child)
         return child

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -28,6 +29,7 @@ MOST_PAIRS_A_CALL = 5_000
 CHUNK = 512 * 1024
 LOOK_AGAIN_S = 0.1
 PAGE = 100
+PUTS = 8
 MOST_RUNS_A_PAGE = 1_000
 # Each holds a thread of the server for as long as it watches; the rest is for everybody else.
 MOST_WATCHERS = 16
@@ -52,6 +54,8 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
     def __init__(self, log: Log, store: Store, blobs: Blobs) -> None:
         self._log, self._store, self._blobs = log, store, blobs
         self._fold = fold()
+        # Each waits for the disk.
+        self._puts = ThreadPoolExecutor(PUTS, "shards")
         self._watchers = threading.BoundedSemaphore(MOST_WATCHERS)
 
     def _state(self, run_id: str, *more: str) -> RunState:
@@ -101,10 +105,9 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
             return pb.SubmitPairsResponse(pairs=run.view.pairs)
         if not request.pairs or len(request.pairs) > MOST_PAIRS_A_CALL:
             raise InvalidInput(f"{len(request.pairs)} pairs in one call; between 1 and {MOST_PAIRS_A_CALL} are taken")
-        shards = [
-            self._put_shard(request.first_index + at, request.pairs[at : at + size])
-            for at in range(0, len(request.pairs), size)
-        ]
+        starts = range(0, len(request.pairs), size)
+        put = lambda at: self._put_shard(request.first_index + at, request.pairs[at : at + size])  # noqa: E731
+        shards = list(self._puts.map(put, starts))
         view = self._command(request.run_id, f"pairs/{request.request_id}", pairs_added={"shards": shards})
         return pb.SubmitPairsResponse(pairs=view.pairs)
 
