@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from concord.v1.config_pb2 import JudgeConfig, RunConfig
+from concord.v1.config_pb2 import JudgeConfig, Rlthf, RunConfig
 from services.client import options
 from services.kit.errors import InvalidInput
 from services.runs import limits
@@ -41,9 +41,26 @@ def test_every_number_of_a_run_is_taken_at_its_bounds_and_refused_beyond(name):
 
 
 def test_every_number_of_a_run_and_of_a_judge_has_bounds():
-    for message, bounds in ((RunConfig(), limits.RUN), (JudgeConfig(), limits.JUDGE)):
+    for message, bounds in ((RunConfig(), limits.RUN), (JudgeConfig(), limits.JUDGE), (Rlthf(), limits.RLTHF)):
         kinds = {field.name: type(getattr(message, field.name)) for field in message.DESCRIPTOR.fields}
         assert {name for name, kind in kinds.items() if kind in (int, float)} == set(bounds)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"shard_share": 0.0}, "rlthf: shard_share"), ({"shard_share": 1.5}, "rlthf.shard_share"),
+        ({"amplification": []}, "amplification"), ({"amplification": [math.nan]}, "rlthf.amplification"),
+        ({"back_off": [0.6, 1.1]}, "rlthf.back_off"), ({"back_off": [0.1] * 101}, "rlthf.back_off: at most 100"),
+        ({"stop_below": -0.1}, "rlthf.stop_below"),
+    ],
+)  # fmt: skip
+def test_knobs_of_rlthf_that_cannot_be_are_refused_by_name(knobs, said):
+    config = sound()
+    config.method = "rlthf"
+    config.rlthf.CopyFrom(Rlthf(**{"shard_share": 0.25, "amplification": [4], "back_off": [0.6], **knobs}))
+    with pytest.raises(InvalidInput, match=said):
+        limits.check_config(config)
 
 
 @pytest.mark.parametrize(

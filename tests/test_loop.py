@@ -10,10 +10,11 @@ from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus
 from services.kit.fold import Ask, Say, fold_records, restore_run, start_run
 from services.kit.ids import event_id
+from services.runs import plan
 from services.runs.work import bound as bound_of
 from tests.run_world import RUN, FoldedRun, config, deferral, failure, resolved, result
 
-METHODS = ("none", "random", "posterior")
+METHODS = sorted(plan.PLANS)
 
 
 def stages(run: FoldedRun) -> list[tuple[int, int]]:
@@ -22,7 +23,7 @@ def stages(run: FoldedRun) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_goes_through_its_methods_stages_and_finishes(method):
-    run = FoldedRun(config(method=method, pilot=-1 if method == "none" else 2))
+    run = FoldedRun(config(method=method, pilot=-1 if method in plan.ASK_NOBODY else 2))
     view = run.finish()
     assert view.status == RunStatus.RUN_STATUS_FINISHED
     assert stages(run) == list(run.state.plan())

@@ -23,7 +23,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults():
         ({"both_orders": "maybe"}, "both_orders: true or false"),
         ({"helper": [1]}, "helper: a list of judges"),
         ({"audit": 2}, "audit must lie between 0 and 1"),
-        ({"folds": 1}, "folds must lie between 2"),
+        ({"folds": 1}, "folds must be at least 2"),
         ({"budget": "120%"}, "budget '120%'"),
         ({"budget": "-3"}, "budget '-3'"),
         ({"method": "rlhf"}, "method 'rlhf'"),

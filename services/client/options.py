@@ -6,16 +6,19 @@ from dataclasses import dataclass, fields, replace
 from typing import get_type_hints
 from urllib.parse import parse_qsl, urlsplit
 
-from concord.v1.config_pb2 import JudgeConfig, RunConfig
+from concord.v1.config_pb2 import JudgeConfig, Rlthf, RunConfig
 from services.kit.errors import InvalidInput
 from services.preference.verdicts import Judges
 
-METHODS = ("posterior", "random", "none")
+METHODS = ("posterior", "rlthf", "random", "margin", "cleanlab", "human-only", "longest", "all-human", "none")
 MAX_TOKENS = 300
 # A kill in the middle of a shard costs its calls in flight, and no more of them than this many pairs make.
 ASKED_SHARD = 64
 # Where verdicts cost nothing a unit is mostly its own overhead.
 KNOWN_SHARD = 256
+# Schedules of rlthf, a number for each round, and the highest that makes sense.
+LISTS = {"amplification": 1_000.0, "back_off": 1.0}
+MOST_SCHEDULED = 100
 # What a query parameter with a key in it is called, or a part of its name.
 _SECRETS = ("key", "token", "secret", "sig", "password")
 
@@ -32,13 +35,21 @@ class Options:
     pilot: int = -1
     quorum: int = 1
     seed: int = 0
-    batch: float = 0.01
+    # 0: 1 % of the pairs; for rlthf 4 % of its shard.
+    batch: float = 0.0
     audit: float = 0.1
-    folds: int = 4
+    # 0: 4; for rlthf 1, as its reward model scores the pairs that it learnt from.
+    folds: int = 0
     components: int = 256
     # Pairs a unit of work; 0: few for a judge that is asked over the network, more where a verdict costs nothing.
     shard_pairs: int = 0
     human_weight: float = 2.0
+    # For method rlthf.
+    shard: float = 0.25
+    amplification: tuple[float, ...] = (4, 4, 4, 2, 1)
+    back_off: tuple[float, ...] = (0.6, 0.6, 0.6, 0.4, 0.2, 0.1)
+    nobody: bool = False
+    stop_below: float = 0.0
     # For an LLM judge.
     model: str = ""
     criteria: str = ""
@@ -78,6 +89,12 @@ def _typed(key: str, value: object) -> object:
         if not isinstance(items, Sequence) or not all(isinstance(item, str) for item in items):
             raise InvalidInput(f"{key}: a list of judges is expected, not {value!r}")
         return tuple(items)
+    if key in LISTS:
+        items = value if isinstance(value, list | tuple) else str(value).split(",")
+        try:
+            return tuple(float(item) for item in items)
+        except (TypeError, ValueError):
+            raise InvalidInput(f"{key}: numbers are expected, one for each round, not {value!r}") from None
     if kind is bool and not isinstance(value, bool):
         raise InvalidInput(f"{key}: true or false is expected, not {value!r}")
     try:
@@ -94,14 +111,15 @@ def checked(options: Options) -> Options:
     if options.method not in METHODS:
         raise InvalidInput(f"method {options.method!r} is not one of {', '.join(METHODS)}")
     for key, low, high in (
-        ("audit", 0, 1), ("batch", 0, 1), ("folds", 2, 100), ("quorum", 1, 99), ("pilot", -1, 5_000),
+        ("audit", 0, 1), ("batch", 0, 1), ("folds", 0, 100), ("quorum", 1, 99), ("pilot", -1, 5_000),
         ("shard_pairs", 0, 5_000), ("components", 1, 308), ("seed", 0, 2**63), ("human_weight", 0, 1_000),
         ("prompt_price", 0, 1e6), ("completion_price", 0, 1e6), ("dollars", 0, 1e9), ("deadline", 0, 1e9),
-        ("max_failed", 0, 10**6), ("window", 1, 10_000), ("max_tokens", 1, 100_000), ("temperature", 0, 10),
+        ("max_failed", 0, 10**6), ("window", 1, 10_000), ("max_tokens", 1, 100_000), ("temperature", 0, 10), ("stop_below", 0, 1),
     ):  # fmt: skip
         value = getattr(options, key)
         if not low <= value <= high:
             raise InvalidInput(f"{key} must lie between {low:g} and {high:g}, not {value:g}")
+    _check_rlthf(options)
     urls = [spec for spec in (options.judge, *options.helper) if is_url(spec)]
     for spec in urls:
         _check_url(spec, options.model)
@@ -111,6 +129,17 @@ def checked(options: Options) -> Options:
             "(dollars per million tokens)"
         )
     return options
+
+
+def _check_rlthf(options: Options) -> None:
+    if not 0 < options.shard <= 1:
+        raise InvalidInput(f"shard must be above 0 and at most 1, not {options.shard:g}")
+    for key, high in LISTS.items():
+        values = getattr(options, key)
+        if not 0 < len(values) <= MOST_SCHEDULED or not all(0 <= value <= high for value in values):
+            raise InvalidInput(f"{key}: 1 to {MOST_SCHEDULED} numbers between 0 and {high:g} are expected, not {values!r}")
+    if options.method != "rlthf" and options.folds == 1:
+        raise InvalidInput(f"folds must be at least 2 for method {options.method}: a pair is scored by a model that never saw it")
 
 
 def is_url(spec: str) -> bool:
@@ -184,14 +213,34 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
     judge = judge_config(options, options.judge, judges, judges.main if judges else "")
     asked = "llm" in {judge.kind, *(helper.kind for helper in helpers)}
     shard_pairs = options.shard_pairs or (ASKED_SHARD if asked else KNOWN_SHARD)
-    return RunConfig(
-        method=options.method, seed=options.seed, judge=judge,
+    config = RunConfig(
+        seed=options.seed, judge=judge,
         helpers=helpers, humans=options.humans, human_budget=votes, human_budget_share=share, quorum=options.quorum,
-        pilot=options.pilot, batch_share=options.batch, audit_share=options.audit, folds=options.folds,
+        pilot=options.pilot, audit_share=options.audit,
         shard_pairs=shard_pairs, window=options.window, dollar_budget=options.dollars,
         judge_deadline_s=options.deadline, max_failed_units=options.max_failed, human_weight=options.human_weight,
         components=options.components,
     )  # fmt: skip
+    set_method(config, options)
+    return config
+
+
+def set_method(config: RunConfig, options: Options) -> None:
+    """What of the configuration follows from the method."""
+    config.method, config.folds = options.method, options.folds or 4
+    config.batch_share = options.batch or 0.01
+    config.ClearField("rlthf")
+    if options.method == "rlthf":
+        config.folds = options.folds or 1
+        config.batch_share = options.batch or 0.04 * options.shard
+        knobs = Rlthf(
+            shard_share=options.shard, amplification=options.amplification, back_off=options.back_off,
+            nobody=options.nobody, stop_below=options.stop_below,
+        )  # fmt: skip
+        config.rlthf.CopyFrom(knobs)
+    if options.method == "all-human":
+        config.human_budget, config.human_budget_share, config.pilot = 0, 1.0, 0
+        config.batch_share = 1.0
 
 
 def semantic(config: RunConfig) -> bytes:

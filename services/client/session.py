@@ -15,7 +15,7 @@ from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from services.app import SERVICES, Running
 from services.client import drive, history, intake, people
 from services.client.evaluate import evaluate
-from services.client.options import METHODS, Options, recorded_name, run_config, semantic
+from services.client.options import METHODS, Options, recorded_name, run_config, semantic, set_method
 from services.kit import ids, rpc
 from services.kit.blobs import Blobs
 from services.kit.errors import InvalidInput
@@ -55,7 +55,7 @@ def prepare(path: str, options: Options, skip_bad: Path | None, salt: str, reuse
     given, judges = _judged(whole, options)
     config = run_config(options, judges)
     answer: drive.Answerer = people.nobody
-    notes: tuple[str, ...] = ()
+    notes = whole.notes
     if options.method != "none" or given.rows_with_truth:
         aside = {row.pair.pair_id for row in whole.rows} - {row.pair.pair_id for row in given.rows}
         if skip_bad and whole.set_aside:
@@ -63,7 +63,7 @@ def prepare(path: str, options: Options, skip_bad: Path | None, salt: str, reuse
         answer = people.answerer(options.humans, given.rows, options.seed, aside)
         config.humans = people.named(options.humans)
         if unused := people.answered(options.humans, aside):
-            notes = (f"{options.humans}: {unused:,} of the answers are for rows set aside; they are not used",)
+            notes += (f"{options.humans}: {unused:,} of the answers are for rows set aside; they are not used",)
     if reused:
         answer = people.with_reused(reused, given.rows, answer)
     return Job(options, given, config, ids.run_id(given.sha256, semantic(config), salt), answer, notes)
@@ -116,16 +116,17 @@ def compared(job: Job, running: Running, log: Log, blobs: Blobs, seen: Seen) -> 
     """The other methods on the same labels, people and budget; each is a run of its own."""
     out = {}
     for method in METHODS:
-        if method == job.options.method:
+        # Asking about everything is no method at this budget.
+        if method in (job.options.method, "all-human"):
             continue
         options = replace(job.options, method=method)
         config = RunConfig()
         config.CopyFrom(job.config)
-        config.method = method
+        set_method(config, options)
         other = replace(job, options=options, config=config, run_id=ids.run_id(job.given.sha256, semantic(config)))
         if run(other, running, seen).status == RUN_STATUS_FINISHED:
             made = figures.figures_of(history.events(log, other.run_id), blobs.get, job.truth)
-            out[method] = figures.Method(made.label_accuracy.final, made.human_labels)
+            out[method] = made.methods[method]
     return out
 
 
@@ -165,7 +166,7 @@ def _with_measured_before(path: Path, made: figures.Figures) -> figures.Figures:
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
         same = (before["run_id"], before["dataset_sha256"]) == (made.run_id, made.dataset_sha256 or None)
-        methods = {name: figures.Method(**method) for name, method in before["methods"].items()} if same else {}
+        methods = {name: figures.method_of(method) for name, method in before["methods"].items()} if same else {}
         tested = Evaluation(**before["evaluation"]) if same and before["evaluation"] else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return made

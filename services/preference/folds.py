@@ -1,7 +1,15 @@
-"""Which fold a pair belongs to: a hash of its group, so out-of-fold needs no stored assignment. PURE."""
+"""Which fold a pair belongs to, a hash of its group, so out-of-fold needs no stored assignment; and a run's shard. PURE."""
 import numpy as np
 
 Array = np.ndarray
+
+
+def drawn_shard(pairs: int, share: float, seed: int) -> Array:
+    """bool [pairs]: a uniform draw of round(share x pairs) pairs, share in (0, 1]; the same for the same seed."""
+    drawn = np.random.default_rng([seed, 3]).choice(pairs, round(share * pairs), replace=False)
+    inside = np.zeros(pairs, dtype=bool)
+    inside[drawn] = True
+    return inside
 
 
 def fold_of(group: Array, folds: int) -> Array:

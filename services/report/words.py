@@ -9,7 +9,13 @@ UNKNOWN = "–"
 
 METHODS = {
     "posterior": "people are asked where an answer is worth most, and what they say corrects labels that nobody asked about",
+    "rlthf": "as published: a reward model's own reward distribution shows which labels to flip and which to ask about",
     "random": "people are asked about pairs drawn at random",
+    "margin": "people are asked where the reward model's margin is smallest",
+    "cleanlab": "people are asked where the reward model contradicts the judge most",
+    "human-only": "people are asked about pairs drawn at random, and a reward model that they alone taught labels the rest",
+    "longest": "the longer response wins, whatever the judge says",
+    "all-human": "people are asked about every pair",
     "none": "the judge's labels as they are",
 }
 STAGES = {
@@ -49,6 +55,16 @@ def count(number: int | None, one: str = "", many: str = "") -> str:
 def dollars(amount: float) -> str:
     """`$0.17`; four digits below a cent, so that little is not shown as nothing."""
     return f"${amount:,.2f}" if amount == 0 or amount >= 0.01 else f"${amount:.4f}"
+
+
+def price(amount: float) -> str:
+    """`$0.036`, `$1.50`: of one thing, so every digit that was given counts."""
+    return f"${amount:,.2f}" if round(amount, 2) == amount else f"${amount:,.6f}".rstrip("0")
+
+
+def signed(number: float, digits: int = 2) -> str:
+    """`+1.33`, `−0.85`, with a true minus."""
+    return f"{number:+.{digits}f}".replace("-", "−")
 
 
 def duration(seconds: float | None) -> str:

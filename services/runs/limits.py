@@ -20,7 +20,7 @@ MOST_DOLLARS = 1e9
 MOST_VOTES = 10_000_000
 RUN: Bounds = {
     "seed": (0, 2**63), "human_budget": (0, MOST_VOTES), "human_budget_share": (0, 1), "quorum": (1, 99),
-    "pilot": (-1, 5_000), "batch_share": (0, 1), "audit_share": (0, 1), "folds": (2, 100), "shard_pairs": (1, 5_000),
+    "pilot": (-1, 5_000), "batch_share": (0, 1), "audit_share": (0, 1), "folds": (1, 100), "shard_pairs": (1, 5_000),
     "window": (1, 10_000), "dollar_budget": (0, MOST_DOLLARS), "judge_deadline_s": (0, 1e9),
     "max_failed_units": (0, 1_000_000), "human_weight": (0, 1_000), "components": (1, 308),
 }  # fmt: skip
@@ -28,6 +28,8 @@ RUN: Bounds = {
 JUDGE: Bounds = {
     "temperature": (0, 10), "max_tokens": (0, 100_000), "prompt_dollars": (0, 1e6), "completion_dollars": (0, 1e6),
 }  # fmt: skip
+RLTHF: Bounds = {"shard_share": (0, 1), "stop_below": (0, 1)}
+MOST_SCHEDULED = 100
 BUDGET: Bounds = {"human_budget": (0, MOST_VOTES), "dollar_budget": (0, MOST_DOLLARS)}
 
 KINDS = ("sample", "recorded", "llm")
@@ -69,12 +71,28 @@ def check_config(config: RunConfig) -> None:
     if config.method not in plan.PLANS:
         raise InvalidInput(f"method {config.method[:60]!r} is not one of {', '.join(sorted(plan.PLANS))}")
     _check_numbers("", config, RUN)
+    _check_rlthf(config)
     check_text("humans", config.humans, MOST_NAME)
     if len(config.helpers) > MOST_HELPERS:
         raise InvalidInput(f"helpers: at most {MOST_HELPERS} are taken, not {len(config.helpers)}")
     check_judge("judge", config.judge)
     for at, helper in enumerate(config.helpers):
         check_judge(f"helpers[{at}]", helper)
+
+
+def _check_rlthf(config: RunConfig) -> None:
+    """The method reads these, and divides no pairs by none."""
+    _check_numbers("rlthf.", config.rlthf, RLTHF)
+    for name, high in (("amplification", 1_000), ("back_off", 1)):
+        values = getattr(config.rlthf, name)
+        if len(values) > MOST_SCHEDULED:
+            raise InvalidInput(f"rlthf.{name}: at most {MOST_SCHEDULED} rounds are scheduled, not {len(values)}")
+        for value in values:
+            check_number(f"rlthf.{name}", value, (0, high))
+    if config.method == "rlthf" and not (
+        config.rlthf.shard_share and config.rlthf.amplification and config.rlthf.back_off
+    ):
+        raise InvalidInput("rlthf: shard_share, amplification and back_off are needed for method rlthf")
 
 
 def check_judge(place: str, judge: JudgeConfig) -> None:

@@ -45,6 +45,10 @@ class RunState:
                 return view.manifest_uri
         return ""
 
+    def latest(self, stage: int) -> str:
+        """URI of the manifest of the last closed stage of this kind; empty where there is none."""
+        return next((v.manifest_uri for v in reversed(self.view.stages) if v.stage == stage and v.closed), "")
+
     def judged(self) -> list[str]:
         """Manifests of the closed human stages, in order."""
         return [view.manifest_uri for view in self.view.stages if view.stage in HUMAN and view.closed]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from concord.v1.events_pb2 import Stage, StageOpened, Unit
-from concord.v1.work_pb2 import Work
+from concord.v1.work_pb2 import Teacher, Work
 from services.kit import topics
 from services.kit.fold import Ask
 from services.kit.ids import work_id
@@ -101,11 +101,17 @@ def _train(state: RunState, work: Work, number: int) -> None:
     work.train_fold.fold = number
     work.train_fold.labels_uri = state.manifest(Stage.STAGE_LABEL)
     work.train_fold.features_uri = state.manifest(Stage.STAGE_FEATURES)
+    work.train_fold.teacher = plan.TEACHERS.get(state.view.config.method, Teacher.TEACHER_UNSPECIFIED)
+    if work.train_fold.teacher != Teacher.TEACHER_UNSPECIFIED:
+        work.train_fold.judged_uris.extend(state.judged())
+        work.train_fold.human_weight = state.view.last_round.human_weight or state.view.config.human_weight
+    if work.train_fold.teacher == Teacher.TEACHER_TRIAGE:
+        work.train_fold.chosen_uri = state.view.last_round.posterior_uri
 
 
 def _score(state: RunState, work: Work, number: int) -> None:
     work.score_shard.features_uri = state.manifest(Stage.STAGE_FEATURES)
-    work.score_shard.models_uri = state.manifest(Stage.STAGE_TRAIN, 1)
+    work.score_shard.models_uri = state.latest(Stage.STAGE_TRAIN)
     work.score_shard.first_index = state.shards[number].first_index
 
 
@@ -115,9 +121,11 @@ def _triage(state: RunState, work: Work, number: int) -> None:
     task = work.triage_round
     task.labels_uri = state.manifest(Stage.STAGE_LABEL)
     task.features_uri = state.manifest(Stage.STAGE_FEATURES)
-    task.scores_uri = state.manifest(Stage.STAGE_SCORE, 1)
+    task.scores_uri = state.latest(Stage.STAGE_SCORE)
+    task.previous_uri = view.last_round.posterior_uri
     task.judged_uris.extend(state.judged())
     last = plan.rounds(view.config, view.pairs, view.human_budget)
+    task.last = state.open.round > last
     task.ask = plan.ask_in_round(view.config, view.pairs, view.human_budget, view.votes, state.open.round, last)
 
 

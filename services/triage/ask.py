@@ -15,7 +15,7 @@ Array = np.ndarray
 SPREAD = 2
 AUDITED_FOR_DOUBT = 8
 _DOUBTFUL_JUDGE = 0.6
-_DIGITS = 6
+DIGITS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ def usefulness(p_wrong: Array) -> Array:
 
     Never the largest p itself: those are mostly wrong labels, but exactly the ones that flip without an answer.
     """
-    return np.round(np.minimum(p_wrong, 1 - p_wrong), _DIGITS)
+    return np.round(np.minimum(p_wrong, 1 - p_wrong), DIGITS)
 
 
 def targeted_asks(score: Array, unasked: Array, places: int, audit_share: float, seed: int, round_: int) -> Asks:
@@ -58,6 +58,12 @@ def targeted_asks(score: Array, unasked: Array, places: int, audit_share: float,
 def random_asks(score: Array, unasked: Array, places: int, seed: int, round_: int) -> Asks:
     """A batch drawn uniformly: every place is an audit place. Arguments as in `targeted_asks`; score only orders it."""
     return targeted_asks(score, unasked, places, 1.0, seed, round_)
+
+
+def first_asks(ranked: Array, places: int) -> Asks:
+    """The first `places` of the pairs, which stand in the order in which they are worth an answer; no audit places."""
+    asked = ranked[:places].astype(np.int64)
+    return Asks(asked, np.ones(len(asked)), np.zeros(len(asked), dtype=bool))
 
 
 def random_only(judge_wrong: Array, audit: Array, p_held_out: Array | None) -> bool:
@@ -89,4 +95,4 @@ def wilson(wrong: int, answers: int, coverage: float = 0.95) -> tuple[float, flo
 def _ranked(score: Array, unasked: Array) -> Array:
     """Highest score first, ties by pair index."""
     unasked = np.sort(unasked).astype(np.int64)
-    return unasked[np.argsort(-np.round(score[unasked], _DIGITS), kind="stable")]
+    return unasked[np.argsort(-np.round(score[unasked], DIGITS), kind="stable")]

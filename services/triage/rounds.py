@@ -36,10 +36,25 @@ class Round:
     coefficients: tuple[tuple[str, float], ...]
     expected_error: float
     audited: Estimate | None
+    # Who teaches the next reward model, where this method says so: float32 [pairs], and how often an answer counts.
+    weight: Array | None = None
+    human_weight: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """Where the loop stands, for methods that look back."""
+
+    previous: Array | None = None  # the round before's targets [pairs]; None in the first
+    latest: Answers | None = None  # what people said since then; None in the first
+    last: bool = False  # nobody is asked any more
+
+
+FIRST = Turn()
 
 
 def triage_posterior(
-    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int
+    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int, turn: Turn = FIRST
 ) -> Round:
     """The default method: fit P(label wrong), flip what is more likely wrong, ask where the flip leaves most error.
 
@@ -47,24 +62,32 @@ def triage_posterior(
     """
     answers = in_order(answers)
     believed = posterior(signals, answers)
-    score, unasked = ask.usefulness(believed.p_wrong), _unasked(signals, answers)
+    score, open_ = ask.usefulness(believed.p_wrong), unasked(signals, answers)
     rows, wrong = wrong_labels(signals, answers)
     p_held_out = believed.p_held_out[rows] if believed.trust > Trust.PRIORS else None
     if ask.random_only(wrong, answers.audit[rows], p_held_out):
-        asked = ask.random_asks(score, unasked, places, config.seed, round_)
+        asked = ask.random_asks(score, open_, places, config.seed, round_)
     else:
-        asked = ask.targeted_asks(score, unasked, places, config.audit_share, config.seed, round_)
-    return _round(asked, believed, signals, answers)
+        asked = ask.targeted_asks(score, open_, places, config.audit_share, config.seed, round_)
+    return round_of(asked, believed, signals, answers)
 
 
 def triage_random(
-    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int
+    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int, turn: Turn = FIRST
 ) -> Round:
-    """The baseline: ask anybody about anything, keep the judge's labels elsewhere.
+    """The baseline: ask anybody about anything, keep the judge's labels elsewhere."""
+    answers = in_order(answers)
+    believed = judge_believed(signals, answers)
+    score = ask.usefulness(believed.p_wrong)
+    asked = ask.random_asks(score, unasked(signals, answers), places, config.seed, round_)
+    return round_of(asked, believed, signals, answers)
+
+
+def judge_believed(signals: Signals, answers: Answers) -> Posterior:
+    """People's answers, and elsewhere the judge's labels.
 
     P(wrong) is the same for all pairs, people's share with one error in four answers added as a prior.
     """
-    answers = in_order(answers)
     rows, wrong = wrong_labels(signals, answers)
     share = float((wrong.sum() + 1) / (len(wrong) + 4))
     p_wrong = np.where(signals.label == 0, 0.5, min(share, 0.499))
@@ -73,9 +96,7 @@ def triage_random(
     target[answers.pair[said]] = answers.p_first[said]
     p_held_out = np.full(len(answers.pair), np.nan)
     p_held_out[rows] = 0.0
-    believed = Posterior(p_wrong, target, Trust.PRIORS, 0, (("share wrong", share),), p_held_out)
-    asked = ask.random_asks(ask.usefulness(p_wrong), _unasked(signals, answers), places, config.seed, round_)
-    return _round(asked, believed, signals, answers)
+    return Posterior(p_wrong, target, Trust.PRIORS, 0, (("share wrong", share),), p_held_out)
 
 
 def fact(decided: Round, posterior_uri: str) -> events_pb2.RoundTriaged:
@@ -89,6 +110,7 @@ def fact(decided: Round, posterior_uri: str) -> events_pb2.RoundTriaged:
         flipped=decided.flipped,
         coefficients=[events_pb2.Coefficient(signal=name, value=value) for name, value in decided.coefficients],
         expected_error=decided.expected_error,
+        human_weight=decided.human_weight,
     )
     if decided.audited:
         message.audited_error = decided.audited.error
@@ -96,14 +118,16 @@ def fact(decided: Round, posterior_uri: str) -> events_pb2.RoundTriaged:
     return message
 
 
-def _unasked(signals: Signals, answers: Answers) -> Array:
-    unasked = np.ones(len(signals.label), dtype=bool)
-    unasked[answers.pair] = False
-    return np.flatnonzero(unasked)
+def unasked(signals: Signals, answers: Answers) -> Array:
+    """Pairs that people have not been asked about, ascending."""
+    open_ = np.ones(len(signals.label), dtype=bool)
+    open_[answers.pair] = False
+    return np.flatnonzero(open_)
 
 
-def _round(asked: ask.Asks, believed: Posterior, signals: Signals, answers: Answers) -> Round:
-    left = believed.target[_unasked(signals, answers)]
+def round_of(asked: ask.Asks, believed: Posterior, signals: Signals, answers: Answers) -> Round:
+    """The round that follows from who is asked and what is believed."""
+    left = believed.target[unasked(signals, answers)]
     return Round(
         asked=asked,
         p_wrong=believed.p_wrong.astype(np.float32),

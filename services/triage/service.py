@@ -19,11 +19,20 @@ from services.kit.inputs import cached, messages
 from services.kit.rpc import Servicer
 from services.preference import answers
 from services.preference.columns import columns_of
-from services.triage import dataset, rounds
+from services.triage import baselines, dataset, rlthf, rounds
 from services.triage.signals import Signals, signals_of
 
 SERVICE = "triage"
-METHODS = {"posterior": rounds.triage_posterior, "random": rounds.triage_random}
+METHODS = {
+    "posterior": rounds.triage_posterior,
+    "random": rounds.triage_random,
+    "all-human": rounds.triage_random,
+    "margin": baselines.triage_margin,
+    "cleanlab": baselines.triage_cleanlab,
+    "human-only": baselines.triage_human_only,
+    "longest": baselines.triage_longest,
+    "rlthf": rlthf.triage_rlthf,
+}
 
 
 class Triage(triage_service_pb2_grpc.TriageServiceServicer):
@@ -49,9 +58,17 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
         task = work.triage_round
         signals = self._signals(work.pairs_uri, task.labels_uri, task.features_uri, task.scores_uri)
         said = answers.read(self._manifest(uri) for uri in task.judged_uris)
-        decided = METHODS[work.config.method](signals, said, work.config, work.unit.round, task.ask)
-        uri = self._blobs.put(pack({"p_wrong": decided.p_wrong, "target": decided.target}))
+        decided = METHODS[work.config.method](signals, said, work.config, work.unit.round, task.ask, self._turn(work))
+        kept = {"p_wrong": decided.p_wrong, "target": decided.target}
+        uri = self._blobs.put(pack(kept if decided.weight is None else kept | {"weight": decided.weight}))
         return Event(round_triaged=rounds.fact(decided, uri))
+
+    def _turn(self, work: Work) -> rounds.Turn:
+        task = work.triage_round
+        if not task.previous_uri:
+            return rounds.Turn(last=task.last)
+        latest = answers.read(self._manifest(uri) for uri in task.judged_uris[-1:])
+        return rounds.Turn(unpack(self._blobs.get(task.previous_uri))["target"], latest, task.last)
 
     def _read_signals(self, pairs_uri: str, labels_uri: str, features_uri: str, scores_uri: str) -> Signals:
         columns = self._columns(features_uri)

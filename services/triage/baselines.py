@@ -1,0 +1,70 @@
+"""What a careful user would try first, as rounds of triage: each a ranking, or a labeller of its own. PURE."""
+
+import numpy as np
+from scipy.special import expit
+
+from concord.v1 import config_pb2
+from services.preference.answers import Answers
+from services.triage import ask
+from services.triage.posterior import Posterior, Trust
+from services.triage.rounds import FIRST, Round, Turn, judge_believed, round_of, triage_random, unasked
+from services.triage.signals import Signals, in_order
+
+Array = np.ndarray
+
+
+def triage_margin(
+    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int, turn: Turn = FIRST
+) -> Round:
+    """Uncertainty sampling: people see the pairs whose rewards differ least, |margin| ascending."""
+    return _ranked(np.abs(signals.margin), signals, answers, places)
+
+
+def triage_cleanlab(
+    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int, turn: Turn = FIRST
+) -> Round:
+    """Confident learning's ranking: people see the labels that the out-of-fold reward model contradicts most.
+
+    P(label) ascending, "self confidence" of Northcutt et al. 2021 (arXiv 1911.00068), is the signed margin ascending.
+    """
+    return _ranked(signals.margin * signals.label, signals, answers, places)
+
+
+def _ranked(low_first: Array, signals: Signals, answers: Answers, places: int) -> Round:
+    """Asks in this order; believes people where they spoke and the judge elsewhere."""
+    answers = in_order(answers)
+    open_ = unasked(signals, answers)
+    ranked = open_[np.argsort(np.round(low_first[open_], ask.DIGITS), kind="stable")]
+    return round_of(ask.first_asks(ranked, places), judge_believed(signals, answers), signals, answers)
+
+
+def triage_human_only(
+    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int, turn: Turn = FIRST
+) -> Round:
+    """People see pairs drawn at random; in the last round a reward model that they alone taught labels the rest."""
+    if not turn.last:
+        return triage_random(signals, answers, config, round_, places)
+    return labelled_by(expit(signals.margin), signals, answers)
+
+
+def triage_longest(
+    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int, turn: Turn = FIRST
+) -> Round:
+    """The longer response wins, whatever the judge says; of equal length: a tie."""
+    return labelled_by((1 + np.sign(signals.length_difference)) / 2, signals, answers)
+
+
+def labelled_by(p_first: Array, signals: Signals, answers: Answers) -> Round:
+    """Asks nobody and believes this P(first is better), [pairs] in [0, 1], where people did not speak."""
+    answers = in_order(answers)
+    flipped = ((p_first > 0.5) != (signals.label > 0)) & (signals.label != 0) & (p_first != 0.5)
+    p_wrong = np.where(signals.label > 0, 1 - p_first, p_first)
+    target = p_first.copy()
+    said = ~np.isnan(answers.p_first)
+    target[answers.pair[said]] = answers.p_first[said]
+    flipped[answers.pair] = False
+    p_held_out = np.full(len(answers.pair), np.nan)
+    believed = Posterior(p_wrong, target, Trust.FEATURES, int(flipped.sum()), (), p_held_out)
+    asked = ask.first_asks(np.zeros(0, np.int64), 0)
+    # Its audited pairs are those that taught it, so they say nothing about its error.
+    return round_of(asked, believed, signals, Answers(*(column[:0] for column in vars(answers).values())))
