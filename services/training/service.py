@@ -1,7 +1,7 @@
 """Reward models as units of work, and what became of them for a caller who asks."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from uuid import UUID
 
 import grpc
@@ -10,7 +10,7 @@ import numpy as np
 from concord.v1 import training_service_pb2 as pb
 from concord.v1 import training_service_pb2_grpc
 from concord.v1.events_pb2 import Event, Stage, StageManifest
-from concord.v1.work_pb2 import Teacher, Work
+from concord.v1.work_pb2 import Work
 from services.kit import tries
 from services.kit.arrays import pack, unpack
 from services.kit.blobs import Blobs
@@ -20,11 +20,10 @@ from services.kit.inputs import cached, messages
 from services.kit.rpc import Servicer
 from services.preference import answers, head
 from services.preference.columns import Columns, columns_of, judged_targets
-from services.preference.folds import drawn_shard, fold_of
+from services.preference.folds import fold_of
+from services.preference.teaching import Lesson, final_lesson, lesson
 
 SERVICE = "training"
-# From this stage of trust on the corrected labels teach the final head; below, the judge's do.
-TRUST_THE_POSTERIOR = 2
 Array = np.ndarray
 
 
@@ -52,36 +51,21 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
             weight = weight * (fold_of(columns.group, work.config.folds) != task.fold)
         return Event(fold_trained={"fold": task.fold, **self._fit(columns, p_first, weight)})
 
-    def _taught(self, work: Work, pairs: int) -> tuple[Array, Array]:
-        """P(first is better) and weight, [pairs] each, as the unit's teacher has them."""
-        task = work.train_fold
-        p_first, weight = judged_targets(self._manifest(task.labels_uri), pairs)
-        if task.teacher == Teacher.TEACHER_UNSPECIFIED:
-            return p_first, weight
-        if task.teacher == Teacher.TEACHER_PEOPLE:
-            weight = np.zeros(pairs)
-        elif task.chosen_uri:
-            chosen = unpack(self._blobs.get(task.chosen_uri))
-            p_first, weight = chosen["target"].astype(float), chosen["weight"].astype(float)
-        else:
-            weight = weight * drawn_shard(pairs, work.config.rlthf.shard_share, work.config.seed)
-        self._overlay(p_first, weight, task.judged_uris, task.human_weight)
-        return p_first, weight
-
-    def _overlay(self, p_first: Array, weight: Array, judged_uris: Iterable[str], human_weight: float) -> None:
-        """Puts people's answers in place of whatever stood there."""
-        said = answers.read(self._manifest(uri) for uri in judged_uris)
-        known = ~np.isnan(said.p_first)
-        p_first[said.pair[known]], weight[said.pair[known]] = said.p_first[known], human_weight
+    def _taught(self, work: Work, pairs: int) -> Lesson:
+        task, chosen = work.train_fold, None
+        if task.chosen_uri:
+            arrays = unpack(self._blobs.get(task.chosen_uri))
+            chosen = arrays["target"], arrays["weight"]
+        judge = judged_targets(self._manifest(task.labels_uri), pairs)
+        said = answers.read(self._manifest(uri) for uri in task.judged_uris)
+        return lesson(judge, task.teacher, work.config, chosen, said, task.human_weight)
 
     def _final(self, work: Work) -> Event:
-        """Soft targets once they are trusted, else the judge's labels with people's answers in their place."""
         task, columns = work.train_final, self._columns(work.train_final.features_uri)
-        p_first, weight = judged_targets(self._manifest(task.labels_uri), len(columns.x))
-        if task.posterior_uri and task.trust >= TRUST_THE_POSTERIOR:
-            p_first = unpack(self._blobs.get(task.posterior_uri))["target"].astype(float)
-            weight = np.ones(len(p_first))
-        self._overlay(p_first, weight, task.judged_uris, work.config.human_weight)
+        judge = judged_targets(self._manifest(task.labels_uri), len(columns.x))
+        target = unpack(self._blobs.get(task.posterior_uri))["target"] if task.posterior_uri else None
+        said = answers.read(self._manifest(uri) for uri in task.judged_uris)
+        p_first, weight = final_lesson(judge, target, task.trust, said, work.config.human_weight)
         return Event(final_trained=self._fit(columns, p_first, weight))
 
     def _fit(self, columns: Columns, p_first: Array, weight: Array) -> dict[str, object]:

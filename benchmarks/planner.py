@@ -1,0 +1,109 @@
+"""A run's plan carried out on arrays: the stages of the event loop, in its order, by the same pure functions.
+
+Nothing is kept and nobody is served: what a run makes durable is a local variable here. One run of it gives the very
+labels that the services give (`tests/test_planner.py`), so grids of runs need no services.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from concord.v1.config_pb2 import RunConfig
+from concord.v1.events_pb2 import Stage
+from concord.v1.pairs_pb2 import Choice
+from concord.v1.work_pb2 import Teacher
+from services.preference import head
+from services.preference.answers import Answers
+from services.preference.folds import fold_of
+from services.preference.teaching import Lesson, final_lesson, lesson
+from services.runs import plan
+from services.triage.rounds import Round, Turn
+from services.triage.service import METHODS
+from services.triage.signals import Signals
+
+Array = np.ndarray
+# (pair, vote) -> P(first is better) as a person says it: 1, 0, 0.5 for a tie, NaN for nothing.
+Person = Callable[[int, int], float]
+P_FIRST = {Choice.CHOICE_FIRST: 1.0, Choice.CHOICE_SECOND: 0.0, Choice.CHOICE_TIE: 0.5, None: float("nan")}
+NOBODY = Answers(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What a run knows of its pairs before the first round."""
+
+    signals: Signals  # with margins of 0
+    judge: Lesson  # the judge's labels as targets and weights
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """Where a run stands after a stage."""
+
+    stage: int
+    round: int
+    said: Answers
+    head: head.Head | None  # the reward model that was trained last
+    decided: Round | None  # the last round of triage
+
+
+def run(known: Known, config: RunConfig, budget: int, person: Person, said: Answers = NOBODY) -> Iterator[Step]:
+    """The run's stages from the first reward model on, one vote a task; `said` is what the pilot's people answered."""
+    pairs = len(known.judge[0])
+    signals, models, decided = known.signals, [], None
+    latest = said
+    for stage, round_ in plan.stages(config, pairs, budget):
+        if stage == Stage.STAGE_TRAIN:
+            models = _trained(known, signals, config, decided, said)
+        elif stage == Stage.STAGE_SCORE:
+            signals = replace(signals, margin=_scored(models, signals))
+        elif stage == Stage.STAGE_TRIAGE:
+            last = plan.rounds(config, pairs, budget)
+            places = plan.ask_in_round(config, pairs, budget, int(said.votes.sum()), round_, last)
+            turn = Turn(decided.target if decided else None, latest if decided else None, round_ > last)
+            decided = METHODS[config.method](signals, said, config, round_, places, turn)
+        elif stage == Stage.STAGE_JUDGE:
+            assert decided is not None
+            latest = _asked(decided.asked.pair, decided.asked.audit, person)
+            said = _joined(said, latest)
+        elif stage == Stage.STAGE_FINAL:
+            models = [final_head(known, signals, config, decided, said)]
+        yield Step(stage, round_, said, models[0] if models else None, decided)
+
+
+def final_head(known: Known, signals: Signals, config: RunConfig, decided: Round | None, said: Answers) -> head.Head:
+    """The reward model that a run would leave behind, if it ended here."""
+    target, trust = (decided.target, int(decided.trust)) if decided else (None, 0)
+    p_first, weight = final_lesson(known.judge, target, trust, said, config.human_weight)
+    return head.fit_head(signals.x, p_first, weight, signals.domain)
+
+
+def _trained(known: Known, signals: Signals, config: RunConfig, decided: Round | None, said: Answers) -> list[head.Head]:
+    teacher = plan.TEACHERS.get(config.method, Teacher.TEACHER_UNSPECIFIED)
+    chosen = (decided.target, decided.weight) if decided is not None and decided.weight is not None else None
+    human_weight = (decided.human_weight if decided else 0) or config.human_weight
+    p_first, weight = lesson(known.judge, teacher, config, chosen, said, human_weight)
+    fold, several = fold_of(signals.group, config.folds), config.folds > 1
+    return [
+        head.fit_head(signals.x, p_first, weight * (fold != k) if several else weight, signals.domain)
+        for k in range(config.folds)
+    ]
+
+
+def _scored(models: list[head.Head], signals: Signals) -> Array:
+    """Each pair's margin by the head that did not see its group."""
+    fold, margin = fold_of(signals.group, len(models)), np.zeros(len(signals.label), np.float32)
+    for number, model in enumerate(models):
+        mine = fold == number
+        margin[mine] = head.margins(model, signals.x[mine], signals.domain[mine])
+    return margin.astype(float)
+
+
+def _asked(pair: Array, audit: Array, person: Person) -> Answers:
+    p_first = np.array([person(int(index), 0) for index in pair], float)
+    return Answers(pair.astype(np.int64), p_first, audit, (~np.isnan(p_first)).astype(np.int64))
+
+
+def _joined(one: Answers, other: Answers) -> Answers:
+    return Answers(*(np.concatenate([getattr(one, f), getattr(other, f)]) for f in ("pair", "p_first", "audit", "votes")))
