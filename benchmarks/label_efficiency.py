@@ -1,0 +1,224 @@
+"""How much of the way from the judge's labels to people's a budget goes, method by method, on HH text. A simulation.
+
+    python -m benchmarks.label_efficiency [--quick] [--pairs N ...] [--seeds N] [--features light encoder] [--json FILE]
+
+Truths and judges are made (hh.py): teachers sm3 and sm8, judges len and mix, 75 % right, asked in both orders, no helper;
+people are right. Cells run the planners of `planner.py` on features made once, and a cell that FILE holds is not run
+again until the code changes. Gap closed = (test accuracy - AI only) / (all human - AI only), by the student's own heads
+on 4,000 test pairs; label accuracy is over the whole corpus. Needs the vectors and teachers that `benchmarks.encode` and
+`benchmarks.teachers` make.
+"""
+
+import argparse
+import hashlib
+import json
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import hh, planner
+from concord.v1.config_pb2 import RunConfig
+from concord.v1.events_pb2 import Stage
+from concord.v1.work_pb2 import Teacher
+from services.client import options
+from services.preference import head
+from services.preference.teaching import lesson
+from services.runs import plan
+
+Array = np.ndarray
+ROOT = Path(__file__).resolve().parent.parent
+CASES = [(teacher, judge) for teacher in ("sm3", "sm8") for judge in ("len", "mix")]
+# Name in the table -> settings of the run.
+METHODS: dict[str, dict[str, object]] = {
+    "posterior": {"method": "posterior"},
+    "rlthf": {"method": "rlthf"},
+    "rlthf, whole set": {"method": "rlthf", "shard": 1.0},
+    "rlthf, shard 1/8": {"method": "rlthf", "shard": 0.125},
+    "rlthf, shard 1/2": {"method": "rlthf", "shard": 0.5},
+    "rlthf, plain": {"method": "rlthf", "amplification": (1.0,), "back_off": (0.0,)},
+    "rlthf, nobody": {"method": "rlthf", "nobody": True},
+    "rlthf, one shot": {"method": "rlthf", "batch": 1.0},
+    "random": {"method": "random"},
+    "margin": {"method": "margin"},
+    "cleanlab": {"method": "cleanlab"},
+    "human-only": {"method": "human-only"},
+}
+BUDGET = 0.06
+# Shares of the corpus at which a run is measured.
+POINTS = (0.01, 0.03, 0.06)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="2,000 pairs, one seed, three methods, light features: a minute")
+    parser.add_argument("--pairs", type=int, nargs="+", default=[5_000, 20_000, 80_000])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--features", nargs="+", choices=hh.FEATURES, default=list(hh.FEATURES))
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="a line for each cell; cells that stand there are kept")
+    asked = parser.parse_args()
+    if asked.quick:
+        asked.pairs, asked.seeds, asked.features, asked.methods = [2_000], 1, ["light"], ["posterior", "rlthf", "random"]
+    cells = list(run_grid(list(grid(asked)), asked.json))
+    print(table(cells))
+
+
+def grid(asked: argparse.Namespace) -> Iterator[dict]:
+    """Cells, the quick ones first and each seed complete before the next."""
+    for pairs in sorted(asked.pairs):
+        for seed in range(asked.seeds):
+            for kind in asked.features:
+                for teacher, judge in CASES:
+                    for method in asked.methods:
+                        yield {"pairs": pairs, "seed": seed, "features": kind, "teacher": teacher, "judge": judge, "method": method}
+
+
+def run_grid(cells: Sequence[dict], file: Path | None) -> Iterator[dict]:
+    """Each cell's figures, from the file where they stand there."""
+    code, kept = fingerprint(), {}
+    if file and file.exists():
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        kept = {_key(line): line for line in lines if line.get("code") == code}
+    world, of = None, None
+    for number, cell in enumerate(cells):
+        if _key(cell) not in kept:
+            place = {name: cell[name] for name in ("pairs", "teacher", "judge", "features", "seed")}
+            if place != of:
+                world, of = hh.world(place["pairs"], place["teacher"], place["judge"], place["features"], place["seed"]), place
+                ends = bounds(world)
+            began = time.perf_counter()
+            made = cell | ends | {"code": code, "curve": curve(world, cell), "seconds": time.perf_counter() - began}
+            kept[_key(cell)] = made
+            print(f"{number + 1} of {len(cells)}: {_said(made)}", file=sys.stderr)
+            if file:
+                with file.open("a") as out:
+                    out.write(json.dumps(made) + "\n")
+        yield kept[_key(cell)]
+
+
+def fingerprint() -> str:
+    """Changes with the code that a cell calls."""
+    folders = ("preference", "scoring", "triage", "runs")
+    files = [Path(__file__), *(Path(__file__).with_name(name) for name in ("hh.py", "planner.py"))]
+    files += [path for folder in folders for path in sorted((ROOT / "services" / folder).glob("*.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def config_of(method: str, seed: int) -> RunConfig:
+    """The run's configuration as `concord run` would make it; no pilot, as the paper has none."""
+    wanted = {"judge": "recorded:made", "pilot": 0, "seed": seed, "budget": f"{BUDGET:.0%}", **METHODS[method]}
+    asked = options.resolve(wanted)
+    config = RunConfig(seed=seed, audit_share=asked.audit, human_weight=asked.human_weight, quorum=1, pilot=0)
+    options.set_method(config, asked)
+    return config
+
+
+def bounds(world: hh.World) -> dict[str, float]:
+    """Test accuracies of the student taught by the judge's labels alone and by the truth of every pair."""
+    ones = np.ones(len(world.truth))
+    return {
+        "ai_only": _tested(world, _fit(world, (world.signals.label > 0).astype(float), ones)),
+        "all_human": _tested(world, _fit(world, world.truth.astype(float), ones)),
+    }
+
+
+def curve(world: hh.World, cell: dict) -> list[dict]:
+    """Test and label accuracy at each of POINTS, as far as the run got."""
+    config, truth = config_of(cell["method"], cell["seed"]), world.truth
+    known = planner.Known(world.signals, ((world.signals.label > 0).astype(float), np.ones(len(truth))))
+    budget = round(BUDGET * len(truth))
+    found: dict[float, dict] = {}
+    for step in planner.run(known, config, budget, lambda pair, vote: float(truth[pair])):
+        share = len(step.said.pair) / len(truth)
+        at = next((point for point in POINTS if abs(share - point) < 0.002), BUDGET if step.stage == Stage.STAGE_FINAL else None)
+        if at is None or at in found or not (measured := _measured(world, known, config, step)):
+            continue
+        model, p_first = measured
+        p_first[step.said.pair] = step.said.p_first
+        found[at] = {
+            "share": at, "asked": share, "test": _tested(world, model), "labels": float(((p_first > 0.5) == truth).mean()),
+            "wrong_asked": float((truth[step.said.pair] != (world.signals.label[step.said.pair] > 0)).mean()) if share else None,
+        }  # fmt: skip
+    return list(found.values())
+
+
+def _measured(world: hh.World, known: planner.Known, config: RunConfig, step: planner.Step):
+    """The reward model and P(first) [pairs] that the run would end with here; None where this stage does not say."""
+    x, domain = world.signals.x, world.signals.domain
+    teacher = plan.TEACHERS.get(config.method)
+    if teacher == Teacher.TEACHER_TRIAGE:
+        if step.head is None or (step.stage, step.round) == (Stage.STAGE_TRAIN, 1):
+            return None
+        if step.stage not in (Stage.STAGE_TRAIN, Stage.STAGE_FINAL):
+            return None
+        return step.head, (head.margins(step.head, x, domain) > 0).astype(float)
+    if teacher == Teacher.TEACHER_PEOPLE:
+        if step.stage != Stage.STAGE_JUDGE:
+            return None
+        model = _fit(world, *lesson(known.judge, teacher, config, None, step.said, config.human_weight))
+        return model, (head.margins(model, x, domain) > 0).astype(float)
+    if step.decided is None or step.stage != (Stage.STAGE_TRIAGE if config.method == "posterior" else Stage.STAGE_JUDGE):
+        return None
+    p_first = step.decided.target.astype(float) if config.method == "posterior" else known.judge[0].copy()
+    return planner.final_head(known, world.signals, config, step.decided, step.said), p_first
+
+
+def _fit(world: hh.World, p_first: Array, weight: Array) -> head.Head:
+    return head.fit_head(world.signals.x, p_first, weight, world.signals.domain)
+
+
+def _tested(world: hh.World, model: head.Head) -> float:
+    return float(((head.margins(model, world.x_test, world.domain_test) > 0) == world.truth_test).mean())
+
+
+def _key(cell: dict) -> tuple:
+    return tuple(cell[name] for name in ("pairs", "seed", "features", "teacher", "judge", "method"))
+
+
+def gap(cell: dict, point: dict) -> float:
+    """Share of the way from AI only to all human, in percent."""
+    return 100 * (point["test"] - cell["ai_only"]) / (cell["all_human"] - cell["ai_only"])
+
+
+def _said(cell: dict) -> str:
+    name = " ".join(str(cell[name]) for name in ("pairs", "features", "teacher", "judge", "seed", "method"))
+    points = ", ".join(f"{p['share']:.0%}: gap {gap(cell, p):.0f}, labels {p['labels']:.1%}" for p in cell["curve"])
+    return f"{name}: {points} ({cell['seconds']:.0f} s)"
+
+
+def table(cells: Sequence[dict]) -> str:
+    """Mean of the four cases (sd over seeds of that mean) for every method and budget, as Markdown."""
+    heads = ["pairs", "features", "method", *(f"{point:.0%}" for point in POINTS)]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    groups: dict[tuple, list[dict]] = {}
+    for cell in cells:
+        groups.setdefault((cell["pairs"], cell["features"], cell["method"]), []).append(cell)
+    for (pairs, kind, method), some in groups.items():
+        shown = [_mean(some, point) for point in POINTS]
+        lines.append(f"| {pairs:,} | {kind} | {method} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+def _mean(cells: Sequence[dict], share: float) -> str:
+    """gap % / label accuracy %, each a mean over cases with its sd over seeds."""
+    by_seed: dict[int, list[tuple[float, float]]] = {}
+    for cell in cells:
+        for point in cell["curve"]:
+            if abs(point["share"] - share) < 0.002:
+                by_seed.setdefault(cell["seed"], []).append((gap(cell, point), 100 * point["labels"]))
+    means = [tuple(map(statistics.fmean, zip(*points, strict=True))) for points in by_seed.values() if len(points) == len(CASES)]
+    if not means:
+        return "–"
+    said = []
+    for values in zip(*means, strict=True):
+        spread = f"±{statistics.stdev(values):.1f}" if len(values) > 1 else ""
+        said.append(f"{statistics.fmean(values):.1f}{spread}")
+    return " / ".join(said)
+
+
+if __name__ == "__main__":
+    main()
