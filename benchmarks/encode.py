@@ -56,14 +56,15 @@ def last_turn(row: dict) -> str:
 
 
 def vectors(texts: Sequence[str]) -> Array:
-    """float32 [texts, 384], as encoded before; ends the program where one is not."""
+    """float32 [texts, 384] of length 1, as encoded before; ends the program where one is not."""
     path = cache() / "minilm.npz"
     if not path.exists():
         sys.exit(f"{path} is missing: run `python -m benchmarks.encode` once (with torch and transformers)")
     with np.load(path) as kept:
         place = {name: at for at, name in enumerate(kept["names"].tolist())}
         all_vectors = kept["vectors"]
-    return all_vectors[[place[name_of(text)] for text in texts]].astype(np.float32)
+    found = all_vectors[[place[name_of(text)] for text in texts]].astype(np.float32)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
 def encode(texts: Sequence[str]) -> Array:

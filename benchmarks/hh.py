@@ -14,6 +14,7 @@ from scipy.special import expit
 from benchmarks.encode import NAMES, rows, vectors
 from benchmarks.encode import cache as folder
 from benchmarks.teachers import components
+from services.preference import head
 from services.scoring import features
 from services.triage.signals import Signals
 
@@ -22,6 +23,8 @@ TEST_PAIRS = 4_000
 RIGHT = 0.75
 HARMLESS_SHARE = 0.28
 FEATURES = ("light", "encoder")
+# Of the student's heads: the light tier's own; the encoder's as in the trial that this repeats (C = .03).
+RIDGE = {"light": head.RIDGE, "encoder": 1 / 0.03}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,7 @@ class World:
 
     signals: Signals
     truth: Array  # bool [pairs], the first is better
+    ridge: float
     x_test: Array
     domain_test: Array
     truth_test: Array
@@ -60,7 +64,7 @@ def responses() -> Responses:
 def student(kind: str) -> Array:
     """float32 [responses, dimensions]; the last 12 columns are surface statistics.
 
-    `light`: what ships. `encoder`: 160 components of MiniLM's vectors, 128 of the light ones, the statistics. Bases are
+    `light`: what ships. `encoder`: 96 components of MiniLM's vectors, 64 of the light ones, the statistics. Bases are
     fitted on training responses alone.
     """
     known = responses()
@@ -68,8 +72,8 @@ def student(kind: str) -> Array:
     light = features.transform(basis, known.texts)
     if kind == "light":
         return light
-    encoded = components(vectors(known.texts), 160)
-    return np.hstack([encoded / encoded.std(), light[:, :128], light[:, -12:]]).astype(np.float32)
+    encoded = components(vectors(known.texts), 96)
+    return np.hstack([encoded / encoded.std(), light[:, :64], light[:, -12:]]).astype(np.float32)
 
 
 def world(pairs: int, teacher: str, judge: str, kind: str, seed: int) -> World:
@@ -92,7 +96,7 @@ def world(pairs: int, teacher: str, judge: str, kind: str, seed: int) -> World:
         group=np.random.default_rng(seed).integers(0, 2**63, pairs).astype(np.uint64), x=(x[one] - x[other]).astype(np.float16),
     )  # fmt: skip
     truth_test = reward[test[0]] > reward[test[1]]
-    return World(signals, margin > 0, x[test[0]] - x[test[1]], known.domain[test[0]], truth_test)
+    return World(signals, margin > 0, RIDGE[kind], x[test[0]] - x[test[1]], known.domain[test[0]], truth_test)
 
 
 def drawn(known: Responses, generator: np.random.Generator, pairs: int, train: bool) -> tuple[Array, Array]:

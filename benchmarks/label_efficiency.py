@@ -48,6 +48,13 @@ METHODS: dict[str, dict[str, object]] = {
     "human-only": {"method": "human-only"},
 }
 BUDGET = 0.06
+# What a cell's figures follow from.
+CALLED = (
+    "benchmarks/hh.py", "benchmarks/planner.py", "services/preference/curve.py", "services/preference/folds.py",
+    "services/preference/head.py", "services/preference/logistic.py", "services/preference/teaching.py",
+    "services/runs/plan.py", "services/scoring/features.py", "services/triage/ask.py", "services/triage/baselines.py",
+    "services/triage/posterior.py", "services/triage/rlthf.py", "services/triage/rounds.py", "services/triage/signals.py",
+)  # fmt: skip
 # Shares of the corpus at which a run is measured.
 POINTS = (0.01, 0.03, 0.06)
 
@@ -102,10 +109,7 @@ def run_grid(cells: Sequence[dict], file: Path | None) -> Iterator[dict]:
 
 def fingerprint() -> str:
     """Changes with the code that a cell calls."""
-    folders = ("preference", "scoring", "triage", "runs")
-    files = [Path(__file__), *(Path(__file__).with_name(name) for name in ("hh.py", "planner.py"))]
-    files += [path for folder in folders for path in sorted((ROOT / "services" / folder).glob("*.py"))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    return hashlib.sha256(b"".join((ROOT / path).read_bytes() for path in CALLED)).hexdigest()[:16]
 
 
 def config_of(method: str, seed: int) -> RunConfig:
@@ -129,7 +133,7 @@ def bounds(world: hh.World) -> dict[str, float]:
 def curve(world: hh.World, cell: dict) -> list[dict]:
     """Test and label accuracy at each of POINTS, as far as the run got."""
     config, truth = config_of(cell["method"], cell["seed"]), world.truth
-    known = planner.Known(world.signals, ((world.signals.label > 0).astype(float), np.ones(len(truth))))
+    known = planner.Known(world.signals, ((world.signals.label > 0).astype(float), np.ones(len(truth))), world.ridge)
     budget = round(BUDGET * len(truth))
     found: dict[float, dict] = {}
     for step in planner.run(known, config, budget, lambda pair, vote: float(truth[pair])):
@@ -168,7 +172,7 @@ def _measured(world: hh.World, known: planner.Known, config: RunConfig, step: pl
 
 
 def _fit(world: hh.World, p_first: Array, weight: Array) -> head.Head:
-    return head.fit_head(world.signals.x, p_first, weight, world.signals.domain)
+    return head.fit_head(world.signals.x, p_first, weight, world.signals.domain, world.ridge)
 
 
 def _tested(world: hh.World, model: head.Head) -> float:

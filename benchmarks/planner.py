@@ -35,6 +35,7 @@ class Known:
 
     signals: Signals  # with margins of 0
     judge: Lesson  # the judge's labels as targets and weights
+    ridge: float = head.RIDGE  # of the reward heads; it belongs to the features' scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ def final_head(known: Known, signals: Signals, config: RunConfig, decided: Round
     """The reward model that a run would leave behind, if it ended here."""
     target, trust = (decided.target, int(decided.trust)) if decided else (None, 0)
     p_first, weight = final_lesson(known.judge, target, trust, said, config.human_weight)
-    return head.fit_head(signals.x, p_first, weight, signals.domain)
+    return head.fit_head(signals.x, p_first, weight, signals.domain, known.ridge)
 
 
 def _trained(known: Known, signals: Signals, config: RunConfig, decided: Round | None, said: Answers) -> list[head.Head]:
@@ -86,7 +87,7 @@ def _trained(known: Known, signals: Signals, config: RunConfig, decided: Round |
     p_first, weight = lesson(known.judge, teacher, config, chosen, said, human_weight)
     fold, several = fold_of(signals.group, config.folds), config.folds > 1
     return [
-        head.fit_head(signals.x, p_first, weight * (fold != k) if several else weight, signals.domain)
+        head.fit_head(signals.x, p_first, weight * (fold != k) if several else weight, signals.domain, known.ridge)
         for k in range(config.folds)
     ]
 
