@@ -7,6 +7,7 @@ waits for you · 4 something that Concord needs does not answer · 130 interrupt
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
@@ -23,16 +24,21 @@ import yaml  # noqa: E402
 
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus, RunView  # noqa: E402
 from services import app as wiring  # noqa: E402
-from services.client import again, estimate, history, keys, options, preflight, progress, session  # noqa: E402
+from services.client import again, estimate, history, keys, options, preflight, probes, progress, release, session  # noqa: E402
+from services.client import doctor as doctoring  # noqa: E402
+from services.client import fetch as fetching  # noqa: E402
 from services.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
 from services.kit.settings import Settings, from_environment, open_blobs, open_log, open_store  # noqa: E402
 from services.kit.telemetry import log_json  # noqa: E402
+from services.report.cost import LABEL_PRICE  # noqa: E402
 
 app = typer.Typer(
     help="Preference datasets of human quality from an LLM judge and a few people, asked only where it pays.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
 )  # fmt: skip
 WAITS, AWAY, WRONG = 3, 4, 2
+# `doctor` alone: it did its work, and something is wrong.
+FOUND = 3
 
 
 def spoken(command: Callable) -> Callable:
@@ -89,7 +95,9 @@ def concord(
 @app.command()
 @spoken
 def run(
-    path: Annotated[str, typer.Argument(help="A JSONL or JSONL.gz file, or `sample` for the bundled simulation.")],
+    path: Annotated[
+        str, typer.Argument(help="A file or folder of pairs (JSONL, Parquet …), or `sample` for the bundled simulation.")
+    ],
     judge: Annotated[
         str | None,
         typer.Option(
@@ -255,13 +263,14 @@ def _say_differences(lines: list[str], same: str) -> None:
 def report(
     name: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or `last`.")],
     out: Annotated[Path | None, typer.Option(help="Folder for report.html and report.json.")] = None,
+    label_price: Annotated[float, typer.Option(min=0, help="Dollars that a human label is assumed to cost.")] = LABEL_PRICE,
 ) -> None:
     """Write a run's report again from the log, finished or not."""
     settings = _settings()
     log, store, blobs = open_log(settings), open_store(settings), open_blobs(settings)
     run_id = history.find_run(store, name, settings.home)
     out = out or Path(settings.home) / "runs" / run_id[:8]
-    session.write(out, again.remembered_truth(out, run_id), run_id, log, blobs, None, None, {})
+    session.write(out, again.remembered_truth(out, run_id), run_id, log, blobs, None, None, {}, label_price)
     print(out / "report.html")
 
 
@@ -277,6 +286,34 @@ def runs() -> None:
 
 @app.command()
 @spoken
+def export(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or `last`.")],
+    format_: Annotated[str, typer.Option("--format", help="trl, trl-conversational, nemo, parquet or hf.")],
+    out: Annotated[Path | None, typer.Option(help="The file; with hf the folder.")] = None,
+) -> None:
+    """Write a finished run's dataset in the form that a trainer reads, ties left out."""
+    path, made = release.release(_settings(), name, format_, out)
+    progress.say(f"{len(made.rows):,} rows ({', '.join(f'{source}: {count:,}' for source, count in made.sources.items())})")
+    for note in made.notes:
+        progress.say(f"  {note}")
+    print(path)
+
+
+@app.command()
+@spoken
+def fetch(
+    name: Annotated[str, typer.Argument(help="A data set on the Hugging Face hub: OWNER/NAME.")],
+    split: Annotated[str, typer.Option(help="Which part of it.")] = "train",
+    out: Annotated[Path | None, typer.Option(help="Folder for the files.")] = None,
+) -> None:
+    """Get a data set's Parquet or JSON Lines files from the hub into a folder that `concord run` reads."""
+    path, chosen = fetching.fetch(name, split, out)
+    progress.say(f"{name}: {chosen.note}")
+    print(path)
+
+
+@app.command()
+@spoken
 def serve(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Services; none: all of them.")] = None,
 ) -> None:
@@ -284,6 +321,22 @@ def serve(
     from services.__main__ import main as serve_main
 
     raise typer.Exit(serve_main(list(names or wiring.SERVICES)))
+
+
+@app.command()
+@spoken
+def doctor(
+    name: Annotated[str, typer.Argument(metavar="[RUN]", help="A run that does not move: its id, or `last`.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+) -> None:
+    """Say what is wrong here, or with a run that does not move, and what to do about it; exit 3 if anything is."""
+    health = probes.examine(name, time.time())
+    if as_json:
+        print(json.dumps(doctoring.as_json(health), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(map(progress.clean, doctoring.lines(health))))
+    if health.findings:
+        raise typer.Exit(FOUND)
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from concord.v1.config_pb2 import JudgeConfig
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.pairs_pb2 import Choice
 from services.report.accuracy import Evaluation
-from services.report.figures import Figures, Method, figures_of
+from services.report.between import krippendorff
+from services.report.figures import Figures, Method, figures_of, method_of
 from services.report.margins import _edges
 from services.report.overruled import shortened
 from services.report.shares import share_of
@@ -60,7 +61,7 @@ def test_without_truth_nothing_pretends_to_know_accuracy():
 def test_truth_changes_no_figure_but_those_that_need_it():
     open_, blind = figures().as_json(), figures(truth=False).as_json()
     differing = {key for key in open_ if open_[key] != blind[key]}
-    assert differing == {"label_accuracy", "human_accuracy", "methods", "rounds", "flips"}
+    assert differing == {"label_accuracy", "human_accuracy", "methods", "rounds", "bought", "flips"}
 
 
 def test_people_are_counted_by_answered_pairs_and_by_votes():
@@ -230,7 +231,7 @@ def test_report_json_holds_what_readers_rely_on():
     assert json.loads(json.dumps(measured, allow_nan=False)) == measured
     assert measured["pairs"] == 200 and measured["human_labels"] > 0 and 0 < measured["human_share"] < 1
     assert set(measured["label_accuracy"]) >= {"start", "final"} and measured["gap_closed"] == pytest.approx(0.5)
-    assert measured["methods"]["random"] == {"label_accuracy": 0.7, "human_labels": 48}
+    assert measured["methods"]["random"] == {"label_accuracy": 0.7, "human_labels": 48, "curve": []}
     assert measured["methods"]["posterior"]["label_accuracy"] == measured["label_accuracy"]["final"]
     assert measured["usage"]["calls"] > 0
     assert (measured["dataset_sha256"], measured["history_sha256"]) == (finished.dataset_sha256, finished.history_sha256)
@@ -286,3 +287,78 @@ def test_a_share_knows_its_interval():
     share = share_of(8, 10)
     assert (share.share, round(share.low, 4), round(share.high, 4)) == (0.8, 0.4902, 0.9433)
     assert share_of(0, 0).share is None
+
+
+def test_each_batch_of_questions_is_told_with_what_it_bought():
+    measured = figures()
+    assert [batch.round for batch in measured.bought] == list(range(len(measured.bought)))
+    assert sum(batch.votes for batch in measured.bought) == measured.votes
+    assert sum(batch.overruled for batch in measured.bought) == measured.overruled_count
+    assert measured.bought[0].accuracy_before == pytest.approx(measured.label_accuracy.start)
+    assert measured.bought[-1].accuracy_after == pytest.approx(measured.label_accuracy.final)
+    assert all(a.accuracy_after == b.accuracy_before for a, b in pairwise(measured.bought))
+
+
+def test_a_methods_curve_goes_from_the_judge_alone_to_the_dataset_and_survives_the_json():
+    measured = figures()
+    curve = measured.methods["posterior"].curve
+    votes = [at for at, _ in curve]
+    assert votes == sorted(set(votes)) and votes[0] == 0 and votes[-1] == measured.votes
+    assert curve[0][1] == pytest.approx(measured.label_accuracy.start)
+    assert curve[-1][1] == pytest.approx(measured.label_accuracy.final)
+    kept = method_of(json.loads(json.dumps(measured.as_json()))["methods"]["posterior"])
+    assert kept.curve == tuple((at, pytest.approx(right, abs=1e-6)) for at, right in curve)
+    assert figures(truth=False).methods["posterior"].curve == ()
+    assert method_of({"label_accuracy": None, "human_labels": 3}).curve == ()
+
+
+def test_the_sorted_rewards_hold_every_labelled_pair_and_every_comparable_answer():
+    measured = figures()
+    curve = measured.reward_curve
+    margins = [point.margin for point in curve.points]
+    assert curve.pairs == sum(measured.margins.pairs) and margins == sorted(margins, reverse=True)
+    assert (curve.points[0].position, curve.points[-1].position) == (0, curve.pairs - 1)
+    assert sum(answer.overruled for answer in curve.answers) == measured.overruled_count
+    places = [mark.position for _, mark in curve.bends]
+    assert places == sorted(places) and len(places) > 0
+    assert figures(small_run(config_of("random"))).reward_curve is None
+
+
+def test_beliefs_are_held_against_the_answers_that_they_had_not_seen():
+    run, measured = RUN(), figures().calibration
+    asked_in_rounds = [e for e in facts(run, "task_resolved") if e.unit.stage == Stage.STAGE_JUDGE]
+    assert 0 < measured.answers <= len(asked_in_rounds) and measured.absent == ""
+    assert sum(at.wrong.of for at in measured.bins) == measured.answers
+    assert sum(at.wrong.count for at in measured.bins) == measured.found
+    assert all(at.low <= at.p_wrong <= at.high for at in measured.bins)
+    assert sum(at.p_wrong * at.wrong.of for at in measured.bins) == pytest.approx(measured.expected)
+
+
+def test_where_beliefs_cannot_be_checked_the_reason_is_given():
+    assert "nobody was asked" in figures(small_run(config_of("none"))).calibration.absent
+    assert "the same of every pair" in figures(small_run(config_of("random"))).calibration.absent
+    few = figures(small_run(config_of(human_budget=12))).calibration
+    assert "only" in few.absent and few.bins == ()
+
+
+def test_people_are_held_against_each_other_where_several_answer():
+    assert figures().between is None
+    people = figures(small_run(config_of(quorum=3, human_budget=90))).between
+    assert people.unanimous.of > 0 and people.pairs_of_votes.of == 3 * people.unanimous.of
+    # They err in 5 of 100 votes.
+    assert people.unanimous.share <= people.pairs_of_votes.share and 0.5 < people.alpha < 1
+
+
+def test_krippendorffs_alpha_is_that_of_the_textbook():
+    # Nominal example B of Krippendorff (2011): two observers, ten binary values, alpha = 0.095.
+    one, other = [0, 1, 0, 0, 0, 0, 0, 0, 1, 0], [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]
+    assert krippendorff(list(zip(one, other, strict=True))) == pytest.approx(0.095, abs=0.001)
+    assert krippendorff([(1, 1), (2, 2, 2)]) == 1.0 and krippendorff([(1, 1)]) is None and krippendorff([]) is None
+
+
+def test_the_cost_is_set_against_people_alone_at_a_price_that_can_be_changed():
+    measured, dear = figures(), figures(label_price=1.0)
+    assert measured.cost.label_price == 0.036 and measured.cost.judge == measured.usage.dollars > 0
+    assert measured.cost.people == pytest.approx(0.036 * measured.human_labels)
+    assert dear.cost.all_human == 200.0 and dear.cost.people == measured.human_labels
+    assert dear.cost.share == pytest.approx((dear.cost.people + dear.cost.judge) / 200)

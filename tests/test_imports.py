@@ -19,7 +19,8 @@ ONLY_IN = {
     "kafka": ("kit/kafka_",),
     "fastapi": ("console/",),
     "matplotlib": ("report/pictures.py",),
-    "huggingface_hub": ("labeling/wire.py",),
+    "huggingface_hub": ("labeling/wire.py", "client/fetch.py"),
+    "pyarrow": ("client/columnar.py",),
     "sklearn": ("scoring/features.py",),
 }
 # What a pure module may use besides the standard library.

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from concord.v1 import pairs_pb2 as pb
-from services.client import intake
+from services.client import intake, lines
 from services.kit.errors import InvalidInput
 from services.preference.records import PREFERENCE, RECORD, RESPONSES
 from tests.data import data_path
@@ -87,9 +87,9 @@ def test_a_label_for_a_response_that_is_not_there_refuses_the_file(tmp_path):
 
 
 def test_a_line_over_the_limit_is_never_held_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(intake, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 1000)
     path = write(tmp_path / "pairs.jsonl", good(1), good(2, chosen="x" * 5000), good(3))
-    assert [(number, len(raw) <= 1001) for number, raw in intake.lines_of(path)] == [(1, True), (2, True), (3, True)]
+    assert [(number, len(raw) <= 1001) for number, raw in lines.lines_of(path)] == [(1, True), (2, True), (3, True)]
     assert f"{path}:2: the line has over" in refusal(path)
 
 
@@ -144,7 +144,7 @@ def test_files_that_are_absent_empty_or_folders_are_refused_in_words(tmp_path):
 
 def test_a_json_document_over_many_lines_is_recognised(tmp_path):
     path = tmp_path / "pairs.json"
-    path.write_text(json.dumps([good(1)], indent=2))
+    path.write_text(json.dumps(good(1), indent=2))
     assert "an object must stand on one line" in refusal(path)
 
 
@@ -236,22 +236,17 @@ def test_the_real_pairs_are_read_without_a_single_refusal(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "kept", "reasons"),
+    ("name", "pairs", "prompts", "labelled", "reasons"),
     [
-        ("multi_response", 1, {"more than two responses": 484}),
-        ("redteam", 0, {"missing response": 868, "more than two responses": 328}),
-        ("verifiable", 0, {"missing response": 912, "more than two responses": 2537}),
+        ("multi_response", 2902, 485, 2764, {}),
+        ("redteam", 1964, 328, 0, {"missing response": 868}),
+        ("verifiable", 15213, 2537, 0, {"missing response": 912}),
     ],
 )
-def test_real_rows_that_are_no_pairs_are_refused_for_what_they_are(tmp_path, name, kept, reasons):
-    path = data_path(f"{name}.jsonl.gz")
-    if not kept:
-        with pytest.raises(InvalidInput, match="nothing left to run on") as caught:
-            intake.read(path, tmp_path / "bad.jsonl")
-        assert all(f"{reason}: {count}" in str(caught.value) for reason, count in reasons.items())
-        return
-    given = intake.read(path, tmp_path / "bad.jsonl")
-    assert len(given.rows) == kept and given.set_aside == reasons
+def test_real_rows_of_many_responses_give_pairs(tmp_path, name, pairs, prompts, labelled, reasons):
+    given = intake.read(data_path(f"{name}.jsonl.gz"), tmp_path / "bad.jsonl")
+    assert (len(given.rows), given.rows_with_truth, given.set_aside) == (pairs, labelled, reasons)
+    assert len({row.pair.group for row in given.rows}) == prompts
 
 
 @pytest.mark.parametrize(

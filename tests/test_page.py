@@ -226,3 +226,71 @@ def test_durations_read_as_people_say_them(seconds, said):
 
 def test_small_sums_are_not_shown_as_nothing():
     assert (words.dollars(0), words.dollars(0.0042), words.dollars(1234.5)) == ("$0.00", "$0.0042", "$1,234.50")
+
+
+@cache
+def votes_by_three() -> Figures:
+    run = small_run(config_of(quorum=3, human_budget=90))
+    return figures_of(run.events, run.blobs.get, run.truth)
+
+
+def compared() -> Figures:
+    """As with --compare: other methods' curves beside the run's own."""
+    others = {
+        "random": Method(0.71, 48, ((0, 0.70), (24, 0.705), (48, 0.71))),
+        "none": Method(0.70, 0, ((0, 0.70),)),
+        "longest": Method(0.3, 0, ((0, 0.3),)),
+        "all-human": Method(1.0, 200, ((0, 0.7), (200, 1.0))),
+    }
+    return replace(measured(), methods={**measured().methods, **others})
+
+
+def test_all_methods_are_on_one_chart_with_their_names_at_the_lines_ends():
+    html = page(compared())
+    chart = html[html.index("Right labels by method") :]
+    chart = chart[: chart.index("</figure>")]
+    for name in ("posterior", "random 71.0", "none 70.0", "longest 30.0"):
+        assert f">{name}" in chart, name
+    assert ">all-human" not in chart and "all-human" in Reader(html).text, "it needs more votes than the budget"
+    assert "Right labels by method" not in page(measured())
+
+
+def test_each_round_is_told_with_what_it_bought():
+    said = words_of()
+    assert "Round by round" in said and "Gain, points" in said and "Votes" not in said.split("Round by round")[1][:60]
+    assert "Gain, points" not in Reader(page(measured(truth=False))).text
+    assert "Votes" in Reader(page(votes_by_three())).text.split("Round by round")[1][:60]
+
+
+def test_the_bends_of_the_rewards_are_marked_and_explained():
+    said = words_of()
+    for name, mark in measured().reward_curve.bends:
+        assert f"{name} at {mark.position + 1} of" in said
+    unbent = replace(measured().reward_curve, elbow=None, knee=None, reflection=None)
+    assert "No elbow and no knee and no reflection" in words_of(reward_curve=unbent)
+
+
+def test_beliefs_are_drawn_against_answers_or_their_absence_is_explained():
+    checked = measured().calibration
+    said = words_of()
+    assert f"the model expected {checked.expected:,.1f}" in said and f"people found {checked.found}" in said
+    assert "Not known: for a reason." in words_of(calibration=replace(checked, absent="for a reason", bins=()))
+
+
+def test_the_cost_beside_people_alone_names_its_assumption():
+    said = words_of()
+    assert "an assumed $0.036 for a human label" in said and "--label-price" in said
+
+
+def test_agreement_between_people_is_shown_where_several_answered_and_else_said_to_be_unknown():
+    assert "answered by one person" in words_of()
+    said = Reader(page(votes_by_three())).text
+    assert "People say the same as each other" in said and "Krippendorff" in said
+
+
+def test_every_drawing_has_a_form_for_the_phone_and_no_colour_of_its_own():
+    html = page(compared())
+    assert html.count('class="wide"') == html.count('class="narrow"') > 6
+    for colour in ("--blue", "--orange", "--green", "--purple", "--paper"):
+        # In the light, in the dark and on paper.
+        assert html.count(f"{colour}: #") == 3, colour

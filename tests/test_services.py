@@ -103,6 +103,15 @@ def test_a_run_goes_from_pairs_to_a_dataset(runs, tasks):
     assert [row["pair_id"] for row in rows] == [pair.pair_id for pair in PAIRS]
 
 
+def test_three_votes_a_task_are_given_though_each_person_has_one_of_them(runs, tasks):
+    """Who has voted on every open task must not keep the others from looking for theirs."""
+    run_id = begun(runs, "three votes", quorum=3, budget="24", pilot=0, method="random", batch=1.0)
+    people = drive.People(tasks, run_id, lambda pair, vote: ROWS[pair].truth, "somebody")
+    views = drive.watch(runs, run_id, people, lambda view: None)
+    people.stop()
+    assert views.status == pb.RUN_STATUS_FINISHED and views.votes == 24
+
+
 def test_the_finished_reward_model_scores_pairs_and_swapping_them_negates_it(runs, channel):
     view = runs.GetRun(pb.GetRunRequest(run_id=new_run("whole"))).run
     swapped = [

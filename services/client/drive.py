@@ -103,7 +103,7 @@ class People:
     def __init__(self, tasks: TaskServiceStub, run_id: str, answer: Answerer, name: str) -> None:
         self._tasks, self._run_id, self._answer = tasks, run_id, answer
         self._over = threading.Event()
-        # While there is nothing to do, one of them looks for work and the others sleep until there is some.
+        # While there is nothing to do, they look for work in turn, not all of them at once.
         self._looking = threading.Lock()
         self.error: BaseException | None = None
         # What wakes the thread that watches.
@@ -137,8 +137,9 @@ class People:
         wanted = NextTasksRequest(annotator=annotator, run_id=self._run_id, most=TASKS_AT_ONCE)
         if tasks := self._tasks.NextTasks(wanted).tasks:
             return tasks
-        with self._looking:
-            while not self._over.is_set():
+        while not self._over.is_set():
+            # For one look only: this one may have had every task, and the next one in line none of them.
+            with self._looking:
                 if tasks := self._tasks.NextTasks(wanted).tasks:
                     return tasks
                 self._over.wait(IDLE_S)

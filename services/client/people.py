@@ -9,9 +9,10 @@ from typing import TypeAlias
 
 from concord.v1 import pairs_pb2 as pb
 from concord.v1.events_pb2 import Event
-from services.client.intake import lines_of
+from services.client.lines import lines_of
 from services.kit.errors import InvalidInput
 from services.preference.draws import uniform
+from services.preference.many import pair_ids
 from services.preference.pairs import Row, pair_hash
 
 Choice: TypeAlias = pb.Choice.ValueType
@@ -77,13 +78,15 @@ def ids_set_aside(path: Path) -> set[str]:
     found = set()
     for _, raw in lines_of(path):
         kept = json.loads(raw)
-        found.add(f"row-{kept['line']}")
+        number = kept.get("number", kept["line"])
+        found.add(f"row-{number}")
         try:
             row = json.loads(kept["row"])
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
-            found.add(str(row.get("id", row.get("pair_id"))))
+            name, responses = str(row.get("id", row.get("pair_id", f"row-{number}"))), row.get("responses")
+            found |= {name, *pair_ids(name, len(responses) if isinstance(responses, list) else 0)}
     return found
 
 

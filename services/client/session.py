@@ -25,6 +25,7 @@ from services.preference.pairs import Row, pair_hash
 from services.preference.verdicts import Judges
 from services.report import figures, page
 from services.report.accuracy import Evaluation
+from services.report.cost import LABEL_PRICE
 
 Seen = Callable[[RunView], None]
 # A child process takes about a second to start: as long as the features of a thousand pairs.
@@ -132,13 +133,13 @@ def compared(job: Job, running: Running, log: Log, blobs: Blobs, seen: Seen) -> 
 
 def write(
     out: Path, job_truth: Mapping[int, "Choice.ValueType"], run_id: str, log: Log, blobs: Blobs, dataset: bytes | None,
-    evaluation: Evaluation | None, methods: Mapping[str, "figures.Method"],
+    evaluation: Evaluation | None, methods: Mapping[str, "figures.Method"], label_price: float = LABEL_PRICE,
 ) -> dict[str, object]:  # fmt: skip
     """dataset.jsonl, report.json and report.html; returns what report.json holds.
 
     What a report of the same dataset knew from `--compare` and `--test` stays where nothing newer is given.
     """
-    made = figures.figures_of(history.events(log, run_id), blobs.get, job_truth or None, evaluation, methods)
+    made = figures.figures_of(history.events(log, run_id), blobs.get, job_truth or None, evaluation, methods, label_price)
     with writable(out):
         made = _with_measured_before(out / "report.json", made)
         report = made.as_json()

@@ -8,7 +8,8 @@
 | RECORD | RESPONSES with `human_majority`, `human_labels` or `ai_labels` | `human_majority` |
 
 `prompt` is a text or a list of `{"role", "content"}` in every form. An empty response is refused, except in a RECORD,
-which tells what a model did: there it means that the model said nothing.
+which tells what a model did: there it means that the model said nothing. In an export of one of our own runs only the
+rows whose `source` is `people` hold a truth. Rows with more responses: see many.
 """
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -94,13 +95,21 @@ def _labelled(record: Record, number: int, prompt: list[pb.Message], texts: Sequ
     """`texts` holds the chosen text, then the rejected one."""
     if texts[0] == texts[1]:
         raise BadRecord("same responses", "`chosen` and `rejected` are the same text")
-    pair_id = _id(record, number)
+    pair_id = id_of(record, number)
     chosen, rejected = (pb.Response(text=text) for text in texts)
     chosen_first = hashlib.sha256(f"{_ORDER}/{pair_id}".encode()).digest()[0] % 2 == 0
     responses = (chosen, rejected) if chosen_first else (rejected, chosen)
     truth = pb.CHOICE_FIRST if chosen_first else pb.CHOICE_SECOND
     pair = make_pair(pair_id, prompt, *responses, domain=_domain(record), reference=_reference(record))
-    return Row(pair, truth, (truth,), (pb.RecordedVerdict(judge=CHOSEN, choice=truth),))
+    verdicts = (pb.RecordedVerdict(judge=CHOSEN, choice=truth),)
+    if _is_export(record) and record.get("source") != "people":
+        return Row(pair, None, (), verdicts)
+    return Row(pair, truth, (truth,), verdicts)
+
+
+def _is_export(record: Record) -> bool:
+    """Whether the row comes from a run of ours: then `source` says whose label it is, and a judge's is no truth."""
+    return "p_chosen" in record and "weight" in record
 
 
 def _responses(record: Record, form: str, number: int) -> Row:
@@ -108,14 +117,14 @@ def _responses(record: Record, form: str, number: int) -> Row:
     if not isinstance(listed, list):
         raise BadRecord("missing response", "`responses` is not a list")
     if len(listed) > 2:
-        raise BadRecord("more than two responses", f"{len(listed)} responses; this version takes two a row, as pairs")
+        raise BadRecord("more than two responses", f"{len(listed)} responses; a pair has two")
     if len(listed) < 2:
         raise BadRecord("missing response", f"{len(listed)} of two responses")
     first, second = (_response(value, at, form == RECORD) for at, value in enumerate(listed))
     majority = record.get("human_majority")
     return Row(
         pair=make_pair(
-            _id(record, number),
+            id_of(record, number),
             _prompt(record, may_be_empty=form == RECORD),
             first,
             second,
@@ -195,7 +204,8 @@ def _shared_turns(chosen: Sequence[pb.Message], rejected: Sequence[pb.Message]) 
     return shared
 
 
-def _id(record: Record, number: int) -> str:
+def id_of(record: Record, number: int) -> str:
+    """The row's id: `id`, `pair_id` or `row-<number>`; raises BadRecord."""
     given = record.get("id", record.get("pair_id"))
     if given is None:
         return f"row-{number}"
@@ -209,6 +219,7 @@ def _id(record: Record, number: int) -> str:
 
 def _domain(record: Record) -> str:
     named, source = (record.get(key) or "" for key in ("domain", "source"))
+    source = "" if _is_export(record) else source
     named = checked_text(named, "`domain`", may_be_empty=True)
     return domain_of(named, source if isinstance(source, str) else "")
 

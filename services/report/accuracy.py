@@ -63,6 +63,7 @@ class Round:
 
     round: int
     human_labels: int  # so far
+    votes: int  # so far
     human_share: float
     asked: int  # in this round
     trust: int
@@ -151,6 +152,7 @@ def _round(history: History, number: int, said: RoundTriaged, kept: Array, truth
     return Round(
         round=number,
         human_labels=labels,
+        votes=sum(len(answer.judgement_ids) for answer in before),
         human_share=labels / history.pairs,
         asked=len(said.asked),
         trust=said.trust,

@@ -13,10 +13,15 @@ from google.protobuf.json_format import MessageToDict
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event
 from services.report import accuracy, bias, ledger, margins, overruled
+from services.report.between import Between, between
+from services.report.bought import Bought, bought, curve
+from services.report.calibration import Calibration, calibration
+from services.report.cost import LABEL_PRICE, Cost, cost_of
 from services.report.history import History, read_history
 from services.report.ledger import HumanTime, StageCost, StageTime, Usage
 from services.report.margins import MarginDistribution
 from services.report.overruled import Overruled
+from services.report.rewards import RewardCurve, reward_curve
 from services.report.shares import Share
 
 FORMAT = 1
@@ -28,6 +33,14 @@ class Method:
 
     label_accuracy: float | None
     human_labels: int
+    # (votes of people, share of right labels) from the judge alone on, round by round; empty without truth.
+    curve: tuple[tuple[int, float], ...] = ()
+
+
+def method_of(plain: Mapping[str, Any]) -> Method:
+    """The method that `as_json` made; raises KeyError, TypeError or ValueError where it made none."""
+    points = tuple((int(votes), float(right)) for votes, right in plain.get("curve", ()))
+    return Method(plain["label_accuracy"], plain["human_labels"], points)
 
 
 @dataclass(frozen=True)
@@ -63,15 +76,20 @@ class Figures:
     gap_closed: float | None
     methods: Mapping[str, Method]
     rounds: tuple[accuracy.Round, ...]
+    bought: tuple[Bought, ...]
     flips: accuracy.Flips | None
     margins: MarginDistribution | None
+    reward_curve: RewardCurve | None
+    calibration: Calibration
 
     usage: Usage
+    cost: Cost
     ledger: tuple[StageCost, ...]
     timeline: tuple[StageTime, ...]
     wall_seconds: float
 
     agreement: bias.Agreement
+    between: Between | None
     order_flips: Share | None
     length: bias.LengthBias
     overruled_count: int
@@ -92,18 +110,23 @@ def figures_of(
     truth: accuracy.Truth | None = None,
     evaluation: accuracy.Evaluation | None = None,
     methods: Mapping[str, Method] | None = None,
+    label_price: float = LABEL_PRICE,
 ) -> Figures:
     """The figures of one run.
 
     `events`: the run's deduplicated events in the log's order, each with its append time in Unix seconds. `read` gives a
     blob by its URI. `truth`: Choice by pair index, or None where the input carries none; ties count as undecided.
-    `evaluation` and `methods` (other methods by name) are the caller's own measurements. Raises ValueError where the
-    events are not those of one run from its beginning; what `read` raises passes through.
+    `evaluation` and `methods` (other methods by name) are the caller's own measurements; `label_price` is the assumed price
+    of a human label in dollars. Raises ValueError where the events are not those of one run from its beginning; what
+    `read` raises passes through.
     """
     history = read_history(events, read)
     config, finished = history.created.config, history.finished
     label_accuracy = accuracy.label_accuracy(history, truth)
     human_labels = sum(answer.given for answer in history.answers)
+    votes, usage = ledger.votes(history.answers), ledger.total(history)
+    rounds = accuracy.rounds(history, truth, read)
+    mine = Method(label_accuracy.final, human_labels, curve(rounds, label_accuracy, votes))
     overruled_count, shown = overruled.overruled(history, read)
     status, detail = _status(history)
     return Figures(
@@ -122,7 +145,7 @@ def figures_of(
         human_labels=human_labels,
         human_share=human_labels / history.pairs if history.pairs else 0.0,
         unanswered=len(history.answers) - human_labels,
-        votes=ledger.votes(history.answers),
+        votes=votes,
         late_votes=ledger.late_votes(history),
         human_time=ledger.human_time(history),
         label_accuracy=label_accuracy,
@@ -130,15 +153,20 @@ def figures_of(
         estimate=accuracy.estimate(history),
         evaluation=evaluation,
         gap_closed=evaluation.gap_closed if evaluation else None,
-        methods={**(methods or {}), config.method: Method(label_accuracy.final, human_labels)},
-        rounds=accuracy.rounds(history, truth, read),
+        methods={**(methods or {}), config.method: mine},
+        rounds=rounds,
+        bought=bought(history, rounds, label_accuracy),
         flips=accuracy.flips(history, truth),
         margins=margins.margin_distribution(history),
-        usage=ledger.total(history),
+        reward_curve=reward_curve(history),
+        calibration=calibration(history, read),
+        usage=usage,
+        cost=cost_of(human_labels, history.pairs, usage.dollars, label_price),
         ledger=ledger.ledger(history),
         timeline=ledger.timeline(history),
         wall_seconds=history.events[-1][1] - history.events[0][1],
         agreement=bias.agreement(history),
+        between=between(history),
         order_flips=bias.order_flips(history),
         length=bias.length_bias(history),
         overruled_count=overruled_count,

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from services.report import words
+from services.report import curves, words
+from services.report.bought import Bought
 from services.report.figures import Figures
 from services.report.markup import Markup, element, facts, joined, table
 
@@ -45,6 +46,7 @@ def bought(figures: Figures) -> Markup:
         element("h2", "What was asked of people, and what it bought"),
         element("p", f"Method {figures.config['method']}: {how}.") if how else None,
         facts(rows),
+        _batches(figures),
         _evaluation(figures),
         _methods(figures),
     )
@@ -131,7 +133,36 @@ def _methods(figures: Figures) -> Markup | None:
         return None
     rows = [
         [name, words.count(method.human_labels), words.percent(method.label_accuracy)]
-        for name, method in figures.methods.items()
+        for name, method in sorted(figures.methods.items(), key=lambda named: -(named[1].label_accuracy or 0))
     ]
     heading = element("h3", "Beside other methods, on the same input")
-    return joined(heading, table(["Method", "Human labels", "Labels right"], rows, "Methods"))
+    return joined(
+        heading, curves.methods_picture(figures), table(["Method", "Human labels", "Labels right"], rows, "Methods")
+    )
+
+
+def _batches(figures: Figures) -> Markup | None:
+    """Round by round: what was asked, and how the labels stood afterwards."""
+    if not figures.bought:
+        return None
+    truth = any(batch.accuracy_after is not None for batch in figures.bought)
+    # With one vote a question, votes are answers: a column less for the phone.
+    several = figures.votes != figures.human_labels
+    head = ["Round", "Asked", "Answered", *(["Votes"] if several else []), "Overruled", "Flipped after"]
+    rows = [
+        [
+            "Pilot" if batch.round == 0 else f"{batch.round}", words.count(batch.asked), words.count(batch.answered),
+            *([words.count(batch.votes)] if several else []), words.count(batch.overruled), words.count(batch.flipped),
+            *(_gained(batch) if truth else []),
+        ]
+        for batch in figures.bought
+    ]  # fmt: skip
+    made = table([*head, "Right after", "Gain, points"] if truth else head, rows, "What each round bought")
+    says = "Overruled: the judge's labels that people changed. Flipped: those that the model, having learned from them, changes."
+    return joined(element("h3", "Round by round"), made, element("p", says, class_="note"))
+
+
+def _gained(batch: Bought) -> list[str]:
+    before, after = batch.accuracy_before, batch.accuracy_after
+    gain = words.signed(100 * (after - before), 1) if before is not None and after is not None else words.UNKNOWN
+    return [words.percent(after), gain]

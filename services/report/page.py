@@ -3,7 +3,7 @@
 from importlib.resources import files
 from string import Template
 
-from services.report import cases, front, sections
+from services.report import cases, distribution, front, sections
 from services.report.figures import Figures
 from services.report.markup import joined, text
 
@@ -11,7 +11,8 @@ _SECTIONS = (
     front.header,
     front.bought,
     sections.rounds,
-    sections.margins,
+    distribution.rewards,
+    distribution.calibrated,
     sections.ledger,
     sections.leanings,
     cases.overruled,

@@ -20,9 +20,15 @@ from services.report.figures import Figures
 from services.report.markup import Markup, element, joined
 from services.report.shares import Share
 
+__all__ = ["Axes", "Figure", "Key", "drawn", "percent_axes"]
+
 # Stand-ins that matplotlib can draw with; each becomes a variable of the style sheet, so that dark mode and print work.
-INK, FAINT, GRID, BAR, BLUE, ORANGE = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
-_VARIABLES = {INK: "--ink", FAINT: "--faint", GRID: "--grid", BAR: "--bar", BLUE: "--blue", ORANGE: "--orange"}
+INK, FAINT, GRID, BAR, PAPER = "#010101", "#020202", "#030303", "#040404", "#050505"
+BLUE, ORANGE, GREEN, PURPLE = "#060606", "#070707", "#080808", "#090909"
+_VARIABLES = {
+    INK: "--ink", FAINT: "--faint", GRID: "--grid", BAR: "--bar", PAPER: "--paper",
+    BLUE: "--blue", ORANGE: "--orange", GREEN: "--green", PURPLE: "--purple",
+}  # fmt: skip
 _STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "concord", "font.size": 12, "text.color": INK, "axes.labelcolor": FAINT,
     "axes.edgecolor": FAINT, "axes.linewidth": 0.8, "xtick.color": FAINT, "ytick.color": FAINT, "grid.color": GRID,
@@ -68,7 +74,7 @@ def accuracy_picture(figures: Figures) -> Markup | None:
             axes.plot(
                 [100 * share for share, _ in points], [100 * right for _, right in points], color=BLUE, marker="o"
             )
-        _percent_axes(axes)
+        percent_axes(axes)
         axes.set_xlabel("pairs answered by people")
 
     keys = [
@@ -77,7 +83,7 @@ def accuracy_picture(figures: Figures) -> Markup | None:
         *([Key("diamond orange", "estimated from random audits, 95 % interval")] if audited else []),
         *([Key("dashes faint", "the model's own estimate")] if believed else []),
     ]
-    return _drawn(draw, 300, 280, "Share of labels that are right", keys)
+    return drawn(draw, 300, 280, "Share of labels that are right", keys)
 
 
 def margin_picture(figures: Figures) -> Markup | None:
@@ -108,7 +114,7 @@ def margin_picture(figures: Figures) -> Markup | None:
         Key("box bar", "all pairs"),
         *([Key("box blue", "people confirmed the label"), Key("box orange", "people overruled it")] if asked else []),
     ]
-    return _drawn(
+    return drawn(
         draw,
         340 if asked else 220,
         340 if asked else 220,
@@ -139,10 +145,11 @@ def share_picture(title: str, rows: Sequence[tuple[str, Share]], middle: str) ->
         axes.set_xlabel(f"dotted: {middle}")
 
     height = 62 + 52 * len(rows)
-    return _drawn(draw, height, height, title, [])
+    return drawn(draw, height, height, title, [])
 
 
-def _percent_axes(axes: Axes) -> None:
+def percent_axes(axes: Axes) -> None:
+    """Both axes in per cent, the upper end at 100 at most."""
     axes.grid(visible=False, axis="x")
     axes.set_xlim(left=-0.02 * axes.get_xlim()[1])
     axes.set_ylim(top=min(100.5, axes.get_ylim()[1]))
@@ -152,7 +159,7 @@ def _percent_axes(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(_PERCENT)
 
 
-def _drawn(draw: Callable[[Figure], None], wide: int, narrow: int, title: str, keys: Sequence[Key]) -> Markup:
+def drawn(draw: Callable[[Figure], None], wide: int, narrow: int, title: str, keys: Sequence[Key]) -> Markup:
     """The figure element; heights in pixels."""
     drawings = (
         element("div", _svg(draw, _WIDE, wide, title), class_="wide"),

@@ -2,8 +2,9 @@
 
 import json
 
-from services.report import pictures, words
+from services.report import curves, pictures, words
 from services.report.accuracy import Audit
+from services.report.between import Between
 from services.report.figures import Figures
 from services.report.ledger import StageCost, Usage
 from services.report.markup import Markup, element, facts, table
@@ -40,25 +41,6 @@ def rounds(figures: Figures) -> Markup | None:
     )
 
 
-def margins(figures: Figures) -> Markup | None:
-    """The reward distribution."""
-    spread = figures.margins
-    if spread is None:
-        return None
-    share = words.percent(spread.against / sum(spread.pairs))
-    return element(
-        "section",
-        element("h2", "Reward distribution"),
-        element(
-            "p",
-            "How far a reward model that never saw the pair agrees with the judge's label. It disagrees with "
-            f"{words.count(spread.against, 'label')} ({share}): those, and the ones near zero, are the first to doubt.",
-        ),
-        pictures.margin_picture(figures),
-        element("p", "The outermost bars hold what lies beyond them, too.", class_="note"),
-    )
-
-
 def ledger(figures: Figures) -> Markup:
     """What it cost."""
     head = ["Stage", "Calls", "Cached", "Tokens in", "Tokens out", "Dollars", "Votes", "Work", "Elapsed"]
@@ -79,6 +61,7 @@ def ledger(figures: Figures) -> Markup:
             "waiting for people and pauses included; work is the workers' time, which may overlap. Cached calls cost nothing.",
             class_="note",
         ),
+        *_cost(figures),
     )
 
 
@@ -116,6 +99,7 @@ def leanings(figures: Figures) -> Markup:
         if length.people.of
         else None,
         pictures.share_picture("People confirm the judge's label", agreed, "no better than a coin"),
+        *_between(figures.between),
         element(
             "p", "Lines are 95 % intervals. Pairs chosen because they were doubtful are low by design.", class_="note"
         ),
@@ -143,6 +127,46 @@ def replay(figures: Figures) -> Markup:
         ),
         element("details", element("summary", "Configuration"), element("pre", configuration)),
     )
+
+
+def _cost(figures: Figures) -> list[Markup | None]:
+    """This run beside a dataset that people label alone."""
+    cost = figures.cost
+    if cost.share is None:
+        return []
+    labels = words.count(figures.human_labels, "label")
+    judge = f"{words.dollars(cost.judge)} for judging" if cost.judge else "nothing for judging"
+    return [
+        element("h3", "Beside people alone"),
+        element(
+            "p",
+            f"At an assumed {words.price(cost.label_price)} for a human label, people's {labels} cost "
+            f"{words.dollars(cost.people)}, and {judge} was paid: {words.dollars(cost.together)}, or "
+            f"{words.percent(cost.share)} of the {words.dollars(cost.all_human)} that all "
+            f"{words.count(figures.pairs, 'pair')} would cost if people labelled them.",
+        ),
+        curves.cost_picture(cost),
+        element(
+            "p",
+            "The price is an assumption (by default three annotators at $0.012 each, as in the RLTHF paper); with ",
+            element("code", "concord report RUN --label-price DOLLARS"),
+            " the page reckons with another one.",
+            class_="note",
+        ),
+    ]
+
+
+def _between(people: Between | None) -> list[Markup | None]:
+    """How far people agree with each other."""
+    if people is None:
+        alone = "Each question was answered by one person, so nothing is known about how far people agree with each other."
+        return [element("p", alone, class_="note")]
+    rows = [("All who answered a question", people.unanimous), ("Two votes on a question", people.pairs_of_votes)]
+    alpha = f"Krippendorff's alpha is {people.alpha:.2f}: 1 is full agreement, 0 is chance." if people.alpha is not None else None
+    return [
+        pictures.share_picture("People say the same as each other", rows, "as often as not"),
+        element("p", alpha, class_="note") if alpha else None,
+    ]
 
 
 def _audit(audit: Audit | None) -> tuple[str, str]:

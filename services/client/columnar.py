@@ -1,0 +1,95 @@
+"""Parquet and Arrow files: the only module that knows pyarrow, which is there with the extra `data` alone."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from services.kit.errors import InvalidInput
+
+INSTALL = "pip install pyarrow (it is Concord's extra `data`)"
+# A column has one type: where "tie" is among the choices 0 and 1 are texts, and where null is, pandas makes them floats.
+_CHOICES = ("human_majority", "choice", "choice_swapped")
+# Rows that are turned into Python objects at once; texts are long, so few of them.
+_BATCH = 512
+
+
+def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file in order, see `_plain`. Raises InvalidInput where it cannot be read to its end."""
+    pyarrow = _pyarrow(path)
+    import pyarrow.parquet as parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(_BATCH):
+                yield from map(_plain, batch.to_pylist())
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _broken(path, "Parquet", error) from None
+
+
+def arrow_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of an Arrow file, as a stream (so `datasets` saves them) or with the magic bytes of the file format."""
+    pyarrow = _pyarrow(path)
+    try:
+        with pyarrow.OSFile(str(path)) as source:
+            is_file = source.read(6) == b"ARROW1"
+            source.seek(0)
+            for batch in _batches(pyarrow, source, is_file):
+                for at in range(0, batch.num_rows, _BATCH):
+                    yield from map(_plain, batch.slice(at, _BATCH).to_pylist())
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _broken(path, "Arrow", error) from None
+
+
+def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One Parquet file of these rows. What the system refuses passes through as OSError."""
+    pyarrow = _pyarrow(path)
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
+
+
+def _batches(pyarrow: ModuleType, source: Any, is_file: bool) -> Iterator[Any]:
+    if not is_file:
+        yield from pyarrow.ipc.open_stream(source)
+        return
+    reader = pyarrow.ipc.open_file(source)
+    for at in range(reader.num_record_batches):
+        yield reader.get_batch(at)
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON would hold it: a column that is null in this row is a key that the row does not have."""
+    if isinstance(value, dict):
+        return {
+            key: _choice(held) if key in _CHOICES else _plain(held) for key, held in value.items() if not _is_absent(held)
+        }
+    return [_plain(held) for held in value] if isinstance(value, list) else value
+
+
+def _choice(value: Any) -> Any:
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _is_absent(value: Any) -> bool:
+    # pandas writes what is missing among numbers as NaN.
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _pyarrow(path: Path) -> ModuleType:
+    try:
+        import pyarrow
+        import pyarrow.ipc
+    except ImportError:
+        raise InvalidInput(f"{path}: Parquet and Arrow files need pyarrow: {INSTALL}") from None
+    return pyarrow
+
+
+def _broken(path: Path, kind: str, error: Exception) -> InvalidInput:
+    if isinstance(error, FileNotFoundError):
+        return InvalidInput(f"{path}: there is no such file")
+    said = str(error).strip().split("\n")[0] or type(error).__name__
+    return InvalidInput(f"{path}: cannot be read as {kind}: {said}")

@@ -1,0 +1,110 @@
+"""A run's dataset in the forms that trainers read. Pure.
+
+| format | what | source |
+| --- | --- | --- |
+| `trl` | explicit prompt preference, standard: three texts | TRL, Dataset formats and types |
+| `trl-conversational` | the same as lists of messages | TRL, Dataset formats and types |
+| `nemo` | `context` and two ranked `completions` | NeMo RL, guides/dpo, PreferenceDataset |
+| `parquet`, `hf` | `trl-conversational` with more columns | TRL; the hub's layout |
+
+Every row also carries `pair_id`, `p_chosen`, `weight` and `source`, which these trainers leave alone. A tie has nothing
+chosen and nothing rejected: it is left out and counted. So is, from lists of messages, a row without a prompt.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, Any]
+_NAMES = {"user": "User", "assistant": "Assistant", "system": "System", "tool": "Tool"}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The rows of one export, and what is not in them."""
+
+    rows: tuple[dict[str, Any], ...]
+    ties: int
+    without_prompt: int  # left out because the format needs a message to answer
+    transcripts: int  # prompts of several messages that were written as one text
+
+    @property
+    def sources(self) -> Mapping[str, int]:
+        """Rows by whom their label comes from, the most frequent first."""
+        return dict(Counter(row["source"] for row in self.rows).most_common())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know, in words."""
+        said = (
+            (self.ties, "ties, in which nothing is chosen, are left out"),
+            (self.without_prompt, "rows without a prompt, for which this format has no place, are left out"),
+            (self.transcripts, "prompts of several messages are written as one text (trl-conversational keeps the messages)"),
+        )
+        return tuple(f"{words}: {count:,}" for count, words in said if count)
+
+
+def exported(rows: Iterable[Row], format_: str) -> Exported:
+    """The rows of a dataset in this format; KeyError for one that is not in FORMATS."""
+    convert = FORMATS[format_]
+    kept, counts = [], Counter[str]()
+    for row in rows:
+        if row["label"] == "tie":
+            counts["tie"] += 1
+        elif convert is not trl and not row["prompt"]:
+            counts["prompt"] += 1
+        else:
+            counts["transcript"] += convert is trl and _is_transcript(row["prompt"])
+            kept.append(convert(row))
+    return Exported(tuple(kept), counts["tie"], counts["prompt"], counts["transcript"])
+
+
+def trl(row: Row) -> dict[str, Any]:
+    """`prompt`, `chosen` and `rejected` as texts. A prompt that is no single user message becomes a transcript."""
+    return {"prompt": prompt_text(row["prompt"]), "chosen": row["chosen"], "rejected": row["rejected"], **_carried(row)}
+
+
+def conversational(row: Row) -> dict[str, Any]:
+    """`prompt`, `chosen` and `rejected` as lists of messages; both answers are one message of the assistant."""
+    return {
+        "prompt": list(row["prompt"]), "chosen": _said(row["chosen"]), "rejected": _said(row["rejected"]), **_carried(row),
+    }  # fmt: skip
+
+
+def nemo(row: Row) -> dict[str, Any]:
+    """`context` and `completions`, of which the one with the lower rank is preferred."""
+    completions = [{"rank": rank, "completion": _said(row[key])} for rank, key in enumerate(("chosen", "rejected"))]
+    return {"context": list(row["prompt"]), "completions": completions, **_carried(row)}
+
+
+def table_row(row: Row) -> dict[str, Any]:
+    """As `conversational`, with what the judge said and the hash by which the pair is known."""
+    agrees = None if row["judge_label"] is None else row["judge_label"] == row["label"]
+    more = {"judge_agrees": agrees, "judge_confidence": row["judge_confidence"], "pair_sha256": row["pair_sha256"]}
+    return {**conversational(row), **more}
+
+
+def prompt_text(prompt: Sequence[Mapping[str, str]]) -> str:
+    """The messages as one text: a single user message as it is, more as a transcript that the assistant is to go on."""
+    if not _is_transcript(prompt):
+        return prompt[0]["content"] if prompt else ""
+    turns = [f"{_NAMES.get(turn['role'], turn['role'])}: {turn['content']}" for turn in prompt]
+    return "\n\n".join([*turns, "Assistant: "])
+
+
+def _is_transcript(prompt: Sequence[Mapping[str, str]]) -> bool:
+    return bool(prompt) and (len(prompt) > 1 or prompt[0]["role"] != "user")
+
+
+def _said(text: str) -> list[dict[str, str]]:
+    return [{"role": "assistant", "content": text}]
+
+
+def _carried(row: Row) -> dict[str, Any]:
+    return {key: row[key] for key in ("pair_id", "p_chosen", "weight", "source")}
+
+
+FORMATS: Mapping[str, Callable[[Row], dict[str, Any]]] = {
+    "trl": trl, "trl-conversational": conversational, "nemo": nemo, "parquet": table_row, "hf": table_row,
+}  # fmt: skip

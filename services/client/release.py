@@ -1,0 +1,77 @@
+"""A finished run's dataset, written for others: found, converted, put into a file or a folder."""
+
+import json
+import os
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus
+from services.client import again, columnar, history
+from services.client.card import card
+from services.client.export import FORMATS, Exported, exported
+from services.client.session import writable
+from services.kit.errors import InvalidInput
+from services.kit.settings import Settings, open_blobs, open_log, open_store
+from services.report.figures import Figures, figures_of
+
+_ENDINGS = {"parquet": ".parquet", "hf": ""}
+_SHARD = "train-00000-of-00001.parquet"
+
+
+def release(settings: Settings, name: str, format_: str, out: Path | None) -> tuple[Path, Exported]:
+    """Writes the dataset of the run that `name` means; where it lies, and what is in it.
+
+    `out`: the file, or with `hf` the folder; None: beside the run's results. Raises InvalidInput for a format that is
+    none, for a run that is not finished and for a dataset of which nothing is left.
+    """
+    if format_ not in FORMATS:
+        raise InvalidInput(f"--format {format_}: one of {', '.join(FORMATS)} is expected")
+    run_id = history.find_run(open_store(settings), name, settings.home)
+    results = Path(settings.home) / "runs" / run_id[:8]
+    figures, dataset = _finished(settings, run_id, results)
+    made = exported(map(json.loads, dataset.splitlines()), format_)
+    if not made.rows:
+        raise InvalidInput(f"run {run_id}: nothing is left to export: {'; '.join(made.notes) or 'the dataset has no rows'}")
+    out = out or results / f"export-{format_}{_ENDINGS.get(format_, '.jsonl')}"
+    if format_ == "hf":
+        _write_folder(out, made, card(figures.as_json(), made, version("concord-preference")))
+    else:
+        with writable(out.parent):
+            _write(out, lambda path: columnar.write_parquet(path, made.rows) if format_ == "parquet" else _jsonl(path, made))
+    return out, made
+
+
+def _finished(settings: Settings, run_id: str, results: Path) -> tuple[Figures, bytes]:
+    """What is known of the run, and its dataset."""
+    log, blobs = open_log(settings), open_blobs(settings)
+    view = history.fold(log, run_id).state.view
+    if view.status != RUN_STATUS_FINISHED:
+        status = RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower()
+        raise InvalidInput(f"run {run_id} is {status}: only a finished run has a dataset; its own command goes on with it")
+    truth = again.remembered_truth(results, run_id) or None
+    return figures_of(history.events(log, run_id), blobs.get, truth), blobs.get(view.dataset_uri)
+
+
+def _write_folder(out: Path, made: Exported, readme: str) -> None:
+    data = out / "data"
+    with writable(data):
+        # The card names data/train-*: rows of another export would be read with these.
+        others = sorted(path.name for path in data.glob("train-*") if path.name != _SHARD)
+        if others:
+            raise InvalidInput(f"{data}: holds {others[0]} of another export; choose another folder with --out")
+        _write(data / _SHARD, lambda path: columnar.write_parquet(path, made.rows))
+        _write(out / "README.md", lambda path: path.write_text(readme, encoding="utf-8"))
+
+
+def _jsonl(path: Path, made: Exported) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for row in made.rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _write(target: Path, write: Callable[[Path], object]) -> None:
+    """The file appears once it is whole."""
+    unfinished = target.with_name(f".{target.name}.part")
+    write(unfinished)
+    os.replace(unfinished, target)

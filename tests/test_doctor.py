@@ -1,0 +1,249 @@
+"""`concord doctor`: what is wrong, in words, on real runs and broken settings."""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from concord.v1.events_pb2 import PauseReason, Stage
+from concord.v1.pairs_pb2 import Choice
+from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, GetRunRequest, RunView
+from concord.v1.runs_service_pb2_grpc import RunServiceStub
+from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from services.app import SERVICES
+from services.client import doctor, drive, intake, options, probes, session
+from services.client.ailments import Finding, Seen, run_findings
+from services.client.doctor import Backend, Folder, Package
+from services.kit import ids, rpc
+from services.kit.errors import NotFound
+from services.kit.settings import Settings, from_environment
+from services.runs import state as run_state
+from services.tasks import queue
+from tests.run_world import FoldedRun, config
+from tests.test_sigkill import endpoint
+
+ROWS = intake.read_sample().rows[:96]
+PAIRS = [row.pair for row in ROWS]
+OTHER = {Choice.CHOICE_FIRST: Choice.CHOICE_SECOND, Choice.CHOICE_SECOND: Choice.CHOICE_FIRST}
+
+
+def settings_in(folder: Path) -> Settings:
+    return from_environment({}, home=str(folder), listen="127.0.0.1:0", processes=0)
+
+
+def run_in(settings: Settings, answer=None, until=lambda view: False, **flags) -> RunView:
+    """A run on all services of this process: to its end, to a pause, or until `until` holds; then they stop."""
+    given = options.run_config(options.resolve({"judge": "sample", "shard_pairs": 32, "budget": "20", **flags}), None)
+    given.humans = "console"
+    run_id = ids.run_id("sample", given.SerializeToString(deterministic=True))
+    with session.embedded(settings) as running, rpc.channel(running.address) as channel:
+        runs = RunServiceStub(channel)
+        drive.begin(runs, run_id, given, PAIRS, "sample", "sample.jsonl")
+        people = None
+        if answer is not None:
+            people = drive.People(TaskServiceStub(channel), run_id, answer, "person")
+        try:
+            return followed(runs, run_id, until)
+        finally:
+            if people is not None:
+                people.stop()
+
+
+def followed(runs: RunServiceStub, run_id: str, until) -> RunView:
+    for _ in range(6_000):
+        view = runs.GetRun(GetRunRequest(run_id=run_id)).run
+        if view.status in drive.ENDED or drive.needs_a_person(view) or until(view):
+            return view
+        threading.Event().wait(0.02)
+    raise AssertionError(f"the run never came so far: {view}")
+
+
+def truth(pair: int, vote: int):
+    return ROWS[pair].truth
+
+
+def found(settings: Settings, view: RunView, later_s: float = 0.0) -> tuple[Finding, ...]:
+    return probes.patient(settings, view.run_id[:8], time.time() + later_s, {}).findings
+
+
+def test_a_finished_run_has_nothing_wrong(tmp_path):
+    settings = settings_in(tmp_path)
+    view = run_in(settings, truth)
+    assert view.status == RUN_STATUS_FINISHED
+    assert found(settings, view) == ()
+    notes = probes.patient(settings, "last", time.time(), {}).notes
+    assert "is finished: 96 pairs, 20 of 20 votes" in notes[0]
+
+
+def test_a_run_that_the_pilots_gate_stopped_says_so_and_what_to_do(tmp_path):
+    settings = settings_in(tmp_path)
+    contrary = lambda pair, vote: OTHER.get(ROWS[pair].truth, Choice.CHOICE_FIRST)  # noqa: E731
+    view = run_in(settings, contrary, budget="60", pilot=14)
+    assert view.pause_reason == PauseReason.PAUSE_REASON_MISALIGNED
+    (first,) = found(settings, view)
+    assert "pilot's gate stopped it" in first.says and "people agree with the judge" in first.says
+    assert "criteria" in first.do and "--resume" in first.do
+
+
+def test_a_run_that_waits_for_people_says_how_many_questions_and_votes(tmp_path):
+    settings = settings_in(tmp_path)
+    view = run_in(settings, until=lambda view: view.stages and view.stages[-1].units == 5 and asked(view), pilot=5, quorum=3)
+    says = [finding.says for finding in found(settings, view)]
+    assert any("5 of 5 questions of stage PILOT_JUDGE wait for people; 15 votes are missing" in one for one in says)
+    # The services of this test have stopped.
+    assert any("no process works on it" in one for one in says)
+
+
+def asked(view: RunView) -> bool:
+    return view.stages[-1].stage == Stage.STAGE_PILOT_JUDGE
+
+
+def test_failed_units_are_named_with_their_reason_and_their_dead_letters(tmp_path):
+    settings = settings_in(tmp_path)
+    with endpoint(down=404, error="no such model") as judge:
+        view = run_in(settings, truth, judge=f"{judge.url}#stub", pilot=0)
+        assert view.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS
+        says = " ".join(finding.says for finding in found(settings, view))
+    assert "units failed" in says and "LABEL/0" in says and "404" in says and "dead letters" in says
+
+
+def test_a_judge_that_cannot_be_reached_any_more_is_said(tmp_path):
+    settings = settings_in(tmp_path)
+    with endpoint(down=404) as judge:
+        view = run_in(settings, truth, judge=f"{judge.url}#stub", pilot=0)
+    (away,) = [finding for finding in found(settings, view) if finding.about == "backends"]
+    assert "does not answer" in away.says and judge.url in away.says
+
+
+def test_a_run_without_its_pairs_says_which_files_are_lost(tmp_path):
+    settings = settings_in(tmp_path)
+    view = run_in(settings, truth, method="none", budget="0")
+    for blob in (tmp_path / "blobs" / "blobs").rglob("*"):
+        if blob.is_file() and blob.name == view.pairs_uri.removeprefix("sha256:"):
+            blob.unlink()
+    (lost,) = found(settings, view)
+    assert view.pairs_uri in lost.says and "CONCORD_BLOB_URL" in lost.do
+
+
+def test_a_name_that_means_no_run_is_refused(tmp_path):
+    with pytest.raises(NotFound, match="no runs in"):
+        probes.patient(settings_in(tmp_path), "last", 0.0, {})
+
+
+def seen(**more) -> Seen:
+    return replace(Seen(now=10_000.0, last_fact_at=9_990.0, facts_behind=0, dead_letters=(), working=list(SERVICES)), **more)
+
+
+def findings(world: FoldedRun, **more) -> tuple[Finding, ...]:
+    return run_findings(world.state, queue.initial("run"), seen(**more))
+
+
+def test_a_run_on_its_way_has_nothing_wrong():
+    assert findings(FoldedRun(config())) == ()
+
+
+def test_a_silent_run_is_a_finding_only_after_a_while():
+    world = FoldedRun(config())
+    assert findings(world, last_fact_at=9_701.0) == ()
+    (silent,) = findings(world, last_fact_at=9_000.0, facts_behind=3)
+    assert "for 17 min; 3 facts are not taken in yet" in silent.says
+
+
+def test_a_run_that_was_never_started_or_was_cancelled_says_so():
+    (fresh,) = findings(FoldedRun(config(), start=False))
+    assert "not started: 20 pairs have come in" in fresh.says
+    world = FoldedRun(config())
+    world.say("cancelled", run_cancelled={"reason": "changed my mind"})
+    (cancelled,) = findings(world)
+    assert "changed my mind" in cancelled.says and "--new" in cancelled.do
+
+
+@pytest.mark.parametrize(
+    ("reason", "do"),
+    [("BUDGET", "--dollars"), ("DEFERRED", "goes on by itself"), ("CALLER", "--resume"), ("FAILED_UNITS", "mend the cause")],
+)
+def test_each_reason_for_a_pause_comes_with_what_to_do(reason, do):
+    world = FoldedRun(config())
+    world.say("paused", run_paused={"reason": f"PAUSE_REASON_{reason}", "detail": "because of this"})
+    (paused,) = findings(world)
+    assert "because of this" in paused.says and do in paused.do
+
+
+def test_a_corrupt_state_is_all_that_is_said():
+    (corrupt,) = findings(FoldedRun(config()), corrupt="offset 7 does not decode", working=())
+    assert "offset 7" in corrupt.says
+    assert run_findings(run_state.initial("x"), queue.initial("x"), seen())[0].says.startswith("it was created")
+
+
+def test_python_packages_and_extras_are_judged_by_what_settings_need():
+    package = Package((3, 10), (3, 11), ["numpy"], {"kafka": ["kafka-python"], "bench": []})
+    says = [finding.says for finding in doctor.package_health(package, "kafka://x:1").findings]
+    assert "Python 3.10" in says[0] and "numpy" in says[1] and "kafka-python" in says[2]
+    quiet = doctor.package_health(replace(package, python=(3, 12), missing=[]), "sqlite:///x")
+    assert quiet.findings == () and any("absent; pip install" in note for note in quiet.notes)
+
+
+def test_the_installed_package_is_looked_at():
+    package = probes.package()
+    assert package.missing == [] and package.least_python <= package.python and "kafka" in package.extras
+
+
+def test_folders_that_cannot_be_written_or_are_full_are_findings():
+    folders = [
+        Folder("CONCORD_HOME", "/a", "you may not write in /a", None),
+        Folder("CONCORD_BLOB_URL", "/b", "", 10),
+        Folder("CONCORD_LOG_URL", "/c", "", 2**40),
+    ]
+    health = doctor.folder_health(folders)
+    assert ["/a cannot be written" in health.findings[0].says, "/b has 0.0 GiB" in health.findings[1].says] == [True, True]
+    assert len(health.findings) == 2 and "/c can be written" in health.notes[0]
+
+
+def test_a_file_in_the_place_of_a_folder_is_a_finding(tmp_path):
+    (tmp_path / "home").write_text("")
+    assert any("is a file" in finding.says for finding in probes.place(settings_in(tmp_path / "home")).findings)
+
+
+def test_a_back_end_that_does_not_open_is_a_finding_and_an_empty_place_is_not(tmp_path):
+    broken = Backend("CONCORD_LOG_URL", "the log", "not a database")
+    assert "not a database" in doctor.backend_health([broken]).findings[0].says
+    health = probes.place(settings_in(tmp_path))
+    assert health.findings == () and list(tmp_path.iterdir()) == []
+    (tmp_path / "log.sqlite").write_text("this is no database, and it is long enough to be seen as none" * 20)
+    assert any(finding.about == "backends" for finding in probes.place(settings_in(tmp_path)).findings)
+
+
+def test_services_of_another_process_are_seen_and_a_part_of_them_is_a_finding(tmp_path):
+    settings = settings_in(tmp_path)
+    locks = []
+    for name in ("runs", "tasks"):
+        locks.append(os.open(tmp_path / f"log.sqlite.{name}.lock", os.O_CREAT | os.O_RDWR))
+        fcntl.flock(locks[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    (part,) = probes.place(settings).findings
+    assert "but not labeling" in part.says and "concord serve labeling" in part.do
+    for lock in locks:
+        os.close(lock)
+    assert probes.place(settings).findings == ()
+    whole = doctor.lock_health(list(SERVICES), list(SERVICES))
+    assert whole.findings == () and "another process runs runs" in whole.notes[0]
+
+
+def doctor_in(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **more}
+    command = [sys.executable, "-m", "services.cli", "doctor", *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_the_command_ends_with_0_where_all_is_well_and_with_1_where_something_is_wrong(tmp_path):
+    well = doctor_in(tmp_path)
+    assert (well.returncode, well.stdout.splitlines()[-1]) == (0, "nothing wrong was found"), well.stdout + well.stderr
+    wrong = doctor_in(tmp_path, "--json", CONCORD_LEASE="600")
+    said = json.loads(wrong.stdout)
+    assert wrong.returncode == 3 and not said["well"] and "CONCORD_LEASE is not a setting" in said["findings"][0]["says"]
