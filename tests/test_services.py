@@ -172,7 +172,7 @@ def test_a_run_without_pairs_does_not_start(runs):
     [
         ({"method": "magic"}, "method 'magic'"),
         ({"audit_share": 2.0}, "audit_share"),
-        ({"folds": 1}, "folds"),
+        ({"folds": 0}, "folds"),
         ({"quorum": 0}, "quorum must lie between 1 and 99, not 0"),
         ({"dollar_budget": math.nan}, "dollar_budget"),
     ],
