@@ -1,12 +1,14 @@
 """What a few people's answers repair in real judges' labels: shares of the judge's errors removed, case by case.
 
-    python benchmarks/judge_noise.py                 everything: 18 cases, 3 methods, pilot off and on, 6 seeds
+    python benchmarks/judge_noise.py                 18 cases, 3 methods, pilot off and on, 6 seeds
+    python benchmarks/judge_noise.py --full          the same with every method, at 1, 3, 6, 10 and 20 %
     python benchmarks/judge_noise.py --quick         the non-adversarial cases with 2 seeds; under a minute
     python benchmarks/judge_noise.py --json out.jsonl
 
 One run starts with one judge's verdicts in one order, buys answers (the pairs' human majority) with a budget of 6 % of
-the pairs, and counts label errors over all pairs that people decided. Pairs whose people say tie stay in the run and
-cost votes, but leave the count; pairs without a usable verdict of the judge are not in the case. Reads
+the pairs, by the plan and the functions of the services (planner.py), and counts label errors over all pairs that
+people decided. Pairs whose people say tie stay in the run and cost votes, but leave the count; pairs without a usable
+verdict of the judge are not in the case. Reads
 `judged_pairs.jsonl.gz` in CONCORD_DATA. With --json each finished run is a line there, and is not done again until
 the code or its settings change.
 """
@@ -24,65 +26,59 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from benchmarks import planner  # noqa: E402
 from benchmarks.judged_cases import CASES, Case, World, read_rows, world  # noqa: E402
-from concord.v1 import config_pb2  # noqa: E402
+from concord.v1.config_pb2 import RunConfig  # noqa: E402
+from concord.v1.events_pb2 import Stage  # noqa: E402
+from services.client import options  # noqa: E402
 from services.preference.answers import Answers  # noqa: E402
-from services.preference.pilot import draw_pilot, misaligned, pilot_size  # noqa: E402
-from services.triage.rounds import Round, triage_posterior, triage_random  # noqa: E402
+from services.preference.pilot import draw_pilot, misaligned  # noqa: E402
+from services.runs import plan  # noqa: E402
 from services.triage.signals import wrong_labels  # noqa: E402
 
 Array = np.ndarray
 
 BUDGET = 0.06
-BATCH = 0.01
-AUDIT = 0.1
+BUDGETS = (0.01, 0.03, 0.06, 0.1, 0.2)
 SEEDS = 6
-NOBODY = Answers(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool), np.zeros(0, np.int64))
-METHODS = {"posterior": triage_posterior, "random": triage_random, "none": triage_random}
+METHODS = [method for method in options.METHODS if method != "all-human"]
+# Without --full.
+USUAL = ["posterior", "random", "none"]
 
 
 def run(there: World, method: str, with_pilot: bool, seed: int, budget_share: float) -> dict:
-    """Spend the budget round by round as the loop does, and count what is wrong at the end."""
-    pairs = len(there.truth)
-    budget = round(budget_share * pairs) if method != "none" else 0
-    config = config_pb2.RunConfig(seed=seed, audit_share=AUDIT)
-    answers, gate = NOBODY, False
+    """Spend the budget as a run of the system does, and count what is wrong at the end."""
+    pairs, label = len(there.truth), there.signals.label
+    budget = round(budget_share * pairs) if method not in plan.ASK_NOBODY else 0
+    asked = options.resolve({"judge": "recorded:made", "method": method, "seed": seed, "pilot": -1 if with_pilot else 0})
+    config = RunConfig(seed=seed, audit_share=asked.audit, human_weight=asked.human_weight, quorum=1, pilot=asked.pilot)
+    options.set_method(config, asked)
+    answers, gate = planner.NOBODY, False
     if with_pilot and budget:
-        drawn = draw_pilot(pairs, pilot_size(pairs, budget), seed)
-        answers = _answered(answers, drawn, np.ones(len(drawn), dtype=bool), there.truth)
+        drawn = draw_pilot(pairs, plan.pilot_size(config, pairs, budget), seed)
+        ones = np.ones(len(drawn), np.int64)
+        answers = Answers(drawn.astype(np.int64), there.truth[drawn], ones.astype(bool), ones)
         _, wrong = wrong_labels(there.signals, answers)
         gate = misaligned(int((wrong == 0).sum()), len(wrong))
-    round_, started = 0, time.perf_counter()
-    while True:
-        round_ += 1
-        places = min(max(3, round(BATCH * pairs)), budget - len(answers.pair))
-        decided = METHODS[method](there.signals, answers, config, round_, places)
-        if not places:
-            break
-        answers = _answered(answers, decided.asked.pair, decided.asked.audit, there.truth)
-    seconds = (time.perf_counter() - started) / round_
-    return _figures(there, answers, decided) | {"gate": gate, "seconds_a_round": seconds}
+    known = planner.Known(there.signals, ((label > 0).astype(float), np.ones(pairs)))
+    started = time.perf_counter()
+    steps = list(planner.run(known, config, budget, lambda pair, vote: float(there.truth[pair]), answers))
+    rounds = max(1, sum(step.stage == Stage.STAGE_TRIAGE for step in steps))
+    seconds = (time.perf_counter() - started) / rounds
+    return _figures(there, steps[-1]) | {"gate": gate, "seconds_a_round": seconds}
 
 
-def _answered(answers: Answers, pair: Array, audit: Array, truth: Array) -> Answers:
-    return Answers(
-        np.concatenate([answers.pair, pair]),
-        np.concatenate([answers.p_first, truth[pair]]),
-        np.concatenate([answers.audit, audit]),
-        np.concatenate([answers.votes, np.ones(len(pair), dtype=np.int64)]),
-    )
-
-
-def _figures(there: World, answers: Answers, decided: Round) -> dict:
-    label, decisive = there.signals.label, there.truth != 0.5
+def _figures(there: World, last: planner.Step) -> dict:
+    label, decisive, answers = there.signals.label, there.truth != 0.5, last.said
+    p_first = last.decided.target.astype(float) if last.decided else (label > 0).astype(float)
+    p_first[answers.pair] = answers.p_first
     first = there.truth[decisive] == 1
     start = float(((label[decisive] > 0) == first).mean())
-    end = float(((decided.target[decisive] > 0.5) == first).mean())
+    end = float(((p_first[decisive] > 0.5) == first).mean())
     open_ = np.ones(len(label), dtype=bool)
     open_[answers.pair] = False
     left = open_ & decisive
-    error_left = float(((decided.target[left] > 0.5) != (there.truth[left] == 1)).mean())
-    audited = decided.audited
+    audited = last.decided.audited if last.decided else None
     return {
         "pairs": len(label),
         "decisive": int(decisive.sum()),
@@ -91,27 +87,29 @@ def _figures(there: World, answers: Answers, decided: Round) -> dict:
         "start": start,
         "end": end,
         "removed": (end - start) / (1 - start),
-        "flipped": decided.flipped,
-        "error_left": error_left,
-        "expected_error": decided.expected_error,
+        "flipped": last.decided.flipped if last.decided else 0,
+        "error_left": float(((p_first[left] > 0.5) != (there.truth[left] == 1)).mean()),
+        "expected_error": last.decided.expected_error if last.decided else 0.0,
         "audited_error": [audited.error, audited.low, audited.high] if audited else None,
     }
 
 
-def grid(cases: list[Case], seeds: int) -> Iterator[tuple[Case, str, bool, int]]:
+def grid(cases: list[Case], methods: list[str], budgets: list[float], seeds: int) -> Iterator[tuple[Case, str, bool, float, int]]:
     for case in cases:
-        for method in METHODS:
+        for method in methods:
             for with_pilot in (False, True) if method == "posterior" else (False,):
-                for seed in range(seeds if method != "none" else 1):
-                    yield case, method, with_pilot, seed
+                for budget in budgets if method not in plan.ASK_NOBODY else budgets[:1]:
+                    for seed in range(seeds if method not in plan.ASK_NOBODY else 1):
+                        yield case, method, with_pilot, budget, seed
 
 
-def fingerprint(options: argparse.Namespace) -> str:
+def fingerprint(asked: argparse.Namespace) -> str:
     """Changes with the code that a run calls and with the settings."""
     folders = ("preference", "scoring", "training", "triage")
     files = sorted(Path(__file__).parent.glob("judge*.py"))
     files += [path for folder in folders for path in sorted((ROOT / "services" / folder).glob("*.py"))]
-    settings = f"{options.budget} {options.by_source}".encode()
+    files += [Path(planner.__file__), Path(plan.__file__)]
+    settings = f"{asked.by_source}".encode()
     return hashlib.sha256(b"".join(path.read_bytes() for path in files) + settings).hexdigest()[:16]
 
 
@@ -120,52 +118,65 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="non-adversarial cases, 2 seeds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="a line for each run; runs that stand there are kept")
     parser.add_argument("--seeds", type=int, default=None, help=f"default {SEEDS}")
-    parser.add_argument("--budget", type=float, default=BUDGET, help=f"share of the pairs, default {BUDGET}")
+    parser.add_argument("--budgets", type=float, nargs="+", default=None, help=f"shares of the pairs, default {BUDGET}")
+    parser.add_argument("--full", action="store_true", help=f"every method, budgets {', '.join(map(str, BUDGETS))}")
     parser.add_argument("--by-source", action="store_true", help="let `source` be the pairs' domain")
-    options = parser.parse_args()
-    cases = [case for case in CASES if not options.quick or case.group == "friendly"]
-    results = run_grid(cases, options.seeds or (2 if options.quick else SEEDS), options)
+    asked = parser.parse_args()
+    cases = [case for case in CASES if not asked.quick or case.group == "friendly"]
+    results = run_grid(cases, asked.seeds or (2 if asked.quick else SEEDS), asked)
     print(report(results))
 
 
-def run_grid(cases: list[Case], seeds: int, options: argparse.Namespace) -> list[dict]:
-    code, kept = fingerprint(options), {}
-    if options.json and options.json.exists():
-        lines = [json.loads(line) for line in options.json.read_text().splitlines()]
+def run_grid(cases: list[Case], seeds: int, asked: argparse.Namespace) -> list[dict]:
+    code, kept = fingerprint(asked), {}
+    if asked.json and asked.json.exists():
+        lines = [json.loads(line) for line in asked.json.read_text().splitlines()]
         kept = {_key(line): line for line in lines if line["code"] == code}
     rows, worlds, results = read_rows(), {}, []
-    for case, method, with_pilot, seed in grid(cases, seeds):
-        cell = {"case": case.name, "group": case.group, "method": method, "pilot": with_pilot, "seed": seed}
+    budgets = asked.budgets or (list(BUDGETS) if asked.full else [BUDGET])
+    for case, method, with_pilot, budget, seed in grid(cases, METHODS if asked.full else USUAL, budgets, seeds):
+        cell = {
+            "case": case.name, "group": case.group, "method": method, "pilot": with_pilot, "budget": budget, "seed": seed,
+        }  # fmt: skip
         if _key(cell) not in kept:
             if case.name not in worlds:
-                worlds = {case.name: world(case, rows, options.by_source)}
-            kept[_key(cell)] = cell | {"code": code} | run(worlds[case.name], method, with_pilot, seed, options.budget)
-            if options.json:
-                with options.json.open("a") as out:
+                worlds = {case.name: world(case, rows, asked.by_source)}
+            kept[_key(cell)] = cell | {"code": code} | run(worlds[case.name], method, with_pilot, seed, budget)
+            if asked.json:
+                with asked.json.open("a") as out:
                     out.write(json.dumps(kept[_key(cell)]) + "\n")
         results.append(kept[_key(cell)])
     return results
 
 
 def _key(cell: dict) -> tuple:
-    return cell["case"], cell["method"], cell["pilot"], cell["seed"]
+    return cell["case"], cell["method"], cell["pilot"], cell["budget"], cell["seed"]
 
 
 def report(results: list[dict]) -> str:
+    """The cases one by one at BUDGET, then each group of cases, budget by budget."""
     kinds = {(cell["method"], cell["pilot"]): None for cell in results if cell["method"] != "none"}
+    budgets = sorted({cell["budget"] for cell in results if cell["method"] not in plan.ASK_NOBODY})
+    shown = BUDGET if BUDGET in budgets else budgets[0]
     lines = [
-        "Label accuracy in % at the start -> at the end, mean over seeds [lowest run]; share of the judge's errors removed",
+        f"Label accuracy in % at the start -> at the end, {shown:.0%} asked, mean over seeds [lowest run]; errors removed",
         f"{'case':44s} {'pairs':>5s} {'start':>6s}" + "".join(f"{_title(*kind):>26s}" for kind in kinds),
     ]
     for name in dict.fromkeys(cell["case"] for cell in results):
         mine = [cell for cell in results if cell["case"] == name]
         line = f"{name:44s} {mine[0]['pairs']:5d} {100 * mine[0]['start']:6.1f}"
-        lines.append(line + "".join(_figure([c for c in mine if (c["method"], c["pilot"]) == kind]) for kind in kinds))
+        lines.append(line + "".join(_figure([c for c in mine if _is(c, kind, shown)]) for kind in kinds))
     for group in dict.fromkeys(cell["group"] for cell in results):
-        lines.append(f"\n{group} cases")
-        for kind in kinds:
-            lines += _summary(_title(*kind), [c for c in results if (c["group"], c["method"], c["pilot"]) == (group, *kind)])
+        for budget in budgets:
+            lines.append(f"\n{group} cases, {budget:.0%} asked")
+            for kind in kinds:
+                lines += _summary(_title(*kind), [c for c in results if c["group"] == group and _is(c, kind, budget)])
     return "\n".join(lines)
+
+
+def _is(cell: dict, kind: tuple[str, bool], budget: float) -> bool:
+    """Methods that ask nobody stand beside every budget."""
+    return (cell["method"], cell["pilot"]) == kind and (cell["method"] in plan.ASK_NOBODY or cell["budget"] == budget)
 
 
 def _title(method: str, pilot: bool) -> str:
