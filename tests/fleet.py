@@ -36,12 +36,14 @@ def free_port() -> int:
 class Fleet:
     """`with Fleet(…) as fleet`: all processes of the plan run, each on a port of its own, until the block ends."""
 
-    def __init__(self, home: Path, environment: Mapping[str, str], plan: Plan | None = None) -> None:
+    def __init__(
+        self, home: Path, environment: Mapping[str, str], plan: Plan | None = None, limit_s: float = LIMIT_S
+    ) -> None:
         self.home, self._environment = home, environment
         self._plan = dict(plan or each_its_own())
         self.ports = {name: free_port() for name in self._plan}
         self.processes: dict[str, subprocess.Popen] = {}
-        self._limit = threading.Timer(LIMIT_S, self._end)
+        self._limit = threading.Timer(limit_s, self._end)
         self._limit.daemon = True
 
     @property
