@@ -1,10 +1,12 @@
 """Virtual corpora of HH responses with a truth, a biased judge and a student's features; seeded, simulated, and called so.
 
 A pair is two random responses of one domain: training responses for the corpus, test responses for 4,000 test pairs. The
-truth is the sign of a teacher's margin (teachers.py). The judge is 75 % right: `len` likes length and style, `mix` has
+truth is the sign of a teacher's margin (teachers.py); `made-up` stands for networks of random weights on the light
+features, for a quick look that needs no vectors. The judge is 75 % right: `len` likes length and style, `mix` has
 another nonlinear taste besides; it is asked in both orders.
 """
 
+import sys
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,6 +22,7 @@ from services.triage.signals import Signals
 
 Array = np.ndarray
 TEST_PAIRS = 4_000
+UNITS = 32
 RIGHT = 0.75
 HARMLESS_SHARE = 0.28
 FEATURES = ("light", "encoder")
@@ -34,7 +37,6 @@ class Responses:
     texts: list[str]
     domain: Array  # 0 helpful, 1 harmless
     is_train: Array
-    rewards: dict[str, Array]  # by teacher
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +58,21 @@ def responses() -> Responses:
     texts = [row["responses"][side]["text"] for side in (0, 1) for _, row in kept]
     domain = np.tile(np.array([int("harmless" in row["source"]) for _, row in kept]), 2)
     is_train = np.tile(np.array([name == "hh_train" for name, _ in kept]), 2)
-    with np.load(folder() / "teachers.npz") as made:
-        return Responses(texts, domain, is_train, {name: made[name].astype(float) for name in made.files})
+    return Responses(texts, domain, is_train)
+
+
+@cache
+def rewards(teacher: str) -> Array:
+    """What the teacher thinks of each response, float [responses]."""
+    if teacher.startswith("made-up"):
+        generator, x = np.random.default_rng(len(teacher)), student("light")
+        hidden = np.tanh(x @ generator.normal(size=(x.shape[1], UNITS)) / np.sqrt(x.shape[1]))
+        return hidden @ generator.normal(size=UNITS)
+    path = folder() / "teachers.npz"
+    if not path.exists():
+        sys.exit(f"{path} is missing: run `python -m benchmarks.encode` and `python -m benchmarks.teachers` once")
+    with np.load(path) as made:
+        return made[teacher].astype(float)
 
 
 @cache
@@ -81,12 +96,13 @@ def world(pairs: int, teacher: str, judge: str, kind: str, seed: int) -> World:
     known, generator = responses(), np.random.default_rng([pairs, 5])
     one, other = drawn(known, generator, pairs, True)
     test = drawn(known, generator, TEST_PAIRS, False)
-    reward, x = known.rewards[teacher], student(kind)
+    reward, x = rewards(teacher), student(kind)
     margin = reward[one] - reward[other]
     margin /= margin.std()
     length = np.log1p(np.array([len(text) for text in known.texts]))
     length_difference = length[one] - length[other]
-    taste = known.rewards["sm15"][one] - known.rewards["sm15"][other]
+    other_taste = rewards("made-up taste" if teacher == "made-up" else "sm15")
+    taste = other_taste[one] - other_taste[other]
     style = student("light")[:, -12:]
     label, flipped, confidence = judged(judge, margin, length_difference, taste, style[one] - style[other], seed)
     absent = np.full(pairs, -1.0)

@@ -1,12 +1,13 @@
 """How much of the way from the judge's labels to people's a budget goes, method by method, on HH text. A simulation.
 
-    python -m benchmarks.label_efficiency [--quick] [--pairs N ...] [--seeds N] [--features light encoder] [--json FILE]
+    python -m benchmarks.label_efficiency [--quick] [--pairs N ...] [--seeds N] [--features light encoder]
+                                          [--cells FILE] [--json FILE] [--picture FILE]
 
 Truths and judges are made (hh.py): teachers sm3 and sm8, judges len and mix, 75 % right, asked in both orders, no helper;
-people are right. Cells run the planners of `planner.py` on features made once, and a cell that FILE holds is not run
-again until the code changes. Gap closed = (test accuracy - AI only) / (all human - AI only), by the student's own heads
-on 4,000 test pairs; label accuracy is over the whole corpus. Needs the vectors and teachers that `benchmarks.encode` and
-`benchmarks.teachers` make.
+people are right. Cells run the planners of `planner.py` on features made once, and a cell that the file of --cells holds
+is not run again until the code changes. Gap closed = (test accuracy - AI only) / (all human - AI only), by the student's
+own heads on 4,000 test pairs; label accuracy is over the whole corpus. Needs the vectors and teachers that
+`benchmarks.encode` and `benchmarks.teachers` make; --quick needs neither, its truths are networks of random weights.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import hh, planner
+from benchmarks.measure import circumstances, write
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
 from concord.v1.work_pb2 import Teacher
@@ -32,6 +34,9 @@ from services.runs import plan
 Array = np.ndarray
 ROOT = Path(__file__).resolve().parent.parent
 CASES = [(teacher, judge) for teacher in ("sm3", "sm8") for judge in ("len", "mix")]
+QUICK = [("made-up", "len"), ("made-up", "mix")]
+# RLTHF as its paper prints it: Table of iterations (HH, 4o-mini start), and the headline figures at 6 % (HH) and 7 % (TL;DR).
+PRINTED = {0.01: 29.2, 0.02: 45.8, 0.03: 57.7, 0.04: 75.0, 0.05: 75.6, 0.06: 87.1}
 # Name in the table -> settings of the run.
 METHODS: dict[str, dict[str, object]] = {
     "posterior": {"method": "posterior"},
@@ -66,12 +71,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--features", nargs="+", choices=hh.FEATURES, default=list(hh.FEATURES))
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="a line for each cell; cells that stand there are kept")
+    parser.add_argument("--cells", type=Path, metavar="FILE", help="a line for each cell; cells that stand there are kept")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the figures, with date, commit, machine and seeds")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="gap and labels against the share that people answered")
     asked = parser.parse_args()
     if asked.quick:
         asked.pairs, asked.seeds, asked.features, asked.methods = [2_000], 1, ["light"], ["posterior", "rlthf", "random"]
-    cells = list(run_grid(list(grid(asked)), asked.json))
+    cells = list(run_grid(list(grid(asked)), asked.cells))
     print(table(cells))
+    if asked.json:
+        write(str(asked.json), circumstances({"budget": BUDGET, "points": POINTS, "ridge": hh.RIDGE}) | {"cells": cells})
+    if asked.picture:
+        picture(cells, asked.picture)
 
 
 def grid(asked: argparse.Namespace) -> Iterator[dict]:
@@ -79,7 +90,7 @@ def grid(asked: argparse.Namespace) -> Iterator[dict]:
     for pairs in sorted(asked.pairs):
         for seed in range(asked.seeds):
             for kind in asked.features:
-                for teacher, judge in CASES:
+                for teacher, judge in QUICK if asked.quick else CASES:
                     for method in asked.methods:
                         yield {"pairs": pairs, "seed": seed, "features": kind, "teacher": teacher, "judge": judge, "method": method}
 
@@ -198,30 +209,66 @@ def table(cells: Sequence[dict]) -> str:
     """Mean of the four cases (sd over seeds of that mean) for every method and budget, as Markdown."""
     heads = ["pairs", "features", "method", *(f"{point:.0%}" for point in POINTS)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    groups: dict[tuple, list[dict]] = {}
-    for cell in cells:
-        groups.setdefault((cell["pairs"], cell["features"], cell["method"]), []).append(cell)
-    for (pairs, kind, method), some in groups.items():
+    for (pairs, kind, method), some in grouped(cells).items():
         shown = [_mean(some, point) for point in POINTS]
         lines.append(f"| {pairs:,} | {kind} | {method} | " + " | ".join(shown) + " |")
     return "\n".join(lines)
 
 
+def grouped(cells: Sequence[dict]) -> dict[tuple, list[dict]]:
+    """Cells by (pairs, features, method)."""
+    groups: dict[tuple, list[dict]] = {}
+    for cell in cells:
+        groups.setdefault((cell["pairs"], cell["features"], cell["method"]), []).append(cell)
+    return groups
+
+
 def _mean(cells: Sequence[dict], share: float) -> str:
     """gap % / label accuracy %, each a mean over cases with its sd over seeds."""
+    said = []
+    for values in zip(*means(cells, share), strict=True):
+        spread = f"±{statistics.stdev(values):.1f}" if len(values) > 1 else ""
+        said.append(f"{statistics.fmean(values):.1f}{spread}")
+    return " / ".join(said) or "–"
+
+
+def means(cells: Sequence[dict], share: float) -> list[tuple[float, float]]:
+    """For each seed that has all cases: mean gap % and label accuracy % at this share."""
+    cases = len({(cell["teacher"], cell["judge"]) for cell in cells})
     by_seed: dict[int, list[tuple[float, float]]] = {}
     for cell in cells:
         for point in cell["curve"]:
             if abs(point["share"] - share) < 0.002:
                 by_seed.setdefault(cell["seed"], []).append((gap(cell, point), 100 * point["labels"]))
-    means = [tuple(map(statistics.fmean, zip(*points, strict=True))) for points in by_seed.values() if len(points) == len(CASES)]
-    if not means:
-        return "–"
-    said = []
-    for values in zip(*means, strict=True):
-        spread = f"±{statistics.stdev(values):.1f}" if len(values) > 1 else ""
-        said.append(f"{statistics.fmean(values):.1f}{spread}")
-    return " / ".join(said)
+    complete = [points for points in by_seed.values() if len(points) == cases]
+    return [(statistics.fmean(gaps), statistics.fmean(labels)) for gaps, labels in (zip(*p, strict=True) for p in complete)]
+
+
+def picture(cells: Sequence[dict], path: Path) -> None:
+    """Gap closed and label accuracy by share, a line a method, for each size and feature set; the paper's points beside."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    places = sorted({(pairs, kind) for pairs, kind, _ in grouped(cells)})
+    figure, axes = pyplot.subplots(len(places), 2, figsize=(11, 4.2 * len(places)), squeeze=False, layout="constrained")
+    for row, place in zip(axes, places, strict=True):
+        for (pairs, kind, method), some in grouped(cells).items():
+            points = [(share, means(some, share)) for share in POINTS]
+            points = [(100 * share, np.mean(found, axis=0)) for share, found in points if found]
+            if (pairs, kind) != place or not points:
+                continue
+            style = {"marker": "osD^v<>Pp*Xh"[list(METHODS).index(method)], "linewidth": 2.5 if method == "posterior" else 1.2}
+            for axis, at in zip(row, (0, 1), strict=True):
+                axis.plot([x for x, _ in points], [found[at] for _, found in points], label=method, **style)
+        row[0].plot([100 * x for x in PRINTED], list(PRINTED.values()), "k--x", label="RLTHF, printed (HH)")
+        for axis, what in zip(row, ("gap closed, %", "labels right, %"), strict=True):
+            axis.set(xlabel="pairs that people answered, %", ylabel=what, title=f"{place[0]:,} pairs, {place[1]}")
+            axis.grid(alpha=0.3)
+        row[0].set_ylim(-30, 108)
+        row[1].legend(fontsize=7, ncols=2)
+    figure.savefig(path)
 
 
 if __name__ == "__main__":
