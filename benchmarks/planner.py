@@ -58,7 +58,7 @@ def run(known: Known, config: RunConfig, budget: int, person: Person, said: Answ
         if stage == Stage.STAGE_TRAIN:
             models = _trained(known, signals, config, decided, said)
         elif stage == Stage.STAGE_SCORE:
-            signals = replace(signals, margin=_scored(models, signals))
+            signals = replace(signals, margin=_scored(models, signals, config.shard_pairs or pairs))
         elif stage == Stage.STAGE_TRIAGE:
             last = plan.rounds(config, pairs, budget)
             places = plan.ask_in_round(config, pairs, budget, int(said.votes.sum()), round_, last)
@@ -92,12 +92,17 @@ def _trained(known: Known, signals: Signals, config: RunConfig, decided: Round |
     ]
 
 
-def _scored(models: list[head.Head], signals: Signals) -> Array:
-    """Each pair's margin by the head that did not see its group."""
+def _scored(models: list[head.Head], signals: Signals, shard_pairs: int) -> Array:
+    """Each pair's margin by the head that did not see its group.
+
+    Shard by shard, as the services do: the last bit of a product depends on how many rows are multiplied at once.
+    """
     fold, margin = fold_of(signals.group, len(models)), np.zeros(len(signals.label), np.float32)
-    for number, model in enumerate(models):
-        mine = fold == number
-        margin[mine] = head.margins(model, signals.x[mine], signals.domain[mine])
+    for start in range(0, len(margin), shard_pairs):
+        shard = slice(start, start + shard_pairs)
+        for number, model in enumerate(models):
+            mine = np.flatnonzero(fold[shard] == number) + start
+            margin[mine] = head.margins(model, signals.x[mine], signals.domain[mine])
     return margin.astype(float)
 
 
