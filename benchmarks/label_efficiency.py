@@ -252,14 +252,16 @@ def picture(cells: Sequence[dict], path: Path) -> None:
     from matplotlib import pyplot
 
     places = sorted({(pairs, kind) for pairs, kind, _ in grouped(cells)})
-    figure, axes = pyplot.subplots(len(places), 2, figsize=(11, 4.2 * len(places)), squeeze=False, layout="constrained")
+    figure, axes = pyplot.subplots(len(places), 2, figsize=(13, 4.2 * len(places)), squeeze=False, layout="constrained")
     for row, place in zip(axes, places, strict=True):
         for (pairs, kind, method), some in grouped(cells).items():
             points = [(share, means(some, share)) for share in POINTS]
             points = [(100 * share, np.mean(found, axis=0)) for share, found in points if found]
             if (pairs, kind) != place or not points:
                 continue
-            style = {"marker": "osD^v<>Pp*Xh"[list(METHODS).index(method)], "linewidth": 2.5 if method == "posterior" else 1.2}
+            number = list(METHODS).index(method)
+            style = {"marker": "osD^v<>Pp*Xh"[number], "color": pyplot.get_cmap("tab20")(2 * number % 20 + number // 10)}
+            style["linewidth"] = 2.5 if method == "posterior" else 1.2
             for axis, at in zip(row, (0, 1), strict=True):
                 axis.plot([x for x, _ in points], [found[at] for _, found in points], label=method, **style)
         row[0].plot([100 * x for x in PRINTED], list(PRINTED.values()), "k--x", label="RLTHF, printed (HH)")
@@ -267,7 +269,7 @@ def picture(cells: Sequence[dict], path: Path) -> None:
             axis.set(xlabel="pairs that people answered, %", ylabel=what, title=f"{place[0]:,} pairs, {place[1]}")
             axis.grid(alpha=0.3)
         row[0].set_ylim(-30, 108)
-        row[1].legend(fontsize=7, ncols=2)
+        row[1].legend(*row[0].get_legend_handles_labels(), fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
     figure.savefig(path)
 
 
