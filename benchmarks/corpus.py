@@ -5,34 +5,23 @@ sign of a hidden linear rule over the texts' surface statistics plus noise; the 
 pairs, more often towards the longer response, and sometimes changes its mind with the order; people say the truth.
 """
 import hashlib
-import os
-import sys
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.pack import path_of
 from concord.v1 import pairs_pb2 as pb
 from services.client.intake import Input, read
 from services.preference.pairs import Row, make_pair
 from services.scoring.features import surface_statistics
 
-ROOT = Path(__file__).resolve().parent.parent
 JUDGE = "recorded-judge/Vanilla"
 RIGHT = 0.75
 ORDER_FLIPS = 0.12
 
 
-def hh_train() -> Path:
-    """The HH training pairs in CONCORD_DATA."""
-    path = Path(os.environ.get("CONCORD_DATA", ROOT.parent / "shared" / "data")) / "hh_train.jsonl.gz"
-    if not path.exists():
-        sys.exit(f"{path} is missing: set CONCORD_DATA to the folder that holds hh_train.jsonl.gz")
-    return path
-
-
 def virtual(pairs: int, seed: int) -> Input:
     """`pairs` rows with the verdicts of JUDGE and the people's truth."""
-    given = read(hh_train()).rows
+    given = read(path_of("hh_train")).rows
     sources = [(row.pair, getattr(row.pair, side)) for row in given for side in ("first", "second")]
     domain = np.array([pair.domain for pair, _ in sources])
     statistics = surface_statistics([response.text for _, response in sources])

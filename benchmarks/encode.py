@@ -5,16 +5,16 @@ layer's tokens, at most 192 of them, the text alone. Needs torch and transformer
 reads the vectors does not. They lie in CONCORD_BENCH (default benchmarks/.cache), a row for each text's hash.
 """
 
-import gzip
 import hashlib
-import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks.pack import rows
 
 Array = np.ndarray
 HERE = Path(__file__).resolve().parent
@@ -24,25 +24,11 @@ EVERY_S = 20.0
 NAMES = ("hh_train", "hh_test")
 
 
-def data() -> Path:
-    """Where the data pack lies."""
-    return Path(os.environ.get("CONCORD_DATA", HERE.parent.parent / "shared" / "data"))
-
-
 def cache() -> Path:
     """Where what takes long is kept."""
     folder = Path(os.environ.get("CONCORD_BENCH", HERE / ".cache"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def rows(name: str) -> Iterator[dict]:
-    """The records of one file of the pack; ends the program where it is missing."""
-    path = data() / f"{name}.jsonl.gz"
-    if not path.exists():
-        sys.exit(f"{path} is missing: set CONCORD_DATA to the folder that holds {path.name}")
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
 
 
 def name_of(text: str) -> str:

@@ -13,8 +13,9 @@ from functools import cache
 import numpy as np
 from scipy.special import expit
 
-from benchmarks.encode import NAMES, rows, vectors
+from benchmarks.encode import NAMES, vectors
 from benchmarks.encode import cache as folder
+from benchmarks.pack import rows
 from benchmarks.teachers import components
 from services.preference import head
 from services.scoring import features

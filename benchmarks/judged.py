@@ -20,7 +20,8 @@ def speed(printed: str) -> dict[str, object]:
 def noise(lines: str) -> dict[str, object]:
     """Figures of `judge_noise --json FILE`: one line a run."""
     cells: list[Cell] = [json.loads(line) for line in lines.splitlines()]
-    settings = {"budget": "6 %", "cases": len({cell["case"] for cell in cells}), "seeds": len({cell["seed"] for cell in cells})}
+    budgets = sorted({cell["budget"] for cell in cells})
+    settings = {"budgets": budgets, "cases": len({cell["case"] for cell in cells}), "seeds": len({cell["seed"] for cell in cells})}
     groups: dict[str, dict] = defaultdict(dict)
     cases: dict[str, dict] = defaultdict(dict)
     for method, group in sorted({(_method(cell), cell["group"]) for cell in cells}):
@@ -53,7 +54,7 @@ def summary(cells: Sequence[Cell]) -> dict[str, object]:
 
 
 def _method(cell: Cell) -> str:
-    return cell["method"] + (", pilot" if cell["pilot"] else "")
+    return f"{cell['method']}{', pilot' if cell['pilot'] else ''}, {cell['budget']:.0%}"
 
 
 def _mean(cells: Sequence[Cell], name: str) -> float:

@@ -3,18 +3,14 @@
 Judge resolution: a name is an exact key of `ai_labels`, or an LLM's name and then means its prompt `Vanilla_NoRules`,
 else `Vanilla`. `/vote` is never an input. The LLM's other prompts are signals of its own doubt.
 """
-import gzip
 import hashlib
-import json
-import os
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.pack import rows
 from services.preference import head
 from services.preference.folds import fold_of
 from services.scoring import features
@@ -23,7 +19,6 @@ from services.triage.signals import Signals
 Array = np.ndarray
 Row = dict
 
-ROOT = Path(__file__).resolve().parent.parent
 FOLDS = 5
 COMPONENTS = 256
 
@@ -82,12 +77,7 @@ CASES = (
 
 def read_rows() -> list[Row]:
     """The pairs with a human majority (ties included) and at least one judge."""
-    path = Path(os.environ.get("CONCORD_DATA", ROOT.parent / "shared" / "data")) / "judged_pairs.jsonl.gz"
-    if not path.exists():
-        sys.exit(f"{path} is missing: set CONCORD_DATA to the folder that holds judged_pairs.jsonl.gz")
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
-    return [row for row in rows if row["human_majority"] in (0, 1, "tie") and row["ai_labels"]]
+    return [row for row in rows("judged_pairs") if row["human_majority"] in (0, 1, "tie") and row["ai_labels"]]
 
 
 def main_verdict(row: Row, judge: str) -> str | None:

@@ -11,9 +11,8 @@ import numpy as np
 
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
-from concord.v1.pairs_pb2 import Choice
 from concord.v1.work_pb2 import Teacher
-from services.preference import head
+from services.preference import answers, head
 from services.preference.answers import Answers
 from services.preference.folds import fold_of
 from services.preference.teaching import Lesson, final_lesson, lesson
@@ -25,7 +24,7 @@ from services.triage.signals import Signals
 Array = np.ndarray
 # (pair, vote) -> P(first is better) as a person says it: 1, 0, 0.5 for a tie, NaN for nothing.
 Person = Callable[[int, int], float]
-P_FIRST = {Choice.CHOICE_FIRST: 1.0, Choice.CHOICE_SECOND: 0.0, Choice.CHOICE_TIE: 0.5, None: float("nan")}
+P_FIRST = {**answers.P_FIRST, None: float("nan")}
 NOBODY = Answers(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool), np.zeros(0, np.int64))
 
 

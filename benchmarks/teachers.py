@@ -7,7 +7,8 @@ domain. Needs torch and the vectors of `benchmarks.encode`; makes `teachers.npz`
 
 import numpy as np
 
-from benchmarks.encode import NAMES, cache, last_turn, rows, vectors
+from benchmarks.encode import NAMES, cache, last_turn, vectors
+from benchmarks.pack import rows
 from services.scoring.features import surface_statistics
 
 Array = np.ndarray

@@ -114,7 +114,7 @@ def run(
     budget: Annotated[
         str | None, typer.Option(help="Votes: a share of the pairs or a number.", show_default="6%")
     ] = None,
-    method: Annotated[str | None, typer.Option(help="posterior, random or none.", show_default="posterior")] = None,
+    method: Annotated[str | None, typer.Option(help=f"One of {', '.join(options.METHODS)}.", show_default="posterior")] = None,
     pilot: Annotated[
         int | None,
         typer.Option(

@@ -27,6 +27,7 @@ from services.kit.store import Store
 from services.labeling.service import Labeling
 from services.runs import service as runs
 from services.runs import work
+from services.runs.plan import ASK_NOBODY
 from services.scoring.units import Units
 from services.training.service import Training
 from services.triage.service import Triage
@@ -117,6 +118,6 @@ def run_line(store: Store, run_id: str) -> str:
     config = view.config
     judge = " ".join(part for part in (config.judge.kind, config.judge.name) if part)
     budget = f"{view.human_budget:,} votes" if view.human_budget else f"{config.human_budget_share:.3g} of the pairs"
-    asked = "nobody asked" if config.method == "none" else f"budget {budget}"
+    asked = "nobody asked" if config.method in ASK_NOBODY else f"budget {budget}"
     what = f"{view.input_name} · {view.pairs:,} pairs · {config.method} · judge {judge} · {asked} · seed {config.seed}"
     return clean(f"{run_id}  {status:9}  {what}  {run.corrupt or view.detail}".rstrip())

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.client.export import Exported
+from services.runs.plan import ASK_NOBODY
 
 Report = Mapping[str, Any]
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**7, "1M<n<10M"))
@@ -138,7 +139,7 @@ def _judge(judge: Mapping[str, Any]) -> str:
 
 def _people(config: Mapping[str, Any]) -> str:
     kind = str(config["humans"]).partition(":")[0]
-    return "nobody" if config["method"] == "none" else _PEOPLE.get(kind, kind or "not named")
+    return "nobody" if config["method"] in ASK_NOBODY else _PEOPLE.get(kind, kind or "not named")
 
 
 def _title(report: Report) -> str:

@@ -16,6 +16,7 @@ from concord.v1.events_pb2 import Stage
 from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RunView
 from services.client.session import Job
 from services.report.words import dollars
+from services.runs.plan import ASK_NOBODY
 
 WORDS = {
     "PILOT_LABEL": "judging the pilot", "PILOT_JUDGE": "people answer the pilot", "LABEL": "judging every pair",
@@ -49,7 +50,7 @@ def began(job: Job, aside: Path | None) -> None:
         say("  this is a simulation: its judge or its people are programs")
     for note in job.notes:
         say(f"  {note}")
-    people = "" if config.method == "none" else f", people {config.humans}, budget {job.options.budget}"
+    people = "" if config.method in ASK_NOBODY else f", people {config.humans}, budget {job.options.budget}"
     say(f"run {job.run_id}: {config.method}, judge {job.options.judge}{people}")
 
 

@@ -26,6 +26,7 @@ from services.preference.verdicts import Judges
 from services.report import figures, page
 from services.report.accuracy import Evaluation
 from services.report.cost import LABEL_PRICE
+from services.runs.plan import ASK_NOBODY
 
 Seen = Callable[[RunView], None]
 # A child process takes about a second to start: as long as the features of a thousand pairs.
@@ -57,7 +58,7 @@ def prepare(path: str, options: Options, skip_bad: Path | None, salt: str, reuse
     config = run_config(options, judges)
     answer: drive.Answerer = people.nobody
     notes = whole.notes
-    if options.method != "none" or given.rows_with_truth:
+    if options.method not in ASK_NOBODY or given.rows_with_truth:
         aside = {row.pair.pair_id for row in whole.rows} - {row.pair.pair_id for row in given.rows}
         if skip_bad and whole.set_aside:
             aside |= people.ids_set_aside(skip_bad) - {row.pair.pair_id for row in whole.rows}

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from concord.v1 import pairs_pb2 as pb
 
-PROMPT_VERSION = "concord-judge-1"
 DEFAULT_MAX_TOKENS = 256
 DEFAULT_CRITERIA = "The answer that helps the person who asked more."
 # Alternatives asked for at each token; the loser's letter is nearly always among the first five.
