@@ -191,7 +191,7 @@ def _in_words(place: Place, path: str, error: Exception) -> Exception:
         return error
     if code in CONFLICT:
         return _Conflict()
-    return Unavailable(f"{place.shown} does not answer: {code + ': ' if code else ''}{error}")
+    return Unavailable(f"{place.shown} does not answer: {error}")
 
 
 def _code(error: BaseException) -> str:
