@@ -71,7 +71,7 @@ def postgres():
     folder = Path(tempfile.mkdtemp(prefix="concord-postgres-"))
     running = start_postgres(folder)
     yield running
-    running.stop()
+    running.kill()
     shutil.rmtree(folder)
 
 
