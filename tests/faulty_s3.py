@@ -5,7 +5,11 @@ from collections import deque
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-OLD, BUSY, LOSE_ANSWER, CONFLICT = "ignores If-None-Match", "503", "does it and hangs up", "409"
+OLD, BUSY, LOSE_ANSWER, CONFLICT, REFUSES = "ignores If-None-Match", "503", "does it and hangs up", "409", "403"
+
+CODES = {
+    404: "NoSuchKey", 412: "PreconditionFailed", 503: "SlowDown", 409: "ConditionalRequestConflict", 403: "AccessDenied",
+}  # fmt: skip
 
 
 class FaultyS3:
@@ -44,11 +48,11 @@ def faulty_s3():
             with lock:
                 fault = store.always or (store.faults.popleft() if store.faults else "")
                 store.requests.append(f"{self.command} {self.path.rpartition('/')[2]}")
-                status, body = (int(fault), b"") if fault in (BUSY, CONFLICT) else do()
+                status, body = (int(fault), b"") if fault in (BUSY, CONFLICT, REFUSES) else do()
             if fault == LOSE_ANSWER:
                 self.close_connection = True
                 return
-            code = {404: "NoSuchKey", 412: "PreconditionFailed", 503: "SlowDown", 409: "ConditionalRequestConflict"}.get(status)
+            code = CODES.get(status)
             self.send_response(status)
             body = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode() if code else body
             self.send_header("Content-Length", str(len(body)))

@@ -9,7 +9,7 @@ from services.kit.blobs import FileBlobs, MemoryBlobs
 from services.kit.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from services.kit.ids import uri_of
 from services.kit.s3_blobs import SENT, S3Blobs
-from tests.faulty_s3 import BUSY, CONFLICT, LOSE_ANSWER, OLD, faulty_s3
+from tests.faulty_s3 import BUSY, CONFLICT, LOSE_ANSWER, OLD, REFUSES, faulty_s3
 from tests.s3 import BUCKET
 
 
@@ -162,13 +162,24 @@ def test_a_bucket_that_is_not_there_is_refused_at_the_start_with_what_to_do(s3):
         ({"AWS_SECRET_ACCESS_KEY": "wrong-and-not-to-be-shown"}, "refuses the key of AWS_ACCESS_KEY_ID"),
     ],
 )
-def test_a_wrong_key_is_refused_at_the_start_and_waited_for_later(versity, s3_keys, monkeypatch, changed, says):
+def test_a_wrong_key_is_refused_at_the_start_and_never_shown(versity, s3_keys, monkeypatch, changed, says):
     """moto lets every key in; only the real server can show this."""
     for name, value in changed.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(InvalidInput, match=says) as refused:
         S3Blobs(versity.url("x"))
     assert s3_keys["AWS_SECRET_ACCESS_KEY"] not in str(refused.value) and "not-to-be-shown" not in str(refused.value)
+
+
+def test_a_key_that_is_refused_while_we_run_is_waited_for(s3_keys):
+    """Unavailable itself, not a kind of it: a child process says it to its parent by name."""
+    with faulty_s3() as server:
+        blobs = S3Blobs(server.url)
+        server.always = REFUSES
+        for ask in (lambda: blobs.put(b"x"), lambda: blobs.get(uri_of(b"x")), lambda: blobs.marker("done/a")):
+            with pytest.raises(Unavailable, match="refuses the key") as refused:
+                ask()
+            assert type(refused.value) is Unavailable
 
 
 def test_without_credentials_the_variables_are_named(s3_keys, monkeypatch):
