@@ -30,6 +30,7 @@ from services.client import fetch as fetching  # noqa: E402
 from services.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
 from services.kit.settings import Settings, from_environment, open_blobs, open_log, open_store  # noqa: E402
 from services.kit.telemetry import log_json  # noqa: E402
+from services.preference import datasets  # noqa: E402
 from services.report.cost import LABEL_PRICE  # noqa: E402
 
 app = typer.Typer(
@@ -186,7 +187,7 @@ def run(
         if compare and job.truth:
             with progress.shown(job) as seen:
                 methods = session.compared(job, running, log, blobs, seen)
-    dataset = blobs.get(view.dataset_uri)
+    dataset = datasets.parts(view.dataset_uri, blobs.get)
     report = session.write(out, job.truth, job.run_id, log, blobs, dataset, evaluation, methods)
     if as_json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
@@ -293,7 +294,7 @@ def export(
 ) -> None:
     """Write a finished run's dataset in the form that a trainer reads, ties left out."""
     path, made = release.release(_settings(), name, format_, out)
-    progress.say(f"{len(made.rows):,} rows ({', '.join(f'{source}: {count:,}' for source, count in made.sources.items())})")
+    progress.say(f"{made.rows:,} rows ({', '.join(f'{source}: {count:,}' for source, count in made.sources.items())})")
     for note in made.notes:
         progress.say(f"  {note}")
     print(path)

@@ -1,7 +1,8 @@
 """One `concord run`, from the file to the report, on services that run in this process."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,7 +134,7 @@ def compared(job: Job, running: Running, log: Log, blobs: Blobs, seen: Seen) -> 
 
 
 def write(
-    out: Path, job_truth: Mapping[int, "Choice.ValueType"], run_id: str, log: Log, blobs: Blobs, dataset: bytes | None,
+    out: Path, job_truth: Mapping[int, "Choice.ValueType"], run_id: str, log: Log, blobs: Blobs, dataset: Iterable[bytes] | None,
     evaluation: Evaluation | None, methods: Mapping[str, "figures.Method"], label_price: float = LABEL_PRICE,
 ) -> dict[str, object]:  # fmt: skip
     """dataset.jsonl, report.json and report.html; returns what report.json holds.
@@ -145,10 +146,18 @@ def write(
         made = _with_measured_before(out / "report.json", made)
         report = made.as_json()
         if dataset is not None:
-            (out / "dataset.jsonl").write_bytes(dataset)
+            _write_whole(out / "dataset.jsonl", dataset)
         (out / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (out / "report.html").write_text(page.page(made), encoding="utf-8")
     return report
+
+
+def _write_whole(path: Path, parts: Iterable[bytes]) -> None:
+    """The file appears once it is whole; the parts go to the disk one by one."""
+    unfinished = path.with_name(f".{path.name}.part")
+    with unfinished.open("wb") as file:
+        file.writelines(parts)
+    os.replace(unfinished, path)
 
 
 @contextmanager

@@ -4,8 +4,6 @@ Only closed stages are read, each from the manifest that closed it: what a fold 
 run that still goes on this is the state at its last closed stage.
 """
 
-import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +20,7 @@ from concord.v1.events_pb2 import (
     TaskOutcome,
 )
 from concord.v1.pairs_pb2 import Choice, PairShard, PairsManifest, ShardRef
+from services.preference import datasets
 
 Array = np.ndarray
 Read = Callable[[str], bytes]
@@ -179,10 +178,9 @@ def _rows(manifests: Mapping[tuple[int, int], StageManifest], read: Read) -> Row
     built = [event.dataset_built for event in manifests.get((Stage.STAGE_DATASET, 0), StageManifest()).events]
     if not built:
         return None
-    parsed = [json.loads(line) for line in io.BytesIO(read(built[0].dataset_uri)) if line.strip()]
-    return Rows(
-        index=np.array([row["index"] for row in parsed], dtype=np.int64),
-        label=np.array([_CHOICES[row["label"]] for row in parsed], dtype=np.int8),
-        judge_label=np.array([_CHOICES.get(row["judge_label"], 0) for row in parsed], dtype=np.int8),
-        source=np.array([row["source"] for row in parsed], dtype=str),
-    )
+    kept = [
+        (row["index"], _CHOICES[row["label"]], _CHOICES.get(row["judge_label"], 0), row["source"])
+        for row in datasets.rows(built[0].dataset_uri, read)
+    ]
+    index, label, judge_label, source = zip(*kept, strict=True) if kept else ((), (), (), ())
+    return Rows(np.array(index, np.int64), np.array(label, np.int8), np.array(judge_label, np.int8), np.array(source, str))
