@@ -24,7 +24,19 @@ import yaml  # noqa: E402
 
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus, RunView  # noqa: E402
 from services import app as wiring  # noqa: E402
-from services.client import again, estimate, history, keys, options, preflight, probes, progress, release, session  # noqa: E402
+from services.client import (  # noqa: E402  # noqa: E402
+    again,
+    estimate,
+    history,
+    keys,
+    onward,
+    options,
+    preflight,
+    probes,
+    progress,
+    release,
+    session,
+)
 from services.client import doctor as doctoring  # noqa: E402
 from services.client import fetch as fetching  # noqa: E402
 from services.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
@@ -97,8 +109,11 @@ def concord(
 @spoken
 def run(
     path: Annotated[
-        str, typer.Argument(help="A file or folder of pairs (JSONL, Parquet …), or `sample` for the bundled simulation.")
-    ],
+        str,
+        typer.Argument(
+            metavar="[PATH]", help="A file or folder of pairs (JSONL, Parquet …), or `sample` for the bundled simulation."
+        ),
+    ] = "",
     judge: Annotated[
         str | None,
         typer.Option(
@@ -138,6 +153,12 @@ def run(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of these settings; flags win.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
+    from_: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="RUN", help="Go on from an earlier run: its pairs, settings and answers, and the new pairs of PATH."
+        ),
+    ] = "",
     reuse: Annotated[
         str | None, typer.Option(help="A run whose people's answers on the same pairs are taken over.")
     ] = None,
@@ -163,11 +184,15 @@ def run(
         "quorum": quorum, "seed": seed, "model": model, "criteria": criteria, "api_key_env": api_key_env,
         "prompt_price": prompt_price, "completion_price": completion_price, "dollars": dollars,
     }  # fmt: skip
-    asked = options.resolve(flags, _yaml(config) if config else None, str(config))
+    file = _yaml(config) if config else None
+    asked = None if from_ else options.resolve(flags, file, str(config))
     settings = _settings()
     aside = Path(settings.home) / "set-aside.jsonl" if skip_bad else None
     reused = again.answers_of(settings, reuse) if reuse else None
-    job = session.prepare(path, asked, aside, new, reused)
+    if asked:
+        job = session.prepare(path, asked, aside, new, reused)
+    else:
+        job = onward.go_on(settings, from_, path, flags, file, str(config), aside, new, reused)
     out = out or Path(settings.home) / "runs" / job.run_id[:8]
     if test:
         job = replace(job, notes=(*job.notes, *session.check_test(job, test)))

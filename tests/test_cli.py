@@ -18,7 +18,9 @@ CONCORD = [sys.executable, "-m", "services.cli"]
 
 
 def concord(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **more}
+    # Where the tests find the code, the commands find it too.
+    code = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **code, **more}
     return subprocess.run([*CONCORD, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 

@@ -20,7 +20,7 @@ from concord.v1.events_pb2 import (
     TaskOutcome,
 )
 from concord.v1.pairs_pb2 import Choice, PairShard, PairsManifest, ShardRef
-from services.preference import datasets
+from services.preference import answers, datasets
 
 Array = np.ndarray
 Read = Callable[[str], bytes]
@@ -87,11 +87,17 @@ class History:
     margin: Array | None  # [pairs] out-of-fold reward(first) - reward(second), NaN where not scored
     rounds: Sequence[tuple[int, RoundTriaged]]
     answers: Sequence[Answer]
+    taken: Array  # int64, pairs that people decided in the runs before and that were not asked about here
     rows: Rows | None
 
     @property
     def pairs(self) -> int:
         return self.started.pairs
+
+    @property
+    def settled(self) -> int:
+        """Pairs that need no estimate: they were asked about here, or decided in a run before."""
+        return len(self.answers) + len(self.taken)
 
 
 def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
@@ -105,7 +111,9 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
     if len({event.run_id for event, _ in events}) > 1:
         raise ValueError("these events belong to more than one run; a report is about one")
     started = said["run_started"].run_started if "run_started" in said else RunStarted()
-    manifests = _manifests(events, read)
+    manifests, created = _manifests(events, read), said["run_created"].run_created
+    asked = _answers(manifests)
+    before = answers.taken_over(created.config, lambda uri: StageManifest.FromString(read(uri)))
     rounds = [
         (round_, event.round_triaged)
         for (stage, round_), manifest in manifests.items()
@@ -115,14 +123,15 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
     return History(
         run_id=said["run_created"].run_id,
         events=events,
-        created=said["run_created"].run_created,
+        created=created,
         started=started,
         finished=said["run_finished"].run_finished if "run_finished" in said else None,
         shards=PairsManifest.FromString(read(started.pairs_uri)).shards if started.pairs_uri else (),
         labels=_labels(manifests, started.pairs),
         margin=_margin(manifests, started.pairs),
         rounds=rounds,
-        answers=_answers(manifests),
+        answers=asked,
+        taken=np.setdiff1d(before.pair, [answer.pair for answer in asked]).astype(np.int64),
         rows=_rows(manifests, read),
     )
 
@@ -165,13 +174,13 @@ def _margin(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> A
 
 
 def _answers(manifests: Mapping[tuple[int, int], StageManifest]) -> tuple[Answer, ...]:
-    answers = []
+    given = []
     for (stage, round_), manifest in manifests.items():
         for event in manifest.events if stage in HUMAN else ():
             task, uniform = event.task_resolved, manifest.audit[event.unit.number]
             ids = tuple(task.judgement_ids)
-            answers.append(Answer(task.pair_index, stage, round_, task.outcome, task.choice, uniform, ids))
-    return tuple(answers)
+            given.append(Answer(task.pair_index, stage, round_, task.outcome, task.choice, uniform, ids))
+    return tuple(given)
 
 
 def _rows(manifests: Mapping[tuple[int, int], StageManifest], read: Read) -> Rows | None:

@@ -21,7 +21,7 @@ from services.kit.rpc import Servicer
 from services.kit.store import Store
 from services.kit.topics import fact_partition
 from services.preference import datasets
-from services.runs import limits, loop, state
+from services.runs import limits, loop, plan, state
 from services.runs.evolve import evolve
 from services.runs.state import RunState
 
@@ -128,7 +128,9 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         pairs = run.view.pairs
         manifest = PairsManifest(shards=run.shards, pairs=pairs).SerializeToString(deterministic=True)
         config = run.view.config
-        budget = config.human_budget or round(config.human_budget_share * pairs)
+        if config.parent.pairs > pairs:
+            raise Refused(f"the run has {pairs:,} pairs, fewer than the {config.parent.pairs:,} of the run it goes on from")
+        budget = plan.human_budget(config, pairs)
         started = {"pairs_uri": self._blobs.put(manifest), "pairs": pairs, "human_budget": budget}
         return pb.StartRunResponse(run=self._command(request.run_id, f"started/{pairs}", run_started=started))
 
