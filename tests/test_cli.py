@@ -124,6 +124,8 @@ MISTAKES = {
     "a method that is none": (("run", "sample", "--method", "magic"), "method 'magic' is not one of posterior"),
     "an audience that is none": (("run", "sample", "--humans", "crowd"), "--humans crowd"),
     "a config that is missing": (("run", "sample", "--config", "no.yaml"), "no.yaml: cannot be read"),
+    "no pairs": (("run",), "which pairs? Name a file or folder of them, `sample`, or with --from RUN"),
+    "a run to go on from that is unknown": (("run", "pairs.jsonl", "--from", "abc"), "no runs in concord-data yet"),
     "a run that is unknown": (("replay", "abc"), "no runs in concord-data yet"),
     "a test file that is missing": (
         ("run", "pairs.jsonl", "--judge", "sample", "--test", "t.jsonl"),

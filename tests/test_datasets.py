@@ -6,6 +6,7 @@ import pytest
 
 from concord.v1.events_pb2 import DatasetManifest
 from services.kit.blobs import MemoryBlobs
+from services.kit.errors import Refused
 from services.preference import datasets
 from services.triage import dataset
 
@@ -29,6 +30,12 @@ def test_parts_hold_whole_rows_and_hardly_more_bytes_than_they_should():
     parts = list(datasets.parts(uri, blobs.get))
     assert len(parts) == len(DatasetManifest.FromString(blobs.get(uri)).part_uris) == 3
     assert all(part.endswith(b"\n") and len(part) < datasets.PART_BYTES + 2_000 for part in parts)
+
+
+def test_a_dataset_in_one_piece_is_refused_in_words():
+    blobs = MemoryBlobs()
+    with pytest.raises(Refused, match="in one piece by an earlier version; make it again"):
+        datasets.parts(blobs.put(b"".join(lines(3, 10))), blobs.get)
 
 
 def test_a_part_is_put_before_the_rows_behind_it_are_made():

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from concord.v1.events_pb2 import DatasetManifest
+from services.kit.errors import Refused
 
 # A part ends with the row that makes it this long: small enough to be held, large enough to be worth a file of its own.
 PART_BYTES = 1 << 20
@@ -20,8 +21,14 @@ def write(lines: Iterable[bytes], put: Callable[[bytes], str]) -> str:
 
 
 def parts(uri: str, read: Callable[[str], bytes]) -> Iterator[bytes]:
-    """The JSON Lines behind a manifest's URI, part by part; `read` gives a blob by its URI."""
-    return map(read, DatasetManifest.FromString(read(uri)).part_uris)
+    """The JSON Lines behind a manifest's URI, part by part; `read` gives a blob by its URI.
+
+    Raises Refused for a dataset of a version that kept it as one blob.
+    """
+    manifest = read(uri)
+    if manifest.startswith(b"{"):
+        raise Refused(f"dataset {uri} was kept in one piece by an earlier version; make it again: the run's command with --new WORD")
+    return map(read, DatasetManifest.FromString(manifest).part_uris)
 
 
 def rows(uri: str, read: Callable[[str], bytes]) -> Iterator[dict[str, Any]]:
