@@ -60,7 +60,7 @@ def concord(job) -> dict[str, object]:
             began = Began()
             view = session.run(job, running, lambda view: None)
             with rpc.channel(running.address) as channel:
-                dataset = drive.read_dataset(drive.RunServiceStub(channel), job.run_id)
+                dataset = b"".join(drive.read_dataset(drive.RunServiceStub(channel), job.run_id))
             figures = began.until_now()
         # Child processes are accounted for once they ended.
         figures["cpu_s"] += resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime

@@ -1,11 +1,12 @@
 """100,000 pairs on one machine: the loop beside a straight script, memory service by service, features on one core.
 
     python -m benchmarks.loop_scale [--quick] [--json FILE]
+    python -m benchmarks.loop_scale --memory PAIRS
 
 Corpus, people and rules are loop.py's; the pairs' texts return (16 times at 100,000), the figures of time and memory do
 not know. Memory is the largest resident set of each service in a process of its own (scoring's children with it), the
 same run once with texts as they are and once with each text three times as long: what follows the texts grows with them.
---quick: 2,000 pairs.
+--quick: 2,000 pairs. --memory: the last of these figures alone, for so many pairs, with texts up to nine times as long.
 """
 
 import argparse
@@ -86,8 +87,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="2,000 pairs, one repeat, texts as they are")
     parser.add_argument("--json", help="write the figures to this file; - for standard output")
     parser.add_argument("--repeats", type=int, default=3, help="of the comparison with the straight script")
+    parser.add_argument("--memory", type=int, metavar="PAIRS", help="only memory, service by service")
     asked = parser.parse_args()
     os.environ |= loop.ONE_THREAD
+    if asked.memory:
+        return show_memory({f"texts x {longer}": services_apart(asked.memory, longer) for longer in (1, 3, 9)})
     pairs, repeats = (2_000, 1) if asked.quick else (PAIRS, asked.repeats)
     figures = circumstances({"pairs": pairs, "seed": loop.SEED, "blas_threads": 1}) | {
         "loop": loop.compare("virtual", pairs, repeats),
@@ -95,11 +99,16 @@ def main() -> None:
         "services": {f"texts x {longer}": services_apart(pairs, longer) for longer in ((1,) if asked.quick else (1, 3))},
     }
     print(f"\none core: {', '.join(f'{name} {value:.1f}' for name, value in figures['one_core'].items())}")
-    for name, apart in figures["services"].items():
-        peaks = ", ".join(f"{service} {mb:.0f}" for service, mb in apart["peak_mb"].items())
-        print(f"{name} ({apart['text_mb']:.0f} MB of text), {apart['wall_s']:.0f} s; largest resident set in MB: {peaks}")
+    show_memory(figures["services"])
     if asked.json:
         write(asked.json, figures)
+
+
+def show_memory(services: dict[str, dict]) -> None:
+    """A line for each length of the texts."""
+    for name, apart in services.items():
+        peaks = ", ".join(f"{service} {mb:.0f}" for service, mb in apart["peak_mb"].items())
+        print(f"{name} ({apart['text_mb']:.0f} MB of text), {apart['wall_s']:.0f} s; largest resident set in MB: {peaks}")
 
 
 if __name__ == "__main__":

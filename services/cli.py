@@ -24,13 +24,26 @@ import yaml  # noqa: E402
 
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus, RunView  # noqa: E402
 from services import app as wiring  # noqa: E402
-from services.client import again, estimate, history, keys, options, preflight, probes, progress, release, session  # noqa: E402
+from services.client import (  # noqa: E402  # noqa: E402
+    again,
+    estimate,
+    history,
+    keys,
+    onward,
+    options,
+    preflight,
+    probes,
+    progress,
+    release,
+    session,
+)
 from services.client import doctor as doctoring  # noqa: E402
 from services.client import fetch as fetching  # noqa: E402
 from services.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
 from services.kit.settings import Settings, from_environment, open_blobs, open_log, open_store  # noqa: E402
 from services.kit.sql import open_engine, shown  # noqa: E402
 from services.kit.telemetry import log_json  # noqa: E402
+from services.preference import datasets  # noqa: E402
 from services.report.cost import LABEL_PRICE  # noqa: E402
 
 app = typer.Typer(
@@ -97,8 +110,11 @@ def concord(
 @spoken
 def run(
     path: Annotated[
-        str, typer.Argument(help="A file or folder of pairs (JSONL, Parquet …), or `sample` for the bundled simulation.")
-    ],
+        str,
+        typer.Argument(
+            metavar="[PATH]", help="A file or folder of pairs (JSONL, Parquet …), or `sample` for the bundled simulation."
+        ),
+    ] = "",
     judge: Annotated[
         str | None,
         typer.Option(
@@ -138,6 +154,12 @@ def run(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of these settings; flags win.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results.")] = None,
+    from_: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="RUN", help="Go on from an earlier run: its pairs, settings and answers, and the new pairs of PATH."
+        ),
+    ] = "",
     reuse: Annotated[
         str | None, typer.Option(help="A run whose people's answers on the same pairs are taken over.")
     ] = None,
@@ -163,11 +185,15 @@ def run(
         "quorum": quorum, "seed": seed, "model": model, "criteria": criteria, "api_key_env": api_key_env,
         "prompt_price": prompt_price, "completion_price": completion_price, "dollars": dollars,
     }  # fmt: skip
-    asked = options.resolve(flags, _yaml(config) if config else None, str(config))
+    file = _yaml(config) if config else None
+    asked = None if from_ else options.resolve(flags, file, str(config))
     settings = _settings()
     aside = Path(settings.home) / "set-aside.jsonl" if skip_bad else None
     reused = again.answers_of(settings, reuse) if reuse else None
-    job = session.prepare(path, asked, aside, new, reused)
+    if asked:
+        job = session.prepare(path, asked, aside, new, reused)
+    else:
+        job = onward.go_on(settings, from_, path, flags, file, str(config), aside, new, reused)
     out = out or Path(settings.home) / "runs" / job.run_id[:8]
     if test:
         job = replace(job, notes=(*job.notes, *session.check_test(job, test)))
@@ -187,7 +213,7 @@ def run(
         if compare and job.truth:
             with progress.shown(job) as seen:
                 methods = session.compared(job, running, log, blobs, seen)
-    dataset = blobs.get(view.dataset_uri)
+    dataset = datasets.parts(view.dataset_uri, blobs.get)
     report = session.write(out, job.truth, job.run_id, log, blobs, dataset, evaluation, methods)
     if as_json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
@@ -294,7 +320,7 @@ def export(
 ) -> None:
     """Write a finished run's dataset in the form that a trainer reads, ties left out."""
     path, made = release.release(_settings(), name, format_, out)
-    progress.say(f"{len(made.rows):,} rows ({', '.join(f'{source}: {count:,}' for source, count in made.sources.items())})")
+    progress.say(f"{made.rows:,} rows ({', '.join(f'{source}: {count:,}' for source, count in made.sources.items())})")
     for note in made.notes:
         progress.say(f"  {note}")
     print(path)

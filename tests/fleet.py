@@ -80,7 +80,8 @@ class Fleet:
 
     def start(self, name: str) -> None:
         """Starts the process; `wait_ready` says when it serves."""
-        own = {"CONCORD_HOME": str(self.home), "CONCORD_LISTEN": f"127.0.0.1:{self.ports[name]}", "PYTHONPATH": str(ROOT)}
+        code = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos'}"}
+        own = {"CONCORD_HOME": str(self.home), "CONCORD_LISTEN": f"127.0.0.1:{self.ports[name]}", **code}
         # Equal hashes need equal instruction sets: whatever chose OpenBLAS's kernels here chooses them there.
         kernels = {key: value for key, value in os.environ.items() if key.startswith("OPENBLAS_")}
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), **kernels, **self._environment, **own}

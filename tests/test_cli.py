@@ -18,7 +18,9 @@ CONCORD = [sys.executable, "-m", "services.cli"]
 
 
 def concord(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **more}
+    # Where the tests find the code, the commands find it too.
+    code = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **code, **more}
     return subprocess.run([*CONCORD, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
@@ -122,6 +124,8 @@ MISTAKES = {
     "a method that is none": (("run", "sample", "--method", "magic"), "method 'magic' is not one of posterior"),
     "an audience that is none": (("run", "sample", "--humans", "crowd"), "--humans crowd"),
     "a config that is missing": (("run", "sample", "--config", "no.yaml"), "no.yaml: cannot be read"),
+    "no pairs": (("run",), "which pairs? Name a file or folder of them, `sample`, or with --from RUN"),
+    "a run to go on from that is unknown": (("run", "pairs.jsonl", "--from", "abc"), "no runs in concord-data yet"),
     "a run that is unknown": (("replay", "abc"), "no runs in concord-data yet"),
     "a test file that is missing": (
         ("run", "pairs.jsonl", "--judge", "sample", "--test", "t.jsonl"),

@@ -9,9 +9,9 @@ import pyarrow.parquet
 import pytest
 import yaml
 
-from services.client import intake
+from services.client import columnar, intake
 from services.client.card import card, size_category
-from services.client.export import FORMATS, exported, prompt_text
+from services.client.export import FORMATS, Exported, exported, prompt_text
 from services.preference.records import CONVERSATION
 from services.report.figures import figures_of
 from tests.small_run import config_of, small_run
@@ -30,6 +30,12 @@ def row(**changes) -> dict:
         "rejected": "no", "label": "first", "source": "judge", "p_chosen": 0.8, "weight": 1.0, "judge_label": "first",
         "judge_confidence": 0.7,
     } | changes  # fmt: skip
+
+
+def export_of(rows: list[dict], format_: str) -> tuple[list[dict], Exported]:
+    """The rows in this format, and what was counted on the way."""
+    account = Exported()
+    return list(exported(rows, format_, account)), account
 
 
 def said(content: str) -> list[dict]:
@@ -63,8 +69,9 @@ def decided(finished) -> list[dict]:
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_every_format_carries_who_said_it_and_how_sure_it_is_and_leaves_ties_out(format_):
-    made = exported([row(), row(label="tie", source="none", p_chosen=0.5), row(pair_id="q", source="people", weight=2.0)], format_)
-    kept = [(held["pair_id"], held["p_chosen"], held["weight"], held["source"]) for held in made.rows]
+    given = [row(), row(label="tie", source="none", p_chosen=0.5), row(pair_id="q", source="people", weight=2.0)]
+    rows, made = export_of(given, format_)
+    kept = [(held["pair_id"], held["p_chosen"], held["weight"], held["source"]) for held in rows]
     assert kept == [("p", 0.8, 1.0, "judge"), ("q", 0.8, 2.0, "people")]
     assert made.ties == 1 and made.sources == {"judge": 1, "people": 1} and "left out: 1" in made.notes[0]
 
@@ -73,30 +80,39 @@ def test_one_user_message_is_the_prompt_itself_and_more_become_a_transcript_that
     turns = [{"role": role, "content": text} for role, text in (("system", "s"), ("user", "u"), ("assistant", "a"), ("user", "v"))]
     assert prompt_text([{"role": "user", "content": "q"}]) == "q" and prompt_text([]) == ""
     assert prompt_text(turns) == "System: s\n\nUser: u\n\nAssistant: a\n\nUser: v\n\nAssistant: "
-    assert exported([row(prompt=turns), row()], "trl").notes == (
+    assert export_of([row(prompt=turns), row()], "trl")[1].notes == (
         "prompts of several messages are written as one text (trl-conversational keeps the messages): 1",
     )
-    (kept,) = exported([row(prompt=turns)], "trl-conversational").rows
+    (kept,), _ = export_of([row(prompt=turns)], "trl-conversational")
     assert kept["prompt"] == turns
 
 
 @pytest.mark.parametrize("format_", ["trl-conversational", "nemo", "parquet", "hf"])
 def test_a_list_of_messages_needs_a_message_so_rows_without_a_prompt_are_left_out_and_counted(format_):
-    made = exported([row(prompt=[]), row()], format_)
-    assert (len(made.rows), made.without_prompt) == (1, 1) and "without a prompt" in made.notes[0]
-    assert len(exported([row(prompt=[])], "trl").rows) == 1
+    rows, made = export_of([row(prompt=[]), row()], format_)
+    assert (len(rows), made.rows, made.without_prompt) == (1, 1, 1) and "without a prompt" in made.notes[0]
+    assert len(export_of([row(prompt=[])], "trl")[0]) == 1
 
 
 def test_nemo_ranks_the_chosen_response_before_the_rejected_one():
-    (kept,) = exported([row()], "nemo").rows
+    (kept,), _ = export_of([row()], "nemo")
     assert kept["context"] == [{"role": "user", "content": "q"}]
     assert kept["completions"] == [{"rank": 0, "completion": said("yes")}, {"rank": 1, "completion": said("no")}]
 
 
 @pytest.mark.parametrize(("judged", "agrees"), [("first", True), ("second", False), (None, None)])
 def test_a_table_says_whether_the_judge_agrees_with_the_label(judged, agrees):
-    (kept,) = exported([row(judge_label=judged)], "parquet").rows
+    (kept,), _ = export_of([row(judge_label=judged)], "parquet")
     assert kept["judge_agrees"] is agrees
+
+
+def test_a_parquet_file_has_its_columns_types_whatever_its_first_rows_hold(tmp_path):
+    silent, sure = row(judge_label=None, judge_confidence=None), row(pair_id="q")
+    rows, _ = export_of([silent] * (columnar._ROW_GROUP + 1) + [sure], "parquet")
+    columnar.write_parquet(tmp_path / "rows.parquet", iter(rows))
+    table = pyarrow.parquet.read_table(tmp_path / "rows.parquet")
+    assert table.to_pylist() == rows and pyarrow.parquet.ParquetFile(tmp_path / "rows.parquet").num_row_groups == 2
+    assert table.schema.field("judge_confidence").type == pyarrow.float64()
 
 
 # TRL's contract: "Dataset formats and types", explicit prompt preference, for DPOTrainer and RewardTrainer
@@ -234,7 +250,7 @@ def report_of(**changes) -> dict:
 
 
 def test_the_card_gives_the_audits_estimate_with_its_interval_or_says_what_it_rests_on():
-    made = exported([row()], "hf")
+    _, made = export_of([row()], "hf")
     report = report_of(human_budget=24)
     audited = {"accuracy": 0.9, "low": 0.85, "high": 0.95, "basis": "audit"}
     text = card({**report, "estimate": audited}, made, "1.0")
@@ -249,7 +265,7 @@ def test_a_card_gives_away_no_folder_and_no_address_and_no_name_breaks_it():
     report = report_of(human_budget=24, humans="file:/home/me/secret/answers.jsonl@abc")
     report["config"]["judge"]["url"] = "https://internal.example/v1"
     report["input_name"] = 'a "b": | c`\n---\n<script>'
-    head, text = split_card(card(report, exported([row()], "hf"), "1.0"))
+    head, text = split_card(card(report, export_of([row()], "hf")[1], "1.0"))
     assert "secret" not in text and "internal.example" not in text and "<script>" not in text
     assert head["pretty_name"].startswith('a "b": | c') and head["license"] == "unknown" and "answers from a file" in text
 

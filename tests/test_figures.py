@@ -9,6 +9,7 @@ import pytest
 from concord.v1.config_pb2 import JudgeConfig
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.pairs_pb2 import Choice
+from services.preference import datasets
 from services.report.accuracy import Evaluation
 from services.report.between import krippendorff
 from services.report.figures import Figures, Method, figures_of, method_of
@@ -27,7 +28,7 @@ def figures(run: SmallRun | None = None, truth: bool = True, **given) -> Figures
 
 def rows(run: SmallRun) -> list[dict]:
     built = next(event.dataset_built for event, _ in run.events if event.WhichOneof("kind") == "dataset_built")
-    return [json.loads(line) for line in run.blobs.get(built.dataset_uri).splitlines()]
+    return list(datasets.rows(built.dataset_uri, run.blobs.get))
 
 
 def facts(run: SmallRun, kind: str) -> list[Event]:

@@ -36,7 +36,7 @@ def finished(running, **flags) -> tuple[pb.RunView, list[dict]]:
         view = drive.watch(runs, run_id, people, lambda view: None)
         people.stop()
         assert view.status == pb.RUN_STATUS_FINISHED, view.detail
-        return view, [json.loads(line) for line in drive.read_dataset(runs, run_id).splitlines()]
+        return view, [json.loads(line) for line in b"".join(drive.read_dataset(runs, run_id)).splitlines()]
 
 
 @pytest.mark.parametrize("method", options.METHODS)

@@ -35,7 +35,7 @@ def dataset(runs_at: str, tasks_at: str) -> tuple[str, bytes]:
             annotators.stop()
         assert view.status == pb.RUN_STATUS_FINISHED, view.detail
         assert view.votes == view.human_budget == 30
-        return view.dataset_sha256, drive.read_dataset(runs, RUN)
+        return view.dataset_sha256, b"".join(drive.read_dataset(runs, RUN))
 
 
 @pytest.fixture(scope="module")

@@ -39,9 +39,9 @@ ANSWER = people.simulated(ROWS, seed=3, rate=0.1)
 
 
 @contextmanager
-def endpoint(**behaviour: object) -> Iterator[Endpoint]:
+def endpoint(kind: type[Endpoint] = Endpoint, **behaviour: object) -> Iterator[Endpoint]:
     """A real HTTP judge in a loop of its own; it outlives every process that asks it."""
-    judge, loop = Endpoint(**behaviour), asyncio.new_event_loop()
+    judge, loop = kind(**behaviour), asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     asyncio.run_coroutine_threadsafe(judge.start(), loop).result(10)

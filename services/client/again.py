@@ -119,5 +119,6 @@ def run_line(store: Store, run_id: str) -> str:
     judge = " ".join(part for part in (config.judge.kind, config.judge.name) if part)
     budget = f"{view.human_budget:,} votes" if view.human_budget else f"{config.human_budget_share:.3g} of the pairs"
     asked = "nobody asked" if config.method in ASK_NOBODY else f"budget {budget}"
-    what = f"{view.input_name} · {view.pairs:,} pairs · {config.method} · judge {judge} · {asked} · seed {config.seed}"
+    linked = f" · goes on from {config.parent.run_id[:8]}" if config.parent.run_id else ""
+    what = f"{view.input_name} · {view.pairs:,} pairs · {config.method} · judge {judge} · {asked} · seed {config.seed}{linked}"
     return clean(f"{run_id}  {status:9}  {what}  {run.corrupt or view.detail}".rstrip())

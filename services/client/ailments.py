@@ -82,7 +82,7 @@ def _paused(run: RunState) -> Finding:
         case PauseReason.PAUSE_REASON_MISALIGNED:
             return _run(f"the pilot's gate stopped it: {why}",
                         "look at the pairs where people and judge differ (`concord report`), mend the judge or its criteria and "
-                        f"begin a new run; {resume} goes on all the same")  # fmt: skip
+                        f"go on from this run (--from RUN --criteria …); {resume} goes on all the same")  # fmt: skip
         case PauseReason.PAUSE_REASON_BUDGET:
             return _run(f"its money is spent: {why}", f"raise the limit (--dollars), then {resume}")
         case PauseReason.PAUSE_REASON_FAILED_UNITS:

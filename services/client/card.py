@@ -64,7 +64,7 @@ def _header(report: Report, exported: Exported) -> list[str]:
         "- reward-modelling",
         "- concord",
         "size_categories:",
-        f"- {size_category(len(exported.rows))}",
+        f"- {size_category(exported.rows)}",
         "configs:",
         "- config_name: default",
         "  data_files:",
@@ -86,7 +86,7 @@ def _columns(exported: Exported) -> list[str]:
     return [
         "## Rows",
         "",
-        f"{len(exported.rows):,} rows: `prompt`, `chosen` and `rejected` as lists of messages; `p_chosen`, the probability that",
+        f"{exported.rows:,} rows: `prompt`, `chosen` and `rejected` as lists of messages; `p_chosen`, the probability that",
         "`chosen` is the better one; `weight`; `source`; `pair_id`; `judge_agrees` and `judge_confidence`, null where the judge",
         "gave none; `pair_sha256`, the hash of prompt and responses.",
         *([f"Of the run's rows, {'; '.join(exported.notes)}."] if exported.notes else []),

@@ -1,7 +1,8 @@
 """Parquet and Arrow files: the only module that knows pyarrow, which is there with the extra `data` alone."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,8 @@ INSTALL = "pip install pyarrow (it is Concord's extra `data`)"
 _CHOICES = ("human_majority", "choice", "choice_swapped")
 # Rows that are turned into Python objects at once; texts are long, so few of them.
 _BATCH = 512
+# Rows that are held while a file is written.
+_ROW_GROUP = 4_096
 
 
 def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -42,12 +45,31 @@ def arrow_rows(path: Path) -> Iterator[dict[str, Any]]:
         raise _broken(path, "Arrow", error) from None
 
 
-def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One Parquet file of these rows. What the system refuses passes through as OSError."""
+def write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """One Parquet file of the rows that `export.table_row` makes, a row group at a time.
+
+    What the system refuses passes through as OSError.
+    """
     pyarrow = _pyarrow(path)
     import pyarrow.parquet as parquet
 
-    parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
+    rows = iter(rows)
+    with parquet.ParquetWriter(path, _export_schema(pyarrow)) as writer:
+        while group := list(islice(rows, _ROW_GROUP)):
+            writer.write_table(pyarrow.Table.from_pylist(group, writer.schema))
+
+
+def _export_schema(pyarrow: ModuleType) -> Any:
+    """The columns' types, said beforehand: the first rows may hold nothing in a column that later ones fill."""
+    messages = pyarrow.list_(pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())]))
+    return pyarrow.schema(
+        [
+            *((name, messages) for name in ("prompt", "chosen", "rejected")),
+            ("pair_id", pyarrow.string()), ("p_chosen", pyarrow.float64()), ("weight", pyarrow.float64()),
+            ("source", pyarrow.string()), ("judge_agrees", pyarrow.bool_()), ("judge_confidence", pyarrow.float64()),
+            ("pair_sha256", pyarrow.string()),
+        ]
+    )  # fmt: skip
 
 
 def _batches(pyarrow: ModuleType, source: Any, is_file: bool) -> Iterator[Any]:

@@ -206,6 +206,6 @@ def needs_a_person(view: pb.RunView) -> bool:
     return view.status == pb.RUN_STATUS_PAUSED and view.pause_reason != PauseReason.PAUSE_REASON_DEFERRED
 
 
-def read_dataset(runs: RunServiceStub, run_id: str) -> bytes:
-    """The dataset's JSON Lines."""
-    return b"".join(answer.chunk for answer in runs.ReadDataset(pb.ReadDatasetRequest(run_id=run_id)))
+def read_dataset(runs: RunServiceStub, run_id: str) -> Iterator[bytes]:
+    """The dataset's JSON Lines in pieces, which may end anywhere."""
+    return (answer.chunk for answer in runs.ReadDataset(pb.ReadDatasetRequest(run_id=run_id)))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.pairs_pb2 import Pair
-from services.runs.plan import ASK_NOBODY
+from services.runs.plan import ASK_NOBODY, human_budget
 
 # Assumptions, said where the figures are shown: four characters a token, 800 characters of instructions a call, half a
 # minute a vote.
@@ -43,7 +43,7 @@ def estimate(config: RunConfig, pairs: Sequence[Pair]) -> Estimate:
         prompts, completions = prompts + prompt, completions + completion
         known = known and bool(judge.prompt_dollars or judge.completion_dollars)
         dollars += (prompt * judge.prompt_dollars + completion * judge.completion_dollars) / 1e6
-    votes = 0 if config.method in ASK_NOBODY else config.human_budget or round(config.human_budget_share * len(pairs))
+    votes = 0 if config.method in ASK_NOBODY else human_budget(config, len(pairs))
     price = dollars if known else None
     return Estimate(calls, round(prompts), completions, price, votes, votes * SECONDS_A_VOTE / 60)
 

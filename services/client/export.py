@@ -12,27 +12,32 @@ chosen and nothing rejected: it is left out and counted. So is, from lists of me
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 Row = Mapping[str, Any]
 _NAMES = {"user": "User", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Exported:
-    """The rows of one export, and what is not in them."""
+    """What one export holds, and what is not in it; counted while its rows go by."""
 
-    rows: tuple[dict[str, Any], ...]
-    ties: int
-    without_prompt: int  # left out because the format needs a message to answer
-    transcripts: int  # prompts of several messages that were written as one text
+    by_source: Counter[str] = field(default_factory=Counter)
+    ties: int = 0
+    without_prompt: int = 0  # left out because the format needs a message to answer
+    transcripts: int = 0  # prompts of several messages that were written as one text
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return self.by_source.total()
 
     @property
     def sources(self) -> Mapping[str, int]:
         """Rows by whom their label comes from, the most frequent first."""
-        return dict(Counter(row["source"] for row in self.rows).most_common())
+        return dict(self.by_source.most_common())
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -45,19 +50,18 @@ class Exported:
         return tuple(f"{words}: {count:,}" for count, words in said if count)
 
 
-def exported(rows: Iterable[Row], format_: str) -> Exported:
-    """The rows of a dataset in this format; KeyError for one that is not in FORMATS."""
+def exported(rows: Iterable[Row], format_: str, account: Exported) -> Iterator[dict[str, Any]]:
+    """The rows of a dataset in this format, one by one, counted in `account`; KeyError for a format not in FORMATS."""
     convert = FORMATS[format_]
-    kept, counts = [], Counter[str]()
     for row in rows:
         if row["label"] == "tie":
-            counts["tie"] += 1
+            account.ties += 1
         elif convert is not trl and not row["prompt"]:
-            counts["prompt"] += 1
+            account.without_prompt += 1
         else:
-            counts["transcript"] += convert is trl and _is_transcript(row["prompt"])
-            kept.append(convert(row))
-    return Exported(tuple(kept), counts["tie"], counts["prompt"], counts["transcript"])
+            account.transcripts += convert is trl and _is_transcript(row["prompt"])
+            account.by_source[row["source"]] += 1
+            yield convert(row)
 
 
 def trl(row: Row) -> dict[str, Any]:

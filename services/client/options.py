@@ -66,8 +66,10 @@ class Options:
     window: int = 16
 
 
-def resolve(flags: Mapping[str, object], file: object = None, name: str = "the config file") -> Options:
-    """Flags (None: not given) over the YAML file's mapping over the defaults. Raises InvalidInput naming the key."""
+def resolve(
+    flags: Mapping[str, object], file: object = None, name: str = "the config file", base: Options = Options()
+) -> Options:
+    """Flags (None: not given) over the YAML file's mapping over `base`. Raises InvalidInput naming the key."""
     known = {field.name for field in fields(Options)}
     if file is not None and not isinstance(file, Mapping):
         raise InvalidInput(f"{name}: a mapping of settings is expected, such as `judge: recorded:GPT-4`")
@@ -78,7 +80,7 @@ def resolve(flags: Mapping[str, object], file: object = None, name: str = "the c
             raise InvalidInput(f"{name}: there is no setting {key!r}; there are: {', '.join(sorted(known))}")
         given[plain] = value
     given |= {key: value for key, value in flags.items() if value is not None and value != ()}
-    return checked(replace(Options(), **{key: _typed(key, value) for key, value in given.items()}))  # type: ignore[arg-type]
+    return checked(replace(base, **{key: _typed(key, value) for key, value in given.items()}))  # type: ignore[arg-type]
 
 
 def _typed(key: str, value: object) -> object:

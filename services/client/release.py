@@ -2,9 +2,11 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus
 from services.client import again, columnar, history
@@ -13,6 +15,7 @@ from services.client.export import FORMATS, Exported, exported
 from services.client.session import writable
 from services.kit.errors import InvalidInput
 from services.kit.settings import Settings, open_blobs, open_log, open_store
+from services.preference import datasets
 from services.report.figures import Figures, figures_of
 
 _ENDINGS = {"parquet": ".parquet", "hf": ""}
@@ -30,43 +33,47 @@ def release(settings: Settings, name: str, format_: str, out: Path | None) -> tu
     run_id = history.find_run(open_store(settings), name, settings.home)
     results = Path(settings.home) / "runs" / run_id[:8]
     figures, dataset = _finished(settings, run_id, results)
-    made = exported(map(json.loads, dataset.splitlines()), format_)
-    if not made.rows:
+    made = Exported()
+    rows = exported(dataset, format_, made)
+    first = next(rows, None)
+    if first is None:
         raise InvalidInput(f"run {run_id}: nothing is left to export: {'; '.join(made.notes) or 'the dataset has no rows'}")
+    rows = chain((first,), rows)
     out = out or results / f"export-{format_}{_ENDINGS.get(format_, '.jsonl')}"
     if format_ == "hf":
-        _write_folder(out, made, card(figures.as_json(), made, version("concord-preference")))
+        _write_folder(out, rows, lambda: card(figures.as_json(), made, version("concord-preference")))
     else:
         with writable(out.parent):
-            _write(out, lambda path: columnar.write_parquet(path, made.rows) if format_ == "parquet" else _jsonl(path, made))
+            _write(out, lambda path: columnar.write_parquet(path, rows) if format_ == "parquet" else _jsonl(path, rows))
     return out, made
 
 
-def _finished(settings: Settings, run_id: str, results: Path) -> tuple[Figures, bytes]:
-    """What is known of the run, and its dataset."""
+def _finished(settings: Settings, run_id: str, results: Path) -> tuple[Figures, Iterator[dict[str, Any]]]:
+    """What is known of the run, and its dataset's rows."""
     log, blobs = open_log(settings), open_blobs(settings)
     view = history.fold(log, run_id).state.view
     if view.status != RUN_STATUS_FINISHED:
         status = RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower()
         raise InvalidInput(f"run {run_id} is {status}: only a finished run has a dataset; its own command goes on with it")
     truth = again.remembered_truth(results, run_id) or None
-    return figures_of(history.events(log, run_id), blobs.get, truth), blobs.get(view.dataset_uri)
+    return figures_of(history.events(log, run_id), blobs.get, truth), datasets.rows(view.dataset_uri, blobs.get)
 
 
-def _write_folder(out: Path, made: Exported, readme: str) -> None:
+def _write_folder(out: Path, rows: Iterable[Mapping[str, Any]], readme: Callable[[], str]) -> None:
+    """The rows, and then the card, which counts them."""
     data = out / "data"
     with writable(data):
         # The card names data/train-*: rows of another export would be read with these.
         others = sorted(path.name for path in data.glob("train-*") if path.name != _SHARD)
         if others:
             raise InvalidInput(f"{data}: holds {others[0]} of another export; choose another folder with --out")
-        _write(data / _SHARD, lambda path: columnar.write_parquet(path, made.rows))
-        _write(out / "README.md", lambda path: path.write_text(readme, encoding="utf-8"))
+        _write(data / _SHARD, lambda path: columnar.write_parquet(path, rows))
+        _write(out / "README.md", lambda path: path.write_text(readme(), encoding="utf-8"))
 
 
-def _jsonl(path: Path, made: Exported) -> None:
+def _jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     with path.open("w", encoding="utf-8") as file:
-        for row in made.rows:
+        for row in rows:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

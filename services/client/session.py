@@ -1,7 +1,8 @@
 """One `concord run`, from the file to the report, on services that run in this process."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from services.app import SERVICES, Running
 from services.client import drive, history, intake, people
+from services.client.earlier import Earlier, Joined, check, join, link
 from services.client.evaluate import evaluate
 from services.client.options import METHODS, Options, recorded_name, run_config, semantic, set_method
 from services.kit import ids, rpc
@@ -44,6 +46,8 @@ class Job:
     answer: drive.Answerer
     # What the user should hear before the run begins.
     notes: tuple[str, ...] = ()
+    # The run that it goes on from.
+    earlier: Earlier | None = None
 
     @property
     def truth(self) -> Mapping[int, "Choice.ValueType"]:
@@ -51,24 +55,43 @@ class Job:
         return {index: row.truth for index, row in enumerate(self.given.rows) if row.truth is not None}
 
 
-def prepare(path: str, options: Options, skip_bad: Path | None, salt: str, reused: people.Reused | None = None) -> Job:
-    """Reads and checks everything before anything is recorded."""
-    whole = intake.read_sample() if path == "sample" else intake.read(path, skip_bad)
+def prepare(
+    path: str, options: Options, skip_bad: Path | None, salt: str, reused: people.Reused | None = None,
+    earlier: Earlier | None = None,
+) -> Job:  # fmt: skip
+    """Reads and checks everything before anything is recorded; an empty path: the pairs of `earlier` alone."""
+    joined = _joined(path, skip_bad, earlier)
+    whole = joined.given
     given, judges = _judged(whole, options)
     config = run_config(options, judges)
     answer: drive.Answerer = people.nobody
     notes = whole.notes
     if options.method not in ASK_NOBODY or given.rows_with_truth:
-        aside = {row.pair.pair_id for row in whole.rows} - {row.pair.pair_id for row in given.rows}
+        aside = {row.pair.pair_id for row in whole.rows} - {row.pair.pair_id for row in given.rows} | joined.left_out
         if skip_bad and whole.set_aside:
             aside |= people.ids_set_aside(skip_bad) - {row.pair.pair_id for row in whole.rows}
         answer = people.answerer(options.humans, given.rows, options.seed, aside)
         config.humans = people.named(options.humans)
         if unused := people.answered(options.humans, aside):
             notes += (f"{options.humans}: {unused:,} of the answers are for rows set aside; they are not used",)
+    if earlier:
+        if not salt:
+            check(config, given, earlier)
+        link(config, earlier, len(given.rows))
+        reused = {**earlier.answered, **(reused or {})}
     if reused:
         answer = people.with_reused(reused, given.rows, answer)
-    return Job(options, given, config, ids.run_id(given.sha256, semantic(config), salt), answer, notes)
+    return Job(options, given, config, ids.run_id(given.sha256, semantic(config), salt), answer, notes, earlier)
+
+
+def _joined(path: str, skip_bad: Path | None, earlier: Earlier | None) -> Joined:
+    """What there is to run on, before anybody judged it."""
+    if path:
+        given = intake.read_sample() if path == "sample" else intake.read(path, skip_bad)
+        return join(earlier, given) if earlier else Joined(given)
+    if earlier:
+        return join(earlier, None)
+    raise InvalidInput("which pairs? Name a file or folder of them, `sample`, or with --from RUN a run to go on from")
 
 
 def _judged(given: intake.Input, options: Options) -> tuple[intake.Input, Judges | None]:
@@ -125,6 +148,8 @@ def compared(job: Job, running: Running, log: Log, blobs: Blobs, seen: Seen) -> 
         config = RunConfig()
         config.CopyFrom(job.config)
         set_method(config, options)
+        if job.earlier:
+            link(config, job.earlier, len(job.given.rows))
         other = replace(job, options=options, config=config, run_id=ids.run_id(job.given.sha256, semantic(config)))
         if run(other, running, seen).status == RUN_STATUS_FINISHED:
             made = figures.figures_of(history.events(log, other.run_id), blobs.get, job.truth)
@@ -133,7 +158,7 @@ def compared(job: Job, running: Running, log: Log, blobs: Blobs, seen: Seen) -> 
 
 
 def write(
-    out: Path, job_truth: Mapping[int, "Choice.ValueType"], run_id: str, log: Log, blobs: Blobs, dataset: bytes | None,
+    out: Path, job_truth: Mapping[int, "Choice.ValueType"], run_id: str, log: Log, blobs: Blobs, dataset: Iterable[bytes] | None,
     evaluation: Evaluation | None, methods: Mapping[str, "figures.Method"], label_price: float = LABEL_PRICE,
 ) -> dict[str, object]:  # fmt: skip
     """dataset.jsonl, report.json and report.html; returns what report.json holds.
@@ -145,10 +170,18 @@ def write(
         made = _with_measured_before(out / "report.json", made)
         report = made.as_json()
         if dataset is not None:
-            (out / "dataset.jsonl").write_bytes(dataset)
+            _write_whole(out / "dataset.jsonl", dataset)
         (out / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (out / "report.html").write_text(page.page(made), encoding="utf-8")
     return report
+
+
+def _write_whole(path: Path, parts: Iterable[bytes]) -> None:
+    """The file appears once it is whole; the parts go to the disk one by one."""
+    unfinished = path.with_name(f".{path.name}.part")
+    with unfinished.open("wb") as file:
+        file.writelines(parts)
+    os.replace(unfinished, path)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 
 import grpc
 
@@ -14,7 +14,6 @@ from concord.v1.pairs_pb2 import Pair, PairShard
 from concord.v1.work_pb2 import Work
 from services.kit.blobs import Blobs
 from services.kit.errors import InvalidInput
-from services.kit.inputs import messages
 from services.kit.rpc import Servicer
 from services.labeling import recorded, sample_judge
 from services.labeling.answers import AnswerCache
@@ -35,7 +34,7 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
     """
 
     def __init__(self, blobs: Blobs, answers_url: str, concurrency: int, environ: Mapping[str, str]) -> None:
-        self._shard = messages(blobs, PairShard, 16)
+        self._blobs = blobs
         self._answers_url, self._concurrency, self._environ = answers_url, concurrency, environ
         self._judges: LLMJudges | None = None
         self._cache: AnswerCache | None = None
@@ -43,13 +42,22 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
     async def do(self, work: Work) -> Event:
         """The unit's fact, without its names. Raises Deferred where an endpoint is away for too long."""
         task, began = work.label_shard, time.monotonic()
-        wanted = set(task.pair_indexes)
-        shards = [self._shard(uri) for uri in task.shard_uris]
-        indexed = [(shard.first_index + at, pair) for shard in shards for at, pair in enumerate(shard.pairs)]
-        pairs = [(index, pair) for index, pair in indexed if not wanted or index in wanted]
+        wanted = frozenset(task.pair_indexes)
+        # Elsewhere: the calls of other units need the loop.
+        read = [await asyncio.to_thread(self._read, uri, wanted) for uri in task.shard_uris]
+        pairs = [pair for shard in read for pair in shard]
         labels, usage = await self._label(pairs, work.config.judge, work.config.helpers, work.config.seed)
         usage.seconds = time.monotonic() - began
         return Event(shard_labeled=labels, usage=usage)
+
+    def _read(self, uri: str, wanted: Set[int]) -> list[tuple[int, Pair]]:
+        """The shard's pairs with their indexes in the run, only the `wanted` ones if there are any.
+
+        A pilot unit's pairs lie in as many shards: its pairs are copied out, for one pair would keep its shard's texts.
+        """
+        shard = PairShard.FromString(self._blobs.get(uri))
+        indexed = enumerate(shard.pairs, start=shard.first_index)
+        return [(index, _copy(pair)) for index, pair in indexed if index in wanted] if wanted else list(indexed)
 
     async def _label(
         self, pairs: Sequence[tuple[int, Pair]], judge: JudgeConfig, helpers: Sequence[JudgeConfig], seed: int
@@ -78,6 +86,12 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         if self._judges is not None and self._cache is not None:
             await self._judges.close()
             await self._cache.close()
+
+
+def _copy(pair: Pair) -> Pair:
+    own = Pair()
+    own.CopyFrom(pair)
+    return own
 
 
 class _Served(labeling_service_pb2_grpc.LabelingServiceServicer):

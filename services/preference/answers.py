@@ -1,9 +1,10 @@
 """What people said so far, read from the manifests of the closed human stages. Pure."""
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import StageManifest, TaskOutcome
 from concord.v1.pairs_pb2 import Choice
 
@@ -34,3 +35,32 @@ def read(manifests: Iterable[StageManifest]) -> Answers:
             votes.append(len(task.judgement_ids))
     columns = (np.array(pair, np.int64), np.array(p_first, float), np.array(audit, bool), np.array(votes, np.int64))
     return Answers(*columns)
+
+
+def known(config: RunConfig, judged_uris: Iterable[str], manifest: Callable[[str], StageManifest]) -> Answers:
+    """What people said in this run, in the stages of these manifests, and before it in those that it goes on from.
+
+    On a pair that was asked about again the last word counts. An earlier run's answers come first and audit nothing: they
+    were drawn from other pairs; those of its pairs on which nobody could say anything are as good as never asked.
+    """
+    own = read(map(manifest, judged_uris))
+    if not config.parent.judged_uris:
+        return own
+    taken = taken_over(config, manifest)
+    new = ~np.isin(taken.pair, own.pair)
+    return Answers(
+        pair=np.concatenate([taken.pair[new], own.pair]),
+        p_first=np.concatenate([taken.p_first[new], own.p_first]),
+        audit=np.concatenate([taken.audit[new], own.audit]),
+        votes=np.concatenate([taken.votes[new], own.votes]),
+    )
+
+
+def taken_over(config: RunConfig, manifest: Callable[[str], StageManifest]) -> Answers:
+    """What people said in the runs that this one goes on from; without audits and without pairs nobody decided on."""
+    said = read(map(manifest, config.parent.judged_uris))
+    decided = np.flatnonzero(~np.isnan(said.p_first))
+    # The last one of each pair: a run that went on from another may have asked again.
+    _, from_behind = np.unique(said.pair[decided][::-1], return_index=True)
+    at = decided[np.sort(len(decided) - 1 - from_behind)]
+    return Answers(said.pair[at], said.p_first[at], np.zeros(len(at), bool), said.votes[at])

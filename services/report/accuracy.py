@@ -136,9 +136,9 @@ def rounds(history: History, truth: Truth | None, read: Read) -> tuple[Round, ..
 
 def estimate(history: History) -> Estimate | None:
     """The last word on the dataset's labels without truth; None where people answered nothing."""
-    if not history.rounds or not any(answer.given for answer in history.answers):
+    if not history.rounds or not (len(history.taken) or any(answer.given for answer in history.answers)):
         return None
-    last, unasked = history.rounds[-1][1], 1 - len(history.answers) / history.pairs
+    last, unasked = history.rounds[-1][1], 1 - history.settled / history.pairs
     audited = _audit(last, unasked)
     if audited is not None:
         return Estimate(audited.accuracy, audited.accuracy_low, audited.accuracy_high, "audit")
@@ -148,7 +148,7 @@ def estimate(history: History) -> Estimate | None:
 def _round(history: History, number: int, said: RoundTriaged, kept: Array, truth: Truth | None, read: Read) -> Round:
     before = [answer for answer in history.answers if answer.round < number]
     labels = sum(answer.given for answer in before)
-    unasked = 1 - len(before) / history.pairs
+    unasked = 1 - (len(before) + len(history.taken)) / history.pairs
     return Round(
         round=number,
         human_labels=labels,

@@ -44,6 +44,15 @@ def method_of(plain: Mapping[str, Any]) -> Method:
 
 
 @dataclass(frozen=True)
+class Parent:
+    """The earlier run that this one goes on from."""
+
+    run_id: str
+    pairs: int  # the first pairs of this run are its pairs
+    answers: int  # pairs that people decided there, or before, and were not asked about again
+
+
+@dataclass(frozen=True)
 class Figures:
     """One run in numbers. Shares and accuracies are in [0, 1]; what is not known is None."""
 
@@ -57,6 +66,7 @@ class Figures:
     # Why these figures are no account of a real judge and real people; empty where they are one.
     simulation: tuple[str, ...]
     config: Mapping[str, Any]
+    parent: Parent | None
 
     pairs: int
     rows: int | None
@@ -138,6 +148,7 @@ def figures_of(
         status_detail=detail,
         simulation=_simulation(config),
         config=_config(config),
+        parent=_parent(history),
         pairs=history.pairs,
         rows=len(history.rows.index) if history.rows is not None else None,
         without_verdict=int((history.rows.judge_label == 0).sum()) if history.rows is not None else None,
@@ -200,6 +211,11 @@ def _simulation(config: RunConfig) -> tuple[str, ...]:
     if config.humans.startswith("simulated"):
         reasons.append(f"people are simulated ({config.humans})")
     return tuple(reasons)
+
+
+def _parent(history: History) -> Parent | None:
+    named = history.created.config.parent
+    return Parent(named.run_id, named.pairs, len(history.taken)) if named.run_id else None
 
 
 def _budget(history: History) -> int:

@@ -33,6 +33,7 @@ def bought(figures: Figures) -> Markup:
     how = words.METHODS.get(figures.config["method"])
     rows = [
         ("Questions answered", f"{figures.human_labels:,} of {words.count(figures.pairs, 'pair')}"),
+        ("Answered before, in earlier runs", words.count(figures.parent.answers)) if figures.parent else None,
         ("Votes that counted", f"{figures.votes:,} of a budget of {figures.human_budget:,}"),
         ("Skipped or expired", words.count(figures.unanswered)) if figures.unanswered else None,
         ("Votes that came too late", words.count(figures.late_votes)) if figures.late_votes else None,

@@ -4,8 +4,6 @@ Only closed stages are read, each from the manifest that closed it: what a fold 
 run that still goes on this is the state at its last closed stage.
 """
 
-import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +20,7 @@ from concord.v1.events_pb2 import (
     TaskOutcome,
 )
 from concord.v1.pairs_pb2 import Choice, PairShard, PairsManifest, ShardRef
+from services.preference import answers, datasets
 
 Array = np.ndarray
 Read = Callable[[str], bytes]
@@ -88,11 +87,17 @@ class History:
     margin: Array | None  # [pairs] out-of-fold reward(first) - reward(second), NaN where not scored
     rounds: Sequence[tuple[int, RoundTriaged]]
     answers: Sequence[Answer]
+    taken: Array  # int64, pairs that people decided in the runs before and that were not asked about here
     rows: Rows | None
 
     @property
     def pairs(self) -> int:
         return self.started.pairs
+
+    @property
+    def settled(self) -> int:
+        """Pairs that need no estimate: they were asked about here, or decided in a run before."""
+        return len(self.answers) + len(self.taken)
 
 
 def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
@@ -106,7 +111,9 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
     if len({event.run_id for event, _ in events}) > 1:
         raise ValueError("these events belong to more than one run; a report is about one")
     started = said["run_started"].run_started if "run_started" in said else RunStarted()
-    manifests = _manifests(events, read)
+    manifests, created = _manifests(events, read), said["run_created"].run_created
+    asked = _answers(manifests)
+    before = answers.taken_over(created.config, lambda uri: StageManifest.FromString(read(uri)))
     rounds = [
         (round_, event.round_triaged)
         for (stage, round_), manifest in manifests.items()
@@ -116,14 +123,15 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
     return History(
         run_id=said["run_created"].run_id,
         events=events,
-        created=said["run_created"].run_created,
+        created=created,
         started=started,
         finished=said["run_finished"].run_finished if "run_finished" in said else None,
         shards=PairsManifest.FromString(read(started.pairs_uri)).shards if started.pairs_uri else (),
         labels=_labels(manifests, started.pairs),
         margin=_margin(manifests, started.pairs),
         rounds=rounds,
-        answers=_answers(manifests),
+        answers=asked,
+        taken=np.setdiff1d(before.pair, [answer.pair for answer in asked]).astype(np.int64),
         rows=_rows(manifests, read),
     )
 
@@ -166,23 +174,22 @@ def _margin(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> A
 
 
 def _answers(manifests: Mapping[tuple[int, int], StageManifest]) -> tuple[Answer, ...]:
-    answers = []
+    given = []
     for (stage, round_), manifest in manifests.items():
         for event in manifest.events if stage in HUMAN else ():
             task, uniform = event.task_resolved, manifest.audit[event.unit.number]
             ids = tuple(task.judgement_ids)
-            answers.append(Answer(task.pair_index, stage, round_, task.outcome, task.choice, uniform, ids))
-    return tuple(answers)
+            given.append(Answer(task.pair_index, stage, round_, task.outcome, task.choice, uniform, ids))
+    return tuple(given)
 
 
 def _rows(manifests: Mapping[tuple[int, int], StageManifest], read: Read) -> Rows | None:
     built = [event.dataset_built for event in manifests.get((Stage.STAGE_DATASET, 0), StageManifest()).events]
     if not built:
         return None
-    parsed = [json.loads(line) for line in io.BytesIO(read(built[0].dataset_uri)) if line.strip()]
-    return Rows(
-        index=np.array([row["index"] for row in parsed], dtype=np.int64),
-        label=np.array([_CHOICES[row["label"]] for row in parsed], dtype=np.int8),
-        judge_label=np.array([_CHOICES.get(row["judge_label"], 0) for row in parsed], dtype=np.int8),
-        source=np.array([row["source"] for row in parsed], dtype=str),
-    )
+    kept = [
+        (row["index"], _CHOICES[row["label"]], _CHOICES.get(row["judge_label"], 0), row["source"])
+        for row in datasets.rows(built[0].dataset_uri, read)
+    ]
+    index, label, judge_label, source = zip(*kept, strict=True) if kept else ((), (), (), ())
+    return Rows(np.array(index, np.int64), np.array(label, np.int8), np.array(judge_label, np.int8), np.array(source, str))

@@ -110,6 +110,7 @@ def replay(figures: Figures) -> Markup:
     """How to see all this again, and what it must come out as."""
     hashes = [
         ("Run", figures.run_id),
+        ("Goes on from run", figures.parent.run_id if figures.parent else ""),
         ("Input, SHA-256", figures.input_sha256),
         ("Dataset, SHA-256", figures.dataset_sha256),
         ("History, SHA-256", figures.history_sha256),

@@ -91,7 +91,8 @@ def of(share: Share | None) -> str:
 
 def summary(figures: Figures) -> str:
     """What happened, in a few sentences. Says that labels are right only where the input carries truth."""
-    return " ".join(part for part in (_standing(figures), _asked(figures), _silent(figures), _right(figures)) if part)
+    parts = (_standing(figures), _onward(figures), _asked(figures), _silent(figures), _right(figures))
+    return " ".join(part for part in parts if part)
 
 
 def basis(estimate: Estimate) -> str:
@@ -108,6 +109,15 @@ def _standing(figures: Figures) -> str:
         return ""
     why = f" ({figures.status_detail})" if figures.status_detail else ""
     return f"This run is not finished: it is {figures.status}{why}. What follows is as of its last closed stage."
+
+
+def _onward(figures: Figures) -> str:
+    if figures.parent is None:
+        return ""
+    new = figures.pairs - figures.parent.pairs
+    what = f"with {count(new, 'new pair')}" if new else "with the same pairs"
+    taken = f"; {count(figures.parent.answers, 'answer')} of people count from there" if figures.parent.answers else ""
+    return f"This run goes on from run {figures.parent.run_id[:8]} {what}{taken}."
 
 
 def _asked(figures: Figures) -> str:

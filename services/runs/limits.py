@@ -10,7 +10,7 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
-from concord.v1.config_pb2 import JudgeConfig, RunConfig
+from concord.v1.config_pb2 import JudgeConfig, Parent, RunConfig
 from services.kit.errors import InvalidInput
 from services.runs import plan
 
@@ -38,6 +38,10 @@ MOST_OWN_PROMPTS = 100
 MOST_NAME = 300
 MOST_CRITERIA = 20_000
 MOST_URL = 2_000
+MOST_PAIRS = 100_000_000
+# Each is named in the work items of triage and training.
+MOST_JUDGED = 500
+BLOB = re.compile(r"sha256:[0-9a-f]{64}")
 SECRET = re.compile(r"key|token|secret|sig|passw", re.IGNORECASE)
 
 
@@ -75,9 +79,22 @@ def check_config(config: RunConfig) -> None:
     check_text("humans", config.humans, MOST_NAME)
     if len(config.helpers) > MOST_HELPERS:
         raise InvalidInput(f"helpers: at most {MOST_HELPERS} are taken, not {len(config.helpers)}")
+    if config.HasField("parent"):
+        _check_parent(config.parent)
     check_judge("judge", config.judge)
     for at, helper in enumerate(config.helpers):
         check_judge(f"helpers[{at}]", helper)
+
+
+def _check_parent(parent: Parent) -> None:
+    """An earlier run as the configuration names it; whether it is there, nobody needs to know."""
+    check_run_id(parent.run_id)
+    check_number("parent.pairs", parent.pairs, (1, MOST_PAIRS))
+    if len(parent.judged_uris) > MOST_JUDGED:
+        raise InvalidInput(f"parent.judged_uris: at most {MOST_JUDGED:,} stages are taken over, not {len(parent.judged_uris):,}")
+    for uri in parent.judged_uris:
+        if not BLOB.fullmatch(uri):
+            raise InvalidInput(f"parent.judged_uris: {uri[:100]!r} is no blob URI such as sha256: and 64 hexadecimal digits")
 
 
 def _check_rlthf(config: RunConfig) -> None:

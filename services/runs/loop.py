@@ -79,7 +79,7 @@ def _gate(state: RunState) -> str:
     cases = ", ".join(map(str, pilot.disagreements[:10]))
     return (
         f"people agree with the judge on {pilot.right} of {pilot.right + pilot.wrong} pilot pairs; they disagree on "
-        f"pairs {cases}. Write clearer criteria and start anew, or resume to go on with this judge"
+        f"pairs {cases}. Go on with clearer criteria (--from RUN --criteria …), or resume with this judge"
     )
 
 

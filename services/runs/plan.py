@@ -22,14 +22,27 @@ HEAD = ((Stage.STAGE_TRAIN, 1), (Stage.STAGE_SCORE, 1))
 END = ((Stage.STAGE_FINAL, 0), (Stage.STAGE_DATASET, 0))
 
 
+def new_pairs(config: RunConfig, pairs: int) -> int:
+    """Pairs that the shares of the configuration are of: those that the run's parent did not have.
+
+    All of them in a run without a parent, and in one that looks at its parent's pairs once more.
+    """
+    return pairs - config.parent.pairs or pairs
+
+
+def human_budget(config: RunConfig, pairs: int) -> int:
+    """The budget in votes."""
+    return config.human_budget or round(config.human_budget_share * new_pairs(config, pairs))
+
+
 def pilot_size(config: RunConfig, pairs: int, budget: int) -> int:
     """Pilot tasks of a run with this budget in votes."""
-    return pilot.pilot_size(pairs, budget // max(1, config.quorum), config.pilot)
+    return pilot.pilot_size(new_pairs(config, pairs), budget // max(1, config.quorum), config.pilot)
 
 
 def batch_size(config: RunConfig, pairs: int) -> int:
     """Tasks of one round."""
-    return min(MOST_ASKED, max(LEAST_ASKED, round(config.batch_share * pairs)))
+    return min(MOST_ASKED, max(LEAST_ASKED, round(config.batch_share * new_pairs(config, pairs))))
 
 
 def rounds(config: RunConfig, pairs: int, budget: int) -> int:

@@ -20,7 +20,8 @@ from services.kit.log import Log
 from services.kit.rpc import Servicer
 from services.kit.store import Store
 from services.kit.topics import fact_partition
-from services.runs import limits, loop, state
+from services.preference import datasets
+from services.runs import limits, loop, plan, state
 from services.runs.evolve import evolve
 from services.runs.state import RunState
 
@@ -127,7 +128,9 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         pairs = run.view.pairs
         manifest = PairsManifest(shards=run.shards, pairs=pairs).SerializeToString(deterministic=True)
         config = run.view.config
-        budget = config.human_budget or round(config.human_budget_share * pairs)
+        if config.parent.pairs > pairs:
+            raise Refused(f"the run has {pairs:,} pairs, fewer than the {config.parent.pairs:,} of the run it goes on from")
+        budget = plan.human_budget(config, pairs)
         started = {"pairs_uri": self._blobs.put(manifest), "pairs": pairs, "human_budget": budget}
         return pb.StartRunResponse(run=self._command(request.run_id, f"started/{pairs}", run_started=started))
 
@@ -204,9 +207,9 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         view = self._state(request.run_id).view
         if not view.dataset_uri:
             raise Refused(f"the run has no dataset yet: {pb.RunStatus.Name(view.status)} {view.detail}")
-        content = self._blobs.get(view.dataset_uri)
-        for at in range(0, len(content), CHUNK):
-            yield pb.ReadDatasetResponse(chunk=content[at : at + CHUNK])
+        for part in datasets.parts(view.dataset_uri, self._blobs.get):
+            for at in range(0, len(part), CHUNK):
+                yield pb.ReadDatasetResponse(chunk=part[at : at + CHUNK])
 
 
 def servicer(log: Log, store: Store, blobs: Blobs) -> Servicer:

@@ -73,6 +73,9 @@ def ask(state: RunState, number: int) -> Ask:
     work = Work(
         work_id=work_id(view.run_id, unit), run_id=view.run_id, unit=unit, config=view.config, pairs_uri=view.pairs_uri
     )
+    if stage in PER_SHARD and view.config.HasField("parent"):
+        # There are many of these, and none of them looks at what people said.
+        work.config.parent.ClearField("judged_uris")
     TASKS[stage](state, work, number)
     topic = TOPIC_OF[stage]
     return Ask(topic, topics.work_partition(topic, view.run_id, stage, round_, number), work)

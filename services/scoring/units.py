@@ -23,7 +23,6 @@ class Units:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
         self._pairs = messages(blobs, PairsManifest, 4)
-        self._shard = messages(blobs, PairShard, 8)
         self._manifest = messages(blobs, StageManifest, 8)
         self._basis = cached(blobs, lambda content: features.Basis.from_arrays(unpack(content)), 2)
         self._head = cached(blobs, lambda content: head.Head.from_arrays(unpack(content)), 32)
@@ -50,6 +49,10 @@ class Units:
         basis = features.fit(texts, work.config.components, work.config.seed)
         uri = self._blobs.put(pack(basis.arrays()))
         return Event(features_fitted={"basis_uri": uri, "texts": len(texts), "dimensions": basis.dimensions})
+
+    def _shard(self, uri: str) -> PairShard:
+        """Read anew each time: every shard is featurised once, and kept ones would be texts that nobody asks for again."""
+        return PairShard.FromString(self._blobs.get(uri))
 
     def _featurise(self, work: Work) -> Event:
         shard = self._shard(work.featurise_shard.shard_uri)

@@ -30,6 +30,8 @@ SERVICE = "tasks"
 MOST_NAME = 200
 MOST_TEXT = 2_000
 MOST_AT_ONCE = 64
+# Shards whose texts are kept, of at most 2 MB each: the pairs of a batch lie all over a run, so more would seldom help.
+KEPT_SHARDS = 16
 # Messages stay under gRPC's 4 MB.
 MOST_BYTES = 2_000_000
 ANSWERS = (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND, Choice.CHOICE_TIE)
@@ -49,7 +51,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         self._log, self._store, self._blobs, self._slots = log, store, blobs, slots
         self._clock, self._lease_s = clock, lease_s
         self._manifest = lru_cache(16)(lambda uri: PairsManifest.FromString(blobs.get(uri)))
-        self._shard = lru_cache(64)(lambda uri: PairShard.FromString(blobs.get(uri)))
+        self._shard = lru_cache(KEPT_SHARDS)(lambda uri: PairShard.FromString(blobs.get(uri)))
 
     def NextTask(self, request: pb.NextTaskRequest, context: grpc.ServicerContext) -> pb.NextTaskResponse:
         tasks, more = self._next(request.annotator, request.run_id, 1)

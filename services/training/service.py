@@ -57,14 +57,14 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
             arrays = unpack(self._blobs.get(task.chosen_uri))
             chosen = arrays["target"], arrays["weight"]
         judge = judged_targets(self._manifest(task.labels_uri), pairs)
-        said = answers.read(self._manifest(uri) for uri in task.judged_uris)
+        said = answers.known(work.config, task.judged_uris, self._manifest)
         return lesson(judge, task.teacher, work.config, chosen, said, task.human_weight)
 
     def _final(self, work: Work) -> Event:
         task, columns = work.train_final, self._columns(work.train_final.features_uri)
         judge = judged_targets(self._manifest(task.labels_uri), len(columns.x))
         target = unpack(self._blobs.get(task.posterior_uri))["target"] if task.posterior_uri else None
-        said = answers.read(self._manifest(uri) for uri in task.judged_uris)
+        said = answers.known(work.config, task.judged_uris, self._manifest)
         p_first, weight = final_lesson(judge, target, task.trust, said, work.config.human_weight)
         return Event(final_trained=self._fit(columns, p_first, weight))
 

@@ -1,6 +1,7 @@
 """The dataset: one row a pair, with what is believed of it and why. Pure."""
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -83,9 +84,36 @@ def hash_rows(rows_: Iterable[dict[str, object]]) -> str:
     """SHA-256 over what a row means: no time, cost, annotator or run id; numbers to 4 decimals."""
     digest = hashlib.sha256()
     for row in rows_:
-        kept = (row["index"], row["pair_sha256"], row["label"], row["source"])
-        digest.update(("|".join(map(str, kept)) + f"|{row['p_chosen']:.4f}|{row['weight']:.4f}\n").encode())
+        digest.update(_meaning(row))
     return digest.hexdigest()
+
+
+def _meaning(row: dict[str, object]) -> bytes:
+    kept = (row["index"], row["pair_sha256"], row["label"], row["source"])
+    return ("|".join(map(str, kept)) + f"|{row['p_chosen']:.4f}|{row['weight']:.4f}\n").encode()
+
+
+class Account:
+    """What a dataset comes to, counted while its rows go by, so that none of them needs to be kept."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.sources, self.labels = Counter[object](), Counter[object]()
+        self._digest = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """As `hash_rows` of the rows so far."""
+        return self._digest.hexdigest()
+
+    def lines(self, rows_: Iterable[dict[str, object]]) -> Iterator[bytes]:
+        """The rows as lines of the dataset file."""
+        for row in rows_:
+            self.rows += 1
+            self.sources[row["source"]] += 1
+            self.labels[row["label"]] += 1
+            self._digest.update(_meaning(row))
+            yield line(row)
 
 
 def estimated_accuracy(said: Answers, pairs: int, expected: float | None, audited: float | None) -> float | None:
@@ -97,4 +125,4 @@ def estimated_accuracy(said: Answers, pairs: int, expected: float | None, audite
     return None if error is None else 1.0 - (pairs - len(said.pair)) / pairs * error
 
 
-__all__: Sequence[str] = ("Beliefs", "beliefs", "estimated_accuracy", "hash_rows", "line", "rows")
+__all__: Sequence[str] = ("Account", "Beliefs", "beliefs", "estimated_accuracy", "hash_rows", "line", "rows")

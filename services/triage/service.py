@@ -17,7 +17,7 @@ from services.kit.blobs import Blobs
 from services.kit.errors import InvalidInput
 from services.kit.inputs import cached, messages
 from services.kit.rpc import Servicer
-from services.preference import answers
+from services.preference import answers, datasets
 from services.preference.columns import columns_of
 from services.triage import baselines, dataset, rlthf, rounds
 from services.triage.signals import Signals, signals_of
@@ -57,7 +57,7 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
     def _round(self, work: Work) -> Event:
         task = work.triage_round
         signals = self._signals(work.pairs_uri, task.labels_uri, task.features_uri, task.scores_uri)
-        said = answers.read(self._manifest(uri) for uri in task.judged_uris)
+        said = answers.known(work.config, task.judged_uris, self._manifest)
         decided = METHODS[work.config.method](signals, said, work.config, work.unit.round, task.ask, self._turn(work))
         kept = {"p_wrong": decided.p_wrong, "target": decided.target}
         uri = self._blobs.put(pack(kept if decided.weight is None else kept | {"weight": decided.weight}))
@@ -81,24 +81,26 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
 
     def _build(self, work: Work) -> Event:
         task, manifest = work.build_dataset, self._pairs(work.pairs_uri)
-        said = answers.read(self._manifest(uri) for uri in task.judged_uris)
+        said = answers.known(work.config, task.judged_uris, self._manifest)
         target = unpack(self._blobs.get(task.posterior_uri))["target"] if task.posterior_uri else None
         believed = dataset.beliefs(self._manifest(task.labels_uri), target, said, manifest.pairs)
-        rows = list(dataset.rows(self._read_pairs(manifest), believed, work.config.human_weight))
+        rows = dataset.rows(self._read_pairs(manifest), believed, work.config.human_weight)
+        account = dataset.Account()
         audited = task.audited_error if task.HasField("audited_error") else None
         expected = task.expected_error if task.HasField("expected_error") else None
         built = DatasetBuilt(
-            dataset_uri=self._blobs.put(b"".join(map(dataset.line, rows))),
-            dataset_sha256=dataset.hash_rows(rows),
-            rows=len(rows),
-            from_people=sum(row["source"] == "people" for row in rows),
-            flipped=sum(row["source"] == "flipped" for row in rows),
-            ties=sum(row["label"] == "tie" for row in rows),
+            dataset_uri=datasets.write(account.lines(rows), self._blobs.put),
+            dataset_sha256=account.sha256,
+            rows=account.rows,
+            from_people=account.sources["people"],
+            flipped=account.sources["flipped"],
+            ties=account.labels["tie"],
             estimated_accuracy=dataset.estimated_accuracy(said, manifest.pairs, expected, audited),
         )
         return Event(dataset_built=built)
 
     def _read_pairs(self, manifest: PairsManifest) -> Iterator[Pair]:
+        """The run's pairs in order, shard by shard: the texts of a whole run are never held."""
         for ref in manifest.shards:
             yield from PairShard.FromString(self._blobs.get(ref.uri)).pairs
 
