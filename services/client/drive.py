@@ -30,6 +30,8 @@ IDLE_S = 0.05
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 AGAIN_S = 0.2
 PATIENCE_S = 60.0
+# A watcher asks anew at least so often: a replica that was frozen is left after this, and those added get their share.
+WATCH_S = 60.0
 ENDED = (pb.RUN_STATUS_FINISHED, pb.RUN_STATUS_CANCELLED, pb.RUN_STATUS_CORRUPT)
 ERRORS: dict[grpc.StatusCode, type[ConcordError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
@@ -177,7 +179,7 @@ def watch(
     """
     away_since: float | None = None
     while True:
-        stream = runs.WatchRun(pb.WatchRunRequest(run_id=run_id))
+        stream = runs.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=WATCH_S)
         if people is not None:
             people.interrupt = stream.cancel
         try:
@@ -207,5 +209,12 @@ def needs_a_person(view: pb.RunView) -> bool:
 
 
 def read_dataset(runs: RunServiceStub, run_id: str) -> bytes:
-    """The dataset's JSON Lines."""
-    return b"".join(answer.chunk for answer in runs.ReadDataset(pb.ReadDatasetRequest(run_id=run_id)))
+    """The dataset's JSON Lines; from the start again, on another replica, where the one that sends them goes away."""
+    away_since = time.monotonic()
+    while True:
+        try:
+            return b"".join(answer.chunk for answer in runs.ReadDataset(pb.ReadDatasetRequest(run_id=run_id)))
+        except grpc.RpcError as error:
+            if error.code() not in AWAY or time.monotonic() - away_since > PATIENCE_S:
+                raise
+            threading.Event().wait(AGAIN_S)
