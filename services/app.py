@@ -108,8 +108,12 @@ def _labeling(parts: Parts) -> Service:
 
     async def let_go() -> None:
         """Whoever still waits for a verdict hears that there will be none."""
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        waiting = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in waiting:
             task.cancel()
+        if waiting:
+            # The loop must not stop before those who wait in other threads have heard.
+            await asyncio.wait(waiting, timeout=GRACE_S / 2)
         await judging.close()
 
     def end() -> None:
