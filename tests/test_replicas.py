@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import grpc
 import pytest
@@ -274,8 +274,8 @@ def test_a_front_door_killed_under_load_fails_no_call_and_applies_none_twice(tmp
         finally:
             enough.set()
         made = [run_id for call in calls for run_id in call.result()]
-        log = open_log(from_environment(environment, home=str(tmp_path)))
-        said_again = sum(assert_said_once(log, run_id) for run_id in made)
+        with closing(open_log(from_environment(environment, home=str(tmp_path)))) as log:
+            said_again = sum(assert_said_once(log, run_id) for run_id in made)
         print({"calls": callers.answered, "runs": len(made), "commands said again": said_again})
 
 

@@ -10,6 +10,7 @@ import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,8 @@ STEPS = [
     ("people were asked, round 2", opened("JUDGE", 2), "runs-1"),
     ("TRIAGE 3 was opened", opened("TRIAGE", 3), "triage-0"),
 ]
+# People of round 1, 2, 3 … answer once so many steps are done, so that none is left for after the run.
+FIRST = (6, 7, 8)
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +130,7 @@ def quiet(judge, tmp_path_factory) -> tuple[str, list[Event]]:
 
 
 class Upgrader(threading.Thread):
-    """Replaces one process after the other, each once the run has come to its step. People wait for it where it is late,
-    so that no step is left for after the run."""
+    """Replaces one process after the other, each once the run has come to its step."""
 
     def __init__(self, fleet: Fleet, log: Log, judge: Endpoint, tree: Path) -> None:
         super().__init__(daemon=True)
@@ -190,12 +192,11 @@ def _told(event: Event) -> tuple[str, Event]:
 def upgraded(fleet: Fleet, log: Log, judge: Endpoint, tree: Path) -> tuple[pb.RunView, Upgrader]:
     """The run on the fleet, whose processes are replaced by those of `tree` meanwhile."""
     upgrader = Upgrader(fleet, log, judge, tree)
-    rounds = [step for step, (words, _, _) in enumerate(STEPS) if "people" in words]
 
     def answer(pair: int, vote: int):
         # Those asked in round n have their leases by now: the desk is replaced under their hands.
-        asked = sum("JUDGE" in place for place in map(run_of("stage_opened"), upgrader.facts()))
-        upgrader.wait_for(rounds[min(asked, len(rounds)) - 1] + 1)
+        rounds = sum(place.startswith("JUDGE") for place in map(run_of("stage_opened"), upgrader.facts()))
+        upgrader.wait_for(FIRST[min(rounds, len(FIRST)) - 1])
         return ANSWER(pair, vote)
 
     upgrader.start()
@@ -213,8 +214,8 @@ def test_an_earlier_version_and_this_one_finish_a_run_together(order, earlier, q
     before, after = (earlier, fleets.ROOT) if order == "upgrade" else (fleets.ROOT, earlier)
     environment = {"CONCORD_LOG_URL": kafka_url + "&session_ms=6000", "CONCORD_JUDGE_CONCURRENCY": str(IN_FLIGHT)}
     judge.behaviour.latency_s = QUICK_S
-    with Fleet(tmp_path, environment, each_its_own(runs=2, labeling=2), tree=before) as fleet:
-        log = open_log(from_environment(environment, home=str(tmp_path)))
+    watched = closing(open_log(from_environment(environment, home=str(tmp_path))))
+    with watched as log, Fleet(tmp_path, environment, each_its_own(runs=2, labeling=2), tree=before) as fleet:
         view, upgrader = upgraded(fleet, log, judge, after)
         facts = upgrader.facts()
         assert upgrader.error is None, f"{order}: after {list(upgrader.done)}: {upgrader.error}"
