@@ -14,7 +14,6 @@ from functools import partial
 from typing import Protocol
 
 import structlog
-from grpc_health.v1 import health_pb2
 from threadpoolctl import threadpool_limits
 
 from concord.v1.events_pb2 import Event
@@ -67,18 +66,24 @@ class Stepper(Protocol):
 
 @dataclass(frozen=True)
 class Service:
-    """One service: what it answers over gRPC, what it drives, what runs beside that, what to end with it."""
+    """One service: what it answers over gRPC, what it drives, what runs beside that, what to end with it.
+
+    `also`: what it answers for another service, where that is not in this process.
+    """
 
     servicer: Servicer
     make: Callable[[], Stepper]
     beside: Callable[[], None] | None = None
     end: Callable[[], None] | None = None
+    also: tuple[Servicer, ...] = ()
 
 
 def _runs(parts: Parts) -> Service:
+    """The front door answers for tasks too, so that a client needs one address: both are stateless over one store."""
     fold = runs.fold(parts.settings.reissue_after_s)
     make = lambda: Reactor(runs.SERVICE, fold, parts.log, parts.store, parts.blobs, time.time)  # noqa: E731
-    return Service(runs.servicer(parts.log, parts.store, parts.blobs), make)
+    desk = tasks.servicer(parts.log, parts.store, parts.blobs, SqlSlots(parts.store), parts.settings.lease_s)
+    return Service(runs.servicer(parts.log, parts.store, parts.blobs), make, also=(desk,))
 
 
 def _tasks(parts: Parts) -> Service:
@@ -103,8 +108,12 @@ def _labeling(parts: Parts) -> Service:
 
     async def let_go() -> None:
         """Whoever still waits for a verdict hears that there will be none."""
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        waiting = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in waiting:
             task.cancel()
+        if waiting:
+            # The loop must not stop before those who wait in other threads have heard.
+            await asyncio.wait(waiting, timeout=GRACE_S / 2)
         await judging.close()
 
     def end() -> None:
@@ -198,8 +207,10 @@ class Running:
         self._services = {name: known[name](parts) for name in names}
         self._threads: list[threading.Thread] = []
         self._errors: list[BaseException] = []
-        servicers = [service.servicer for service in self._services.values()]
-        self._server, self.port, self._health = serve(servicers, settings.listen)
+        servicers = {also.name: also for service in self._services.values() for also in service.also}
+        servicers |= {service.servicer.name: service.servicer for service in self._services.values()}
+        self._server, self.port, self._health = serve(list(servicers.values()), settings.listen)
+        self._names = list(servicers)
         if settings.metrics_port:
             telemetry.serve_metrics(settings.metrics_port, host_of(settings.listen))
         try:
@@ -225,7 +236,7 @@ class Running:
             ready.wait(START_S)
         if self._errors:
             raise self._errors[0]
-        serving(self._health, [service.servicer.name for service in self._services.values()])
+        serving(self._health, self._names)
 
     def _thread(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)
@@ -255,8 +266,7 @@ class Running:
 
     def stop(self) -> None:
         """NOT_SERVING, calls finished within a grace, no new work, groups left."""
-        for service in self._services.values():
-            self._health.set(service.servicer.name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._health.enter_graceful_shutdown()
         self._stop.set()
         calls = self._server.stop(GRACE_S)
         for thread in self._threads:

@@ -1,10 +1,11 @@
 """The services as processes, as in a cluster: started, killed with SIGKILL, started again."""
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.app import SERVICES
 from services.kit import rpc
+from tests.broker import free_port
 
 ROOT = Path(__file__).parent.parent
 READY_S = 60.0
@@ -27,21 +29,24 @@ def each_its_own(**replicas: int) -> Plan:
     return {f"{name}-{n}": (name,) for name in SERVICES for n in range(replicas.get(name, 1))}
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
-
-
 class Fleet:
-    """`with Fleet(…) as fleet`: all processes of the plan run, each on a port of its own, until the block ends."""
+    """`with Fleet(…) as fleet`: all processes of the plan run, each on a port of its own, until the block ends.
+
+    `tree`: the code that they run, this one's unless `start` says otherwise. Each has its metrics on a port as well.
+    """
 
     def __init__(
-        self, home: Path, environment: Mapping[str, str], plan: Plan | None = None, limit_s: float = LIMIT_S
+        self,
+        home: Path,
+        environment: Mapping[str, str],
+        plan: Plan | None = None,
+        limit_s: float = LIMIT_S,
+        tree: Path = ROOT,
     ) -> None:
-        self.home, self._environment = home, environment
+        self.home, self._environment, self._tree = home, environment, tree
         self._plan = dict(plan or each_its_own())
         self.ports = {name: free_port() for name in self._plan}
+        self.metrics = {name: free_port() for name in self._plan}
         self.processes: dict[str, subprocess.Popen] = {}
         self._limit = threading.Timer(limit_s, self._end)
         self._limit.daemon = True
@@ -53,7 +58,7 @@ class Fleet:
 
     def add(self, name: str, services: tuple[str, ...]) -> None:
         """Starts one process more."""
-        self._plan[name], self.ports[name] = services, free_port()
+        self._plan[name], self.ports[name], self.metrics[name] = services, free_port(), free_port()
         self.start(name)
 
     def __enter__(self) -> "Fleet":
@@ -78,10 +83,13 @@ class Fleet:
         for process in self.processes.values():
             process.wait()
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, tree: Path | None = None) -> None:
         """Starts the process; `wait_ready` says when it serves."""
-        code = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos'}"}
-        own = {"CONCORD_HOME": str(self.home), "CONCORD_LISTEN": f"127.0.0.1:{self.ports[name]}", **code}
+        code = tree or self._tree
+        own = {
+            "CONCORD_HOME": str(self.home), "CONCORD_LISTEN": self.address(name),
+            "CONCORD_METRICS_PORT": str(self.metrics[name]), "PYTHONPATH": f"{code}:{code / 'protos'}",
+        }  # fmt: skip
         # Equal hashes need equal instruction sets: whatever chose OpenBLAS's kernels here chooses them there.
         kernels = {key: value for key, value in os.environ.items() if key.startswith("OPENBLAS_")}
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), **kernels, **self._environment, **own}
@@ -99,19 +107,26 @@ class Fleet:
         self.processes[name].terminate()
         return self.processes[name].wait(READY_S)
 
+    def replace(self, name: str, tree: Path) -> None:
+        """Ends the process in good order and starts the code of `tree` in its place, on the same port."""
+        if status := self.terminate(name):
+            raise AssertionError(f"{name} ended with {status} when it was told to stop:\n{self.log(name)}")
+        self.start(name, tree)
+        self.wait_ready(name)
+
     def is_ready(self, name: str) -> bool:
-        """Whether the process answers; fails with its log where it ended instead."""
+        """Whether the process says that it serves; fails with its log where it ended instead."""
         if self.processes[name].poll() is not None:
             raise AssertionError(f"{name} ended:\n{self.log(name)}")
         with rpc.channel(self.address(name)) as channel:
             try:
-                health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1)
-                return True
+                said = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1)
+                return said.status == health_pb2.HealthCheckResponse.SERVING
             except grpc.RpcError:
                 return False
 
     def wait_ready(self, name: str) -> None:
-        """Waits until the process answers."""
+        """Waits until the process says that it serves."""
         over = threading.Event()
         for _ in range(int(READY_S / 0.1)):
             if self.is_ready(name):
@@ -122,6 +137,17 @@ class Fleet:
     def where(self, service: str) -> str:
         """Address of the first process that has the service."""
         return self.address(next(name for name, services in self._plan.items() if service in (services or SERVICES)))
+
+    def replicas(self, service: str) -> str:
+        """All processes that have the service, as one name that a channel takes."""
+        names = [name for name, services in self._plan.items() if service in (services or SERVICES)]
+        return "ipv4:" + ",".join(map(self.address, names))
+
+    def rpcs(self, name: str) -> dict[tuple[str, str], int]:
+        """(method, status) → how many calls the process has answered since it started."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics[name]}/metrics", timeout=10) as page:
+            found = re.findall(r'^concord_rpcs_total\{code="(\w+)",method="([^"]+)"\} (\S+)$', page.read().decode(), re.MULTILINE)
+        return {(method, code): int(float(count)) for code, method, count in found}
 
     def address(self, name: str) -> str:
         """Where the process answers."""

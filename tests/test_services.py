@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from concord.v1 import runs_service_pb2 as pb
+from concord.v1.config_pb2 import JudgeConfig
 from concord.v1.events_pb2 import Event
 from concord.v1.labeling_service_pb2 import LabelPairsRequest
 from concord.v1.labeling_service_pb2_grpc import LabelingServiceStub
@@ -19,8 +20,10 @@ from concord.v1.scoring_service_pb2_grpc import ScoringServiceStub
 from concord.v1.tasks_service_pb2 import (
     GetQueueRequest,
     NextTaskRequest,
+    NextTasksResponse,
     SkipTaskRequest,
     SubmitJudgementRequest,
+    Task,
     WithdrawJudgementRequest,
 )
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
@@ -32,9 +35,13 @@ from services.client import drive, history, intake, options, session
 from services.kit import ids, rpc
 from services.kit.commands import say
 from services.kit.errors import Corrupt, Fenced, Unavailable
-from services.kit.settings import from_environment, open_log, open_store
+from services.kit.settings import from_environment, open_blobs, open_log, open_store
+from services.runs import limits
 from services.runs.service import MOST_WATCHERS
+from services.tasks import service as tasks_service
 from services.tasks.service import say_again
+from services.tasks.slots import SqlSlots
+from tests.small_pairs import pair
 
 ROWS = intake.read_sample().rows[:128]
 PAIRS = [row.pair for row in ROWS]
@@ -344,6 +351,87 @@ def test_a_change_of_mind_is_a_new_revision_and_a_withdrawal_frees_the_slot(runs
         tasks.SubmitJudgement, SubmitJudgementRequest(task_id=task.task_id, annotator="dan", choice=Choice.CHOICE_FIRST)
     )
     runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
+
+
+def test_the_same_answer_again_is_that_answer_and_not_a_new_revision(runs, tasks):
+    """A caller whose connection broke cannot know whether it was heard, and says it again."""
+    run_id = begun(runs, "again", quorum=2, budget="20%")
+    task = asked(runs, tasks, run_id, "ann")
+    one = SubmitJudgementRequest(task_id=task.task_id, annotator="ann", choice=Choice.CHOICE_FIRST, seconds=3, comment="so")
+    assert [tasks.SubmitJudgement(one).revision for _ in range(3)] == [1, 1, 1]
+    one.comment = "on second thoughts"
+    assert [tasks.SubmitJudgement(one).revision for _ in range(2)] == [2, 2]
+    tasks.WithdrawJudgement(WithdrawJudgementRequest(task_id=task.task_id, annotator="ann"))
+    assert "holds no lease" in refused(
+        tasks.WithdrawJudgement, WithdrawJudgementRequest(task_id=task.task_id, annotator="ann")
+    )
+    runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
+
+
+def test_a_withdrawal_is_not_refused_because_its_own_first_try_was_heard(running, runs, tasks):
+    run_id = begun(runs, "lost answer", quorum=2, budget="20%")
+    task = asked(runs, tasks, run_id, "ann")
+    tasks.SubmitJudgement(SubmitJudgementRequest(task_id=task.task_id, annotator="ann", choice=Choice.CHOICE_FIRST))
+    log, store, blobs = open_log(running.settings), open_store(running.settings), open_blobs(running.settings)
+    desk = tasks_service.servicer(log, store, blobs, SqlSlots(store), 600.0)
+    withdraw, tries = desk.servicer.WithdrawJudgement, []
+
+    def lossy(request, context):
+        answer = withdraw(request, context)
+        tries.append(1)
+        if len(tries) == 1:
+            raise Unavailable("the answer is lost on its way")
+        return answer
+
+    desk.servicer.WithdrawJudgement = lossy
+    server, port, _ = rpc.serve([desk], "127.0.0.1:0")
+    with rpc.channel(f"127.0.0.1:{port}") as channel:
+        TaskServiceStub(channel).WithdrawJudgement(WithdrawJudgementRequest(task_id=task.task_id, annotator="ann"))
+    server.stop(None)
+    assert len(tries) == 2
+    runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
+
+
+def test_a_pair_that_fits_in_no_task_is_refused_by_its_name(runs):
+    run_id = new_run("large")
+    runs.CreateRun(pb.CreateRunRequest(run_id=run_id, config=config()))
+
+    def sent(characters: int) -> pb.SubmitPairsRequest:
+        large = pair("a", "b" * characters, pair_id="row-7")
+        return pb.SubmitPairsRequest(run_id=run_id, request_id="0", pairs=[large])
+
+    words = refused(runs.SubmitPairs, sent(limits.MOST_PAIR_BYTES + 1))
+    assert "pair 'row-7' has 3.5 MB; a pair may have 3.5 MB at most: shorten its texts" in words
+    assert runs.SubmitPairs(sent(limits.MOST_PAIR_BYTES - 100)).pairs == 1
+    runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
+
+
+def test_the_largest_pair_with_the_longest_criteria_makes_a_task_that_fits_into_a_message():
+    largest = pair("a", "b" * (limits.MOST_PAIR_BYTES - 100))
+    shown = Task(task_id="t" * 36, run_id="r" * 36, pair=largest, criteria="\U0001f600" * limits.MOST_CRITERIA)
+    assert NextTasksResponse(tasks=[shown]).ByteSize() < rpc.MOST_MESSAGE_BYTES
+
+
+def test_a_list_of_runs_with_long_texts_comes_in_pages_that_fit_into_a_message(runs):
+    helpers = [JudgeConfig(kind="sample", criteria="ü" * 20_000) for _ in range(10)]
+    made = [new_run(f"long texts {n}") for n in range(12)]
+    for run_id in made:
+        long = config()
+        long.helpers.extend(helpers)
+        runs.CreateRun(pb.CreateRunRequest(run_id=run_id, config=long))
+    found, token, pages = [], "", 0
+    while True:
+        page = runs.ListRuns(pb.ListRunsRequest(page_size=1_000, page_token=token))
+        assert page.ByteSize() < 2_000_000
+        found += [view.run_id for view in page.runs]
+        pages, token = pages + 1, page.next_page_token
+        if not token:
+            break
+    assert pages > 1 and len(found) == len(set(found)) and set(made) <= set(found)
+    longer = config()
+    longer.helpers.extend(helpers * 2)
+    request = pb.CreateRunRequest(run_id=new_run("longer"), config=longer)
+    assert "the configuration has" in refused(runs.CreateRun, request)
 
 
 def test_a_lease_that_runs_out_is_offered_to_the_next(tmp_path):

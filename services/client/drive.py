@@ -30,6 +30,8 @@ IDLE_S = 0.05
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 AGAIN_S = 0.2
 PATIENCE_S = 60.0
+# A watcher asks anew at least so often: a replica that was frozen is left after this, and those added get their share.
+WATCH_S = 60.0
 ENDED = (pb.RUN_STATUS_FINISHED, pb.RUN_STATUS_CANCELLED, pb.RUN_STATUS_CORRUPT)
 ERRORS: dict[grpc.StatusCode, type[ConcordError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
@@ -177,7 +179,7 @@ def watch(
     """
     away_since: float | None = None
     while True:
-        stream = runs.WatchRun(pb.WatchRunRequest(run_id=run_id))
+        stream = runs.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=WATCH_S)
         if people is not None:
             people.interrupt = stream.cancel
         try:
@@ -207,5 +209,22 @@ def needs_a_person(view: pb.RunView) -> bool:
 
 
 def read_dataset(runs: RunServiceStub, run_id: str) -> Iterator[bytes]:
-    """The dataset's JSON Lines in pieces, which may end anywhere."""
-    return (answer.chunk for answer in runs.ReadDataset(pb.ReadDatasetRequest(run_id=run_id)))
+    """The dataset's JSON Lines in pieces, which may end anywhere.
+
+    Where the replica that sends them goes away, another one goes on: a finished dataset is the same everywhere.
+    """
+    read, away_since = 0, time.monotonic()
+    while True:
+        passed = 0
+        try:
+            for answer in runs.ReadDataset(pb.ReadDatasetRequest(run_id=run_id)):
+                piece = answer.chunk[max(0, read - passed) :]
+                passed += len(answer.chunk)
+                if piece:
+                    read, away_since = read + len(piece), time.monotonic()
+                    yield piece
+            return
+        except grpc.RpcError as error:
+            if error.code() not in AWAY or time.monotonic() - away_since > PATIENCE_S:
+                raise
+            threading.Event().wait(AGAIN_S)

@@ -1,25 +1,47 @@
 """gRPC: one server, one place where errors become statuses, one way to open a channel.
 
 `serve` adds health (per service and overall), reflection and the interceptor to whatever servicers it is given.
+
+Replicas stand behind one name. A channel resolves it to all of them and takes them in turn; a call that finds its
+replica gone goes to another one. That is safe because every command may be said twice: see `commands.say`.
 """
 import contextlib
+import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import grpc
 import structlog
+from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.kit import telemetry
 from services.kit.errors import ConcordError, InvalidInput
 
-# Calls without a deadline of their own get this one: nothing hangs for ever.
+# Calls without a deadline of their own get these: nothing hangs for ever, not on a replica that was frozen either.
 DEADLINE_S = 30.0
-# No shorter than servers allow by default (5 min without calls), else they answer GOAWAY too_many_pings.
-KEEPALIVE_MS = 300_000
+STREAM_DEADLINE_S = 600.0
+# A dead peer that said nothing (a lost node) is found out after these two. Servers must accept pings that often, or
+# they answer GOAWAY too_many_pings; ours take them twice as often.
+KEEPALIVE_S = 60.0
+KEEPALIVE_TIMEOUT_S = 20.0
+# A client looks its name up again only when a connection ends. Without an end, replicas that were added would get no
+# calls from those who are connected. Calls under way may take as long as any deadline lets them.
+CONNECTION_AGE_S = 300.0
+CONNECTION_GRACE_S = STREAM_DEADLINE_S
+RESOLVE_AGAIN_S = 5.0
+# A replica that comes back is called again within this; gRPC's own limit is two minutes.
+RECONNECT_S = 5.0
 THREADS = 32
+# What one message may have. gRPC itself would cut at this and say so in its own words; the double is read so that
+# whoever sends too much hears what to do.
+MOST_MESSAGE_BYTES = 4 * 1024 * 1024
+READ_BYTES = 2 * MOST_MESSAGE_BYTES
+# An error's words travel in a header, each byte as up to three; a header over 8 KB may be refused.
+MOST_WORDS_BYTES = 2_000
 
 
 @dataclass(frozen=True)
@@ -51,6 +73,7 @@ class ErrorsToStatuses(grpc.ServerInterceptor):
 def _single(behaviour, method: str):
     def call(request, context):
         with _translated(context, method):
+            check_size(method, request)
             return behaviour(request, context)
 
     return call
@@ -79,15 +102,44 @@ def _translated(context: grpc.ServicerContext, method: str) -> Iterator[None]:
     finally:
         telemetry.RPCS.labels(method, status.name).inc()
     if status is not grpc.StatusCode.OK:
-        context.abort(status, words)
+        context.abort(status, words.encode()[:MOST_WORDS_BYTES].decode(errors="ignore"))
 
 
-def serve(servicers: Sequence[Servicer], address: str) -> tuple[grpc.Server, int, health.HealthServicer]:
+def was_tried(context: grpc.ServicerContext) -> bool:
+    """Whether this is the caller's second try or a later one: the first may have done its work before it was lost."""
+    return any(name == "grpc-previous-rpc-attempts" for name, _ in context.invocation_metadata())
+
+
+def check_size(method: str, message: Message) -> None:
+    """Raises InvalidInput, with what to do, for a message that does not fit into one of gRPC."""
+    if (size := message.ByteSize()) > MOST_MESSAGE_BYTES:
+        raise InvalidInput(
+            f"the request to {method} has {size / 1e6:.1f} MB; a message takes {MOST_MESSAGE_BYTES / 1e6:.1f} MB at most: "
+            "send fewer pairs in one call, and shorten a pair that is too long by itself"
+        )
+
+
+def server_options(connection_age_s: float) -> list[tuple[str, int]]:
+    """How long connections live, which pings are accepted, how large messages may be."""
+    return [
+        ("grpc.so_reuseport", 0),
+        ("grpc.http2.min_ping_interval_without_data_ms", int(KEEPALIVE_S * 500)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # gRPC spreads this by 10 % either way, so that not all clients come back at once.
+        ("grpc.max_connection_age_ms", int(connection_age_s * 1000)),
+        ("grpc.max_connection_age_grace_ms", int(CONNECTION_GRACE_S * 1000)),
+        ("grpc.max_receive_message_length", READ_BYTES),
+    ]
+
+
+def serve(
+    servicers: Sequence[Servicer], address: str, connection_age_s: float = CONNECTION_AGE_S
+) -> tuple[grpc.Server, int, health.HealthServicer]:
     """Starts a server; returns it, the port it listens on (asked-for port 0 picks one) and its health.
 
     Health says NOT_SERVING until `serving` is called: a server listens before its services are ready.
     """
-    options = [("grpc.so_reuseport", 0), ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2)]
+    options = server_options(connection_age_s)
     server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=[ErrorsToStatuses()], options=options)
     for servicer in servicers:
         servicer.add(servicer.servicer, server)
@@ -111,25 +163,66 @@ def serving(status: health.HealthServicer, names: Sequence[str]) -> None:
         status.set(name, health_pb2.HealthCheckResponse.SERVING)
 
 
-RETRIES = """{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 5, "initialBackoff": "0.1s",
-"maxBackoff": "2s", "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"]}}],
-"loadBalancingConfig": [{"round_robin": {}}]}"""
+# Up to four seconds for a replica to come back where there is no other; then the caller hears of it. gRPC varies each
+# wait by a fifth. A stream is tried again only until its first message has come; what follows is its reader's to do.
+RETRY_POLICY = {
+    "maxAttempts": 5,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "3s",
+    "backoffMultiplier": 3,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+SERVICE_CONFIG = {
+    "methodConfig": [{"name": [{}], "retryPolicy": RETRY_POLICY}],
+    "loadBalancingConfig": [{"round_robin": {}}],
+}
+CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
+    ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+    # The zone's own TXT records must not change how calls are made.
+    ("grpc.service_config_disable_resolution", 1),
+    ("grpc.keepalive_time_ms", int(KEEPALIVE_S * 1000)),
+    ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.max_reconnect_backoff_ms", int(RECONNECT_S * 1000)),
+    ("grpc.dns_min_time_between_resolutions_ms", int(RESOLVE_AGAIN_S * 1000)),
+]
+SCHEMES = re.compile(r"(dns|ipv4|ipv6|unix|xds):")
+
+
+def target(address: str) -> str:
+    """gRPC's name for HOST:PORT, HOST standing for as many replicas as it has addresses; what is one already stays.
+
+    Replicas without a common name: `ipv4:10.0.0.1:7070,10.0.0.2:7070`.
+    """
+    return address if SCHEMES.match(address) else f"dns:///{address}"
 
 
 def channel(address: str) -> grpc.Channel:
     """A channel that spreads calls over all replicas behind a name and retries what was UNAVAILABLE, nothing else."""
-    target = address if "://" in address or address.startswith("dns:") else f"dns:///{address}"
-    options = [("grpc.service_config", RETRIES), ("grpc.keepalive_time_ms", KEEPALIVE_MS)]
-    return grpc.intercept_channel(grpc.insecure_channel(target, options), _Deadline())
+    plain = grpc.insecure_channel(target(address), CHANNEL_OPTIONS)
+    return grpc.intercept_channel(plain, _Single(), _Stream())
 
 
-class _Deadline(grpc.UnaryUnaryClientInterceptor):
-    """Gives a deadline to every single call that has none."""
+class _Single(grpc.UnaryUnaryClientInterceptor):
+    """Gives a deadline to every single call that has none; refuses a message that cannot arrive."""
 
     def intercept_unary_unary(self, continuation, details, request):
-        if details.timeout is None:
-            details = _Details(details.method, DEADLINE_S, details.metadata, details.credentials, details.wait_for_ready)
-        return continuation(details, request)
+        check_size(details.method, request)
+        return continuation(_within(details, DEADLINE_S), request)
+
+
+class _Stream(grpc.UnaryStreamClientInterceptor):
+    """Gives a deadline to every stream of answers that has none."""
+
+    def intercept_unary_stream(self, continuation, details, request):
+        return continuation(_within(details, STREAM_DEADLINE_S), request)
+
+
+def _within(details: grpc.ClientCallDetails, seconds: float) -> grpc.ClientCallDetails:
+    if details.timeout is not None:
+        return details
+    return _Details(details.method, seconds, details.metadata, details.credentials, details.wait_for_ready)
 
 
 @dataclass(frozen=True)

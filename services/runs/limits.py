@@ -4,13 +4,14 @@ The bounds are wider than anyone needs and small enough that no run can bring a 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 from google.protobuf.message import Message
 
 from concord.v1.config_pb2 import JudgeConfig, Parent, RunConfig
+from concord.v1.pairs_pb2 import Pair
 from services.kit.errors import InvalidInput
 from services.runs import plan
 
@@ -42,6 +43,10 @@ MOST_PAIRS = 100_000_000
 # Each is named in the work items of triage and training.
 MOST_JUDGED = 500
 BLOB = re.compile(r"sha256:[0-9a-f]{64}")
+# It travels in a record of the log and in every unit of work.
+MOST_CONFIG_BYTES = 500_000
+# A task shows one pair with the run's criteria, and fits into one message of gRPC's 4 MB.
+MOST_PAIR_BYTES = 3_500_000
 SECRET = re.compile(r"key|token|secret|sig|passw", re.IGNORECASE)
 
 
@@ -84,6 +89,8 @@ def check_config(config: RunConfig) -> None:
     check_judge("judge", config.judge)
     for at, helper in enumerate(config.helpers):
         check_judge(f"helpers[{at}]", helper)
+    if (size := config.ByteSize()) > MOST_CONFIG_BYTES:
+        raise InvalidInput(f"the configuration has {size:,} bytes; at most {MOST_CONFIG_BYTES:,} are taken: shorten its texts")
 
 
 def _check_parent(parent: Parent) -> None:
@@ -148,6 +155,18 @@ def _check_url(place: str, url: str) -> None:
             )
     if parts.scheme not in ("http", "https") or not host:
         raise InvalidInput(f"{place} is {url[:200]!r}; it must look like http://host:8000/v1")
+
+
+def check_pairs(pairs: Sequence[Pair], most: int) -> None:
+    """Refuses none and too many at once, and a pair that would not fit into a task."""
+    if not 1 <= len(pairs) <= most:
+        raise InvalidInput(f"{len(pairs)} pairs in one call; between 1 and {most} are taken")
+    for pair in pairs:
+        if (size := pair.ByteSize()) > MOST_PAIR_BYTES:
+            raise InvalidInput(
+                f"pair {pair.pair_id[:60]!r} has {size / 1e6:.1f} MB; a pair may have {MOST_PAIR_BYTES / 1e6:.1f} MB at most: "
+                "shorten its texts or leave it out"
+            )
 
 
 def check_text(place: str, text: str, most: int) -> None:

@@ -13,7 +13,7 @@ from concord.v1.events_pb2 import Event, PauseReason, StageRetried
 from concord.v1.pairs_pb2 import PairShard, PairsManifest, ShardRef
 from services.kit.blobs import Blobs
 from services.kit.commands import say
-from services.kit.errors import InvalidInput, NotFound, Refused, Unavailable
+from services.kit.errors import NotFound, Refused, Unavailable
 from services.kit.fold import Fold, restore_run
 from services.kit.ids import event_id
 from services.kit.log import Log
@@ -32,6 +32,8 @@ LOOK_AGAIN_S = 0.1
 PAGE = 100
 PUTS = 8
 MOST_RUNS_A_PAGE = 1_000
+# A page ends with the run that exceeds it: messages stay under gRPC's 4 MB, whatever the runs' texts.
+MOST_PAGE_BYTES = 1_000_000
 # Each holds a thread of the server for as long as it watches; the rest is for everybody else.
 MOST_WATCHERS = 16
 # The rows of a run that its view is made of; those of single units and of all ids are not read for a caller.
@@ -104,8 +106,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         size = run.view.config.shard_pairs
         if run.view.pairs >= request.first_index + len(request.pairs):
             return pb.SubmitPairsResponse(pairs=run.view.pairs)
-        if not request.pairs or len(request.pairs) > MOST_PAIRS_A_CALL:
-            raise InvalidInput(f"{len(request.pairs)} pairs in one call; between 1 and {MOST_PAIRS_A_CALL} are taken")
+        limits.check_pairs(request.pairs, MOST_PAIRS_A_CALL)
         starts = range(0, len(request.pairs), size)
         put = lambda at: self._put_shard(request.first_index + at, request.pairs[at : at + size])  # noqa: E731
         shards = list(self._puts.map(put, starts))
@@ -171,10 +172,16 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
     def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
         known = self._store.runs(SERVICE)
         start = int(request.page_token) if request.page_token.isdigit() else 0
-        end = start + min(request.page_size or PAGE, MOST_RUNS_A_PAGE)
-        views = [self._restored(run_id, *BRIEF).view for run_id in known[start:end]]
-        views = [view for view in views if view.status != pb.RUN_STATUS_UNSPECIFIED]
-        return pb.ListRunsResponse(runs=views, next_page_token=str(end) if end < len(known) else "")
+        end = min(len(known), start + min(request.page_size or PAGE, MOST_RUNS_A_PAGE))
+        views: list[pb.RunView] = []
+        size, at = 0, start
+        while at < end and size < MOST_PAGE_BYTES:
+            view = self._restored(known[at], *BRIEF).view
+            at += 1
+            if view.status != pb.RUN_STATUS_UNSPECIFIED:
+                views.append(view)
+                size += view.ByteSize()
+        return pb.ListRunsResponse(runs=views, next_page_token=str(at) if at < len(known) else "")
 
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:
         over = threading.Event()

@@ -20,7 +20,7 @@ from services.kit.errors import ConcordError, InvalidInput, NotFound, Refused
 from services.kit.fold import Fold
 from services.kit.ids import event_id, unit_name
 from services.kit.log import Log
-from services.kit.rpc import Servicer
+from services.kit.rpc import Servicer, was_tried
 from services.kit.store import Store
 from services.tasks import queue
 from services.tasks.queue import TasksState
@@ -34,6 +34,7 @@ MOST_AT_ONCE = 64
 KEPT_SHARDS = 16
 # Messages stay under gRPC's 4 MB.
 MOST_BYTES = 2_000_000
+TOO_LATE = "the lease ran out and the task went to somebody else, or a newer answer came first"
 ANSWERS = (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND, Choice.CHOICE_TIE)
 
 
@@ -141,7 +142,10 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         return taken.revision
 
     def _answer(self, annotator: str, answers: Sequence[pb.GivenAnswer]) -> list[pb.TakenAnswer]:
-        """The slots are marked first: from then on the answers are never lost, and a retry says the same events."""
+        """The slots are marked first: from then on the answers are never lost, and a retry says the same events.
+
+        The same answer again is that answer: whoever heard nothing of the first try may send it once more.
+        """
         check_annotator(annotator)
         slots = self._slots.held([answer.task_id for answer in answers], annotator)
         headers = {run_id: self._run(run_id).run for run_id in {slot.run_id for slot in slots.values()}}
@@ -149,27 +153,25 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
             answer.task_id: pb.TakenAnswer(refused=_why_not(annotator, answer.task_id, slots, headers))
             for answer in answers
         }
-        events = {
+        said = {
             answer.task_id: _said(slots[answer.task_id], headers[slots[answer.task_id].run_id], answer)
             for answer in answers
             if not taken[answer.task_id].refused
         }
         given = [
-            (slots[task_id], slots[task_id].revision + 1, event.SerializeToString(deterministic=True))
-            for task_id, event in events.items()
+            (slots[task_id], revision, event.SerializeToString(deterministic=True))
+            for task_id, (revision, event) in said.items()
+            if revision > slots[task_id].revision
         ]
         stored = self._slots.submit(given, self._clock()) if given else []
-        for (slot, revision, _), is_stored in zip(given, stored, strict=True):
-            if is_stored:
-                taken[slot.task_id].revision = revision
+        lost = {slot.task_id for (slot, _, _), is_stored in zip(given, stored, strict=True) if not is_stored}
+        for task_id, (revision, _) in said.items():
+            if task_id in lost:
+                taken[task_id].refused = TOO_LATE
             else:
-                taken[
-                    slot.task_id
-                ].refused = "the lease ran out and the task went to somebody else, or a newer answer came first"
+                taken[task_id].revision = revision
         for run_id in headers:
-            if own := [
-                event for task_id, event in events.items() if event.run_id == run_id and taken[task_id].revision
-            ]:
+            if own := [event for id_, (_, event) in said.items() if event.run_id == run_id and id_ not in lost]:
                 say(self._log, self._store, SERVICE, own)
         return list(taken.values())
 
@@ -179,6 +181,9 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         check_annotator(request.annotator)
         slots = self._slots.held([request.task_id], request.annotator)
         headers = {slot.run_id: self._run(slot.run_id).run for slot in slots.values()}
+        if not slots and was_tried(context):
+            # The first try gave it back, and its answer never arrived.
+            return pb.WithdrawJudgementResponse()
         if why_not := _why_not(request.annotator, request.task_id, slots, headers):
             raise Refused(why_not)
         slot = slots[request.task_id]
@@ -222,9 +227,17 @@ def _event(slot: Slot, header: TasksSnapshot, name: str, **kind: object) -> Even
     return Event(event_id=event_id(slot.run_id, name, unit_name(unit)), run_id=slot.run_id, unit=unit, **kind)
 
 
-def _said(slot: Slot, header: TasksSnapshot, answer: pb.GivenAnswer) -> Event:
-    """The answer as a fact; one without a choice is a skip."""
-    revision, text = slot.revision + 1, answer.comment[:MOST_TEXT]
+def _said(slot: Slot, header: TasksSnapshot, answer: pb.GivenAnswer) -> tuple[int, Event]:
+    """The answer's revision and the answer as a fact; one that is stored already is that one again."""
+    again = _as_revision(slot.revision, slot, header, answer)
+    if slot.submitted and again.SerializeToString(deterministic=True) == slot.said:
+        return slot.revision, again
+    return slot.revision + 1, _as_revision(slot.revision + 1, slot, header, answer)
+
+
+def _as_revision(revision: int, slot: Slot, header: TasksSnapshot, answer: pb.GivenAnswer) -> Event:
+    """An answer without a choice is a skip."""
+    text = answer.comment[:MOST_TEXT]
     common = {"pair_index": slot.pair_index, "annotator": slot.annotator, "vote": slot.vote, "revision": revision}
     if not answer.choice:
         return _event(slot, header, f"skipped/{slot.annotator}/{revision}", task_skipped=common | {"reason": text})

@@ -62,6 +62,8 @@ class Slot:
     handed_at: float
     revision: int
     submitted: bool
+    # The event that says the answer, as it was stored; empty where there is none, or the table was lost since.
+    said: bytes = b""
 
 
 # An answer on its way into the table: the slot, the answer's revision, and the event that says it.
@@ -267,5 +269,5 @@ def _votes(connection: sa.Connection, task_ids: Sequence[str]) -> defaultdict[st
 def _slot(row: sa.Row) -> Slot:
     return Slot(
         row.task_id, row.run_id, row.number, row.pair_index, row.vote, row.annotator, row.lease_until, row.handed_at,
-        row.revision, row.submitted,
+        row.revision, row.submitted, row.said,
     )  # fmt: skip

@@ -50,9 +50,9 @@ class MemorySlots:
             for name, other in held.items():
                 held[name] = other if other in taken else replace(other, vote=GIVEN_BACK)
             vote = next(vote for vote in range(quorum) if all(vote != slot.vote for slot in taken))
-            revision = own.revision if own is not None else 0
+            revision, said = (own.revision, own.said) if own is not None else (0, b"")
             held[annotator] = Slot(
-                task_id, run, number, pair_index, vote, annotator, now + lease_s, now, revision, False
+                task_id, run, number, pair_index, vote, annotator, now + lease_s, now, revision, False, said
             )
             live.append(held[annotator])
         return live
@@ -69,7 +69,7 @@ class MemorySlots:
         mine = self._slots.get(slot.task_id, {}).get(slot.annotator)
         if mine is None or mine.vote != slot.vote or mine.revision >= revision:
             return False
-        self._slots[slot.task_id][slot.annotator] = replace(mine, revision=revision, submitted=True)
+        self._slots[slot.task_id][slot.annotator] = replace(mine, revision=revision, submitted=True, said=said)
         self._unsaid[slot.task_id, slot.annotator] = said, now
         return True
 
