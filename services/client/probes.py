@@ -32,7 +32,7 @@ from services.kit.blobs import Blobs
 from services.kit.errors import ConcordError, NotFound
 from services.kit.fold import restore_run
 from services.kit.log import Log
-from services.kit.settings import Settings, from_environment, open_blobs, open_log, open_store
+from services.kit.settings import Settings, from_environment, hidden, open_blobs, open_log, open_store
 from services.runs import service as runs
 from services.runs.state import RunState
 from services.tasks import service as tasks
@@ -116,7 +116,7 @@ def backends(settings: Settings) -> list[Backend]:
 
 
 def _backend(setting: str, what: str, url: str, ask: Callable[[], object]) -> Backend:
-    what = f"{what} ({url})"
+    what = f"{what} ({hidden(url)})"
     path = next((url.removeprefix(scheme) for scheme in ("sqlite:///", "file://") if url.startswith(scheme)), None)
     if path and not Path(path).exists():
         return Backend(setting, what, "", begun=False)
