@@ -1,9 +1,9 @@
 """A judge that works, and from some call on answers rubbish: an OpenAI-compatible endpoint to try `concord replay` with.
 
-    python examples/breaking_judge.py --after 1700
+    python examples/breaking_judge.py 1700
 
 It knows the pairs of the bundled sample by heart and judges them as the sample's own judge does; no model runs. Of every
-other prompt it thinks nothing. It needs no network and no key, and ends with Ctrl-C; started again without `--after` it is
+other prompt it thinks nothing. It needs no network and no key, and ends with Ctrl-C; started again without a number it is
 mended.
 """
 import argparse
@@ -83,7 +83,7 @@ class Answering(BaseHTTPRequestHandler):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8123, help="0: any free one")
-    parser.add_argument("--after", type=int, default=0, help="so many sensible answers, then rubbish; 0: never")
+    parser.add_argument("after", type=int, nargs="?", default=0, help="so many sensible answers, then rubbish; 0: never")
     given = parser.parse_args()
     judge = Judge(given.port, given.after)
     print(f"{judge.url}#sample", flush=True)

@@ -18,6 +18,13 @@ def test_a_judge_that_recovers_gives_two_jumps():
     assert [jump.at for jump in jumps(drawn([0.05] * 10 + [0.8] * 6 + [0.05] * 12))] == [10, 16]
 
 
+def test_shards_that_break_side_by_side_are_one_jump_that_is_full_at_its_largest_step():
+    (jump,) = jumps(Signal("s", (0, 1, 0, 0, 20, 60, 64, 63, 64), (64,) * 9))
+    assert (jump.at, jump.full, jump.before < 0.01, jump.after > 0.95) == (4, 5, True, True)
+    (last,) = jumps(Signal("s", (0, 1, 0, 0, 64), (64,) * 5))
+    assert last.at == last.full == 4
+
+
 def test_a_smaller_step_is_found_near_its_place():
     (jump,) = jumps(drawn([0.5] * 20 + [0.75] * 20))
     assert abs(jump.at - 20) <= 2
@@ -34,7 +41,7 @@ def test_shards_that_scatter_because_their_texts_differ_give_few():
 
 def test_what_is_too_short_or_says_nothing_has_no_jump():
     assert jumps(Signal("s", (), ())) == []
-    assert jumps(drawn([0, 1, 1])) == []
+    assert jumps(drawn([1])) == []
     assert jumps(Signal("s", (0.0,) * 9, (0.0,) * 9)) == []
 
 

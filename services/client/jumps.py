@@ -4,16 +4,17 @@ A signal is a share: so many hits of so many. Between two parts of a run it jump
 counts far worse than two. Shards that scatter more than chance would, because their texts differ, weigh less accordingly.
 """
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-# A jump has at least so many shards on each side, moves the share by so much, and has so much evidence beyond the
-# logarithm of the places it could be at: one false alarm in some thousand runs.
-LEAST_SHARDS = 2
+# A jump moves the share by so much, and has so much evidence beyond the logarithm of the places it could be at: one false
+# alarm in some thousand runs.
 LEAST_STEP = 0.15
 EVIDENCE = 14.0
+# Shards are judged side by side, so a judge that breaks at one moment breaks in several shards, bit by bit.
+SIDE_BY_SIDE = 4
 # Median of a squared standard normal number.
 MEDIAN_OF_CHANCE = 0.455
 BARS = "▁▂▃▄▅▆▇█"
@@ -31,10 +32,11 @@ class Signal:
 
 @dataclass(frozen=True)
 class Jump:
-    """From shard `at` on (counted in the order of the log) the share is `after`; before it was `before`."""
+    """Up to shard `at` (counted in the order of the log) the share was `before`; from shard `full` on it is `after`."""
 
     signal: str
     at: int
+    full: int
     before: float
     after: float
     evidence: float
@@ -45,7 +47,24 @@ def jumps(signal: Signal) -> list[Jump]:
     hits, of = np.asarray(signal.hits, float), np.asarray(signal.of, float)
     told = np.flatnonzero(of > 0)
     found = _split(signal.name, hits[told], of[told])
-    return [Jump(j.signal, int(told[j.at]), j.before, j.after, j.evidence) for j in found]
+    return [replace(jump, at=int(told[jump.at]), full=int(told[jump.full])) for jump in _merged(found)]
+
+
+def _merged(found: Sequence[Jump]) -> list[Jump]:
+    """Steps in the same direction close to each other are one jump; it is full where its largest step was."""
+    out: list[Jump] = []
+    largest = 0.0
+    for jump in found:
+        before = out[-1] if out else None
+        step = jump.after - jump.before
+        if before is None or (step > 0) != (before.after > before.before) or jump.at - before.full > SIDE_BY_SIDE:
+            out.append(jump)
+            largest = abs(step)
+            continue
+        full = jump.full if abs(step) > largest else before.full
+        out[-1] = replace(before, full=full, after=jump.after, evidence=before.evidence + jump.evidence)
+        largest = max(largest, abs(step))
+    return out
 
 
 def _split(name: str, hits: NDArray, of: NDArray) -> list[Jump]:
@@ -53,12 +72,12 @@ def _split(name: str, hits: NDArray, of: NDArray) -> list[Jump]:
     if best is None:
         return []
     later = _split(name, hits[best.at :], of[best.at :])
-    moved = [Jump(j.signal, j.at + best.at, j.before, j.after, j.evidence) for j in later]
+    moved = [replace(jump, at=jump.at + best.at, full=jump.full + best.at) for jump in later]
     return [*_split(name, hits[: best.at], of[: best.at]), best, *moved]
 
 
 def _best(name: str, hits: NDArray, of: NDArray) -> Jump | None:
-    places = np.arange(LEAST_SHARDS, len(of) - LEAST_SHARDS + 1)
+    places = np.arange(1, len(of))
     if not len(places):
         return None
     left, left_of = np.cumsum(hits)[places - 1], np.cumsum(of)[places - 1]
@@ -69,7 +88,7 @@ def _best(name: str, hits: NDArray, of: NDArray) -> Jump | None:
     evidence = float(gain[k]) / _scatter(hits, of)
     if evidence < EVIDENCE + 2 * np.log(len(places)) or abs(after - before) < LEAST_STEP:
         return None
-    return Jump(name, at, before, after, evidence)
+    return Jump(name, at, at, before, after, evidence)
 
 
 def _likelihood(hits: NDArray, of: NDArray) -> NDArray:

@@ -223,8 +223,8 @@ def _breaks(mine: Sequence[Fact], config: RunConfig) -> Iterator[Odd]:
     shards = [fact for fact in mine if fact.kind == "shard_labeled"]
     for signal in verdict_signals.signals([fact.event for fact in shards], config):
         for jump in jumps(signal):
-            here = shards[jump.at]
-            yield Odd(here.offset, here.at, _break(jump), unit_name(here.event.unit), bars(signal))
+            here, full = shards[jump.at], shards[jump.full]
+            yield Odd(here.offset, here.at, _break(jump), unit_name(full.event.unit), bars(signal))
 
 
 def _break(jump: Jump) -> str:
