@@ -6,7 +6,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from benchmarks.log_sqlite import READ, batches
 from benchmarks.measure import seconds
 from services.kit.kafka_log import KafkaLog, producer
-from services.kit.kafka_settings import parse
+from services.kit.kafka_url import parse
 from services.kit.log import Entry
 from services.kit.topics import FACTS, TRIAGE
 

@@ -43,6 +43,7 @@ from services.triage import service as triage
 START_S = 60.0
 CANCELLED_S = 1.0
 GRACE_S = 5.0
+LOOK_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Stepper(Protocol):
     """A reactor or a worker."""
 
     def step(self, timeout_s: float) -> int: ...
+
+    def ready(self) -> bool: ...
 
     def close(self) -> None: ...
 
@@ -210,7 +213,6 @@ class Running:
         servicers = {also.name: also for service in self._services.values() for also in service.also}
         servicers |= {service.servicer.name: service.servicer for service in self._services.values()}
         self._server, self.port, self._health = serve(list(servicers.values()), settings.listen)
-        self._names = list(servicers)
         if settings.metrics_port:
             telemetry.serve_metrics(settings.metrics_port, host_of(settings.listen))
         try:
@@ -225,18 +227,30 @@ class Running:
         return f"{self.settings.listen.rsplit(':', 1)[0]}:{self.port}"
 
     def _start_loops(self) -> None:
-        begun = []
+        begun: dict[str, threading.Event] = {}
         for name, service in self._services.items():
-            ready = threading.Event()
-            begun.append(ready)
+            ready = begun[name] = threading.Event()
             self._thread(name, partial(self._drive, name, service.make, ready))
             if service.beside:
                 self._thread(f"{name}-beside", service.beside)
-        for ready in begun:
-            ready.wait(START_S)
+        self._thread("becoming-ready", partial(self._become_ready, begun))
+        deadline = time.monotonic() + START_S
+        for ready in begun.values():
+            ready.wait(max(0.0, deadline - time.monotonic()))
         if self._errors:
             raise self._errors[0]
-        serving(self._health, self._names)
+
+    def _become_ready(self, begun: Mapping[str, threading.Event]) -> None:
+        """Health says SERVING of a service once its loop is ready, and of the process once all are, however long that takes."""
+        for name, ready in begun.items():
+            while not ready.wait(LOOK_S):
+                if self._stop.is_set():
+                    return
+            if self._stop.is_set():
+                return
+            served = self._services[name]
+            serving(self._health, [served.servicer.name, *(also.name for also in served.also)])
+        serving(self._health, [""])
 
     def _thread(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)
@@ -266,8 +280,9 @@ class Running:
 
     def stop(self) -> None:
         """NOT_SERVING, calls finished within a grace, no new work, groups left."""
-        self._health.enter_graceful_shutdown()
         self._stop.set()
+        # Whatever still becomes ready in this moment is too late.
+        self._health.enter_graceful_shutdown()
         calls = self._server.stop(GRACE_S)
         for thread in self._threads:
             thread.join(START_S)

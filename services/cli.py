@@ -24,7 +24,7 @@ import yaml  # noqa: E402
 
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus, RunView  # noqa: E402
 from services import app as wiring  # noqa: E402
-from services.client import (  # noqa: E402  # noqa: E402
+from services.client import (  # noqa: E402
     again,
     estimate,
     history,
@@ -35,12 +35,13 @@ from services.client import (  # noqa: E402  # noqa: E402
     probes,
     progress,
     release,
+    replaying,
     session,
 )
 from services.client import doctor as doctoring  # noqa: E402
 from services.client import fetch as fetching  # noqa: E402
 from services.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
-from services.kit.settings import Settings, from_environment, open_blobs, open_log, open_store  # noqa: E402
+from services.kit.settings import Settings, from_environment, look_at_log, open_blobs, open_log, open_store  # noqa: E402
 from services.kit.sql import open_engine, shown  # noqa: E402
 from services.kit.telemetry import log_json  # noqa: E402
 from services.preference import datasets  # noqa: E402
@@ -51,7 +52,7 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
 )  # fmt: skip
 WAITS, AWAY, WRONG = 3, 4, 2
-# `doctor` alone: it did its work, and something is wrong.
+# `doctor` and `replay`: it did its work, and something is wrong.
 FOUND = 3
 
 
@@ -254,35 +255,48 @@ def _waits(view: RunView) -> None:
 @app.command()
 @spoken
 def replay(
-    name: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or `last`.")],
+    name: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="A run's id, the beginning of it, or `last`; none: dead letters of all runs.")
+    ] = "",
+    log: Annotated[str, typer.Option("--log", help="Read this log instead of CONCORD_LOG_URL's.")] = "",
     until: Annotated[str, typer.Option(help="Fold to this offset (inclusive) or up to this time.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole state and the story as JSON.")] = False,
+    events: Annotated[bool, typer.Option("--events", help="Print the facts as JSON lines.")] = False,
     diff: Annotated[
         bool, typer.Option("--diff", help="Compare the log's state with the live store's; exit 3 if they differ.")
     ] = False,
-    events: Annotated[bool, typer.Option("--events", help="Print the facts as JSON lines.")] = False,
     unit: Annotated[str, typer.Option(help="Do one unit again and compare with its fact: STAGE[.ROUND]/N.")] = "",
+    dead_letters: Annotated[bool, typer.Option("--dead-letters", help="List the items that were given up.")] = False,
+    requeue: Annotated[
+        list[str] | None, typer.Option(metavar="LETTER|all", help="Put a dead letter back, once; may be repeated.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --requeue.")] = False,
 ) -> None:
-    """Read a run from the log: its state then or now, its facts, or one unit done again. Changes nothing."""
-    settings = _settings()
-    log, store = open_log(settings), open_store(settings)
-    run_id = history.find_run(store, name, settings.home)
-    end = history.offset_until(log, run_id, until)
-    if events:
-        for record in history.records(log, run_id, end):
-            print(history.event_line(record))
+    """Tell a run's story from the log, then or now; print its facts, do a unit again. Only --requeue changes anything."""
+    settings = replaying.with_log(_settings(), log)
+    if not name and not (dead_letters or requeue):
+        raise options.InvalidInput("which run? Give its id, the beginning of it, or `last`; `concord runs` lists them")
+    source, run_id = replaying.open_run(settings, name) if name else (look_at_log(settings), "")
+    end = history.offset_until(source, run_id, until) if name else None
+    if requeue:
+        replaying.requeue(settings, run_id, requeue, yes)
+    elif dead_letters:
+        replaying.print_letters(source, run_id, as_json)
+    elif events:
+        replaying.print_events(source, run_id, end)
     elif unit:
-        lines = again.unit_differences(settings, log, run_id, history.parse_unit(unit))
-        _say_differences(lines, f"unit {unit} done again gives the same fact")
+        lines = again.unit_differences(settings, source, run_id, history.parse_unit(unit))
+        print("\n".join(lines) or f"unit {unit} done again gives the same fact")
+        _found(bool(lines))
     elif diff:
-        _say_differences(again.store_differences(log, store, run_id, end), "log and store agree")
+        _found(replaying.compare(settings, source, run_id, end))
     else:
-        print(json.dumps(history.as_json(history.fold(log, run_id, end)), indent=2))
+        replaying.tell(source, run_id, end, as_json)
 
 
-def _say_differences(lines: list[str], same: str) -> None:
-    print("\n".join(lines) or same)
-    if lines:
-        raise typer.Exit(WAITS)
+def _found(something: bool) -> None:
+    if something:
+        raise typer.Exit(FOUND)
 
 
 @app.command()

@@ -55,7 +55,7 @@ class Broker:
     def restart(self) -> None:
         """Starts it again on the same port and data, if it does not run."""
         if self.process.poll() is not None:
-            self.process = _launch(self.folder, self.port)
+            self.process = launch(self.folder, self.port)
 
     def _end(self, sign: signal.Signals) -> None:
         if self.process.poll() is None:
@@ -80,8 +80,8 @@ def start_broker(folder: Path, port: int | None = None) -> Broker:
     port = port or old_port or free_port()
     _write_settings(folder, port, controller_port or free_port(port))
     if not formatted:
-        _format(folder)
-    return Broker(folder, port, _launch(folder, port))
+        format_storage(folder)
+    return Broker(folder, port, launch(folder, port))
 
 
 def install() -> None:
@@ -136,14 +136,16 @@ def _write_settings(folder: Path, port: int, controller_port: int) -> None:
     (folder / "server.properties").write_text(text)
 
 
-def _format(folder: Path) -> None:
+def format_storage(folder: Path, *more: str) -> None:
+    """Makes the folder a new cluster's, with further words for Kafka's own tool."""
     # The form that Kafka's own random-uuid prints; its first character must not be a dash.
     cluster = "C" + base64.urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")[1:]
     settings = str(folder / "server.properties")
-    _run(*_java(), "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", settings)
+    _run(*_java(), "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", settings, *more)
 
 
-def _launch(folder: Path, port: int) -> subprocess.Popen:
+def launch(folder: Path, port: int) -> subprocess.Popen:
+    """Starts the broker whose settings lie in `folder` and waits until it answers on `port`."""
     with open(folder / "broker.log", "ab") as log:
         process = subprocess.Popen(
             [*_java(), "kafka.Kafka", str(folder / "server.properties")],

@@ -115,24 +115,24 @@ class Fleet:
         self.wait_ready(name)
 
     def is_ready(self, name: str) -> bool:
-        """Whether the process says that it serves; fails with its log where it ended instead."""
+        """Whether the process says that it serves: in its groups and caught up; fails with its log where it ended instead."""
         if self.processes[name].poll() is not None:
             raise AssertionError(f"{name} ended:\n{self.log(name)}")
         with rpc.channel(self.address(name)) as channel:
             try:
-                said = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1)
-                return said.status == health_pb2.HealthCheckResponse.SERVING
+                answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=1)
+                return answer.status == health_pb2.HealthCheckResponse.SERVING
             except grpc.RpcError:
                 return False
 
     def wait_ready(self, name: str) -> None:
-        """Waits until the process says that it serves."""
+        """Waits until the process serves."""
         over = threading.Event()
         for _ in range(int(READY_S / 0.1)):
             if self.is_ready(name):
                 return
             over.wait(0.1)
-        raise AssertionError(f"{name} does not answer after {READY_S:.0f} s:\n{self.log(name)}")
+        raise AssertionError(f"{name} does not serve after {READY_S:.0f} s:\n{self.log(name)}")
 
     def where(self, service: str) -> str:
         """Address of the first process that has the service."""

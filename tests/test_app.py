@@ -28,6 +28,9 @@ class Failing:
     def step(self, timeout_s: float) -> int:
         return 1 // 0 if self.now.wait(timeout_s) else 0
 
+    def ready(self) -> bool:
+        return True
+
     def close(self) -> None: ...
 
 

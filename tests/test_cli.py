@@ -14,13 +14,13 @@ from services.client import options, progress, session
 from services.kit.errors import InvalidInput
 from services.preference import sample
 
+ROOT = Path(__file__).parent.parent
 CONCORD = [sys.executable, "-m", "services.cli"]
 
 
 def concord(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess:
-    # Where the tests find the code, the commands find it too.
-    code = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **code, **more}
+    sources = os.pathsep.join((str(ROOT), str(ROOT / "protos")))
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": sources, **more}
     return subprocess.run([*CONCORD, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
@@ -64,10 +64,11 @@ def test_the_same_command_again_does_nothing_twice(finished):
 def test_replay_prints_the_state_then_and_now_and_finds_the_store_in_agreement(finished):
     folder, done = finished
     run_id = json.loads(done.stdout)["run_id"]
-    now = json.loads(concord(folder, "replay", run_id[:8]).stdout)
+    now = json.loads(concord(folder, "replay", run_id[:8], "--json").stdout)
     assert now["state"]["view"]["status"] == "RUN_STATUS_FINISHED"
-    then = json.loads(concord(folder, "replay", run_id[:8], "--until", str(now["offset"] // 2)).stdout)
+    then = json.loads(concord(folder, "replay", run_id[:8], "--json", "--until", str(now["offset"] // 2)).stdout)
     assert then["state"]["view"]["status"] == "RUN_STATUS_RUNNING"
+    assert [stage["stage"] for stage in now["story"]["stages"]][-2:] == ["DATASET", ""]
     agreed = concord(folder, "replay", run_id[:8], "--diff")
     assert (agreed.returncode, agreed.stdout) == (0, "log and store agree\n")
     early = concord(folder, "replay", run_id[:8], "--diff", "--until", str(now["offset"] // 2))

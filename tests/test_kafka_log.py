@@ -10,8 +10,9 @@ from kafka import KafkaAdminClient, TopicPartition
 
 from services.kit.errors import InvalidInput, Unavailable
 from services.kit.kafka_log import KafkaLog
-from services.kit.kafka_settings import KafkaSettings, parse
+from services.kit.kafka_settings import KafkaSettings
 from services.kit.kafka_topics import settings_of
+from services.kit.kafka_url import parse
 from services.kit.log import Entry
 from services.kit.topics import FACTS, LABEL, TRIAGE
 

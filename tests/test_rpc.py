@@ -95,7 +95,7 @@ def test_health_says_for_the_server_and_for_each_service_whether_they_are_ready(
     check, health = health_pb2_grpc.HealthStub(channel).Check, health_pb2.HealthCheckResponse
     asked = [health_pb2.HealthCheckRequest(service=name) for name in ("", NAME)]
     assert [check(one).status for one in asked] == [health.NOT_SERVING] * 2
-    rpc.serving(failing.status, [NAME])
+    rpc.serving(failing.status, [NAME, ""])
     assert [check(one).status for one in asked] == [health.SERVING] * 2
 
 

@@ -59,14 +59,20 @@ def answers_of(settings: Settings, name: str) -> Reused:
 
 
 def store_differences(log: Log, store: Store, run_id: str, until: int | None) -> list[str]:
-    """Where the live store's state differs from the log's; none: they agree."""
+    """Where the live store's state differs from the log's up to where the store is, or to `until`; none: they agree."""
     fold = runs.fold()
     stored = restore_run(fold, run_id, store.rows(runs.SERVICE, run_id))
-    folded = history.fold(log, run_id, until)
+    folded = history.fold(log, run_id, stored.offset + 1 if until is None else until)
     one, other = history.as_json(folded), history.as_json(stored)
     for counted_only_when_read in ("duplicates", "unknown"):
         one.pop(counted_only_when_read), other.pop(counted_only_when_read)
     return list(history.differences(one, other))
+
+
+def behind(log: Log, store: Store, run_id: str) -> int:
+    """So many of the run's facts stand in the log that the store does not hold yet."""
+    offset = restore_run(runs.fold(), run_id, store.rows(runs.SERVICE, run_id)).offset
+    return sum(record.offset > offset for record in history.records(log, run_id))
 
 
 def unit_differences(settings: Settings, log: Log, run_id: str, unit: Unit) -> list[str]:
@@ -78,7 +84,7 @@ def unit_differences(settings: Settings, log: Log, run_id: str, unit: Unit) -> l
         )
     item, said = history.work_of(log, run_id, unit)
     done = do(settings, open_blobs(settings), item)
-    return list(history.differences(_plain(said), _plain(done)))
+    return list(history.differences(_plain(said), _plain(done), names=("its fact", "done again")))
 
 
 def _plain(event: Event) -> Mapping[str, object]:

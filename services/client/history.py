@@ -1,14 +1,16 @@
 """A run read from the log: folded, printed, compared, done again. Nothing here writes, and no group's position moves."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import DecodeError
 
 from concord.v1.events_pb2 import Event, Stage, Unit
 from concord.v1.work_pb2 import Work
+from services.client.story import Fact
 from services.kit.errors import InvalidInput, NotFound
 from services.kit.fold import Folded, replay_records, start_run
 from services.kit.ids import unit_name
@@ -22,6 +24,8 @@ from services.runs.state import RunState
 
 # Facts read and folded at once: those that soon go away again keep the garbage collector from looking at all of them.
 BATCH = 500
+# So many differing rows of a column are shown; a shorter column is shown whole.
+MOST_ROWS = 3
 
 
 def find_run(store: Store, name: str, folder: str) -> str:
@@ -66,7 +70,12 @@ def records(log: Log, run_id: str, until: int | None = None) -> Iterator[Record]
 
 def fold(log: Log, run_id: str, until: int | None = None) -> Folded[RunState]:
     """The run as its facts say it is."""
-    run, found = start_run(runs.fold(), run_id), records(log, run_id, until)
+    return fold_of(run_id, records(log, run_id, until))
+
+
+def fold_of(run_id: str, found: Iterable[Record]) -> Folded[RunState]:
+    """The run as these of its records say it is."""
+    run, found = start_run(runs.fold(), run_id), iter(found)
     while batch := list(islice(found, BATCH)):
         run = replay_records(runs.fold(), run, batch)
     return run
@@ -74,13 +83,21 @@ def fold(log: Log, run_id: str, until: int | None = None) -> Folded[RunState]:
 
 def events(log: Log, run_id: str, until: int | None = None) -> list[tuple[Event, float]]:
     """The run's facts and their append times, duplicates left out."""
+    return [(fact.event, fact.at) for fact in facts(records(log, run_id, until))]
+
+
+def facts(found: Iterable[Record]) -> list[Fact]:
+    """The records' events with place and time, duplicates left out; what does not decode ends it, as it ends the fold."""
     seen: set[str] = set()
-    out = []
-    for record in records(log, run_id, until):
-        event = Event.FromString(record.value)
+    out: list[Fact] = []
+    for record in found:
+        try:
+            event = Event.FromString(record.value)
+        except DecodeError:
+            return out
         if event.event_id not in seen:
             seen.add(event.event_id)
-            out.append((event, record.at))
+            out.append(Fact(event, record.offset, record.at))
     return out
 
 
@@ -107,21 +124,32 @@ def event_line(record: Record) -> str:
     return json.dumps({"offset": record.offset, "at": record.at, "event": event}, separators=(",", ":"))
 
 
-def differences(one: object, other: object, path: str = "") -> Iterator[str]:
-    """Where two JSON values differ, one line each."""
+def differences(
+    one: object, other: object, path: str = "", names: tuple[str, str] = ("log", "store")
+) -> Iterator[str]:
+    """Where two JSON values differ, one line each; columns of the same length are compared row by row."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for key in sorted(set(one) | set(other)):
-            yield from differences(one.get(key), other.get(key), f"{path}.{key}" if path else str(key))
+            yield from differences(one.get(key), other.get(key), f"{path}.{key}" if path else str(key), names)
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other) > MOST_ROWS:
+        rows = [(at, here, there) for at, (here, there) in enumerate(zip(one, other, strict=True)) if here != there]
+        shown = ", ".join(f"[{at}] {json.dumps(here)} → {json.dumps(there)}" for at, here, there in rows[:MOST_ROWS])
+        if rows:
+            more = ", …" if len(rows) > MOST_ROWS else ""
+            yield f"{path}: {len(rows):,} of {len(one):,} rows differ ({names[0]} → {names[1]}): {shown}{more}"
     elif one != other:
-        yield f"{path}: log {json.dumps(one)} · store {json.dumps(other)}"
+        yield f"{path}: {names[0]} {json.dumps(one)} · {names[1]} {json.dumps(other)}"
 
 
 def parse_unit(text: str) -> Unit:
-    """`LABEL/17`, `TRIAGE.2/0` → the unit."""
+    """`LABEL/17`, `TRIAGE.2/0`, `LABEL/17~1` (as it was retried) → the unit."""
     stage, _, number = text.partition("/")
     name, _, round_ = stage.partition(".")
+    number, _, retry = number.partition("~")
     try:
-        return Unit(stage=Stage.Value(f"STAGE_{name.upper()}"), round=int(round_ or 0), number=int(number))
+        found = Unit(stage=Stage.Value(f"STAGE_{name.upper()}"), round=int(round_ or 0), number=int(number))
+        found.retry = int(retry or 0)
+        return found
     except ValueError:
         raise InvalidInput(
             f"--unit {text!r}: STAGE/N or STAGE.ROUND/N is expected, such as LABEL/17 or TRIAGE.2/0"
@@ -129,7 +157,10 @@ def parse_unit(text: str) -> Unit:
 
 
 def work_of(log: Log, run_id: str, unit: Unit) -> tuple[Work, Event]:
-    """The work item that led to the unit's fact, made anew from the facts before it, and that fact."""
+    """The work item that led to the unit's fact, made anew from the facts before it, and that fact.
+
+    A unit that failed and was retried is `LABEL/17` and then `LABEL/17~1`: each has its own fact.
+    """
     before: list[Record] = []
     for record in records(log, run_id):
         event = Event.FromString(record.value)

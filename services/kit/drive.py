@@ -8,12 +8,15 @@ from services.kit.errors import Unavailable
 
 IDLE_S = 0.2
 OUTAGE_S = 1.0
+# Until it is ready a stepper does not wait for news: somebody waits for it.
+EAGER_S = 0.02
 
 
 def drive(name: str, make: Callable, stop: threading.Event, ready: threading.Event) -> None:
     """Makes the stepper and calls its `step` until `stop` is set, then closes it; all in this one thread.
 
-    Unavailable means that a log, store or blob store is away: wait, go on. `ready` is set once the stepper is made.
+    Unavailable means that a log, store or blob store is away: wait, go on. `ready` is set once the stepper says it is:
+    the group has taken it in, and what the log held then is folded.
     Any other error ends the loop and is raised.
     """
     logger = structlog.get_logger(service=name)
@@ -23,8 +26,9 @@ def drive(name: str, make: Callable, stop: threading.Event, ready: threading.Eve
             try:
                 if stepper is None:
                     stepper = make()
+                stepper.step(IDLE_S if ready.is_set() else EAGER_S)
+                if not ready.is_set() and stepper.ready():
                     ready.set()
-                stepper.step(IDLE_S)
                 if away:
                     logger.info("back")
                 away = False

@@ -16,7 +16,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError, RetriableError
 from kafka.structs import OffsetAndMetadata
 
-from services.kit.kafka_join import keep_join
+from services.kit.kafka_join import has_joined, keep_join
 from services.kit.kafka_settings import KafkaSettings, translated, unavailable
 from services.kit.log import Record
 from services.kit.topics import Topic
@@ -44,7 +44,7 @@ class GroupMember:
         self._fresh: set[int] = set()
         # Positions whose commit fell into a rebalance: saved when it is over.
         self._unsaved: dict[int, int] = {}
-        self._changed = False
+        self._changed = self._joined = False
         self._woken = threading.Event()
         with translated(settings):
             self._kafka = KafkaConsumer(
@@ -84,6 +84,7 @@ class GroupMember:
         deadline = time.monotonic() + timeout_s
         self._changed = False
         self._take_up()
+        self._joined = has_joined(self._kafka)
         self._save()
         while True:
             left = max(0.0, deadline - time.monotonic())
@@ -115,6 +116,9 @@ class GroupMember:
 
     def assignment(self) -> frozenset[int]:
         return frozenset(self._owned)
+
+    def joined(self) -> bool:
+        return self._joined and not self._fresh
 
     def ends(self) -> Mapping[int, int]:
         if not self._owned:

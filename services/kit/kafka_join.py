@@ -24,6 +24,11 @@ def keep_join(consumer: KafkaConsumer) -> None:
         coordinator.request_rejoin()
 
 
+def has_joined(consumer: KafkaConsumer) -> bool:
+    """Whether the group has taken the member in; one that has nothing to do hears of it by no other way."""
+    return consumer._coordinator.state is MemberState.STABLE
+
+
 async def _take_up(coordinator, assignment: bytes) -> None:
     """What the client's own join does with its outcome."""
     with coordinator._lock:

@@ -9,36 +9,44 @@ import threading
 from collections.abc import Callable, Sequence
 
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from services.kit import kafka_topics
-from services.kit.errors import InvalidInput
+from services.kit.errors import InvalidInput, Unavailable
 from services.kit.kafka_consumer import GroupMember, record_of
+from services.kit.kafka_contact import why
 from services.kit.kafka_reader import Readers
-from services.kit.kafka_settings import KafkaSettings, parse, translated
+from services.kit.kafka_settings import KafkaSettings, translated, unavailable
+from services.kit.kafka_url import parse
 from services.kit.log import Entry, Record
 from services.kit.topics import FACTS, Topic
 
 # One request's worth to one partition; an append of many small records then is one round trip, not twenty.
 BATCH_BYTES = 512 * 1024
+# Sees that a topic is there as it must be, and gives Kafka's own id of it.
+Prepare = Callable[[KafkaAdminClient, KafkaSettings, Topic], str]
 
 
 class KafkaLog:
-    """A Log on the brokers that `url` names (see `kafka_settings`). Makes missing topics on their first use."""
+    """A Log on the brokers that `url` names (see `kafka_url`)."""
 
-    def __init__(self, url: str) -> None:
-        """Raises Unavailable where no broker answers, InvalidInput where the URL or the fact topic is not as it must be."""
-        self._settings = parse(url)
+    def __init__(self, url: str, prepare: Prepare = kafka_topics.ready) -> None:
+        """`prepare` sees to a topic before its first use: `ready` makes it where it is missing, `found` makes nothing.
+
+        Raises Unavailable where no broker answers, InvalidInput where the URL or the fact topic is not as it must be.
+        """
+        self._settings, self._prepare = parse(url), prepare
         self._topics_lock = threading.Lock()
         self._ready: set[Topic] = set()
         self._readers = Readers(self._settings)
+        self._admin = _first_contact(self._settings)
         with translated(self._settings):
-            self._admin = KafkaAdminClient(**self._settings.connection())
             self.log_id = self._identify()
             self._producer = producer(self._settings)
 
     def _identify(self) -> str:
         """A cluster that was set up anew, or a fact topic that was deleted and made again, is another log."""
-        facts = kafka_topics.ready(self._admin, self._settings, FACTS)
+        facts = self._prepare(self._admin, self._settings, FACTS)
         self._ready.add(FACTS)
         cluster = self._admin.describe_cluster()["cluster_id"]
         return f"{cluster}/{facts}" if facts else str(cluster)
@@ -47,7 +55,7 @@ class KafkaLog:
         """The topic's name on Kafka, where it now is for certain."""
         if topic not in self._ready:
             with self._topics_lock, translated(self._settings):
-                kafka_topics.ready(self._admin, self._settings, topic)
+                self._prepare(self._admin, self._settings, topic)
                 self._ready.add(topic)
         return self._settings.prefix + topic.name
 
@@ -92,6 +100,17 @@ class KafkaLog:
         self._readers.close()
         self._admin.close()
         self._producer.close(timeout=self._settings.ask_ms / 1000)
+
+
+def _first_contact(settings: KafkaSettings) -> KafkaAdminClient:
+    """The first client, which finds out whether we are let in; raises Unavailable that says why not."""
+    given = settings.connection()
+    try:
+        return KafkaAdminClient(**given)
+    except KafkaTimeoutError as error:
+        raise Unavailable(f"no way into Kafka: {why(settings, str(error))}") from error
+    except KafkaError as error:
+        raise unavailable(settings, error) from error
 
 
 def producer(settings: KafkaSettings) -> KafkaProducer:

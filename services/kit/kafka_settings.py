@@ -1,11 +1,10 @@
-"""A Kafka log's address and options, as one URL, and what every client of it here shares.
-
-`kafka://host:port[,host:port…]?option=value&…`; the options are the fields of `KafkaSettings`.
-"""
-from dataclasses import dataclass, fields
+"""What every Kafka client here shares: addresses, options (`kafka_url` reads them), security, and errors in words."""
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from kafka.errors import AuthorizationError, KafkaError
 
@@ -38,8 +37,9 @@ class KafkaSettings:
     key_file: str = ""
     mechanism: str = "SCRAM-SHA-512"
     user: str = ""
-    # The password lies in a file, so that the URL can be printed and recorded.
+    # Where the password is: a file, or an environment variable. Both are read anew for each connection's client.
     password_file: str = ""
+    password_env: str = ""
 
     @property
     def where(self) -> str:
@@ -49,50 +49,77 @@ class KafkaSettings:
     def ask_ms(self) -> int:
         return min(ASK_S, self.timeout_s) * 1000
 
-    def connection(self) -> dict[str, Any]:
-        """What each kafka-python client is given. Raises InvalidInput where the password file cannot be read."""
+    @property
+    def uses_tls(self) -> bool:
+        return self.security.endswith("SSL")
+
+    @property
+    def uses_sasl(self) -> bool:
+        return self.security.startswith("SASL")
+
+    @property
+    def who(self) -> str:
+        """Whom the broker takes us for."""
+        if self.uses_sasl:
+            return f"user {self.user}"
+        return f"the owner of certificate {self.cert_file}" if self.cert_file else "whoever shows no name"
+
+    def shown(self) -> str:
+        """The security settings without the secret, for messages."""
+        parts = [f"security={self.security}"]
+        if self.uses_sasl:
+            source = f"password_file={self.password_file}" if self.password_file else f"password_env={self.password_env}"
+            parts += [f"mechanism={self.mechanism}", f"user={self.user}", source]
+        if self.uses_tls:
+            parts += [f"{name}={getattr(self, name) or 'none'}" for name in ("ca_file", "cert_file", "key_file")]
+        return ", ".join(parts)
+
+    def connection(self, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+        """What each kafka-python client is given. Raises InvalidInput where a file or variable cannot be read."""
         given: dict[str, Any] = {
             "bootstrap_servers": list(self.bootstrap),
             "bootstrap_timeout_ms": self.ask_ms,
             # The default backs off up to 30 s, by which every outage would be the longer.
             "reconnect_backoff_max_ms": 500,
             "security_protocol": self.security,
-            "ssl_cafile": self.ca_file or None,
-            "ssl_certfile": self.cert_file or None,
-            "ssl_keyfile": self.key_file or None,
         }
-        if self.security.startswith("SASL"):
+        if self.uses_tls:
+            given["ssl_context"] = self.tls()
+        if self.uses_sasl:
             given |= {"sasl_mechanism": self.mechanism, "sasl_plain_username": self.user}
-            given["sasl_plain_password"] = self._password()
+            given["sasl_plain_password"] = self._password(environ)
         return given
 
-    def _password(self) -> str:
+    def tls(self) -> ssl.SSLContext:
+        """Trusts `ca_file`, or the system's authorities without it; shows the client's certificate where there is one."""
+        for name in ("ca_file", "cert_file", "key_file"):
+            _readable(name, getattr(self, name))
         try:
-            return Path(self.password_file).read_text().strip()
-        except OSError as error:
-            raise InvalidInput(f"Kafka's password_file {self.password_file!r} cannot be read: {error}") from None
+            context = ssl.create_default_context(cafile=self.ca_file or None)
+        except ssl.SSLError:
+            raise InvalidInput(f"Kafka's ca_file {self.ca_file!r} holds no certificates in PEM form") from None
+        if self.cert_file:
+            try:
+                # A key with a passphrase would ask for it at the terminal, and hang where there is none.
+                context.load_cert_chain(self.cert_file, self.key_file or None, password=lambda: b"")
+            except (ssl.SSLError, ValueError) as error:
+                pair = f"cert_file {self.cert_file!r} and key_file {self.key_file or self.cert_file!r}"
+                raise InvalidInput(f"Kafka's {pair} are no PEM pair without a passphrase: {error}") from None
+        return context
+
+    def _password(self, environ: Mapping[str, str]) -> str:
+        if self.password_env:
+            if not environ.get(self.password_env):
+                raise InvalidInput(f"Kafka's password_env: no environment variable {self.password_env} holds a password")
+            return environ[self.password_env]
+        return _readable("password_file", self.password_file).decode(errors="replace").strip()
 
 
-def parse(url: str) -> KafkaSettings:
-    """The settings in a `kafka://` URL. Raises InvalidInput that names the part which is wrong."""
-    split = urlsplit(url)
-    bootstrap = tuple(split.netloc.split(","))
-    if split.scheme != "kafka" or not all(_is_address(address) for address in bootstrap):
-        raise InvalidInput(f"{url!r} is no Kafka address; write kafka://host:port[,host:port][?option=value&…]")
-    kinds = {field.name: field.type for field in fields(KafkaSettings) if field.name != "bootstrap"}
-    given: dict[str, Any] = {}
-    for name, value in parse_qsl(split.query, keep_blank_values=True):
-        if name not in kinds:
-            raise InvalidInput(f"{url!r}: there is no option {name!r}; there are {', '.join(kinds)}")
-        if kinds[name] is int and not (value.isdigit() and int(value) > 0):
-            raise InvalidInput(f"{url!r}: {name} must be a whole number above 0, not {value!r}")
-        given[name] = int(value) if kinds[name] is int else value
-    return KafkaSettings(bootstrap, **given)
-
-
-def _is_address(address: str) -> bool:
-    host, colon, port = address.rpartition(":")
-    return bool(host and colon and port.isdigit() and "@" not in host)
+def _readable(name: str, path: str) -> bytes:
+    try:
+        return Path(path).read_bytes() if path else b""
+    except OSError as error:
+        raise InvalidInput(f"Kafka's {name} {path!r} cannot be read: {error.strerror or error}") from None
 
 
 def unavailable(settings: KafkaSettings, error: KafkaError) -> Unavailable:
@@ -100,11 +127,11 @@ def unavailable(settings: KafkaSettings, error: KafkaError) -> Unavailable:
     what = str(error) or type(error).__name__
     if isinstance(error, AuthorizationError):
         return Unavailable(
-            f"Kafka at {settings.where} does not let user {settings.user or 'anonymous'} do this "
+            f"Kafka at {settings.where} does not let {settings.who} do this "
             f"({type(error).__name__}: {what}); its access rules must allow it"
         )
     # A wrong password or certificate shows only as a broker that cannot be reached, so the settings are named.
-    return Unavailable(f"Kafka at {settings.where} (security={settings.security}) does not answer: {what}")
+    return Unavailable(f"Kafka at {settings.where} ({settings.shown()}) does not answer: {what}")
 
 
 class translated:

@@ -3,9 +3,9 @@ from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import TopicAlreadyExistsError, for_code
 
-from services.kit.errors import InvalidInput
+from services.kit.errors import InvalidInput, NotFound
 from services.kit.kafka_settings import KafkaSettings
 from services.kit.topics import FACTS, Topic
 
@@ -20,19 +20,36 @@ def ready(admin: KafkaAdminClient, settings: KafkaSettings, topic: Topic) -> str
     Raises InvalidInput with the command that mends a topic which exists otherwise.
     """
     name = settings.prefix + topic.name
-    found = _describe(admin, name)
-    if found is None:
+    described = _describe(admin, name)
+    if described is None:
         try:
             admin.create_topics({name: _wanted(settings, topic)}, wait_for_metadata=True)
         except TopicAlreadyExistsError:
             # Another service was quicker.
             admin.wait_for_topics([name])
-        found = _describe(admin, name)
-    assert found is not None
-    _check_partitions(settings, topic, name, len(found["partitions"]))
+        described = _describe(admin, name)
+    assert described is not None
+    _check_partitions(settings, topic, name, len(described["partitions"]))
     if topic == FACTS:
         _check_facts(admin, settings, name)
-    number = str(found.get("topic_id") or "")
+    return _id_of(described)
+
+
+def found(admin: KafkaAdminClient, settings: KafkaSettings, topic: Topic) -> str:
+    """As `ready`, for who only reads: makes nothing, and asks for no right but to look at the topic and read it.
+
+    Raises NotFound where the topic is missing.
+    """
+    name = settings.prefix + topic.name
+    described = _describe(admin, name)
+    if described is None:
+        raise NotFound(f"Kafka at {settings.where} has no topic {name}; is this the right cluster, and ?prefix=… as it should be?")
+    _check_partitions(settings, topic, name, len(described["partitions"]))
+    return _id_of(described)
+
+
+def _id_of(described: dict[str, Any]) -> str:
+    number = str(described.get("topic_id") or "")
     return "" if not number.strip("0-") else number
 
 
@@ -54,8 +71,12 @@ def _wanted(settings: KafkaSettings, topic: Topic) -> dict[str, Any]:
 
 
 def _describe(admin: KafkaAdminClient, name: str) -> dict[str, Any] | None:
-    (found,) = admin.describe_topics([name])
-    return None if found["error_code"] == UNKNOWN_TOPIC else found
+    (described,) = admin.describe_topics([name])
+    code = described["error_code"]
+    if code not in (0, UNKNOWN_TOPIC):
+        # Such as a topic that one may not even look at; it would else seem to have no partitions.
+        raise for_code(code)(f"topic {name}")
+    return None if code == UNKNOWN_TOPIC else described
 
 
 def _check_partitions(settings: KafkaSettings, topic: Topic, name: str, there: int) -> None:

@@ -47,6 +47,9 @@ class Consumer(Protocol):
     def assignment(self) -> frozenset[int]:
         """The partitions this member owns now."""
 
+    def joined(self) -> bool:
+        """Whether the group has taken this member in, be it with nothing to do, as of the last `poll`."""
+
     def ends(self) -> Mapping[int, int]:
         """For each owned partition the offset that the next appended record gets: a barrier, read from the log itself."""
 

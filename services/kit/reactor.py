@@ -59,6 +59,9 @@ class Reactor:
         self._overtaken: set[int] = set()
         self._unsure = False
         self._ticked = float("-inf")
+        # The log's ends when the group took this replica in; up to there it has to come before it is ready.
+        self._goals: dict[int, int] | None = None
+        self._ready = False
         self._logger = structlog.get_logger(service=service)
         self._consumer = log.subscribe(FACTS, service, start=self._adopt)
 
@@ -100,6 +103,8 @@ class Reactor:
         for record in self._consumer.poll(timeout_s, BATCH):
             by_partition.setdefault(record.partition, []).append(record)
         self._unsure = False
+        if self._goals is None and self._consumer.joined():
+            self._goals = dict(self._consumer.ends())
         owned = self._consumer.assignment()
         for partition in [p for p in self._partitions if p not in owned]:
             del self._partitions[partition]
@@ -189,6 +194,17 @@ class Reactor:
             self._blobs.put(content)
         value = output.event.SerializeToString(deterministic=True)
         return Entry(FACTS, fact_partition(run_id), run_id.encode(), value)
+
+    def ready(self) -> bool:
+        """Whether it has once come to where the log ended when its group took it in; a partition that left counts no more."""
+        if not self._ready and self._goals is not None:
+            owned = self._consumer.assignment()
+            self._ready = all(self._reached(p) >= goal for p, goal in self._goals.items() if p in owned)
+        return self._ready
+
+    def _reached(self, partition: int) -> int:
+        held = self._partitions.get(partition)
+        return -1 if held is None else held.position.next_offset
 
     def close(self) -> None:
         """Leaves the group; everything folded is saved already."""

@@ -158,8 +158,8 @@ def serve(
 
 
 def serving(status: health.HealthServicer, names: Sequence[str]) -> None:
-    """From now on health says SERVING for the services of these full names and for the server as a whole."""
-    for name in (*names, ""):
+    """From now on health says SERVING for the services of these full names; an empty one is the server as a whole."""
+    for name in names:
         status.set(name, health_pb2.HealthCheckResponse.SERVING)
 
 

@@ -8,10 +8,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urlsplit
 
 from services.kit.blobs import Blobs, FileBlobs
-from services.kit.errors import InvalidInput
+from services.kit.errors import InvalidInput, NotFound
 from services.kit.log import Log
 from services.kit.sql import open_engine
 from services.kit.sqlite_log import SqliteLog
@@ -130,19 +131,32 @@ IGNORED = frozenset({"data", "api_key", "bench"})
 
 
 def open_log(settings: Settings) -> Log:
-    """The log that CONCORD_LOG_URL names: `sqlite:///PATH` or `kafka://HOST:PORT`."""
+    """The log that CONCORD_LOG_URL names: `sqlite:///PATH` or `kafka://HOST:PORT`; what is missing there is made."""
     scheme = _scheme(settings.log_url)
     if scheme == "sqlite" and (path := _sqlite_path(settings.log_url)):
         return SqliteLog(path)
     if scheme == "kafka":
-        try:
-            from services.kit.kafka_log import KafkaLog
-        except ModuleNotFoundError as error:
-            raise InvalidInput(f"{error}: Kafka needs the extra, pip install 'concord-preference[kafka]'") from None
-        return KafkaLog(settings.log_url)
-    raise InvalidInput(
-        f"CONCORD_LOG_URL={without_secrets(settings.log_url)!r}: sqlite:///PATH or kafka://HOST:PORT is expected"
-    )
+        return _kafka().KafkaLog(settings.log_url)
+    raise InvalidInput(f"CONCORD_LOG_URL={without_secrets(settings.log_url)!r}: sqlite:///PATH or kafka://HOST:PORT is expected")
+
+
+def look_at_log(settings: Settings) -> Log:
+    """The same for who only reads: makes no file and no topic. Raises NotFound where there is no log."""
+    if _scheme(settings.log_url) == "kafka":
+        kafka = _kafka()
+        return kafka.KafkaLog(settings.log_url, kafka.kafka_topics.found)
+    path = _sqlite_path(settings.log_url)
+    if path is not None and not path.exists():
+        raise NotFound(f"there is no log at {path}; CONCORD_LOG_URL or --log names another")
+    return open_log(settings)
+
+
+def _kafka() -> ModuleType:
+    try:
+        from services.kit import kafka_log
+    except ModuleNotFoundError as error:
+        raise InvalidInput(f"{error}: Kafka needs the extra, pip install 'concord-preference[kafka]'") from None
+    return kafka_log
 
 
 def open_store(settings: Settings) -> SqlStore:

@@ -214,6 +214,9 @@ class SqliteConsumer:
     def assignment(self) -> frozenset[int]:
         return frozenset(self._next)
 
+    def joined(self) -> bool:
+        return bool(self._next)
+
     def ends(self) -> Mapping[int, int]:
         return defaultdict(int, self._log.ends(self._topic))
 

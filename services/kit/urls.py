@@ -4,7 +4,7 @@ import re
 
 # From the first colon to the last @: a password that was not quoted as it must be is hidden as well.
 _USER_INFO = re.compile(r"://([^:/?#@]*):.*@")
-_OPTION = re.compile(r"([?&](?:password|sslpassword|secret|token|key|aws_[a-z_]+)=)[^&]*", re.IGNORECASE)
+_OPTION = re.compile(r"([?&](?:[^=&]*(?:password|secret|token|key)|aws_[a-z_]+)=)[^&#]*", re.IGNORECASE)
 
 
 def without_secrets(url: str) -> str:

@@ -249,6 +249,10 @@ class Worker:
             (self._consumer.pause if full else self._consumer.resume)(self._consumer.assignment())
         self._full = full
 
+    def ready(self) -> bool:
+        """Whether the group has taken this worker in."""
+        return self._consumer.joined()
+
     def close(self) -> None:
         """Ends what runs and leaves the group; nothing unfinished is committed."""
         try:

@@ -191,6 +191,9 @@ class MemoryConsumer:
     def assignment(self) -> frozenset[int]:
         return frozenset(self._next)
 
+    def joined(self) -> bool:
+        return not self.stale()
+
     def ends(self) -> Mapping[int, int]:
         partitions = self._partitions
         return {at: len(partitions[at][0]) if at in partitions else 0 for at in self._next}

@@ -101,6 +101,7 @@ class ProcessConsumer:
     def __init__(self, consumer: MemoryConsumer, process: Process) -> None:
         self._consumer, self._process = consumer, process
         self.assignment, self.ends, self.seek = consumer.assignment, consumer.ends, consumer.seek
+        self.joined = consumer.joined
         self.pause, self.resume, self.wake, self.close = (
             consumer.pause, consumer.resume, consumer.wake, consumer.close,
         )  # fmt: skip

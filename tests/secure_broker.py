@@ -1,0 +1,102 @@
+"""A real Kafka broker that lets nobody in without a certificate or a password: mutual TLS on one port, TLS with
+SCRAM-SHA-512 on another. Its keys are made anew by openssl each time.
+"""
+import shutil
+import string
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests import broker
+from tests.broker import DEPLOY, Broker, free_port
+
+USER, PASSWORD = "judge", "correct horse"
+# What is added to the open broker's settings; its plain listener stays, for the broker itself and for the tests' eyes.
+SECURE = string.Template("""
+listeners=PLAINTEXT://127.0.0.1:$PORT,MTLS://127.0.0.1:$MTLS,SASL://127.0.0.1:$SASL,CONTROLLER://127.0.0.1:$CONTROLLER
+advertised.listeners=PLAINTEXT://127.0.0.1:$PORT,MTLS://127.0.0.1:$MTLS,SASL://127.0.0.1:$SASL
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,MTLS:SSL,SASL:SASL_SSL
+inter.broker.listener.name=PLAINTEXT
+ssl.keystore.type=PEM
+ssl.keystore.location=$FOLDER/tls/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=$FOLDER/tls/ca.crt
+listener.name.mtls.ssl.client.auth=required
+listener.name.sasl.ssl.client.auth=none
+ssl.principal.mapping.rules=RULE:^CN=([a-z-]+).*$$/$$1/,DEFAULT
+sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.sasl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:broker;User:concord;User:judge
+allow.everyone.if.no.acl.found=false
+""")
+
+
+@dataclass(frozen=True)
+class SecureBroker:
+    """The broker, its two guarded ports, and the folder with everybody's keys."""
+
+    running: Broker
+    mtls_port: int
+    sasl_port: int
+    tls: Path
+
+    def mtls(self, name: str = "concord", ca: str = "ca") -> str:
+        """URL of the port that asks for a certificate; `name` empty: none is shown."""
+        own = f"&cert_file={self.tls}/{name}.crt&key_file={self.tls}/{name}.key" if name else ""
+        return f"kafka://127.0.0.1:{self.mtls_port}?security=SSL&ca_file={self.tls}/{ca}.crt{own}"
+
+    def sasl(self, password: str = "password", ca: str = "ca") -> str:
+        """URL of the port that asks for a password, which stands in the file of that name."""
+        who = f"security=SASL_SSL&user={USER}&password_file={self.tls}/{password}"
+        return f"kafka://127.0.0.1:{self.sasl_port}?{who}&ca_file={self.tls}/{ca}.crt"
+
+
+def start_secure_broker(folder: Path) -> SecureBroker:
+    """Makes the keys, formats `folder` and starts the broker. Raises RuntimeError that says what to install."""
+    broker.install()
+    tls = folder / "tls"
+    tls.mkdir(parents=True)
+    make_keys(tls)
+    port, mtls, sasl, controller = (free_port() for _ in range(4))
+    plain = string.Template((DEPLOY / "server.properties").read_text())
+    text = plain.substitute(PORT=port, CONTROLLER_PORT=controller, FOLDER=folder)
+    # In a properties file what comes last counts.
+    text += SECURE.substitute(PORT=port, MTLS=mtls, SASL=sasl, CONTROLLER=controller, FOLDER=folder)
+    (folder / "server.properties").write_text(text)
+    broker.format_storage(folder, "--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]")
+    return SecureBroker(Broker(folder, port, broker.launch(folder, port)), mtls, sasl, tls)
+
+
+def make_keys(tls: Path) -> None:
+    """Two authorities (`stranger` signed nothing here), the broker's and a client's certificates, passwords in files."""
+    if shutil.which("openssl") is None:
+        raise RuntimeError("the tests with a secure broker need `openssl`: `apt-get install openssl` (Debian)")
+    run = _openssl(tls)
+    for name in ("ca", "stranger"):
+        run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "2",
+            "-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign", "-addext", "subjectKeyIdentifier=hash")  # fmt: skip
+    for name, signer in (("broker", "ca"), ("concord", "ca"), ("impostor", "stranger")):
+        certificate(tls, name, signer)
+    (tls / "broker.pem").write_text((tls / "broker.key").read_text() + (tls / "broker.crt").read_text())
+    (tls / "password").write_text(PASSWORD + "\n")
+    (tls / "wrong-password").write_text("a guess\n")
+
+
+def certificate(tls: Path, name: str, signer: str) -> None:
+    """A key and a certificate in the name of `name`, signed by `signer`."""
+    run = _openssl(tls)
+    (tls / f"{name}.ext").write_text("subjectAltName=IP:127.0.0.1\n")
+    run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+    run("x509", "-req", "-in", f"{name}.csr", "-CA", f"{signer}.crt", "-CAkey", f"{signer}.key", "-CAcreateserial",
+        "-out", f"{name}.crt", "-days", "2", "-extfile", f"{name}.ext")  # fmt: skip
+
+
+def _openssl(tls: Path) -> Callable[..., None]:
+    def run(*words: str) -> None:
+        done = subprocess.run(["openssl", *words], cwd=tls, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"`openssl {' '.join(words)}` failed:\n{done.stderr[-2000:]}")
+
+    return run

@@ -1,0 +1,126 @@
+"""Kafka behind TLS and passwords, on a real broker: who has the right keys gets in, who has not is told why."""
+import logging
+import time
+
+import pytest
+
+from services.client import backends
+from services.kit.errors import InvalidInput, Unavailable
+from services.kit.kafka_log import KafkaLog
+from services.kit.kafka_url import parse
+from services.kit.log import Entry
+from services.kit.topics import TRIAGE
+from services.kit.urls import without_secrets
+from tests.secure_broker import PASSWORD, USER, certificate, start_secure_broker
+from tests.test_kafka_log import collect, places
+
+# Five seconds of kafka-python's own, then a knock; the rest is a busy machine.
+SECONDS = 15.0
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    started = start_secure_broker(tmp_path_factory.mktemp("secure"))
+    yield started
+    started.running.stop()
+
+
+@pytest.fixture(params=["certificate", "password", "password in a variable"])
+def right_url(request, guarded, monkeypatch):
+    """Each way in."""
+    world = f"&prefix={request.param.split()[-1]}."
+    if request.param == "certificate":
+        return guarded.mtls() + world
+    if request.param == "password":
+        return guarded.sasl() + world
+    monkeypatch.setenv("BROKER_PASSWORD", PASSWORD)
+    return guarded.sasl().replace(f"password_file={guarded.tls}/password", "password_env=BROKER_PASSWORD") + world
+
+
+def test_with_the_right_keys_the_log_keeps_its_promises(right_url):
+    log = KafkaLog(right_url)
+    assert list(log.append([Entry(TRIAGE, 3, b"run", b"%d" % n, (("trace", b"1"),)) for n in range(4)])) == [0, 1, 2, 3]
+    assert [record.value for record in log.read(TRIAGE, 3, 1, 2)] == [b"1", b"2"]
+    assert log.end(TRIAGE, 3) == 4 and log.offset_at(TRIAGE, 3, 0.0) == 0
+    member = log.subscribe(TRIAGE, "triage")
+    assert places(collect([member], 4)) == {(3, offset) for offset in range(4)}
+    member.commit({3: 2})
+    member.close()
+    heir = log.subscribe(TRIAGE, "triage")
+    assert places(collect([heir], 2)) == {(3, 2), (3, 3)}
+    heir.close()
+    log.close()
+
+
+WRONG = {
+    "a wrong password": (lambda b: b.sasl("wrong-password"), r"does not let user 'judge' in; is the password right"),
+    "a wrong CA": (lambda b: b.mtls(ca="stranger"), r"certificate is not to be trusted \(.*issuer.*ca_file must hold"),
+    "a wrong CA with a password": (lambda b: b.sasl(ca="stranger"), r"certificate is not to be trusted"),
+    "no certificate": (lambda b: b.mtls(""), r"asks for a certificate and the client shows none"),
+    "a stranger's certificate": (lambda b: b.mtls("impostor"), r"the client shows one that it does not trust"),
+    "no TLS where TLS is spoken": (lambda b: f"kafka://127.0.0.1:{b.mtls_port}", r"it may want TLS: security=SSL"),
+    "TLS where none is spoken": (
+        lambda b: b.mtls().replace(f":{b.mtls_port}", f":{b.running.port}"), r"TLS fails .*security=PLAINTEXT",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", WRONG)
+def test_whoever_is_not_let_in_hears_why_within_seconds_and_reads_no_secret(mistake, guarded, caplog):
+    url, says = WRONG[mistake]
+    caplog.set_level(logging.INFO)
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match=says) as refused:
+        KafkaLog(url(guarded))
+    assert time.monotonic() - began < SECONDS
+    said = str(refused.value)
+    assert f"security={parse(url(guarded)).security}" in said
+    for secret in (PASSWORD, "a guess", "PRIVATE KEY"):
+        assert secret not in said and secret not in caplog.text
+
+
+def test_whoever_is_let_in_but_has_no_rights_hears_that(guarded):
+    certificate(guarded.tls, "guest", "ca")
+    KafkaLog(guarded.mtls() + "&prefix=guests.").close()
+    with pytest.raises(Unavailable, match=r"does not let .*guest.crt.* do this.*access rules must allow"):
+        KafkaLog(guarded.mtls("guest") + "&prefix=guests.")
+
+
+def test_the_doctor_never_prints_a_password_that_stands_in_the_url():
+    for url in ("kafka://me:hunter2@host:1", "kafka://host:1?password=hunter2", "postgresql://me:hunter2@host/db"):
+        assert "hunter2" not in without_secrets(url)
+    assert without_secrets("kafka://host:1?password_file=/run/p&key_file=/k") == "kafka://host:1?password_file=/run/p&key_file=/k"
+    found = backends._backend("CONCORD_LOG_URL", "the log", "kafka://me:hunter2@host:1", lambda: KafkaLog("kafka://me:hunter2@host:1"))
+    assert "hunter2" not in found.what + found.error and "password_file=PATH" in found.error
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("security=TLS", "security='TLS' is not one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
+        ("security=SASL_SSL&user=u&password_env=P&mechanism=GSSAPI", "mechanism='GSSAPI' is not one of SCRAM-SHA-512"),
+        ("security=SASL_SSL&user=u", "needs user, and one of password_file and password_env"),
+        ("security=SASL_SSL&user=u&password_env=P&password_file=/p", "needs user, and one of"),
+        ("user=u&password_env=P", "user, password_env would not be used with security=PLAINTEXT"),
+        ("ca_file=/ca", "ca_file would not be used with security=PLAINTEXT"),
+        ("security=SSL&key_file=/k", "key_file is given without the certificate"),
+        ("password=hunter2", "no option 'password'.*password_file=PATH or &password_env=NAME"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused_before_anybody_waits(options, says):
+    with pytest.raises(InvalidInput, match=says) as refused:
+        parse(f"kafka://host:1?{options}")
+    assert "hunter2" not in str(refused.value)
+
+
+def test_files_and_variables_that_are_missing_or_of_another_kind_are_named(tmp_path):
+    start = f"kafka://host:1?user={USER}&security="
+    with pytest.raises(InvalidInput, match="no environment variable BROKER_PASSWORD holds a password"):
+        parse(start + "SASL_PLAINTEXT&password_env=BROKER_PASSWORD").connection({})
+    with pytest.raises(InvalidInput, match="ca_file '/nowhere' cannot be read: No such file"):
+        parse("kafka://host:1?security=SSL&ca_file=/nowhere").connection({})
+    (tmp_path / "no.pem").write_text("not PEM")
+    with pytest.raises(InvalidInput, match=r"ca_file .*no.pem' holds no certificates in PEM form"):
+        parse(f"kafka://host:1?security=SSL&ca_file={tmp_path}/no.pem").connection({})
+    with pytest.raises(InvalidInput, match=r"are no PEM pair without a passphrase"):
+        parse(f"kafka://host:1?security=SSL&cert_file={tmp_path}/no.pem").connection({})

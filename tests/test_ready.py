@@ -1,0 +1,122 @@
+"""Ready means: in the group, and come to where the log ended. Health says so, and nothing earlier."""
+import threading
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from concord.v1.events_pb2 import Event
+from services import app
+from services.kit import rpc
+from services.kit.blobs import MemoryBlobs
+from services.kit.drive import drive
+from services.kit.errors import Unavailable
+from services.kit.ids import event_id, run_id
+from services.kit.log import Entry
+from services.kit.memory_store import MemoryStore
+from services.kit.reactor import Reactor
+from services.kit.settings import from_environment
+from services.kit.topics import FACTS, TRIAGE, fact_partition
+from services.kit.worker import Worker
+from services.runs import service as runs
+
+RUN = run_id("ready", b"")
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def facts(count: int) -> list[Entry]:
+    """Facts that no fold knows: they only have to be read."""
+    events = [Event(event_id=event_id(RUN, "fact", n), run_id=RUN) for n in range(count)]
+    return [Entry(FACTS, fact_partition(RUN), RUN.encode(), event.SerializeToString()) for event in events]
+
+
+def test_a_reactor_is_ready_once_it_has_folded_what_the_log_held_and_no_earlier(open_log):
+    log = open_log()
+    log.append(facts(4_100))
+    reactor = Reactor("runs", runs.fold(), log, MemoryStore(), MemoryBlobs(), lambda: 0.0)
+    seen = []
+    for _ in range(400):
+        reactor.step(0.02)
+        seen.append((reactor._reached(fact_partition(RUN)), reactor.ready()))
+        if reactor.ready():
+            break
+    assert seen[-1] == (4_100, True)
+    assert not any(ready for reached, ready in seen if reached < 4_100)
+    log.append(facts(10))
+    assert reactor.ready()
+    reactor.close()
+
+
+def test_a_worker_is_ready_once_its_group_took_it_in_even_with_nothing_to_do(open_kafka):
+    log = open_kafka()
+
+    def worker() -> Worker:
+        return Worker("triage", TRIAGE, lambda work: None, log, MemoryBlobs(), lambda: 0.0, 1)
+
+    workers = [worker() for _ in range(TRIAGE.partitions + 1)]
+    assert not any(one.ready() for one in workers)
+    for _ in range(400):
+        for one in workers:
+            one.step(0.01)
+        if all(one.ready() for one in workers):
+            break
+    assert all(one.ready() for one in workers)
+    for one in workers:
+        one.close()
+
+
+class Slow:
+    """A loop that is away, then busy, and ready only when the test says so."""
+
+    def __init__(self) -> None:
+        self.steps, self.may = 0, threading.Event()
+
+    def step(self, timeout_s: float) -> int:
+        self.steps += 1
+        if self.steps == 2:
+            raise Unavailable("the store is away")
+        return 0
+
+    def ready(self) -> bool:
+        return self.may.is_set()
+
+    def close(self) -> None: ...
+
+
+def test_an_outage_before_the_first_fold_only_delays_readiness():
+    slow, stop, ready = Slow(), threading.Event(), threading.Event()
+    thread = threading.Thread(target=drive, args=("slow", lambda: slow, stop, ready))
+    thread.start()
+    while slow.steps < 4:
+        assert not ready.is_set()
+        stop.wait(0.01)
+    slow.may.set()
+    assert ready.wait(10)
+    stop.set()
+    thread.join()
+
+
+def test_health_says_serving_only_when_the_loop_is_ready_and_no_more_once_it_is_told_to_stop(tmp_path, monkeypatch):
+    slow = Slow()
+    parts = {**app.SERVICES, "training": lambda parts: app.Service(app.SERVICES["training"](parts).servicer, lambda: slow)}
+    settings = from_environment({}, home=str(tmp_path), listen="127.0.0.1:0")
+    monkeypatch.setattr(app, "START_S", 0.3)
+    running = app.Running(["training"], settings, parts)
+    with rpc.channel(running.address) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        names = ("concord.v1.TrainingService", "")
+
+        def asked() -> list[int]:
+            return [check(health_pb2.HealthCheckRequest(service=name), timeout=5).status for name in names]
+
+        assert asked() == [NOT_SERVING, NOT_SERVING]
+        slow.may.set()
+        watched = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=10)
+        assert SERVING in (answer.status for answer in watched)
+        assert asked() == [SERVING, SERVING]
+        watched = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=10)
+        assert next(watched).status == SERVING
+        threading.Thread(target=running.stop).start()
+        try:
+            assert next(watched).status == NOT_SERVING
+        except grpc.RpcError as error:
+            raise AssertionError("the server went before it said so") from error
