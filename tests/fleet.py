@@ -32,7 +32,8 @@ def each_its_own(**replicas: int) -> Plan:
 class Fleet:
     """`with Fleet(…) as fleet`: all processes of the plan run, each on a port of its own, until the block ends.
 
-    `tree`: the code that they run, this one's unless `start` says otherwise. Each has its metrics on a port as well.
+    `tree`: the code that they run, this one's unless `start` says otherwise. `metered`: each shows its metrics, on a port
+    more.
     """
 
     def __init__(
@@ -42,11 +43,15 @@ class Fleet:
         plan: Plan | None = None,
         limit_s: float = LIMIT_S,
         tree: Path = ROOT,
+        metered: bool = False,
     ) -> None:
         self.home, self._environment, self._tree = home, environment, tree
         self._plan = dict(plan or each_its_own())
-        self.ports = {name: free_port() for name in self._plan}
-        self.metrics = {name: free_port() for name in self._plan}
+        self._metered = metered
+        self.ports: dict[str, int] = {}
+        self.metrics: dict[str, int] = {}
+        for name in self._plan:
+            self._give_ports(name)
         self.processes: dict[str, subprocess.Popen] = {}
         self._limit = threading.Timer(limit_s, self._end)
         self._limit.daemon = True
@@ -58,8 +63,17 @@ class Fleet:
 
     def add(self, name: str, services: tuple[str, ...]) -> None:
         """Starts one process more."""
-        self._plan[name], self.ports[name], self.metrics[name] = services, free_port(), free_port()
+        self._plan[name] = services
+        self._give_ports(name)
         self.start(name)
+
+    def _give_ports(self, name: str) -> None:
+        """Free ones, which none of the others will listen on either."""
+        given = {*self.ports.values(), *self.metrics.values()}
+        own: set[int] = set()
+        while len(own) < 2:
+            own |= {free_port()} - given
+        self.ports[name], self.metrics[name] = own
 
     def __enter__(self) -> "Fleet":
         self._limit.start()
@@ -88,7 +102,7 @@ class Fleet:
         code = tree or self._tree
         own = {
             "CONCORD_HOME": str(self.home), "CONCORD_LISTEN": self.address(name),
-            "CONCORD_METRICS_PORT": str(self.metrics[name]), "PYTHONPATH": f"{code}:{code / 'protos'}",
+            "CONCORD_METRICS_PORT": str(self.metrics[name] if self._metered else 0), "PYTHONPATH": f"{code}:{code / 'protos'}",
         }  # fmt: skip
         # Equal hashes need equal instruction sets: whatever chose OpenBLAS's kernels here chooses them there.
         kernels = {key: value for key, value in os.environ.items() if key.startswith("OPENBLAS_")}

@@ -251,7 +251,7 @@ def test_a_front_door_killed_under_load_fails_no_call_and_applies_none_twice(tmp
     """Two front doors; SIGKILL of each in turn while eight callers speak; a new one in its place gets calls again."""
     environment = {"CONCORD_LOG_URL": kafka_url + "&session_ms=3000"}
     plan = {"runs-0": ("runs",), "runs-1": ("runs",), "tasks-0": ("tasks",)}
-    with Fleet(tmp_path, environment, plan) as fleet, ThreadPoolExecutor(CALLERS) as pool:
+    with Fleet(tmp_path, environment, plan, metered=True) as fleet, ThreadPoolExecutor(CALLERS) as pool:
         callers, enough = Callers(fleet.replicas("runs")), threading.Event()
         calls = [pool.submit(callers.run, number, enough) for number in range(CALLERS)]
         try:

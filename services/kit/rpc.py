@@ -105,9 +105,12 @@ def _translated(context: grpc.ServicerContext, method: str) -> Iterator[None]:
         context.abort(status, words.encode()[:MOST_WORDS_BYTES].decode(errors="ignore"))
 
 
-def was_tried(context: grpc.ServicerContext) -> bool:
-    """Whether this is the caller's second try or a later one: the first may have done its work before it was lost."""
-    return any(name == "grpc-previous-rpc-attempts" for name, _ in context.invocation_metadata())
+def was_tried(context: grpc.ServicerContext | None) -> bool:
+    """Whether this is the caller's second try or a later one: the first may have done its work before it was lost.
+
+    None: called in the process, not over gRPC.
+    """
+    return context is not None and any(name == "grpc-previous-rpc-attempts" for name, _ in context.invocation_metadata())
 
 
 def check_size(method: str, message: Message) -> None:
