@@ -5,8 +5,10 @@
 
 Truths and judges are made (hh.py): teachers sm3 and sm8, judges len and mix, 75 % right, asked in both orders, no helper;
 people are right. Cells run the planners of `planner.py` on features made once, and a cell that the file of --cells holds
-is not run again until the code changes. Gap closed = (test accuracy - AI only) / (all human - AI only), by the student's
-own heads on 4,000 test pairs; label accuracy is over the whole corpus. Needs the vectors and teachers that
+is not run again until the code changes. `posterior` is the default, pilot and all: a run of its own for every budget, the
+pilot's answers paid from it; the other methods, which have no pilot, are measured on their way to 6 %. Gap closed =
+(test accuracy - AI only) / (all human - AI only), by the student's own heads on 4,000 test pairs; label accuracy is over
+the whole corpus. Needs the vectors and teachers that
 `benchmarks.encode` and `benchmarks.teachers` make; --quick needs neither, its truths are networks of random weights.
 """
 
@@ -28,6 +30,7 @@ from concord.v1.events_pb2 import Stage
 from concord.v1.work_pb2 import Teacher
 from services.client import options
 from services.preference import head
+from services.preference.pilot import draw_pilot
 from services.preference.teaching import lesson
 from services.runs import plan
 
@@ -39,13 +42,14 @@ QUICK = [("made-up", "len"), ("made-up", "mix")]
 PRINTED = {0.01: 29.2, 0.02: 45.8, 0.03: 57.7, 0.04: 75.0, 0.05: 75.6, 0.06: 87.1}
 # Name in the table -> settings of the run.
 METHODS: dict[str, dict[str, object]] = {
-    "posterior": {"method": "posterior"},
+    "posterior": {"method": "posterior", "pilot": -1},
     "rlthf": {"method": "rlthf"},
     "rlthf, whole set": {"method": "rlthf", "shard": 1.0},
     "rlthf, shard 1/8": {"method": "rlthf", "shard": 0.125},
     "rlthf, shard 1/2": {"method": "rlthf", "shard": 0.5},
     "rlthf, plain": {"method": "rlthf", "amplification": (1.0,), "back_off": (0.0,)},
     "rlthf, nobody": {"method": "rlthf", "nobody": True},
+    "rlthf, nobody, plain": {"method": "rlthf", "nobody": True, "amplification": (1.0,), "back_off": (0.0,)},
     "rlthf, one shot": {"method": "rlthf", "batch": 1.0},
     "random": {"method": "random"},
     "margin": {"method": "margin"},
@@ -56,12 +60,15 @@ BUDGET = 0.06
 # What a cell's figures follow from.
 CALLED = (
     "benchmarks/hh.py", "benchmarks/planner.py", "services/preference/curve.py", "services/preference/folds.py",
-    "services/preference/head.py", "services/preference/logistic.py", "services/preference/teaching.py",
+    "services/preference/head.py", "services/preference/logistic.py", "services/preference/pilot.py",
+    "services/preference/teaching.py",
     "services/runs/plan.py", "services/scoring/features.py", "services/triage/ask.py", "services/triage/baselines.py",
     "services/triage/posterior.py", "services/triage/rlthf.py", "services/triage/rounds.py", "services/triage/signals.py",
 )  # fmt: skip
 # Shares of the corpus at which a run is measured.
-POINTS = (0.01, 0.03, 0.06)
+POINTS = (0.01, 0.02, 0.03, 0.06)
+# The default is for runs whose people answered at least so often.
+ENOUGH = 100
 
 
 def main() -> None:
@@ -78,7 +85,7 @@ def main() -> None:
     if asked.quick:
         asked.pairs, asked.seeds, asked.features, asked.methods = [2_000], 1, ["light"], ["posterior", "rlthf", "random"]
     cells = list(run_grid(list(grid(asked)), asked.cells))
-    print(table(cells))
+    print(table(cells), comparison(cells), sep="\n\n")
     if asked.json:
         write(str(asked.json), circumstances({"budget": BUDGET, "points": POINTS, "ridge": hh.RIDGE}) | {"cells": cells})
     if asked.picture:
@@ -124,18 +131,19 @@ def fingerprint() -> str:
 
 
 def config_of(method: str, seed: int) -> RunConfig:
-    """The run's configuration as `concord run` would make it; no pilot, as the paper has none."""
+    """The run's configuration as `concord run` would make it; without a pilot, as in the paper, unless METHODS says so."""
     wanted = {"judge": "recorded:made", "pilot": 0, "seed": seed, "budget": f"{BUDGET:.0%}", **METHODS[method]}
     asked = options.resolve(wanted)
-    config = RunConfig(seed=seed, audit_share=asked.audit, human_weight=asked.human_weight, quorum=1, pilot=0)
+    config = RunConfig(seed=seed, audit_share=asked.audit, human_weight=asked.human_weight, quorum=1, pilot=asked.pilot)
     options.set_method(config, asked)
     return config
 
 
 def bounds(world: hh.World) -> dict[str, float]:
-    """Test accuracies of the student taught by the judge's labels alone and by the truth of every pair."""
+    """Test accuracies of the student taught by the judge's labels alone and by the truth; the judge's label accuracy."""
     ones = np.ones(len(world.truth))
     return {
+        "ai_labels": float(((world.signals.label > 0) == world.truth).mean()),
         "ai_only": _tested(world, _fit(world, (world.signals.label > 0).astype(float), ones)),
         "all_human": _tested(world, _fit(world, world.truth.astype(float), ones)),
     }
@@ -145,20 +153,42 @@ def curve(world: hh.World, cell: dict) -> list[dict]:
     """Test and label accuracy at each of POINTS, as far as the run got."""
     config, truth = config_of(cell["method"], cell["seed"]), world.truth
     known = planner.Known(world.signals, ((world.signals.label > 0).astype(float), np.ones(len(truth))), world.ridge)
+    if config.pilot:
+        return [_spent(world, known, config, share) for share in POINTS]
     budget = round(BUDGET * len(truth))
     found: dict[float, dict] = {}
-    for step in planner.run(known, config, budget, lambda pair, vote: float(truth[pair])):
+    for step in planner.run(known, config, budget, _person(world)):
         share = len(step.said.pair) / len(truth)
         at = next((point for point in POINTS if abs(share - point) < 0.002), BUDGET if step.stage == Stage.STAGE_FINAL else None)
-        if at is None or at in found or not (measured := _measured(world, known, config, step)):
-            continue
-        model, p_first = measured
-        p_first[step.said.pair] = step.said.p_first
-        found[at] = {
-            "share": at, "asked": share, "test": _tested(world, model), "labels": float(((p_first > 0.5) == truth).mean()),
-            "wrong_asked": float((truth[step.said.pair] != (world.signals.label[step.said.pair] > 0)).mean()) if share else None,
-        }  # fmt: skip
+        if at is not None and at not in found and (measured := _measured(world, known, config, step)):
+            found[at] = _point(world, at, step, *measured)
     return list(found.values())
+
+
+def _spent(world: hh.World, known: planner.Known, config: RunConfig, share: float) -> dict:
+    """The end of a run with this budget, its pilot paid from it."""
+    pairs = len(world.truth)
+    budget = round(share * pairs)
+    drawn = draw_pilot(pairs, plan.pilot_size(config, pairs, budget), config.seed)
+    said = planner.asked(drawn, np.ones(len(drawn), bool), _person(world))
+    *_, last = planner.run(known, config, budget, _person(world), said)
+    assert last.head is not None and last.decided is not None
+    return _point(world, share, last, last.head, last.decided.target.astype(float))
+
+
+def _person(world: hh.World) -> planner.Person:
+    return lambda pair, vote: float(world.truth[pair])
+
+
+def _point(world: hh.World, at: float, step: planner.Step, model: head.Head, p_first: Array) -> dict:
+    """What is measured where a run stands; p_first [pairs] is changed."""
+    pair, truth = step.said.pair, world.truth
+    p_first[pair] = step.said.p_first
+    judge_wrong = (world.signals.label[pair] > 0) != truth[pair]
+    return {
+        "share": at, "asked": len(pair) / len(truth), "test": _tested(world, model),
+        "labels": float(((p_first > 0.5) == truth).mean()), "wrong_asked": float(judge_wrong.mean()) if len(pair) else None,
+    }  # fmt: skip
 
 
 def _measured(world: hh.World, known: planner.Known, config: RunConfig, step: planner.Step):
@@ -215,6 +245,38 @@ def table(cells: Sequence[dict]) -> str:
     return "\n".join(lines)
 
 
+def comparison(cells: Sequence[dict]) -> str:
+    """The default beside RLTHF, and how often it ends below where it began, as Markdown.
+
+    Difference in label accuracy, mean of the cases, in points, with its standard error over seeds of the same number.
+    """
+    lines = ["| pairs | features | asked | labels right above rlthf | in standard errors |", "|---|---|---|---|---|"]
+    groups = grouped(cells)
+    for pairs, kind, method in groups:
+        if method != "posterior" or (pairs, kind, "rlthf") not in groups:
+            continue
+        for share in POINTS:
+            ours, theirs = (dict(means(groups[pairs, kind, name], share)) for name in ("posterior", "rlthf"))
+            above = [ours[seed][1] - theirs[seed][1] for seed in ours.keys() & theirs.keys()]
+            if len(above) > 1:
+                error = statistics.stdev(above) / len(above) ** 0.5
+                mean = statistics.fmean(above)
+                lines.append(f"| {pairs:,} | {kind} | {share:.0%} | {mean:+.1f} ± {error:.2f} | {mean / error:.0f} |")
+    below, runs = fallen(cells)
+    return "\n".join([*lines, "", f"Runs of the default with {ENOUGH} answers or more: {runs}. {below}"])
+
+
+def fallen(cells: Sequence[dict]) -> tuple[str, int]:
+    """How many runs of the default that got ENOUGH answers end below the judge, in words; and how many there are."""
+    runs = [
+        (cell, point) for cell in cells if cell["method"] == "posterior" for point in cell["curve"]
+        if point["asked"] * cell["pairs"] >= ENOUGH - 0.5
+    ]  # fmt: skip
+    head_below = sum(point["test"] < cell["ai_only"] for cell, point in runs)
+    labels_below = sum(point["labels"] < cell["ai_labels"] for cell, point in runs)
+    return f"Reward models below AI only: {head_below}; labels below the judge's: {labels_below}.", len(runs)
+
+
 def grouped(cells: Sequence[dict]) -> dict[tuple, list[dict]]:
     """Cells by (pairs, features, method)."""
     groups: dict[tuple, list[dict]] = {}
@@ -226,22 +288,22 @@ def grouped(cells: Sequence[dict]) -> dict[tuple, list[dict]]:
 def _mean(cells: Sequence[dict], share: float) -> str:
     """gap % / label accuracy %, each a mean over cases with its sd over seeds."""
     said = []
-    for values in zip(*means(cells, share), strict=True):
+    for values in zip(*(found for _, found in means(cells, share)), strict=True):
         spread = f"±{statistics.stdev(values):.1f}" if len(values) > 1 else ""
         said.append(f"{statistics.fmean(values):.1f}{spread}")
     return " / ".join(said) or "–"
 
 
-def means(cells: Sequence[dict], share: float) -> list[tuple[float, float]]:
-    """For each seed that has all cases: mean gap % and label accuracy % at this share."""
+def means(cells: Sequence[dict], share: float) -> list[tuple[int, tuple[float, float]]]:
+    """For each seed that has all cases: the seed, and mean gap % and label accuracy % at this share."""
     cases = len({(cell["teacher"], cell["judge"]) for cell in cells})
     by_seed: dict[int, list[tuple[float, float]]] = {}
     for cell in cells:
         for point in cell["curve"]:
             if abs(point["share"] - share) < 0.002:
                 by_seed.setdefault(cell["seed"], []).append((gap(cell, point), 100 * point["labels"]))
-    complete = [points for points in by_seed.values() if len(points) == cases]
-    return [(statistics.fmean(gaps), statistics.fmean(labels)) for gaps, labels in (zip(*p, strict=True) for p in complete)]
+    complete = {seed: zip(*points, strict=True) for seed, points in by_seed.items() if len(points) == cases}
+    return [(seed, (statistics.fmean(gaps), statistics.fmean(labels))) for seed, (gaps, labels) in complete.items()]
 
 
 def picture(cells: Sequence[dict], path: Path) -> None:
@@ -255,12 +317,12 @@ def picture(cells: Sequence[dict], path: Path) -> None:
     figure, axes = pyplot.subplots(len(places), 2, figsize=(13, 4.2 * len(places)), squeeze=False, layout="constrained")
     for row, place in zip(axes, places, strict=True):
         for (pairs, kind, method), some in grouped(cells).items():
-            points = [(share, means(some, share)) for share in POINTS]
+            points = [(share, [found for _, found in means(some, share)]) for share in POINTS]
             points = [(100 * share, np.mean(found, axis=0)) for share, found in points if found]
             if (pairs, kind) != place or not points:
                 continue
             number = list(METHODS).index(method)
-            style = {"marker": "osD^v<>Pp*Xh"[number], "color": pyplot.get_cmap("tab20")(2 * number % 20 + number // 10)}
+            style = {"marker": "osD^v<>Pp*XhH8"[number], "color": pyplot.get_cmap("tab20")(2 * number % 20 + number // 10)}
             style["linewidth"] = 2.5 if method == "posterior" else 1.2
             for axis, at in zip(row, (0, 1), strict=True):
                 axis.plot([x for x, _ in points], [found[at] for _, found in points], label=method, **style)

@@ -65,7 +65,7 @@ def run(known: Known, config: RunConfig, budget: int, person: Person, said: Answ
             decided = METHODS[config.method](signals, said, config, round_, places, turn)
         elif stage == Stage.STAGE_JUDGE:
             assert decided is not None
-            latest = _asked(decided.asked.pair, decided.asked.audit, person)
+            latest = asked(decided.asked.pair, decided.asked.audit, person)
             said = _joined(said, latest)
         elif stage == Stage.STAGE_FINAL:
             models = [final_head(known, signals, config, decided, said)]
@@ -105,7 +105,8 @@ def _scored(models: list[head.Head], signals: Signals, shard_pairs: int) -> Arra
     return margin.astype(float)
 
 
-def _asked(pair: Array, audit: Array, person: Person) -> Answers:
+def asked(pair: Array, audit: Array, person: Person) -> Answers:
+    """What people say of these pairs, one vote each; audit bool [asked]."""
     p_first = np.array([person(int(index), 0) for index in pair], float)
     return Answers(pair.astype(np.int64), p_first, audit, (~np.isnan(p_first)).astype(np.int64))
 
