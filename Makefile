@@ -5,14 +5,18 @@ BIN := $(VENV)/bin
 BUF := .tools/node_modules/.bin/buf
 SEEDS ?= 300
 FIRST ?= 0
+TRL := .venv-trl
 
-.PHONY: run test check bench simulate image clean
+.PHONY: run test test-trl check bench simulate image clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
 
 test: $(VENV)/dev  ## all tests, on a real Kafka broker among other things
 	$(BIN)/pytest
+
+test-trl: $(TRL)/trl  ## TRL's own trainers on an export; torch, so a virtual environment of its own
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(TRL)/bin/pytest -m trl tests/test_trl.py
 
 check: $(VENV)/dev $(BUF)  ## style, types and the contract's compatibility
 	$(BIN)/ruff check .
@@ -29,10 +33,10 @@ simulate: $(VENV)/dev  ## the whole cluster in one thread, with faults: make sim
 image: $(BUF)  ## after a release: the contract that later versions must stay compatible with
 	$(BUF) build -o deploy/protos/released.binpb
 
-$(VENV)/bin/python:
+$(VENV)/bin/python $(TRL)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment: on Debian, apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(@D:/bin=) || { echo "no virtual environment: on Debian, apt-get install python3-venv"; exit 1; }
 
 $(VENV)/light: $(VENV)/bin/python pyproject.toml hatch_build.py $(wildcard protos/concord/v1/*.proto)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable .
@@ -46,9 +50,13 @@ $(VENV)/bench: $(VENV)/dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@touch $@
 
+$(TRL)/trl: $(TRL)/bin/python pyproject.toml hatch_build.py $(wildcard protos/concord/v1/*.proto)
+	$(TRL)/bin/pip install --quiet --disable-pip-version-check --no-compile --editable '.[trl]'
+	@touch $@
+
 $(BUF):
 	@command -v npm >/dev/null || { echo "npm is needed for buf, which checks the protos: install Node.js"; exit 1; }
 	npm install --silent --no-fund --no-audit --prefix .tools @bufbuild/buf@1.75.0
 
 clean:
-	rm -rf $(VENV) .tools concord-data
+	rm -rf $(VENV) $(TRL) .tools concord-data
