@@ -24,7 +24,7 @@ check: $(VENV)/dev $(BUF)  ## style, types and the contract's compatibility
 	$(BUF) lint
 	$(BUF) breaking --against deploy/protos/released.binpb
 
-bench: $(VENV)/dev $(VENV)/bench  ## every benchmark; results go to benchmarks/results
+bench: $(VENV)/dev  ## every benchmark; results go to benchmarks/results
 	$(BIN)/python -m benchmarks
 
 simulate: $(VENV)/dev  ## the whole cluster in one thread, with faults: make simulate SEEDS=1000 FIRST=5000
@@ -44,10 +44,6 @@ $(VENV)/light: $(VENV)/bin/python pyproject.toml hatch_build.py $(wildcard proto
 
 $(VENV)/dev: $(VENV)/light
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@
-
-$(VENV)/bench: $(VENV)/dev
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@touch $@
 
 $(TRL)/trl: $(TRL)/bin/python pyproject.toml hatch_build.py $(wildcard protos/concord/v1/*.proto)
