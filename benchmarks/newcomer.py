@@ -10,6 +10,7 @@ own, in the same way; what one must do with them after that is not timed here.
 
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -40,7 +41,7 @@ def newcomer(repository: Path) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as empty:
         environment, folder = _empty_home(Path(empty)), Path(empty) / "concord"
         commands = ["git clone --quiet REPOSITORY concord", "cd concord"]
-        began = time.time()
+        began, used = time.time(), _cpu_s()
         _carry_out(commands[0].replace("REPOSITORY", str(repository)), Path(empty), environment)
         commands += readme_commands((folder / "README.md").read_text())
         for command in commands[2:]:
@@ -53,7 +54,8 @@ def newcomer(repository: Path) -> dict[str, object]:
         first = reports[0].stat().st_mtime
         return {
             "commands": commands, "install_s": installed - began, "report_s": first - began,
-            "after_install_s": first - installed, **_size(folder / ".venv"),
+            "after_install_s": first - installed,
+            "cpu_s": _cpu_s() - used, **_size(folder / ".venv"),
         }  # fmt: skip
 
 
@@ -61,10 +63,10 @@ def peer(requirement: str) -> dict[str, object]:
     """Installs it in an empty virtual environment."""
     with tempfile.TemporaryDirectory() as empty:
         environment, folder = _empty_home(Path(empty)), Path(empty)
-        began = time.time()
+        began, used = time.time(), _cpu_s()
         _carry_out(f"{sys.executable} -m venv .venv", folder, environment)
         _carry_out(f".venv/bin/pip install --quiet --disable-pip-version-check '{requirement}'", folder, environment)
-        return {"install_s": time.time() - began, **_size(folder / ".venv")}
+        return {"install_s": time.time() - began, "cpu_s": _cpu_s() - used, **_size(folder / ".venv")}
 
 
 def _empty_home(folder: Path) -> Mapping[str, str]:
@@ -80,6 +82,12 @@ def _carry_out(command: str, folder: Path, environment: Mapping[str, str]) -> No
         sys.exit(f"`{command}` ended with {done.returncode}")
 
 
+def _cpu_s() -> float:
+    """Of all commands so far: what else the machine does changes it little."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _size(folder: Path) -> dict[str, object]:
     """Megabytes on disk, and how many packages besides pip and setuptools."""
     used = sum(path.lstat().st_blocks * 512 for path in folder.rglob("*") if not path.is_symlink())
@@ -89,12 +97,12 @@ def _size(folder: Path) -> dict[str, object]:
 
 def table(rows: Mapping[str, Mapping[str, object]]) -> str:
     """Markdown."""
-    lines = ["| | commands | installed, s | MB | packages | first report, s |", "|---|---|---|---|---|---|"]
+    lines = ["| | commands | installed, s | MB | packages | first report, s | processor, s |", "|---|---|---|---|---|---|---|"]
     for name, row in rows.items():
         commands = row.get("commands")
         asked = f"{len(commands)}" if isinstance(commands, Sequence) else "1 pip"
         first = f"{row['report_s']:.0f}" if "report_s" in row else "–"
-        lines.append(f"| {name} | {asked} | {row['install_s']:.0f} | {row['mb']} | {row['packages']} | {first} |")
+        lines.append(f"| {name} | {asked} | {row['install_s']:.0f} | {row['mb']} | {row['packages']} | {first} | {row['cpu_s']:.0f} |")
     return "\n".join(lines)
 
 
