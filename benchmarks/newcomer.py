@@ -102,7 +102,8 @@ def table(rows: Mapping[str, Mapping[str, object]]) -> str:
         commands = row.get("commands")
         asked = f"{len(commands)}" if isinstance(commands, Sequence) else "1 pip"
         first = f"{row['report_s']:.0f}" if "report_s" in row else "–"
-        lines.append(f"| {name} | {asked} | {row['install_s']:.0f} | {row['mb']} | {row['packages']} | {first} | {row['cpu_s']:.0f} |")
+        size = f"{row['mb']} | {row['packages']}"
+        lines.append(f"| {name} | {asked} | {row['install_s']:.0f} | {size} | {first} | {row['cpu_s']:.0f} |")
     return "\n".join(lines)
 
 
