@@ -7,8 +7,9 @@ S3 := .tools/s3/versitygw
 S3_VERSION := v1.8.0
 SEEDS ?= 300
 FIRST ?= 0
+TRL := .venv-trl
 
-.PHONY: run test check bench simulate image s3 clean
+.PHONY: run test test-trl check bench simulate image s3 clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
@@ -16,13 +17,16 @@ run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl an
 test: $(VENV)/dev  ## all tests, on a real Kafka broker, PostgreSQL and (after `make s3`) S3 server among other things
 	$(BIN)/pytest
 
+test-trl: $(TRL)/trl  ## TRL's own trainers on an export; torch, so a virtual environment of its own
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(TRL)/bin/pytest -m trl tests/test_trl.py
+
 check: $(VENV)/dev $(BUF)  ## style, types and the contract's compatibility
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BUF) lint
 	$(BUF) breaking --against deploy/protos/released.binpb
 
-bench: $(VENV)/dev $(VENV)/bench  ## every benchmark; results go to benchmarks/results
+bench: $(VENV)/dev  ## every benchmark; results go to benchmarks/results
 	$(BIN)/python -m benchmarks
 
 simulate: $(VENV)/dev  ## the whole cluster in one thread, with faults: make simulate SEEDS=1000 FIRST=5000
@@ -33,10 +37,10 @@ s3: $(S3)  ## a real S3 server for the tests (three minutes of Go, once); withou
 image: $(BUF)  ## after a release: the contract that later versions must stay compatible with
 	$(BUF) build -o deploy/protos/released.binpb
 
-$(VENV)/bin/python:
+$(VENV)/bin/python $(TRL)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "no virtual environment: on Debian, apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(@D:/bin=) || { echo "no virtual environment: on Debian, apt-get install python3-venv"; exit 1; }
 
 $(VENV)/light: $(VENV)/bin/python pyproject.toml hatch_build.py $(wildcard protos/concord/v1/*.proto)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable .
@@ -46,8 +50,8 @@ $(VENV)/dev: $(VENV)/light
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-$(VENV)/bench: $(VENV)/dev
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+$(TRL)/trl: $(TRL)/bin/python pyproject.toml hatch_build.py $(wildcard protos/concord/v1/*.proto)
+	$(TRL)/bin/pip install --quiet --disable-pip-version-check --no-compile --editable '.[trl]'
 	@touch $@
 
 $(BUF):
@@ -59,4 +63,4 @@ $(S3):
 	CGO_ENABLED=0 GOBIN=$(abspath $(dir $(S3))) go install -ldflags "-s -w" github.com/versity/versitygw/cmd/versitygw@$(S3_VERSION)
 
 clean:
-	rm -rf $(VENV) .tools concord-data
+	rm -rf $(VENV) $(TRL) .tools concord-data

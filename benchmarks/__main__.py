@@ -1,11 +1,14 @@
 """Runs the benchmarks, each in a process of its own, and keeps what they found as JSON with date, commit and machine.
 
-    python -m benchmarks                     all of them, about an hour; results/NAME.json
+    python -m benchmarks                     all of them; results/NAME.json
     python -m benchmarks replay loop         these
     python -m benchmarks --quick             smaller, a few minutes; results go to a temporary folder unless --results says
     python -m benchmarks --json              the figures on standard output as well
+    python -m benchmarks --data DIR          the data pack
 
-`log` starts a Kafka broker of its own where Java is there, and else says that it did without.
+`log` starts a Kafka broker of its own where Java is there, and else says that it did without. `label_efficiency` takes
+hours, keeps its cells in benchmarks/.cache and goes on from them, and needs what `benchmarks.encode` and
+`benchmarks.teachers` make; all others together take about an hour.
 """
 import argparse
 import json
@@ -17,8 +20,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import judged
-from benchmarks.measure import write
+from benchmarks import encode
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -58,33 +60,33 @@ def broker():
             running.stop()
 
 
-def judge_speed(quick: bool, out: Path) -> str:
-    write(str(out), judged.speed(run("benchmarks/judge_speed.py", "--json", *quick * ["--quick"])))
-    return ""
-
-
 def judge_noise(quick: bool, out: Path) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        lines = Path(folder) / "runs.jsonl"
-        table = run("benchmarks/judge_noise.py", "--json", str(lines), *quick * ["--quick"])
-        write(str(out), judged.noise(lines.read_text()))
-    return table
+    return module("judge_noise", *([] if quick else ["--full"]))(quick, out)
+
+
+def label_efficiency(quick: bool, out: Path) -> str:
+    more = [] if quick else ["--cells", str(encode.cache() / "label_efficiency.jsonl")]
+    return module("label_efficiency", "--picture", str(out.with_suffix(".svg")), *more)(quick, out)
 
 
 BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
-    "log": log, "replay": module("replay"), "loop": module("loop"), "judge_speed": judge_speed, "judge_noise": judge_noise,
+    "log": log, "replay": module("replay"), "loop": module("loop"), "judge_speed": module("judge_speed"),
+    "judge_noise": judge_noise, "loop_scale": module("loop_scale"), "label_efficiency": label_efficiency,
 }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; none: all")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the data pack; default CONCORD_DATA, else ../shared/data")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--results", type=Path, help="folder for NAME.json")
     given = parser.parse_args()
     if unknown := sorted(set(given.names) - set(BENCHMARKS)):
         parser.error(f"no benchmark {', '.join(unknown)}; there are: {', '.join(BENCHMARKS)}")
+    if given.data:
+        os.environ["CONCORD_DATA"] = str(given.data.resolve())
     # A quick look must not overwrite what was measured properly.
     folder = given.results or (Path(tempfile.mkdtemp(prefix="benchmarks-")) if given.quick else RESULTS)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,42 +1,38 @@
 """What a few people's answers repair in real judges' labels: shares of the judge's errors removed, case by case.
 
-    python benchmarks/judge_noise.py                 18 cases, 3 methods, pilot off and on, 6 seeds
-    python benchmarks/judge_noise.py --full          the same with every method, at 1, 3, 6, 10 and 20 %
-    python benchmarks/judge_noise.py --quick         the non-adversarial cases with 2 seeds; under a minute
-    python benchmarks/judge_noise.py --json out.jsonl
+    python -m benchmarks.judge_noise [--data DIR] [--full] [--quick] [--cells FILE] [--json [FILE]]
+
+18 cases, 3 methods, pilot off and on, 6 seeds; with --full every method, at 1, 3, 6, 10 and 20 %.
 
 One run starts with one judge's verdicts in one order, buys answers (the pairs' human majority) with a budget of 6 % of
 the pairs, by the plan and the functions of the services (planner.py), and counts label errors over all pairs that
 people decided. Pairs whose people say tie stay in the run and cost votes, but leave the count; pairs without a usable
 verdict of the judge are not in the case. Reads
-`judged_pairs.jsonl.gz` in CONCORD_DATA. With --json each finished run is a line there, and is not done again until
-the code or its settings change.
+`judged_pairs.jsonl.gz`. With --cells each finished run is a line there, and is not done again until the code or its
+settings change.
 """
 import argparse
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from benchmarks import planner  # noqa: E402
-from benchmarks.judged_cases import CASES, Case, World, read_rows, world  # noqa: E402
-from concord.v1.config_pb2 import RunConfig  # noqa: E402
-from concord.v1.events_pb2 import Stage  # noqa: E402
-from services.client import options  # noqa: E402
-from services.preference.answers import Answers  # noqa: E402
-from services.preference.pilot import draw_pilot, misaligned  # noqa: E402
-from services.runs import plan  # noqa: E402
-from services.triage.signals import wrong_labels  # noqa: E402
+from benchmarks import judged, planner
+from benchmarks.judged_cases import CASES, Case, World, read_rows, world
+from benchmarks.measure import asked_of, parser_of, write
+from concord.v1.config_pb2 import RunConfig
+from concord.v1.events_pb2 import Stage
+from services.client import options
+from services.preference.answers import Answers
+from services.preference.pilot import draw_pilot, misaligned
+from services.runs import plan
+from services.triage.signals import wrong_labels
 
 Array = np.ndarray
+ROOT = Path(__file__).resolve().parent.parent
 
 BUDGET = 0.06
 BUDGETS = (0.01, 0.03, 0.06, 0.1, 0.2)
@@ -114,23 +110,24 @@ def fingerprint(asked: argparse.Namespace) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="non-adversarial cases, 2 seeds")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="a line for each run; runs that stand there are kept")
+    parser = parser_of(__doc__, "the non-adversarial cases with 2 seeds; under a minute")
+    parser.add_argument("--cells", type=Path, metavar="FILE", help="a line for each run; runs that stand there are kept")
     parser.add_argument("--seeds", type=int, default=None, help=f"default {SEEDS}")
     parser.add_argument("--budgets", type=float, nargs="+", default=None, help=f"shares of the pairs, default {BUDGET}")
     parser.add_argument("--full", action="store_true", help=f"every method, budgets {', '.join(map(str, BUDGETS))}")
     parser.add_argument("--by-source", action="store_true", help="let `source` be the pairs' domain")
-    asked = parser.parse_args()
+    asked = asked_of(parser)
     cases = [case for case in CASES if not asked.quick or case.group == "friendly"]
     results = run_grid(cases, asked.seeds or (2 if asked.quick else SEEDS), asked)
     print(report(results))
+    if asked.json:
+        write(asked.json, judged.noise(results))
 
 
 def run_grid(cases: list[Case], seeds: int, asked: argparse.Namespace) -> list[dict]:
     code, kept = fingerprint(asked), {}
-    if asked.json and asked.json.exists():
-        lines = [json.loads(line) for line in asked.json.read_text().splitlines()]
+    if asked.cells and asked.cells.exists():
+        lines = [json.loads(line) for line in asked.cells.read_text().splitlines()]
         kept = {_key(line): line for line in lines if line["code"] == code}
     rows, worlds, results = read_rows(), {}, []
     budgets = asked.budgets or (list(BUDGETS) if asked.full else [BUDGET])
@@ -142,8 +139,8 @@ def run_grid(cases: list[Case], seeds: int, asked: argparse.Namespace) -> list[d
             if case.name not in worlds:
                 worlds = {case.name: world(case, rows, asked.by_source)}
             kept[_key(cell)] = cell | {"code": code} | run(worlds[case.name], method, with_pilot, seed, budget)
-            if asked.json:
-                with asked.json.open("a") as out:
+            if asked.cells:
+                with asked.cells.open("a") as out:
                     out.write(json.dumps(kept[_key(cell)]) + "\n")
         results.append(kept[_key(cell)])
     return results

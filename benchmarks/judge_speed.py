@@ -1,8 +1,6 @@
 """How fast pairs are judged, beside a bare loop over the same client library, with the same requests, in the same run.
 
-    python benchmarks/judge_speed.py            five repeats, about two minutes
-    python benchmarks/judge_speed.py --quick    one repeat of fewer calls
-    python benchmarks/judge_speed.py --json     figures for a machine
+    python -m benchmarks.judge_speed [--quick] [--json [FILE]]     five repeats, about two minutes
 
 Each side runs in a fresh process against one local endpoint that answers after 50 ms; start and imports do not count.
 `bare` is a semaphore around AsyncInferenceClient.chat_completion that keeps nothing. `concord` asks both orders, parses,
@@ -19,6 +17,8 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+
+from benchmarks.measure import asked_of, circumstances, parser_of, write
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = "the answer depends on what was asked and on how much of it can be checked by someone who knows"
@@ -144,9 +144,8 @@ def measure(repeats, count):
             for name, (who, concurrency, failing) in SIDES.items():
                 url = endpoints[failing][1]
                 side = [who, url, str(concurrency), str(count), f"{repeat}-{name}"]
-                out = subprocess.run(
-                    [sys.executable, __file__, "--side", *side], check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT
-                )
+                command = [sys.executable, "-m", "benchmarks.judge_speed", "--side", *side]
+                out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
                 figures[name].append(json.loads(out.stdout) | stats(url))
     finally:
         for process, _ in endpoints.values():
@@ -180,21 +179,17 @@ def ratios(figures):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one repeat of 200 pairs")
-    parser.add_argument("--json", action="store_true")
+    parser = parser_of(__doc__, "one repeat of 200 pairs")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--side", nargs=5, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = asked_of(parser)
     if options.side:
         who, url, concurrency, count, seed = options.side
         return one_side(who, url, int(concurrency), int(count), seed)
     repeats, count = (1, 200) if options.quick else (options.repeats, options.pairs)
     figures = measure(repeats, count)
-    found = {"repeats": repeats, "pairs": count, "sides": summary(figures), "ratios": ratios(figures)}
-    if options.json:
-        return print(json.dumps(found, indent=1))
+    found = {"sides": summary(figures), "ratios": ratios(figures)}
     print(f"{count} pairs, {2 * count} calls, endpoint at 50 ms, median (range) of {repeats}")
     print(f"{'side':<22}{'calls/s':>20}{'CPU s / 1,000':>22}{'in flight':>11}{'calls':>8}{'no label':>10}{'MB':>6}")
     for name, side in found["sides"].items():
@@ -207,6 +202,9 @@ def main():
         )
     for name, ratio in found["ratios"].items():
         print(f"{name}: {ratio:.2f}")
+    if options.json:
+        settings = {"repeats": repeats, "pairs": count, "endpoint_ms": 50, "failing": "0 and 5 %"}
+        write(options.json, circumstances(settings) | found)
 
 
 if __name__ == "__main__":

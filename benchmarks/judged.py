@@ -1,5 +1,4 @@
-"""The judges' benchmarks as results: what `judge_speed` and `judge_noise` print for machines, with date, commit, machine."""
-import json
+"""The judges' benchmarks as results: the figures of `judge_speed` and `judge_noise` with date, commit and machine."""
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -10,16 +9,8 @@ from benchmarks.measure import circumstances
 Cell = dict
 
 
-def speed(printed: str) -> dict[str, object]:
-    """Figures of `judge_speed --json`."""
-    found = json.loads(printed)
-    settings = {name: found.pop(name) for name in ("repeats", "pairs")} | {"endpoint_ms": 50, "failing": "0 and 5 %"}
-    return circumstances(settings) | found
-
-
-def noise(lines: str) -> dict[str, object]:
-    """Figures of `judge_noise --json FILE`: one line a run."""
-    cells: list[Cell] = [json.loads(line) for line in lines.splitlines()]
+def noise(cells: Sequence[Cell]) -> dict[str, object]:
+    """Figures of `judge_noise`'s runs."""
     budgets = sorted({cell["budget"] for cell in cells})
     settings = {"budgets": budgets, "cases": len({cell["case"] for cell in cells}), "seeds": len({cell["seed"] for cell in cells})}
     groups: dict[str, dict] = defaultdict(dict)

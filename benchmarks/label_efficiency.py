@@ -1,7 +1,7 @@
 """How much of the way from the judge's labels to people's a budget goes, method by method, on HH text. A simulation.
 
-    python -m benchmarks.label_efficiency [--quick] [--pairs N ...] [--seeds N] [--features light encoder]
-                                          [--cells FILE] [--json FILE] [--picture FILE]
+    python -m benchmarks.label_efficiency [--data DIR] [--quick] [--pairs N ...] [--seeds N] [--features light encoder]
+                                          [--cells FILE] [--json [FILE]] [--picture FILE]
 
 Truths and judges are made (hh.py): teachers sm3 and sm8, judges len and mix, 75 % right, asked in both orders, no helper;
 people are right. Cells run the planners of `planner.py` on features made once, and a cell that the file of --cells holds
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import hh, planner
-from benchmarks.measure import circumstances, write
+from benchmarks.measure import asked_of, circumstances, parser_of, write
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
 from concord.v1.work_pb2 import Teacher
@@ -72,16 +72,14 @@ ENOUGH = 100
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="2,000 pairs, one seed, three methods, light features: a minute")
+    parser = parser_of(__doc__, "2,000 pairs, one seed, three methods, light features: a minute")
     parser.add_argument("--pairs", type=int, nargs="+", default=[5_000, 20_000, 80_000])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--features", nargs="+", choices=hh.FEATURES, default=list(hh.FEATURES))
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--cells", type=Path, metavar="FILE", help="a line for each cell; cells that stand there are kept")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="the figures, with date, commit, machine and seeds")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="gap and labels against the share that people answered")
-    asked = parser.parse_args()
+    asked = asked_of(parser)
     if asked.quick:
         asked.pairs, asked.seeds, asked.features, asked.methods = [2_000], 1, ["light"], ["posterior", "rlthf", "random"]
     cells = list(run_grid(list(grid(asked)), asked.cells))

@@ -1,19 +1,18 @@
 """How fast facts become durable and are read back, beside the nearest thing that does the same.
 
-    python -m benchmarks.log [--kafka kafka://HOST:PORT] [--quick] [--json FILE]
+    python -m benchmarks.log [--kafka kafka://HOST:PORT] [--data DIR] [--quick] [--json [FILE]]
 
 On SQLite beside pyeventsourcing: its own way (events of an aggregate, saved 500 at a time) and its bare recorder (rows
 that are ready). On Kafka beside bare kafka-python with the same settings. Every append is durable when it is counted:
 SQLite with synchronous=FULL, Kafka with acks=all after each batch. A broker: `python -m tests.broker --port 9092 DIR`.
 """
-import argparse
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.log_sqlite import BATCH, PAYLOAD_BYTES, READ, Sqlite
-from benchmarks.measure import circumstances, interleaved, ratio, show, spread, write
+from benchmarks.measure import asked_of, circumstances, interleaved, parser_of, ratio, show, spread, write
 
 
 def compare(title: str, measures: dict[str, Callable[[], float]], repeats: int, wanted: dict[str, float]) -> dict:
@@ -33,11 +32,9 @@ def compare(title: str, measures: dict[str, Callable[[], float]], repeats: int, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, "a tenth of the facts, three repeats")
     parser.add_argument("--kafka", help="kafka://HOST:PORT of a broker that may be written to; without it SQLite alone")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the facts, three repeats")
-    parser.add_argument("--json", help="write the figures to this file; - for standard output")
-    given = parser.parse_args()
+    given = asked_of(parser)
     count, repeats = (5_000, 3) if given.quick else (50_000, 7)
     settings = {"payload_bytes": PAYLOAD_BYTES, "batch": BATCH, "facts": count, "read_at_once": READ, "kafka": given.kafka}
     figures = circumstances(settings | {"sqlite": "WAL, synchronous=FULL", "folder": tempfile.gettempdir()})

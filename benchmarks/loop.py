@@ -1,6 +1,6 @@
 """What the system around the loop costs: a whole run on the embedded services, beside a straight script of the same functions.
 
-    python -m benchmarks.loop [--quick] [--json FILE]
+    python -m benchmarks.loop [--data DIR] [--quick] [--json [FILE]]
 
 20,000 pairs (corpus.py) and the bundled sample; --quick: 2,000 pairs. Each side runs in a fresh process. The clock starts
 with the pairs in memory and, for Concord, with the services up; it stops with the dataset's bytes and hash in the
@@ -20,7 +20,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from benchmarks.measure import circumstances, ratio, show, spread, write
+from benchmarks.measure import asked_of, circumstances, parser_of, ratio, show, spread, write
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 7
@@ -171,11 +171,9 @@ def compare(corpus: str, pairs: int, repeats: int) -> dict[str, object]:
 def main() -> None:
     from services.client.options import KNOWN_SHARD
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="2,000 pairs, one repeat")
-    parser.add_argument("--json", help="write the figures to this file; - for standard output")
+    parser = parser_of(__doc__, "2,000 pairs, one repeat")
     parser.add_argument("--side", nargs=3, help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    given = asked_of(parser)
     if given.side:
         side, corpus, pairs = given.side
         return print(json.dumps(SIDES[side](job_of(corpus, int(pairs)))))

@@ -1,6 +1,6 @@
 """100,000 pairs on one machine: the loop beside a straight script, memory service by service, features on one core.
 
-    python -m benchmarks.loop_scale [--quick] [--json FILE]
+    python -m benchmarks.loop_scale [--data DIR] [--quick] [--json [FILE]]
     python -m benchmarks.loop_scale --memory PAIRS
 
 Corpus, people and rules are loop.py's; the pairs' texts return (16 times at 100,000), the figures of time and memory do
@@ -9,7 +9,6 @@ same run once with texts as they are and once with each text three times as long
 --quick: 2,000 pairs. --memory: the last of these figures alone, for so many pairs, with texts up to nine times as long.
 """
 
-import argparse
 import os
 import tempfile
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import loop
-from benchmarks.measure import circumstances, write
+from benchmarks.measure import asked_of, circumstances, parser_of, write
 
 PAIRS = 100_000
 MB = 1024
@@ -83,12 +82,10 @@ def one_core(pairs: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="2,000 pairs, one repeat, texts as they are")
-    parser.add_argument("--json", help="write the figures to this file; - for standard output")
+    parser = parser_of(__doc__, "2,000 pairs, one repeat, texts as they are")
     parser.add_argument("--repeats", type=int, default=3, help="of the comparison with the straight script")
     parser.add_argument("--memory", type=int, metavar="PAIRS", help="only memory, service by service")
-    asked = parser.parse_args()
+    asked = asked_of(parser)
     os.environ |= loop.ONE_THREAD
     if asked.memory:
         return show_memory({f"texts x {longer}": services_apart(asked.memory, longer) for longer in (1, 3, 9)})

@@ -1,4 +1,5 @@
 """What the benchmarks share: interleaved repeats, medians with their spread, and where and when it was measured."""
+import argparse
 import json
 import os
 import platform
@@ -8,7 +9,29 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+
+def parser_of(usage: str | None, quick: str) -> argparse.ArgumentParser:
+    """The options that every benchmark has; `quick` says what its quick form leaves out. See `asked_of`."""
+    parser = argparse.ArgumentParser(description=usage, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the data pack; default CONCORD_DATA, else ../shared/data")
+    parser.add_argument("--quick", action="store_true", help=quick)
+    where = "the figures with date, commit and machine: to FILE, or as all that goes to standard output"
+    parser.add_argument("--json", nargs="?", const="-", metavar="FILE", help=where)
+    return parser
+
+
+def asked_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """What the command line says, carried out as far as it is the same for all."""
+    asked = parser.parse_args()
+    if asked.data:
+        # In the environment, for the processes that a benchmark starts read it too.
+        os.environ["CONCORD_DATA"] = str(asked.data.resolve())
+    if asked.json == "-":
+        sys.stdout = sys.stderr
+    return asked
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -70,7 +93,7 @@ def write(path: str, figures: Mapping[str, Any]) -> None:
     """The figures as JSON, to a file or with `-` to standard output."""
     text = json.dumps(figures, indent=2, default=str)
     if path == "-":
-        print(text)
+        print(text, file=sys.__stdout__)
     else:
         with open(path, "w") as file:
             file.write(text + "\n")

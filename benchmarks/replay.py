@@ -1,13 +1,12 @@
 """How fast a run's state comes out of the log, beside its own floor and beside pyeventsourcing's aggregate replay.
 
-    python -m benchmarks.replay [--quick] [--json FILE]
+    python -m benchmarks.replay [--data DIR] [--quick] [--json [FILE]]
 
 100,000 facts of one run (facts.py: the state machines' own, 6 % of 600,000 pairs answered), in a SQLite log. `ours` is
 what `concord replay` does: read the partition, keep the run's records, decode, drop duplicates, chain the history's hash,
 evolve. `bare` has the same bytes in memory, decodes them and calls the same `evolve`: no log, no duplicates, no hash.
 pyeventsourcing reads one aggregate of as many small events from its own SQLite tables.
 """
-import argparse
 import gc
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks.facts import SHARD, facts, kinds
-from benchmarks.measure import circumstances, interleaved, ratio, seconds, show, spread, write
+from benchmarks.measure import asked_of, circumstances, interleaved, parser_of, ratio, seconds, show, spread, write
 from concord.v1.events_pb2 import Event
 from services.client import history
 from services.kit.log import Entry
@@ -93,10 +92,7 @@ class Replay:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the facts, three repeats")
-    parser.add_argument("--json", help="write the figures to this file; - for standard output")
-    given = parser.parse_args()
+    given = asked_of(parser_of(__doc__, "a tenth of the facts, three repeats"))
     count, repeats = (10_000, 3) if given.quick else (100_000, 9)
     values = list(islice(facts(count * PAIRS_A_FACT, SEED), count))
     settings = {

@@ -203,6 +203,13 @@ def run(
     preflight.check((job.config.judge, *job.config.helpers))
     again.remember(out, job)
     progress.began(job, aside)
+    _carry_out(job, settings, out, test, compare, resume, as_json)
+
+
+def _carry_out(
+    job: session.Job, settings: Settings, out: Path, test: Path | None, compare: bool, resume: bool, as_json: bool
+) -> None:
+    """Runs the job to its end and writes its results; raises Exit where it stands still."""
     with session.embedded(keys.allowing(settings, job.config), len(job.given.rows)) as running:
         log, blobs = open_log(settings), open_blobs(settings)
         with progress.shown(job) as seen:

@@ -20,10 +20,6 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "torch: needs the torch tier; skipped in words where it is not installed")
-
-
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory):
     """One Kafka broker for all tests; without Java or Maven the tests that use it fail and say what to install."""

@@ -79,12 +79,26 @@ def test_every_format_carries_who_said_it_and_how_sure_it_is_and_leaves_ties_out
 def test_one_user_message_is_the_prompt_itself_and_more_become_a_transcript_that_is_said():
     turns = [{"role": role, "content": text} for role, text in (("system", "s"), ("user", "u"), ("assistant", "a"), ("user", "v"))]
     assert prompt_text([{"role": "user", "content": "q"}]) == "q" and prompt_text([]) == ""
-    assert prompt_text(turns) == "System: s\n\nUser: u\n\nAssistant: a\n\nUser: v\n\nAssistant: "
+    assert prompt_text(turns) == "System: s\n\nUser: u\n\nAssistant: a\n\nUser: v\n\nAssistant:"
     assert export_of([row(prompt=turns), row()], "trl")[1].notes == (
         "prompts of several messages are written as one text (trl-conversational keeps the messages): 1",
     )
     (kept,), _ = export_of([row(prompt=turns)], "trl-conversational")
     assert kept["prompt"] == turns
+
+
+@pytest.mark.parametrize(
+    ("prompt", "chosen", "rejected", "written"),
+    [
+        ("Is it so?", "yes", "no", "Is it so?\n"), ("The sky is", " blue", " green", "The sky is"),
+        ("The sky is", " blue", "green", "The sky is\n"), ("Is it so?\n", "yes", "no", "Is it so?\n"),
+    ],
+)  # fmt: skip
+def test_a_line_break_keeps_a_text_prompt_and_its_answers_apart_where_nothing_else_does(prompt, chosen, rejected, written):
+    asked = [{"role": "user", "content": prompt}]
+    (kept,), _ = export_of([row(prompt=asked, chosen=chosen, rejected=rejected)], "trl")
+    assert (kept["prompt"], kept["chosen"], kept["rejected"]) == (written, chosen, rejected)
+    assert export_of([row(prompt=[])], "trl")[0][0]["prompt"] == ""
 
 
 @pytest.mark.parametrize("format_", ["trl-conversational", "nemo", "parquet", "hf"])
@@ -137,29 +151,6 @@ def test_trl_conversational_preference_has_three_columns_of_messages(finished):
     for held, made in zip(table.to_pylist(), decided(finished), strict=True):
         assert held["prompt"] == made["prompt"] and held["prompt"][-1]["role"] == "user"
         assert (held["chosen"], held["rejected"]) == (said(made["chosen"]), said(made["rejected"]))
-
-
-@pytest.mark.torch
-@pytest.mark.parametrize("format_", ["trl", "trl-conversational"])
-def test_trl_itself_takes_the_export_for_what_it_is(finished, format_):
-    try:
-        from datasets import load_dataset
-        from trl.data_utils import is_conversational, maybe_apply_chat_template
-    except ImportError as error:
-        pytest.skip(f"TRL's own reading is not checked here: {error}; it is in the torch tier")
-
-    class Plain:
-        """A tokenizer's chat template, without a model."""
-
-        def apply_chat_template(self, messages, add_generation_prompt=False, **_) -> str:
-            turns = "".join(f"<{message['role']}>{message['content']}</>" for message in messages)
-            return turns + ("<assistant>" if add_generation_prompt else "")
-
-    dataset = load_dataset("json", data_files=str(export(finished, format_)), split="train")
-    for held, made in zip(dataset, decided(finished), strict=True):
-        assert is_conversational(held) == (format_ != "trl")
-        plain = maybe_apply_chat_template({key: held[key] for key in ("prompt", "chosen", "rejected")}, Plain())
-        assert made["chosen"] in plain["chosen"] and made["rejected"] in plain["rejected"]
 
 
 # NeMo RL's contract: guides/dpo, PreferenceDataset

@@ -9,10 +9,12 @@ import pytest
 from concord.v1.config_pb2 import JudgeConfig
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.pairs_pb2 import Choice
+from services.client import options
 from services.preference import datasets
 from services.report.accuracy import Evaluation
 from services.report.between import krippendorff
 from services.report.figures import Figures, Method, figures_of, method_of
+from services.report.history import read_history
 from services.report.margins import _edges
 from services.report.overruled import shortened
 from services.report.shares import share_of
@@ -311,6 +313,33 @@ def test_a_methods_curve_goes_from_the_judge_alone_to_the_dataset_and_survives_t
     assert kept.curve == tuple((at, pytest.approx(right, abs=1e-6)) for at, right in curve)
     assert figures(truth=False).methods["posterior"].curve == ()
     assert method_of({"label_accuracy": None, "human_labels": 3}).curve == ()
+
+
+def test_rlthfs_curve_shows_what_each_rounds_reward_model_would_have_labelled():
+    config = config_of("rlthf")
+    options.set_method(config, options.resolve({"judge": "recorded:J", "method": "rlthf"}))
+    run = small_run(config)
+    measured = figures(run)
+    assert len(measured.rounds) > 2
+    # The last round's labels are the dataset's, so what is read from its margins must be what the dataset holds.
+    assert measured.rounds[-1].accuracy == pytest.approx(measured.label_accuracy.final)
+    history = read_history(run.events, run.blobs.get)
+    for round_ in measured.rounds:
+        people = {a.pair: a.choice for a in history.answers if a.round < round_.round and a.given}
+        margin = history.margins[round_.round]
+        right = [
+            people.get(at, Choice.CHOICE_FIRST if margin[at] > 0 else Choice.CHOICE_SECOND) == truth
+            for at, truth in run.truth.items() if truth != Choice.CHOICE_TIE
+        ]  # fmt: skip
+        assert round_.accuracy == pytest.approx(sum(right) / len(right))
+    assert len(measured.methods["rlthf"].curve) > 2
+
+
+def test_a_method_that_labels_only_at_its_end_has_one_point_and_no_line():
+    measured = figures(small_run(config_of("human-only")))
+    assert measured.methods["human-only"].curve == ((measured.votes, pytest.approx(measured.label_accuracy.final)),)
+    assert [r.accuracy for r in measured.rounds[:-1]] == [None] * (len(measured.rounds) - 1)
+    assert measured.bought[-1].accuracy_after == pytest.approx(measured.label_accuracy.final)
 
 
 def test_the_sorted_rewards_hold_every_labelled_pair_and_every_comparable_answer():

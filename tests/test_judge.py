@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from concord.v1 import pairs_pb2 as pb
 from services.labeling import judge
 from services.labeling.judge import Verdict, combine, parse
+from services.preference.calls import MAX_AROUND
 
 
 def pair(first: str = "four", second: str = "five", prompt: str = "2 + 2?") -> pb.Pair:
@@ -42,11 +43,10 @@ def test_an_answer_cannot_close_its_own_tag():
 
 
 @given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=300), st.text(max_size=100))
-def test_no_prompt_has_more_tokens_than_its_bound(prompt, first, second, criteria):
+def test_no_prompt_is_longer_than_the_money_that_is_kept_back_for_it(prompt, first, second, criteria):
     texts = sum(len(text.encode()) for text in (prompt, first, second))
     bytes_sent = len(shown(pair(first, second, prompt), False, criteria).encode())
-    assert bytes_sent <= judge.upper_bound_tokens(texts, 64, criteria)[0]
-    assert judge.upper_bound_tokens(texts, 64)[1] == 64
+    assert bytes_sent <= texts + len(criteria.encode()) + MAX_AROUND
 
 
 VERDICT_A = [

@@ -255,6 +255,15 @@ def test_all_methods_are_on_one_chart_with_their_names_at_the_lines_ends():
     assert "Right labels by method" not in page(measured())
 
 
+def test_a_method_without_a_line_says_why_and_so_does_its_own_report():
+    several = replace(compared(), methods={**compared().methods, "human-only": Method(0.74, 48, ((48, 0.74),))})
+    assert "human-only: a point without a line" in Reader(page(several)).text
+    assert "a point without a line" not in Reader(page(compared())).text
+    run = small_run(config_of("human-only"))
+    assert "only at its end" in Reader(page(figures_of(run.events, run.blobs.get, run.truth))).text
+    assert "only at its end" not in words_of()
+
+
 def test_each_round_is_told_with_what_it_bought():
     said = words_of()
     assert "Round by round" in said and "Gain, points" in said and "Votes" not in said.split("Round by round")[1][:60]

@@ -57,14 +57,6 @@ def test_without_another_prompt_there_is_no_own_signal():
     assert recorded.own_disagreement(pair(main=(FIRST,), x=(NOTHING,)), "main", ["x"], FIRST) == -1
 
 
-def test_a_helper_is_against_the_label_by_the_share_of_its_verdicts():
-    one = pair(h=(FIRST, SECOND), g=(SECOND,))
-    assert recorded.helper_disagreement(one, "h", FIRST) == 0.5
-    assert recorded.helper_disagreement(one, "g", FIRST) == 1
-    assert recorded.helper_disagreement(one, "absent", FIRST) == -1
-    assert recorded.helper_disagreement(one, "g", NOTHING) == -1
-
-
 def test_the_column_of_a_shard_is_only_of_recorded_judges():
     pairs = [pair(main=(FIRST,), x=(SECOND,)), pair(main=(FIRST,))]
     judge = cfg.JudgeConfig(kind="recorded", name="main", own_prompts=["x"])

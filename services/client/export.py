@@ -2,7 +2,7 @@
 
 | format | what | source |
 | --- | --- | --- |
-| `trl` | explicit prompt preference, standard: three texts | TRL, Dataset formats and types |
+| `trl` | explicit prompt preference, standard: three texts, a line break between | TRL, Dataset formats and types |
 | `trl-conversational` | the same as lists of messages | TRL, Dataset formats and types |
 | `nemo` | `context` and two ranked `completions` | NeMo RL, guides/dpo, PreferenceDataset |
 | `parquet`, `hf` | `trl-conversational` with more columns | TRL; the hub's layout |
@@ -66,7 +66,12 @@ def exported(rows: Iterable[Row], format_: str, account: Exported) -> Iterator[d
 
 def trl(row: Row) -> dict[str, Any]:
     """`prompt`, `chosen` and `rejected` as texts. A prompt that is no single user message becomes a transcript."""
-    return {"prompt": prompt_text(row["prompt"]), "chosen": row["chosen"], "rejected": row["rejected"], **_carried(row)}
+    answers = (row["chosen"], row["rejected"])
+    prompt = prompt_text(row["prompt"])
+    # TRL puts nothing between the two: without a break the question's last word and the answer's first run together, and
+    # where a tokenizer merges them the trainer cuts the prompt's end off. The usual ones do not merge across a single line break.
+    apart = not prompt or prompt[-1].isspace() or all(answer[:1].isspace() for answer in answers)
+    return {"prompt": prompt if apart else prompt + "\n", "chosen": answers[0], "rejected": answers[1], **_carried(row)}
 
 
 def conversational(row: Row) -> dict[str, Any]:
@@ -94,7 +99,7 @@ def prompt_text(prompt: Sequence[Mapping[str, str]]) -> str:
     if not _is_transcript(prompt):
         return prompt[0]["content"] if prompt else ""
     turns = [f"{_NAMES.get(turn['role'], turn['role'])}: {turn['content']}" for turn in prompt]
-    return "\n\n".join([*turns, "Assistant: "])
+    return "\n\n".join([*turns, "Assistant:"])
 
 
 def _is_transcript(prompt: Sequence[Mapping[str, str]]) -> bool:

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any, Literal, TypeVar
 
 from services.kit.errors import Deferred, Permanent
+from services.preference.calls import MAX_TOKENS
 
 from . import judge
 from .wire import Endpoint, Reply, Trouble, Wire
@@ -169,7 +170,7 @@ class Chat:
     async def _probe(self, spent: Spent) -> Literal["answered", "refused", "passing"]:
         """What the endpoint does now with a harmless question under the same settings. Raises Permanent."""
         try:
-            harmless = self.request(_probe_messages(), 0.0, judge.DEFAULT_MAX_TOKENS, 0)
+            harmless = self.request(_probe_messages(), 0.0, MAX_TOKENS, 0)
             await self._try(harmless, dict(self._wishes), spent)
         except Trouble as trouble:
             if trouble.fault == "endpoint":

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from concord.v1 import pairs_pb2 as pb
 
-DEFAULT_MAX_TOKENS = 256
 DEFAULT_CRITERIA = "The answer that helps the person who asked more."
 # Alternatives asked for at each token; the loser's letter is nearly always among the first five.
 TOP_LOGPROBS = 5
@@ -115,16 +114,6 @@ def messages(pair: pb.Pair, criteria: str, swapped: bool) -> list[dict[str, str]
     a, b = (second, first) if swapped else (first, second)
     text = _INSTRUCTIONS.format(criteria=criteria.strip() or DEFAULT_CRITERIA)
     return [{"role": "user", "content": text + _QUESTION.format(mark=mark, conversation=conversation, a=a, b=b)}]
-
-
-def upper_bound_tokens(text_bytes: int, max_tokens: int, criteria: str = "") -> tuple[int, int]:
-    """(prompt tokens, completion tokens) that one call cannot exceed, for `text_bytes` UTF-8 bytes of pair text.
-
-    A token is at least one byte; 256 covers roles, tags and the chat template's own tokens. Where both orders are asked
-    a pair is two such calls, and each may be repeated once after an answer that does not parse.
-    """
-    fixed = len((_INSTRUCTIONS + _QUESTION).encode()) + len(criteria.encode() or DEFAULT_CRITERIA.encode()) + 256
-    return text_bytes + fixed, max_tokens or DEFAULT_MAX_TOKENS
 
 
 def letter_odds(tokens: Sequence[Mapping[str, Any]], text: str) -> tuple[Odds, ...]:

@@ -16,6 +16,7 @@ from concord.v1 import config_pb2 as cfg
 from concord.v1 import events_pb2 as ev
 from concord.v1 import pairs_pb2 as pb
 from services.kit.errors import ConcordError, InvalidInput
+from services.preference.calls import MAX_TOKENS
 
 from . import judge
 from .answers import Answer, Answers, request_key
@@ -80,7 +81,7 @@ class LLMJudge:
         return self._chat.request(
             judge.messages(pair, self._config.criteria, swapped),
             temperature=warmest,
-            max_tokens=self._config.max_tokens or judge.DEFAULT_MAX_TOKENS,
+            max_tokens=self._config.max_tokens or MAX_TOKENS,
             seed=(seed + sample) % 2**31,
         )
 

@@ -58,11 +58,6 @@ def own_disagreement(pair: pb.Pair, key: str, own_prompts: Sequence[str], label:
     return disagreement([*others, *([asked.choice_swapped] if asked else [])], label)
 
 
-def helper_disagreement(pair: pb.Pair, key: str, label: Choice) -> float:
-    """Share of the helper's verdicts, both orders where given, against `label`, in [0, 1]; -1 where there are none."""
-    return disagreement(_choices(verdict(pair, key)), label)
-
-
 def _choices(said: pb.RecordedVerdict | None) -> tuple[Choice, ...]:
     """Its usable verdicts: the one in the pair's own order, then the swapped one; 0 to 2 of them."""
     if said is None:

@@ -18,6 +18,9 @@ from services.report.shares import Share, share_of
 DECIDED = (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND)
 # Below this the gap between a reward model taught by the judge and one taught by the truth is too small to be shared out.
 SMALLEST_GAP = 0.08
+# Methods whose reward model labels everything that people did not decide, once they are through: had such a run ended in
+# an earlier round, that round's reward model would have done it. `human-only` makes none before its end.
+LABELLED_BY_MODEL = ("rlthf", "human-only")
 
 Truth = Mapping[int, int]
 
@@ -71,7 +74,8 @@ class Round:
     expected_error: float  # the model's own, over pairs not asked
     estimated_accuracy: float  # the same over all labels; people's own are taken as right
     audit: Audit | None  # None under 8 audited pairs
-    accuracy: float | None  # None without truth
+    # Of the labels with which the run would have ended here; None without truth, and where nothing recorded tells them.
+    accuracy: float | None
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ def _round(history: History, number: int, said: RoundTriaged, kept: Array, truth
         expected_error=said.expected_error,
         estimated_accuracy=1 - unasked * said.expected_error,
         audit=_audit(said, unasked),
-        accuracy=_posterior_accuracy(read(said.posterior_uri), kept, truth) if truth is not None else None,
+        accuracy=_accuracy(history, number, said, kept, truth, read) if truth is not None else None,
     )
 
 
@@ -170,6 +174,19 @@ def _audit(said: RoundTriaged, unasked: float) -> Audit | None:
     error, low, high = said.audited_error, said.audited_error_low, said.audited_error_high
     # A high error is a low accuracy: the interval's ends change places.
     return Audit(error, low, high, 1 - unasked * error, 1 - unasked * high, 1 - unasked * low)
+
+
+def _accuracy(history: History, number: int, said: RoundTriaged, kept: Array, truth: Truth, read: Read) -> float | None:
+    if history.created.config.method not in LABELLED_BY_MODEL:
+        return _posterior_accuracy(read(said.posterior_uri), kept, truth)
+    if number not in history.margins:
+        return None
+    margin = history.margins[number]
+    side = np.where(margin > 0, Choice.CHOICE_FIRST, np.where(margin < 0, Choice.CHOICE_SECOND, Choice.CHOICE_TIE))
+    for answer in history.answers:
+        if answer.round < number and answer.given:
+            side[answer.pair] = answer.choice
+    return _right(side[kept], _truth_of(kept, truth)).share
 
 
 def _posterior_accuracy(stored: bytes, kept: Array, truth: Truth) -> float | None:

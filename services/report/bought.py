@@ -48,7 +48,12 @@ def _bought(history: History, number: int, rounds: Sequence[Round], measured: La
 
 
 def curve(rounds: Sequence[Round], measured: LabelAccuracy, votes: int) -> tuple[tuple[int, float], ...]:
-    """(votes of people, share of right labels) from the judge alone to the dataset; empty without truth."""
-    points = [(0, measured.start), *((r.votes, r.accuracy) for r in rounds), (votes, measured.final)]
+    """(votes of people, share of right labels) from the judge alone to the dataset; empty without truth.
+
+    Only the last point where the rounds before it tell no labels: a line through the judge's would be made up.
+    """
+    told = [(r.votes, r.accuracy) for r in rounds]
+    before = [(0, measured.start), *told] if all(known is not None for _, known in told) else told[-1:]
+    points = [*before, (votes, measured.final)]
     # Of two states after the same votes the later one is the method's answer.
     return tuple({at: right for at, right in points if right is not None}.items())

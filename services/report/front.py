@@ -137,9 +137,11 @@ def _methods(figures: Figures) -> Markup | None:
         for name, method in sorted(figures.methods.items(), key=lambda named: -(named[1].label_accuracy or 0))
     ]
     heading = element("h3", "Beside other methods, on the same input")
-    return joined(
-        heading, curves.methods_picture(figures), table(["Method", "Human labels", "Labels right"], rows, "Methods")
-    )
+    picture = curves.methods_picture(figures)
+    made = table(["Method", "Human labels", "Labels right"], rows, "Methods")
+    ends = [name for name, method in figures.methods.items() if method.human_labels and len(method.curve) == 1]
+    note = f"{' and '.join(ends)}: a point without a line, because it labels only at its end what people did not."
+    return joined(heading, picture, made, element("p", note, class_="note") if picture is not None and ends else None)
 
 
 def _batches(figures: Figures) -> Markup | None:
@@ -160,6 +162,8 @@ def _batches(figures: Figures) -> Markup | None:
     ]  # fmt: skip
     made = table([*head, "Right after", "Gain, points"] if truth else head, rows, "What each round bought")
     says = "Overruled: the judge's labels that people changed. Flipped: those that the model, having learned from them, changes."
+    if truth and any(batch.accuracy_after is None for batch in figures.bought):
+        says += " No labels are on record where the share of right ones is missing: the method makes them only at its end."
     return joined(element("h3", "Round by round"), made, element("p", says, class_="note"))
 
 

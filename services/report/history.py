@@ -84,7 +84,7 @@ class History:
     finished: RunFinished | None
     shards: Sequence[ShardRef]
     labels: Labels
-    margin: Array | None  # [pairs] out-of-fold reward(first) - reward(second), NaN where not scored
+    margins: Mapping[int, Array]  # by round: [pairs] out-of-fold reward(first) - reward(second), NaN where not scored
     rounds: Sequence[tuple[int, RoundTriaged]]
     answers: Sequence[Answer]
     taken: Array  # int64, pairs that people decided in the runs before and that were not asked about here
@@ -98,6 +98,11 @@ class History:
     def settled(self) -> int:
         """Pairs that need no estimate: they were asked about here, or decided in a run before."""
         return len(self.answers) + len(self.taken)
+
+    @property
+    def margin(self) -> Array | None:
+        """The margins of the last round that scored, where a method scores more than once."""
+        return self.margins[max(self.margins)] if self.margins else None
 
 
 def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
@@ -128,7 +133,7 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
         finished=said["run_finished"].run_finished if "run_finished" in said else None,
         shards=PairsManifest.FromString(read(started.pairs_uri)).shards if started.pairs_uri else (),
         labels=_labels(manifests, started.pairs),
-        margin=_margin(manifests, started.pairs),
+        margins=_margins(manifests, started.pairs),
         rounds=rounds,
         answers=asked,
         taken=np.setdiff1d(before.pair, [answer.pair for answer in asked]).astype(np.int64),
@@ -161,16 +166,13 @@ def _labels(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> L
     return labels
 
 
-def _margin(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> Array | None:
-    """Of the last round that scored, where a method scores more than once."""
-    scored = [manifest for (stage, _), manifest in manifests.items() if stage == Stage.STAGE_SCORE]
-    if not scored:
-        return None
-    margin = np.full(pairs, np.nan)
-    for event in scored[-1].events:
-        shard = event.shard_scored
-        margin[shard.first_index : shard.first_index + len(shard.margin)] = shard.margin
-    return margin
+def _margins(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> dict[int, Array]:
+    margins: dict[int, Array] = {}
+    for (stage, round_), manifest in manifests.items():
+        for event in manifest.events if stage == Stage.STAGE_SCORE else ():
+            margin, shard = margins.setdefault(round_, np.full(pairs, np.nan)), event.shard_scored
+            margin[shard.first_index : shard.first_index + len(shard.margin)] = shard.margin
+    return margins
 
 
 def _answers(manifests: Mapping[tuple[int, int], StageManifest]) -> tuple[Answer, ...]:

@@ -10,6 +10,7 @@ from services.kit import topics
 from services.kit.fold import Ask
 from services.kit.ids import work_id
 from services.preference import pilot
+from services.preference.calls import MAX_AROUND, MAX_TOKENS
 from services.runs import plan
 from services.runs.state import RunState
 
@@ -27,8 +28,6 @@ TOPIC_OF = {
 PER_SHARD = (Stage.STAGE_LABEL, Stage.STAGE_FEATURES, Stage.STAGE_SCORE)
 # The basis of the features is fitted on at most so many texts; more change it little.
 MAX_BASIS_TEXTS = 20_000
-# What a judge is asked for where its settings name no limit.
-MAX_TOKENS = 256
 
 
 def draw_pilot(state: RunState) -> list[int]:
@@ -183,13 +182,13 @@ def bound(state: RunState, number: int) -> float:
     """Dollars that judging this unit can cost at most: every call at its token cap, a token being at least one byte.
 
     Each verdict may be asked once more when it does not parse; the prompt around the texts is covered by the criteria
-    and 2,000 bytes.
+    and MAX_AROUND.
     """
     text, pairs = _texts(state, number)
     dollars = 0.0
     for judge in (state.view.config.judge, *state.view.config.helpers):
         calls = 2 * (2 if judge.both_orders else 1)
-        prompt = text + pairs * (2_000 + len(judge.criteria.encode()))
+        prompt = text + pairs * (MAX_AROUND + len(judge.criteria.encode()))
         completion = pairs * (judge.max_tokens or MAX_TOKENS)
         dollars += calls * (prompt * judge.prompt_dollars + completion * judge.completion_dollars) / 1e6
     return dollars
