@@ -381,5 +381,8 @@ def test_a_linked_run_of_the_command_line_is_exported_and_its_report_can_be_made
     for words in (("report", report["run_id"]), ("export", report["run_id"], "--format", "trl"), ("doctor", report["run_id"])):
         made = concord(tmp_path, *words)
         assert made.returncode == 0, made.stderr
+    card_ = concord(tmp_path, "export", report["run_id"], "--format", "hf", "--out", "hub")
+    assert card_.returncode == 0, card_.stderr
+    assert f"| goes on from run | `{report['parent']['run_id']}`: 80 of the pairs, " in (tmp_path / "hub" / "README.md").read_text()
     unit = concord(tmp_path, "replay", report["run_id"], "--unit", "DATASET/0")
     assert unit.returncode == 0, unit.stdout + unit.stderr
