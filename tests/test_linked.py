@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
@@ -329,7 +328,9 @@ def test_a_third_run_takes_over_the_answers_of_both(chain):
     assert list(third.config.parent.judged_uris[: len(before)]) == list(before) and third.config.parent.pairs == OLD + NEW
     said = answers.taken_over(third.config, lambda uri: StageManifest.FromString(open_blobs(chain.first.settings).get(uri)))
     assert set(said.pair.tolist()) == chain.first.asked() | chain.second.asked()
-    assert {index for index in range(OLD) if third.answer(index, 0) is not None} >= set(np.unique(said.pair[said.pair < OLD]))
+    hashes = {row["index"]: row["pair_sha256"] for row in chain.second.rows}
+    again_ = onward.read(chain.second.settings, chain.second.view.run_id).answered
+    assert {(hashes[index], 0) for index in said.pair.tolist()} == set(again_)
 
 
 def test_who_asks_nobody_takes_no_answers_over(chain):
@@ -380,5 +381,8 @@ def test_a_linked_run_of_the_command_line_is_exported_and_its_report_can_be_made
     for words in (("report", report["run_id"]), ("export", report["run_id"], "--format", "trl"), ("doctor", report["run_id"])):
         made = concord(tmp_path, *words)
         assert made.returncode == 0, made.stderr
+    card_ = concord(tmp_path, "export", report["run_id"], "--format", "hf", "--out", "hub")
+    assert card_.returncode == 0, card_.stderr
+    assert f"| goes on from run | `{report['parent']['run_id']}`: 80 of the pairs, " in (tmp_path / "hub" / "README.md").read_text()
     unit = concord(tmp_path, "replay", report["run_id"], "--unit", "DATASET/0")
     assert unit.returncode == 0, unit.stdout + unit.stderr

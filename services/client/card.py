@@ -109,11 +109,20 @@ def _provenance(report: Report, version: str) -> list[str]:
         ("method", f"{_code(config['method'])}, seed {config['seed']}"),
         ("judge", judges[0] + helpers),
         ("people", f"{_people(config)}: {asked}{report['human_budget']:,}"),
+        *_parent(report),
         ("input", f"{_code(report['input_name'])}, sha256 {_code(report['input_sha256'])}"),
         ("dataset", f"sha256 {_code(report['dataset_sha256'])}"),
         ("history", f"sha256 {_code(report['history_sha256'])}"),
     ]
     return ["## Where the labels come from", "", "| | |", "| --- | --- |", *(f"| {name} | {said} |" for name, said in facts), ""]
+
+
+def _parent(report: Report) -> list[tuple[str, str]]:
+    parent = report["parent"]
+    if parent is None:
+        return []
+    what = f"{parent['pairs']:,} of the pairs, {parent['answers']:,} of people's answers"
+    return [("goes on from run", f"{_code(parent['run_id'])}: {what}")]
 
 
 def _quality(report: Report) -> list[str]:
