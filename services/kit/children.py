@@ -58,6 +58,9 @@ class Children:
         environment = os.environ | ONE_THREAD | KEEP_MEMORY | self._environment
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self._all.add(child)
+        if self._closed:
+            # Whoever closes may have counted the children a moment before this one came.
+            child.kill()
         return child
 
     def _do(self, work: Work) -> Event:

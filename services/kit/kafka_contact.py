@@ -28,7 +28,7 @@ def _knock(settings: KafkaSettings, address: str) -> str:
     try:
         wire = socket.create_connection((host.strip("[]"), int(port)), KNOCK_S)
     except OSError as error:
-        return f"nothing answers there ({error.strerror or error}); is the address right, is the broker up?"
+        return f"nothing answers there ({error.strerror or error}); check the address, and whether the broker is up"
     with closing(wire):
         try:
             if not settings.uses_tls:
@@ -51,8 +51,8 @@ def _after_hello(settings: KafkaSettings, wire: socket.socket) -> str:
         return _silent(settings)
     if settings.uses_sasl:
         return (
-            f"it answers, but does not let user {settings.user!r} in; is the password right, and does the broker know this user by "
-            f"{settings.mechanism}?"
+            f"it answers, but does not let user {settings.user!r} in: a wrong password, or a user that the broker does not know by "
+            f"{settings.mechanism}"
         )
     return "it answers by now; it was away or is slow, or other brokers that it names cannot be reached from here"
 
