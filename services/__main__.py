@@ -32,7 +32,7 @@ def main(names: list[str]) -> int:
         return 2
     if running is None:
         return 0
-    structlog.get_logger().info("serving", services=names or list(SERVICES), address=running.address, **vars(settings))
+    structlog.get_logger().info("serving", services=names or list(SERVICES), address=running.address, **settings.shown())
     try:
         while not over.wait(WAIT_S) and not running.wait(0):
             pass

@@ -1,11 +1,17 @@
 """Fixtures that several files share: one for each seam, giving every implementation in turn."""
+import os
+import shutil
+import tempfile
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from hypothesis import settings
 
 from services.kit.sqlite_log import SqliteLog
+from tests import s3 as s3_servers
 from tests.broker import start_broker
+from tests.postgres import start_postgres
 from tests.simulation.memory_log import Broker, MemoryLog
 
 # How long an example takes says how busy the machine is, and nothing else.
@@ -57,3 +63,63 @@ def open_log(request, tmp_path):
     if request.param == "kafka":
         return request.getfixturevalue("open_kafka")
     return lambda: SqliteLog(tmp_path / "log.db")
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """One PostgreSQL for all tests, in a folder that its own user may enter; without it the tests that use it fail."""
+    folder = Path(tempfile.mkdtemp(prefix="concord-postgres-"))
+    running = start_postgres(folder)
+    yield running
+    running.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_url(postgres):
+    """A database of its own: no other test sees its tables."""
+    postgres.restart()
+    return postgres.url(postgres.make_database())
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory):
+    """One imitation of S3 for all tests."""
+    running = s3_servers.start_s3("moto", tmp_path_factory.mktemp("moto"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def versity(tmp_path_factory):
+    """One real S3 server for all tests, where it was built."""
+    if not s3_servers.VERSITY.exists():
+        pytest.skip("VersityGW is not built: `make s3`")
+    running = s3_servers.start_s3("versity", tmp_path_factory.mktemp("versity"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def s3_keys(monkeypatch):
+    """The environment of a process that may use the tests' S3 servers."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    given = {"AWS_ACCESS_KEY_ID": s3_servers.KEY, "AWS_SECRET_ACCESS_KEY": s3_servers.SECRET, **s3_servers.ALONE}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    return given
+
+
+@pytest.fixture(params=["moto", "versity"])
+def s3(request, s3_keys):
+    """Each S3 server in turn, and the keys to it in the environment."""
+    server = request.getfixturevalue(request.param)
+    server.restart()
+    return server
+
+
+@pytest.fixture
+def s3_url(s3):
+    """A prefix of its own: no other test sees its objects."""
+    return s3.url(f"test-{uuid4().hex[:8]}")

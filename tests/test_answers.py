@@ -1,22 +1,29 @@
 """The contract of the answer cache, for both of its implementations."""
 import asyncio
-import sqlite3
 from contextlib import asynccontextmanager
 
 import pytest
 
-from services.kit.errors import Unavailable
+from services.kit.errors import InvalidInput, Unavailable
+from services.kit.sql import open_engine
 from services.labeling.answers import AnswerCache, MemoryAnswers, request_key
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request, tmp_path):
+    """A database that several open."""
+    return f"sqlite:///{tmp_path / 'answers.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def opened(request, tmp_path):
     """A function that opens the cache for the length of a block."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else f"sqlite:///{tmp_path / 'answers.db'}"
 
     @asynccontextmanager
     async def open_cache():
         memory = request.param == "memory"
-        answers = MemoryAnswers() if memory else AnswerCache(f"sqlite:///{tmp_path / 'answers.db'}")
+        answers = MemoryAnswers() if memory else AnswerCache(url)
         try:
             yield answers
         finally:
@@ -67,17 +74,21 @@ def test_many_at_once_are_all_kept(opened):
     asyncio.run(scenario())
 
 
-@pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path / 'answers.db'}"
+def execute(url, statement):
+    """Past the cache, on a connection of its own."""
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        result = connection.exec_driver_sql(statement)
+        rows = [tuple(row) for row in result] if result.returns_rows else []
+    engine.dispose()
+    return rows
 
 
-def test_answers_are_on_disk_before_put_returns(url, tmp_path):
+def test_answers_are_in_the_database_before_put_returns(url):
     async def scenario():
         answers = AnswerCache(url)
         await answers.put("k", {"text": "x"})
-        with sqlite3.connect(tmp_path / "answers.db") as other:
-            assert other.execute("SELECT key FROM llm_answers").fetchall() == [("k",)]
+        assert execute(url, "SELECT key FROM llm_answers") == [("k",)]
         await answers.close()
 
     asyncio.run(scenario())
@@ -120,16 +131,32 @@ def test_a_caller_that_gives_up_does_not_lose_the_answer(url):
     asyncio.run(scenario())
 
 
-def test_a_store_that_fails_says_so_and_works_again_once_it_can(url, tmp_path):
+def test_a_store_that_fails_says_so_and_works_again_once_it_can(url):
     async def scenario():
         answers = AnswerCache(url)
-        with sqlite3.connect(tmp_path / "answers.db") as other:
-            other.execute("ALTER TABLE llm_answers RENAME TO away")
-        with pytest.raises(Unavailable, match="LLM answers"):
+        execute(url, "ALTER TABLE llm_answers RENAME TO away")
+        # SQLite says the same of a table that is missing as of a disk that is away.
+        with pytest.raises(Unavailable if url.startswith("sqlite") else InvalidInput, match="LLM answers"):
             await answers.put("k", {})
-        with sqlite3.connect(tmp_path / "answers.db") as other:
-            other.execute("ALTER TABLE away RENAME TO llm_answers")
+        execute(url, "ALTER TABLE away RENAME TO llm_answers")
         assert await answers.put("k", {"text": "x"}) == {"text": "x"}
+        await answers.close()
+
+    asyncio.run(scenario())
+
+
+def test_postgresql_may_go_away_and_come_back_and_no_answer_is_half_kept(postgres, postgres_url):
+    async def scenario():
+        answers = AnswerCache(postgres_url)
+        await answers.put("before", {"text": "x"})
+        postgres.kill()
+        for ask in (answers.get("before"), answers.put("while", {"text": "y"})):
+            with pytest.raises(Unavailable, match="LLM answers .* does not answer"):
+                await ask
+        postgres.restart()
+        assert await answers.get("before") == {"text": "x"}
+        assert await answers.get("while") is None
+        assert await answers.put("while", {"text": "z"}) == {"text": "z"}
         await answers.close()
 
     asyncio.run(scenario())

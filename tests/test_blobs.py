@@ -1,17 +1,33 @@
 """One contract for every blob store: bytes under their hash, markers made once."""
 
 import threading
+from uuid import uuid4
 
 import pytest
 
 from services.kit.blobs import FileBlobs, MemoryBlobs
 from services.kit.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from services.kit.ids import uri_of
+from services.kit.s3_blobs import S3Blobs
 
 
-@pytest.fixture(params=["memory", "file"])
-def blobs(request, tmp_path):
-    return MemoryBlobs() if request.param == "memory" else FileBlobs(tmp_path)
+@pytest.fixture(params=["memory", "file", "moto", "versity"])
+def open_blobs(request, tmp_path):
+    """A function that opens the same blobs each time it is called within a test, as another process would."""
+    if request.param == "memory":
+        shared = MemoryBlobs()
+        return lambda: shared
+    if request.param == "file":
+        return lambda: FileBlobs(tmp_path)
+    request.getfixturevalue("s3_keys")
+    server = request.getfixturevalue(request.param)
+    url = server.url(f"test-{uuid4().hex[:8]}")
+    return lambda: S3Blobs(url)
+
+
+@pytest.fixture
+def blobs(open_blobs):
+    return open_blobs()
 
 
 @pytest.mark.parametrize("content", [b"", b"text", bytes(range(256)) * 5000])

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from concord.v1.events_pb2 import Event, Stage
-from services.kit.store import SqlStore, open_engine
+from services.kit.sql import open_engine
+from services.kit.store import SqlStore
 from services.tasks import queue
 from services.tasks.slots import SAY_AGAIN_S, Slot, SqlSlots
 from tests.queue_world import RUN, due, hear, judged, opened, withdrawn

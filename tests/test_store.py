@@ -6,18 +6,37 @@ import pytest
 
 from services.kit.errors import Fenced, Unavailable
 from services.kit.memory_store import MemoryStore
-from services.kit.store import Position, RunChange, SqlStore, open_engine
+from services.kit.sql import open_engine
+from services.kit.store import Position, RunChange, SqlStore
 
 HERE = Position(5, "log", 1)
 THERE = Position(9, "log", 1)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
+def open_sql(request, tmp_path):
+    """A function that opens the same database each time it is called within a test, as another process would."""
+    url = f"sqlite:///{tmp_path}/state.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    opened = []
+
+    def open_again() -> SqlStore:
+        opened.append(SqlStore(open_engine(url)))
+        return opened[-1]
+
+    yield open_again
+    for store in opened:
+        store.engine.dispose()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def open_store(request, tmp_path):
     """A function that opens the same store each time it is called within a test."""
     if request.param == "memory":
         shared = MemoryStore()
         return lambda: shared
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+        return lambda: SqlStore(open_engine(url))
     return lambda: SqlStore(open_engine(f"sqlite:///{tmp_path}/state.db"))
 
 

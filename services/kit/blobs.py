@@ -42,6 +42,14 @@ def verified(uri: str, content: bytes) -> bytes:
     return content
 
 
+def digest_of(uri: str) -> str:
+    """The 64 hexadecimal digits of a URI; raises InvalidInput for what is none."""
+    digest = uri.removeprefix("sha256:")
+    if len(digest) != 64 or not digest.isalnum():
+        raise InvalidInput(f"{uri!r} is not a blob URI: sha256: and 64 hexadecimal digits are expected")
+    return digest
+
+
 class MemoryBlobs:
     """Blobs in a dictionary: for the simulation and for tests."""
 
@@ -107,9 +115,7 @@ class FileBlobs:
         return _read(self._root / "markers" / name)
 
     def _path(self, uri: str) -> Path:
-        digest = uri.removeprefix("sha256:")
-        if len(digest) != 64 or not digest.isalnum():
-            raise InvalidInput(f"{uri!r} is not a blob URI: sha256: and 64 hexadecimal digits are expected")
+        digest = digest_of(uri)
         return self._root / "blobs" / digest[:2] / digest
 
     def _create(self, path: Path, content: bytes) -> bool:

@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 from services.kit.blobs import Blobs, FileBlobs
 from services.kit.errors import InvalidInput
 from services.kit.log import Log
+from services.kit.sql import open_engine
 from services.kit.sqlite_log import SqliteLog
-from services.kit.store import SqlStore, open_engine
+from services.kit.store import SqlStore
+from services.kit.urls import without_secrets
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ class Settings:
             "blob_url": self.blob_url or f"file://{home / 'blobs'}",
         }
         return Settings(**{**vars(self), **urls})
+
+    def shown(self) -> dict[str, object]:
+        """Every setting as it may be printed: URLs without their passwords."""
+        urls = {name: without_secrets(value) for name, value in vars(self).items() if name.endswith("_url")}
+        return {**vars(self), **urls}
 
 
 def from_environment(environment: Mapping[str, str] = os.environ, **given: object) -> Settings:
@@ -133,14 +140,21 @@ def open_log(settings: Settings) -> Log:
         except ModuleNotFoundError as error:
             raise InvalidInput(f"{error}: Kafka needs the extra, pip install 'concord-preference[kafka]'") from None
         return KafkaLog(settings.log_url)
-    raise InvalidInput(f"CONCORD_LOG_URL={settings.log_url!r}: sqlite:///PATH or kafka://HOST:PORT is expected")
+    raise InvalidInput(
+        f"CONCORD_LOG_URL={without_secrets(settings.log_url)!r}: sqlite:///PATH or kafka://HOST:PORT is expected"
+    )
 
 
 def open_store(settings: Settings) -> SqlStore:
-    """The store that CONCORD_STATE_URL names."""
+    """The store that CONCORD_STATE_URL names: `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`."""
+    if _scheme(settings.state_url) in ("postgresql", "postgres"):
+        return SqlStore(open_engine(settings.state_url))
     path = _sqlite_path(settings.state_url)
     if path is None:
-        raise InvalidInput(f"CONCORD_STATE_URL={settings.state_url!r}: sqlite:///PATH is expected")
+        raise InvalidInput(
+            f"CONCORD_STATE_URL={without_secrets(settings.state_url)!r}: sqlite:///PATH or "
+            "postgresql://USER:PASSWORD@HOST:PORT/DATABASE is expected"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -151,10 +165,18 @@ def open_store(settings: Settings) -> SqlStore:
 
 
 def open_blobs(settings: Settings) -> Blobs:
-    """The blob store that CONCORD_BLOB_URL names."""
+    """The blob store that CONCORD_BLOB_URL names: `file:///PATH` or `s3://BUCKET/PREFIX?endpoint_url=…&region=…`."""
+    if _scheme(settings.blob_url) == "s3":
+        try:
+            from services.kit.s3_blobs import S3Blobs
+        except ModuleNotFoundError as error:
+            raise InvalidInput(f"{error}: S3 needs the extra, pip install 'concord-preference[s3]'") from None
+        return S3Blobs(settings.blob_url)
     rest = settings.blob_url.removeprefix("file:///")
     if _scheme(settings.blob_url) != "file" or not rest or rest == settings.blob_url:
-        raise InvalidInput(f"CONCORD_BLOB_URL={settings.blob_url!r}: file:///PATH is expected")
+        raise InvalidInput(
+            f"CONCORD_BLOB_URL={without_secrets(settings.blob_url)!r}: file:///PATH or s3://BUCKET/PREFIX is expected"
+        )
     return FileBlobs(Path("/" + rest))
 
 

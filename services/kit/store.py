@@ -8,15 +8,14 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from services.kit.errors import Fenced, Unavailable
+from services.kit import sql
+from services.kit.errors import Fenced
+from services.kit.sql import insert_if_absent, upsert
 
-ONLY_READS = "concord_only_reads"
 ASK_AGAIN_S = 0.01
 # Runs in the same transaction; gets the SQL connection, or None from the store in memory.
 Also = Callable[[Any], None]
@@ -83,7 +82,8 @@ POSITIONS = sa.Table(
 RUNS = sa.Table(
     "runs",
     METADATA,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    # PostgreSQL takes a number for every save, also of a run that it knows: 2^31 would last a busy cluster a month.
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
     sa.Column("service", sa.String(40), nullable=False),
     sa.Column("run_id", sa.String(36), nullable=False),
     sa.Column("partition", sa.Integer, nullable=False),
@@ -117,27 +117,30 @@ NAMED_ROWS = ALL_ROWS.where(ROWS.c.name.in_(sa.bindparam("names", expanding=True
 
 
 class SqlStore:
-    """A store in a SQL database: SQLite embedded; the statements are PostgreSQL's as well."""
+    """A store in a SQL database: SQLite embedded, PostgreSQL in a cluster; the statements are the same."""
 
     def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-        self._reading = engine.execution_options(**{ONLY_READS: True})
+        """Makes the tables that are missing. Raises Unavailable where the database does not answer."""
+        self.engine = engine
+        self._reading = sql.reading(engine)
         # SQLite has one writer at a time and lets the others sleep; in one process they can queue instead.
         self._writing = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
         # (service, partition) → the end of what this process saved last; tells waiting handlers without a query.
         self._saved: dict[tuple[str, int], int] = {}
         self._saving: dict[tuple[str, int], threading.Condition] = {}
-        with self.begin() as connection:
-            METADATA.create_all(connection)
+        self.make_tables()
+
+    def make_tables(self) -> None:
+        """Makes the tables of the modules that were imported by now, where they are missing."""
+        with sql.answering(self.engine, "store"), self._writing:
+            sql.make_tables(self.engine, METADATA)
 
     @contextmanager
     def begin(self, reads: bool = False):
         """A transaction; the database's own errors come out as Unavailable. One that only `reads` waits for no writer."""
-        try:
-            with nullcontext() if reads else self._writing, (self._reading if reads else self._engine).begin() as connection:
-                yield connection
-        except sa.exc.OperationalError as error:
-            raise Unavailable(f"the store {self._engine.url} does not answer: {error.orig}") from error
+        engine = self._reading if reads else self.engine
+        with sql.answering(engine, "store"), nullcontext() if reads else self._writing, engine.begin() as connection:
+            yield connection
 
     def position(self, service: str, partition: int) -> Position:
         with self.begin(reads=True) as connection:
@@ -178,7 +181,7 @@ class SqlStore:
     def _move(self, connection: sa.Connection, service: str, partition: int, read: Position, to: Position) -> None:
         if read == Position():
             row = {"service": service, "partition": partition, **vars(to)}
-            moved = connection.execute(insert_for(connection)(POSITIONS).on_conflict_do_nothing(), row).rowcount
+            moved = insert_if_absent(connection, POSITIONS, [row])
         else:
             place = {"of_service": service, "of_partition": partition}
             at_read = {f"read_{name}": value for name, value in vars(read).items()}
@@ -226,43 +229,3 @@ class SqlStore:
 
 def _of(table: sa.Table, service: str, partition: int) -> tuple:
     return table.c.service == service, table.c.partition == partition
-
-
-def insert_for(connection: sa.Connection):
-    """The dialect's own INSERT, the one that knows ON CONFLICT."""
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert
-
-
-def upsert(
-    connection: sa.Connection, table: sa.Table, key: tuple[str, ...], changed: tuple[str, ...], unless_below: str = ""
-):
-    """INSERT, and where a row with this key stands, `changed` are overwritten, unless its `unless_below` is higher."""
-    return _upsert(insert_for(connection), table, key, changed, unless_below)
-
-
-@cache
-def _upsert(insert, table: sa.Table, key: tuple[str, ...], changed: tuple[str, ...], unless_below: str):
-    fresh = insert(table)
-    where = table.c[unless_below] <= fresh.excluded[unless_below] if unless_below else None
-    return fresh.on_conflict_do_update(index_elements=key, set_={n: fresh.excluded[n] for n in changed}, where=where)
-
-
-def open_engine(url: str) -> sa.Engine:
-    """An engine for the store's URL. On SQLite a transaction locks when it begins, so two writers wait, not fail."""
-    # Each of a service's threads keeps its connection to the file; a server's are fewer than the threads.
-    engine = sa.create_engine(url, **({"pool_size": 0} if url.startswith("sqlite") else {}))
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _prepare_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    only_reads = connection.get_execution_options().get(ONLY_READS)
-    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
-
-
-def _prepare_sqlite(connection, record) -> None:
-    connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 30000"):
-        connection.execute(f"PRAGMA {pragma}")

@@ -10,11 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import Column, Engine, Executable, MetaData, String, Table, Text, create_engine, event, select
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Column, MetaData, String, Table, Text, select
 
-from services.kit.errors import Unavailable
+from services.kit.sql import answering, insert_if_absent, make_tables, open_engine, reading
 
 Answer = dict[str, Any]  # JSON; what stands in it is the judge's matter
 Q = TypeVar("Q")
@@ -22,6 +20,8 @@ A = TypeVar("A")
 
 # Keys in one SELECT or rows in one INSERT; PostgreSQL and SQLite both take 32,766 parameters.
 _BATCH = 1000
+# In messages.
+STORE = "store of LLM answers"
 
 _metadata = MetaData()
 _answers = Table(
@@ -77,14 +77,10 @@ class AnswerCache:
     """
 
     def __init__(self, url: str) -> None:
-        """Opens the database, e.g. `sqlite:///answers.db`, and creates the table."""
-        self._engine = create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _set_durable)
-        try:
-            _metadata.create_all(self._engine)
-        except OperationalError as error:
-            raise Unavailable(f"cannot open the LLM answers at {self._engine.url!r}: {error.orig}") from error
+        """Opens the database, `sqlite:///PATH` or `postgresql://…`, and makes the table where it is missing."""
+        self._engine = open_engine(url, durable=True)
+        with answering(self._engine, STORE):
+            make_tables(self._engine, _metadata)
         self._thread = ThreadPoolExecutor(1, "answers")
         self._gets: _Grouped[str, Answer | None] = _Grouped(self._thread, self._read)
         self._puts: _Grouped[tuple[str, Answer], Answer] = _Grouped(self._thread, self._write)
@@ -103,7 +99,7 @@ class AnswerCache:
 
     def _read(self, keys: Sequence[str]) -> list[Answer | None]:
         query = select(_answers.c.key, _answers.c.answer).where(_answers.c.key.in_(set(keys)))
-        with self._engine.connect() as connection:
+        with answering(self._engine, STORE), reading(self._engine).begin() as connection:
             found = {key: text for key, text in connection.execute(query)}
         return [json.loads(found[key]) if key in found else None for key in keys]
 
@@ -111,10 +107,10 @@ class AnswerCache:
         rows: dict[str, str] = {}
         for key, answer in items:
             rows.setdefault(key, json.dumps(answer, separators=(",", ":")))
-        with self._engine.begin() as connection:
+        with answering(self._engine, STORE), self._engine.begin() as connection:
             # Sorted, so that two replicas with common keys cannot lock each other out.
             values = [{"key": key, "answer": text} for key, text in sorted(rows.items())]
-            new = connection.execute(_insert_or_keep(self._engine), values).rowcount
+            new = insert_if_absent(connection, _answers, values)
             if new != len(rows):
                 query = select(_answers.c.key, _answers.c.answer).where(_answers.c.key.in_(rows))
                 rows = {key: text for key, text in connection.execute(query)}
@@ -154,23 +150,10 @@ class _Grouped(Generic[Q, A]):
         try:
             answers = await loop.run_in_executor(self._thread, self._answer_all, [question for question, _ in group])
         except Exception as error:  # handed to those who asked
-            down = isinstance(error, OperationalError)
             for _, future in group:
                 if not future.done():
-                    future.set_exception(Unavailable(f"the store of LLM answers fails: {error}") if down else error)
+                    future.set_exception(error)
             return
         for (_, future), answer in zip(group, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
-
-
-def _insert_or_keep(engine: Engine) -> Executable:
-    dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
-    return dialect.insert(_answers).on_conflict_do_nothing()
-
-
-def _set_durable(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    for setting in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 10000"):
-        cursor.execute(f"PRAGMA {setting}")
-    cursor.close()

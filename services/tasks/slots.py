@@ -1,7 +1,8 @@
 """Leases: which annotator holds which vote of which task. Rows, not facts.
 
-The table keeps overlap exact: the task's row is locked, its slots are counted, and a slot is given only below the
-quorum. A lease that runs out frees its vote; an answer that was given never expires. The answer's event is stored with
+The table keeps overlap exact: the task's row is locked, then its slots are counted, and a slot is given only below the
+quorum. A task that is locked at the moment is passed over, so annotators do not wait for each other; who gets nothing
+asks again. A lease that runs out frees its vote; an answer that was given never expires. The answer's event is stored with
 the slot before it is appended, so that an answer whose append was lost is said again (`unsaid`).
 
 A row without a vote is a slot given back: it keeps the annotator's revision, so that a later answer is a new one. After
@@ -18,7 +19,8 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
-from services.kit.store import METADATA, SqlStore, insert_for, upsert
+from services.kit.sql import insert_if_absent, upsert
+from services.kit.store import SqlStore
 from services.tasks.queue import TasksState
 from services.tasks.tables import (
     ALL_FOLDED,
@@ -33,6 +35,7 @@ from services.tasks.tables import (
     KEY,
     KNOWN,
     LIVE,
+    LOCK,
     SLOTS,
     SUBMIT,
     TASKS,
@@ -96,27 +99,32 @@ class SqlSlots:
     def __init__(self, store: SqlStore, clock: Callable[[], float] = time.time) -> None:
         """`clock` says when the table came to be, if this makes it."""
         self._store = store
+        store.make_tables()
         with store.begin() as connection:
-            METADATA.create_all(connection)
-            connection.execute(insert_for(connection)(BORN).values(number=1, born=clock()).on_conflict_do_nothing())
+            insert_if_absent(connection, BORN, [{"number": 1, "born": clock()}])
             self._born = connection.scalar(sa.select(BORN.c.born)) or 0.0
 
     def lease(self, annotator: str, run_id: str, now: float, lease_s: float, most: int = 1) -> list[Slot]:
         since = self._born if now < self._born + lease_s else 0.0
         wanted = {"of_annotator": annotator, "of_run": run_id, "now": now, "since": since}
         with self._store.begin() as connection:
-            live = [_slot(row) for row in connection.execute(LIVE, wanted | {"most": most})]
-            if len(live) == most:
-                return live
-            tasks = connection.execute(FREE, wanted | {"most": most - len(live)}).all()
-            return live + self._give(connection, tasks, annotator, now, lease_s)
+            given = [_slot(row) for row in connection.execute(LIVE, wanted | {"most": most})]
+            while len(given) < most and (
+                tasks := connection.execute(FREE, wanted | {"most": most - len(given)}).all()
+            ):
+                new = self._give(connection, tasks, annotator, now, lease_s)
+                given += new
+                if len(new) == len(tasks):
+                    break
+                # Another replica filled some of them between our look and our lock: they are seen to be full now.
+            return given
 
     def _give(
         self, connection: sa.Connection, tasks: Sequence[sa.Row], annotator: str, now: float, lease_s: float
     ) -> list[Slot]:
         """The tasks' rows are locked by now: leases that ran out lose their votes, the lowest free votes are given out."""
         ids = [task.task_id for task in tasks]
-        # Most tasks are new to everybody: nothing can have run out.
+        # Counted only now, under the lock: what was seen before may be out of date. Most tasks are new to everybody.
         if votes := _votes(connection, ids):
             connection.execute(EXPIRE, [{"of_task": task_id, "now": now} for task_id in votes])
             votes = _votes(connection, ids)
@@ -125,7 +133,8 @@ class SqlSlots:
              "submitted_at": 0.0, "folded": False, "said": b"", "vote": free[0], "lease_until": now + lease_s,
              "handed_at": now}
             for task in tasks
-            if (free := [vote for vote in range(task.quorum) if vote not in votes[task.task_id]])
+            if annotator not in votes[task.task_id].values()
+            and (free := [vote for vote in range(task.quorum) if vote not in votes[task.task_id]])
         ]  # fmt: skip
         if not rows:
             return []
@@ -142,8 +151,12 @@ class SqlSlots:
             return self._held(connection, task_ids, annotator)
 
     def submit(self, answers: Sequence[Given], now: float) -> list[bool]:
+        taken: dict[int, bool] = {}
         with self._store.begin() as connection:
-            return [self._submit(connection, *answer, now) for answer in answers]
+            # In the order of their tasks, as everybody locks slots, so that no two wait for each other.
+            for at, answer in sorted(enumerate(answers), key=lambda item: item[1][0].task_id):
+                taken[at] = self._submit(connection, *answer, now)
+        return [taken[at] for at in range(len(answers))]
 
     def _submit(self, connection: sa.Connection, slot: Slot, revision: int, said: bytes, now: float) -> bool:
         mine = {"of_task": slot.task_id, "of_vote": slot.vote, "of_annotator": slot.annotator, "below": revision}
@@ -195,6 +208,9 @@ class SqlSlots:
     def _mend(self, connection: sa.Connection, run_id: str, tasks: Sequence[TaskSnapshot]) -> None:
         """Slots follow the fold, but for what they know already and the fold does not: a slot given back by now, whose
         withdrawal is still to be folded, or a newer answer."""
+        tasks = sorted(tasks, key=lambda task: task.task_id)
+        # Nobody is given a vote meanwhile.
+        connection.execute(LOCK, {"of_tasks": [task.task_id for task in tasks]})
         resolved = [{"of_task": task.task_id} for task in tasks if task.resolved]
         if resolved:
             connection.execute(WITHDRAW, resolved)
@@ -209,7 +225,10 @@ class SqlSlots:
                 elif mine.submitted and answer.withdrawn:
                     self._give_back(connection, task.task_id, answer.annotator, answer.revision)
                 elif mine.submitted and mine.revision == answer.revision:
-                    folded.append({"of_task": task.task_id, "of_annotator": answer.annotator})
+                    # By its revision: a newer answer may come in right now, and is still to be said.
+                    folded.append(
+                        {"of_task": task.task_id, "of_annotator": answer.annotator, "of_revision": answer.revision}
+                    )
         if folded:
             connection.execute(FOLDED, folded)
         if resolved:
@@ -237,11 +256,11 @@ class SqlSlots:
             return connection.scalar(offered) or 0, connection.scalar(live) or 0
 
 
-def _votes(connection: sa.Connection, task_ids: Sequence[str]) -> defaultdict[str, set[int]]:
-    """Task → votes that a row of the table holds; a task without rows is not among its keys."""
-    votes: defaultdict[str, set[int]] = defaultdict(set)
+def _votes(connection: sa.Connection, task_ids: Sequence[str]) -> defaultdict[str, dict[int | None, str]]:
+    """Task → vote → who holds it; a task without rows is not among its keys."""
+    votes: defaultdict[str, dict[int | None, str]] = defaultdict(dict)
     for row in connection.execute(VOTES, {"of_tasks": list(task_ids)}):
-        votes[row.task_id].add(row.vote)
+        votes[row.task_id] |= {row.vote: row.annotator} if row.vote is not None else {}
     return votes
 
 

@@ -41,7 +41,7 @@ SLOTS = sa.Table(
 BORN = sa.Table(
     "slots_born",
     METADATA,
-    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("born", sa.Float, nullable=False),
 )
 GIVEN_BACK = {"vote": None, "submitted": False, "lease_until": 0.0, "folded": True}
@@ -72,10 +72,18 @@ FREE = (
     .where(OFFERED, TASKS.c.opened_at >= sa.bindparam("since"), TASKS.c.quorum > USED, ~HAD)
     .order_by(TASKS.c.number)
     .limit(MOST)
+    # Without a wait: whoever leases at the same moment goes on to the next task. (SQLite has one writer, and no such words.)
     .with_for_update(skip_locked=True)
 )
+# In one order, so that no two who lock several wait for each other.
+LOCK = (
+    sa.select(TASKS.c.task_id)
+    .where(TASKS.c.task_id.in_(sa.bindparam("of_tasks", expanding=True)))
+    .order_by(TASKS.c.run_id, TASKS.c.number)
+    .with_for_update()
+)
 EXPIRE = sa.update(SLOTS).where(OF_TASK, ~SLOTS.c.submitted, SLOTS.c.lease_until <= NOW).values(vote=None)
-VOTES = sa.select(SLOTS.c.task_id, SLOTS.c.vote).where(OF_TASKS)
+VOTES = sa.select(SLOTS.c.task_id, SLOTS.c.vote, SLOTS.c.annotator).where(OF_TASKS)
 SUBMIT = sa.update(SLOTS).where(
     OF_TASK, OF_ANNOTATOR, SLOTS.c.vote == OF_VOTE, SLOTS.c.revision < sa.bindparam("below")
 )
@@ -83,7 +91,7 @@ OVERTAKEN = (OF_TASK, OF_ANNOTATOR, SLOTS.c.submitted, SLOTS.c.revision <= sa.bi
 GIVE_BACK = sa.update(SLOTS).where(*OVERTAKEN).values(GIVEN_BACK)
 FREE_VOTE = sa.update(SLOTS).where(OF_TASK, SLOTS.c.vote == OF_VOTE, ~OF_ANNOTATOR).values(GIVEN_BACK)
 KNOWN = sa.select(SLOTS.c.task_id, SLOTS.c.annotator, SLOTS.c.revision, SLOTS.c.submitted).where(OF_TASKS)
-FOLDED = sa.update(SLOTS).where(OF_TASK, OF_ANNOTATOR).values(folded=True)
+FOLDED = sa.update(SLOTS).where(OF_TASK, OF_ANNOTATOR, SLOTS.c.revision == sa.bindparam("of_revision")).values(folded=True)
 UNSAID = (
     sa.select(SLOTS.c.run_id, SLOTS.c.said)
     .join(TASKS, ITS_SLOTS)

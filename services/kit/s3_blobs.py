@@ -1,0 +1,220 @@
+"""Blobs in an S3 bucket: `s3://BUCKET/PREFIX?endpoint_url=…&region=…`, laid out as the files are.
+
+Everything is written with `If-None-Match: *`, so nothing is ever overwritten and of two writers of a marker the first
+wins. Credentials come from where every AWS client looks (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, a
+pod's role), never from the URL.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlsplit
+
+import s3fs
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+
+from services.kit.blobs import digest_of, verified
+from services.kit.errors import InvalidInput, NotFound, Unavailable
+from services.kit.ids import uri_of
+from services.kit.urls import without_secrets
+
+OPTIONS = ("endpoint_url", "region")
+FORM = "s3://BUCKET[/PREFIX][?endpoint_url=URL&region=NAME] is expected"
+# Of one request: to connect, to be answered, and how often it is sent; after half a minute at most S3 counts as away.
+CONNECT_S, ANSWER_S, SENT = 4, 20, 3
+# More at once would only wait for each other in one process.
+CONNECTIONS = 32
+# That this store keeps the first of two writers is tried once in a bucket's life.
+TRIAL, PROOF = "writes-once/trial", "writes-once/proven"
+RIGHTS = "it needs s3:GetObject, s3:PutObject and s3:ListBucket there"
+NO_KEY = "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine or pod a role"
+REFUSED = frozenset(
+    {
+        "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
+        "XAdminUserNotFound", "AllAccessDisabled", "AccountProblem", "403", "401",
+    }
+)  # fmt: skip
+# Two that write one object at the same time: the server asks the later one to look again.
+CONFLICT = ("ConditionalRequestConflict", "OperationAborted")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the blobs are."""
+
+    bucket: str
+    prefix: str  # "" or ends with a slash
+    endpoint_url: str | None
+    region: str | None
+
+    @property
+    def shown(self) -> str:
+        at = f" at {without_secrets(self.endpoint_url)}" if self.endpoint_url else ""
+        return f"s3://{self.bucket}/{self.prefix}{at}"
+
+
+def parse(url: str) -> Place:
+    """The place in an `s3://` URL. Raises InvalidInput that names the part which is wrong."""
+    split = urlsplit(url)
+    shown = without_secrets(url)
+    if split.scheme != "s3" or not split.netloc or "@" in split.netloc or ":" in split.netloc:
+        raise InvalidInput(f"CONCORD_BLOB_URL={shown!r}: {FORM}; keys come from AWS_ACCESS_KEY_ID and its like")
+    given = dict(parse_qsl(split.query, keep_blank_values=True))
+    for name in given:
+        if name not in OPTIONS:
+            raise InvalidInput(f"CONCORD_BLOB_URL={shown!r}: there is no option {name!r}; there are {', '.join(OPTIONS)}")
+    endpoint = given.get("endpoint_url")
+    if endpoint is not None and not endpoint.startswith(("http://", "https://")):
+        raise InvalidInput(f"CONCORD_BLOB_URL={shown!r}: endpoint_url must begin with http:// or https://")
+    prefix = split.path.strip("/")
+    return Place(split.netloc, f"{prefix}/" if prefix else "", endpoint, given.get("region"))
+
+
+class S3Blobs:
+    """Blobs as objects `PREFIX/blobs/ab/abcd…` and `PREFIX/markers/…`. Thread-safe; not to be carried over a fork."""
+
+    def __init__(self, url: str) -> None:
+        """Asks the bucket once. Raises InvalidInput where it or the key is refused, Unavailable where nobody answers."""
+        self._place = parse(url)
+        self._root = f"{self._place.bucket}/{self._place.prefix}"
+        self._files = _connected(self._place)
+        self._proving = threading.Lock()
+        with _refusals_are_final():
+            self._is_proven = self.marker(PROOF) is not None
+
+    def put(self, content: bytes) -> str:
+        uri = uri_of(content)
+        self._create(self._path(uri), content)
+        return uri
+
+    def get(self, uri: str) -> bytes:
+        path = self._path(uri)
+        content = self._read(path)
+        if content is None:
+            raise NotFound(f"blob {uri} is not at s3://{path}")
+        return verified(uri, content)
+
+    def put_if_absent(self, name: str, content: bytes) -> bytes:
+        self._prove()
+        return self._first(f"{self._root}markers/{name}", content)
+
+    def marker(self, name: str) -> bytes | None:
+        return self._read(f"{self._root}markers/{name}")
+
+    def _path(self, uri: str) -> str:
+        digest = digest_of(uri)
+        return f"{self._root}blobs/{digest[:2]}/{digest}"
+
+    def _first(self, path: str, content: bytes) -> bytes:
+        """Creates the object, or returns what stands there: also our own, where only the answer to us was lost."""
+        if self._create(path, content):
+            return content
+        stands = self._read(path)
+        if stands is None:
+            raise Unavailable(f"s3://{path} was there and is gone; does somebody delete from {self._place.shown}?")
+        return stands
+
+    def _create(self, path: str, content: bytes) -> bool:
+        """True if this call created the object; False if it was there."""
+        for _ in range(SENT):
+            try:
+                with self._translated(path):
+                    self._files.pipe_file(path, content, mode="create")
+                return True
+            except FileExistsError:
+                return False
+            except _Conflict:
+                continue
+        raise Unavailable(f"s3://{path} is being written by others all the time; trying again later")
+
+    def _read(self, path: str) -> bytes | None:
+        try:
+            with self._translated(path):
+                # One request for the whole object: more at once would ask for its size first.
+                return self._files.cat_file(path, max_concurrency=1)
+        except FileNotFoundError:
+            return None
+
+    def _prove(self) -> None:
+        """A store that ignores If-None-Match would let two workers' results stand for one; it is refused."""
+        if self._is_proven:
+            return
+        with self._proving:
+            for content in (b"one", b"other"):
+                made = self._create(f"{self._root}markers/{TRIAL}", content)
+            if made:
+                raise InvalidInput(
+                    f"{self._place.shown} does not honour `If-None-Match: *`, so it cannot keep the first of two writers; "
+                    "name an S3 store that does in CONCORD_BLOB_URL"
+                )
+            self._create(f"{self._root}markers/{PROOF}", b"")
+            self._is_proven = True
+
+    @contextmanager
+    def _translated(self, path: str) -> Iterator[None]:
+        """What S3 and its client raise, in our words; FileNotFoundError and FileExistsError speak of the object alone."""
+        try:
+            yield
+        except (OSError, BotoCoreError, ClientError, TimeoutError) as error:
+            raise _in_words(self._place, path, error) from error
+
+
+class _Refused(Unavailable):
+    """The bucket or the key is refused. While we run that may be mended (a key that is being changed), so we wait."""
+
+
+class _Conflict(Exception):
+    """Another one writes the same object at this moment."""
+
+
+@contextmanager
+def _refusals_are_final() -> Iterator[None]:
+    """At the start a refused key or a missing bucket is the user's mistake."""
+    try:
+        yield
+    except _Refused as error:
+        raise InvalidInput(str(error)) from error
+
+
+def _in_words(place: Place, path: str, error: Exception) -> Exception:
+    code = _code(error)
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return _Refused(f"{place.shown}: {NO_KEY}")
+    if code == "NoSuchBucket":
+        return _Refused(f"{place.shown}: there is no such bucket; make it, or name another in CONCORD_BLOB_URL")
+    if code in REFUSED:
+        return _Refused(f"{place.shown} refuses the key of AWS_ACCESS_KEY_ID ({code}: {error}); {RIGHTS}")
+    if code in ("PreconditionFailed", "412") or isinstance(error, FileExistsError):
+        return FileExistsError(path)
+    if isinstance(error, FileNotFoundError):
+        return error
+    if code in CONFLICT:
+        return _Conflict()
+    return Unavailable(f"{place.shown} does not answer: {code + ': ' if code else ''}{error}")
+
+
+def _code(error: BaseException) -> str:
+    """S3's own word for it; s3fs keeps it behind the Python error that it makes of it."""
+    for one in (error, error.__cause__):
+        if isinstance(one, ClientError):
+            return str(one.response.get("Error", {}).get("Code", ""))
+    return ""
+
+
+def _connected(place: Place) -> s3fs.S3FileSystem:
+    client = {"endpoint_url": place.endpoint_url, "region_name": place.region}
+    files = s3fs.S3FileSystem(
+        # No listings: another process may write at any moment.
+        use_listings_cache=False, skip_instance_cache=True,
+        client_kwargs={name: value for name, value in client.items() if value},
+        config_kwargs={
+            "connect_timeout": CONNECT_S, "read_timeout": ANSWER_S, "max_pool_connections": CONNECTIONS,
+            "retries": {"mode": "standard", "total_max_attempts": SENT},
+            # The blob's own hash is checked; stores other than Amazon's know no other sums.
+            "request_checksum_calculation": "when_required", "response_checksum_validation": "when_required",
+        },
+    )  # fmt: skip
+    # Its own tries would multiply with those of botocore.
+    files.retries = 1
+    return files

@@ -1,0 +1,161 @@
+"""A real PostgreSQL for the tests: set up in a second or two, started where asked, killed and restarted at will.
+
+By hand: `python -m tests.postgres [--port 5432] FOLDER` runs one until Ctrl-C.
+"""
+
+import argparse
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from tests.broker import free_port
+from tests.servers import dies_with_parent
+
+USER = "concord"
+UP_S = 30.0
+# Nothing here outlives the machine, so nothing needs to reach the disk; the death of the process loses nothing all the same.
+QUICK = ("fsync=off", "full_page_writes=off", "shared_buffers=64MB", "max_connections=200")
+
+
+@dataclass
+class Postgres:
+    """One server. Start and restart it from the main thread: it dies with the thread that started it."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen
+
+    def url(self, database: str = "postgres", options: str = "") -> str:
+        """Where CONCORD_STATE_URL would find the database."""
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}{options}"
+
+    def make_database(self) -> str:
+        """A new, empty database; returns its name."""
+        name = f"test_{uuid4().hex[:12]}"
+        self.execute(f"create database {name}")
+        return name
+
+    def execute(self, *statements: str) -> None:
+        """Runs statements as the server's owner, each on its own."""
+        import psycopg
+
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def stop(self) -> None:
+        """Ends it in good order; whoever is connected is cut off."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """Ends it as a crash would: no checkpoint, and the next start recovers."""
+        self._end(signal.SIGQUIT)
+
+    def restart(self) -> None:
+        """Starts it again on the same port and data, if it does not run."""
+        if self.process.poll() is not None:
+            self.process = _launch(self.folder, self.port)
+
+    def _end(self, sign: signal.Signals) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(sign)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start_postgres(folder: Path, port: int | None = None) -> Postgres:
+    """Sets `folder` up the first time, starts the server and waits until it answers.
+
+    Raises RuntimeError that says what to install, or what the server wrote before it ended.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "data" / "PG_VERSION").exists():
+        if os.geteuid() == 0:
+            # The server refuses to run as root.
+            shutil.chown(folder, "postgres", "postgres")
+        setup = (_program("initdb"), "-D", str(folder / "data"), "-U", USER, "-A", "trust", "--no-sync", "-E", "UTF8",
+                 "--locale=C.UTF-8")  # fmt: skip
+        done = subprocess.run(setup, capture_output=True, text=True, **_as_postgres())
+        if done.returncode:
+            raise RuntimeError(f"`{' '.join(setup)}` failed:\n{(done.stdout + done.stderr)[-2000:]}")
+    port = port or free_port()
+    return Postgres(folder, port, _launch(folder, port))
+
+
+def _program(name: str) -> str:
+    """Debian keeps the server's programs beside the path, a folder for each version."""
+    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
+    found = str(versions[-1]) if versions else shutil.which(name)
+    if found is None:
+        raise RuntimeError(
+            f"the tests with PostgreSQL need `{name}`, which is not installed: `apt-get install postgresql` (Debian), or "
+            "leave them out: `pytest -k 'not postgres'`"
+        )
+    return found
+
+
+def _as_postgres() -> dict[str, object]:
+    if os.geteuid() != 0:
+        return {}
+    account = pwd.getpwnam("postgres")
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": [], "cwd": "/"}
+
+
+def _launch(folder: Path, port: int) -> subprocess.Popen:
+    settings = (f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", *QUICK)
+    command = [_program("postgres"), "-D", str(folder / "data"), *(part for one in settings for part in ("-c", one))]
+    with open(folder / "postgres.log", "ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            preexec_fn=dies_with_parent(signal.SIGQUIT), **_as_postgres(),
+        )  # fmt: skip
+    deadline = time.monotonic() + UP_S
+    while not _answers(port):
+        try:
+            process.wait(0.05)
+            ended = f"ended with {process.returncode}"
+        except subprocess.TimeoutExpired:
+            if time.monotonic() < deadline:
+                continue
+            process.kill()
+            ended = f"did not answer within {UP_S:.0f} s"
+        tail = (folder / "postgres.log").read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"PostgreSQL on port {port} {ended}; it wrote:\n{tail}")
+    return process
+
+
+def _answers(port: int) -> bool:
+    """Whether it takes connections: while it recovers, its port is open and it says 'starting up'."""
+    import psycopg
+
+    try:
+        psycopg.connect(f"postgresql://{USER}@127.0.0.1:{port}/postgres", connect_timeout=2).close()
+        return True
+    except psycopg.OperationalError:
+        return False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--port", type=int)
+    given = parser.parse_args()
+    server = start_postgres(given.folder.resolve(), given.port)
+    print(f"CONCORD_STATE_URL={server.url()}   (pid {server.process.pid}; Ctrl-C ends it)", flush=True)
+    try:
+        server.process.wait()
+    except KeyboardInterrupt:
+        server.stop()
+
+
+if __name__ == "__main__":
+    main()
