@@ -43,9 +43,9 @@ STRICT = "1.36"
 FOREIGN = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PrometheusRule"}
 SETTING = re.compile(r"\bCONCORD_[A-Z_]+\b")
 KNOWN = {f"CONCORD_{field.name.upper()}" for field in fields(Settings)}
-DEPLOYED = [
-    *(ROOT / "deploy").rglob("*"), *(ROOT / "k8s").rglob("*"), ROOT / "docker-compose.yml", ROOT / ".env.example",
-]  # fmt: skip
+PLACES = (ROOT / "deploy", ROOT / "k8s")
+DEPLOYED = [path for place in PLACES for path in sorted(place.rglob("*")) if path.is_file() and path.suffix != ".binpb"]
+DEPLOYED += [ROOT / "docker-compose.yml", ROOT / ".env.example"]
 
 
 def full_name(service: str) -> str:
@@ -82,7 +82,7 @@ def test_an_image_starts_the_service_of_its_name():
     assert {name: match[1] for name, match in said.items() if match} == {name: name for name in SERVICES}
 
 
-@pytest.mark.parametrize("path", [p for p in DEPLOYED if p.is_file() and p.suffix != ".binpb"], ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("path", DEPLOYED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_setting_that_a_deployment_file_names_exists(path):
     unknown = set(SETTING.findall(path.read_text())) - KNOWN - {f"CONCORD_{name.upper()}" for name in IGNORED}
     assert not unknown
