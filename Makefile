@@ -6,7 +6,7 @@ BUF := .tools/node_modules/.bin/buf
 SEEDS ?= 300
 FIRST ?= 0
 
-.PHONY: run test check bench simulate image clean
+.PHONY: run test check bench simulate image compose-test kustomize kube-tools kube clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
@@ -28,6 +28,18 @@ simulate: $(VENV)/dev  ## the whole cluster in one thread, with faults: make sim
 
 image: $(BUF)  ## after a release: the contract that later versions must stay compatible with
 	$(BUF) build -o deploy/protos/released.binpb
+
+compose-test: $(VENV)/dev  ## the images, docker compose up, a run through the door; says why where no engine can be had
+	$(BIN)/python -m tests.compose --json benchmarks/results/compose.json
+
+kustomize:  ## for the tests of the manifests, where there is no kubectl
+	GOBIN=$(CURDIR)/.tools/bin go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+
+kube-tools:  ## a Kubernetes control plane from Go modules: 9 to 20 minutes the first time
+	deploy/kube/build.sh
+
+kube: $(VENV)/dev kube-tools  ## both overlays on a real API server, scheduler and controllers
+	$(BIN)/python -m tests.kube --json benchmarks/results/kube.json
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
