@@ -75,7 +75,8 @@ class ControlPlane:
             "kube-apiserver", f"--etcd-servers={etcd}", "--bind-address=127.0.0.1", f"--secure-port={port}", "--cert-dir=certs",
             "--service-cluster-ip-range=10.0.0.0/24", f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}", "--service-account-issuer=https://kubernetes.default.svc",
-            "--token-auth-file=tokens.csv", "--authorization-mode=RBAC,Node", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
+            "--token-auth-file=tokens.csv", "--authorization-mode=RBAC,Node", "--advertise-address=127.0.0.1",
+            "--endpoint-reconciler-type=none",
         )  # fmt: skip
         wait("the API server is ready", self._is_ready)
         local = (f"--kubeconfig={self.kubeconfig}", "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0")

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -95,13 +96,28 @@ def test_the_dockerfiles_are_clean():
         assert done.returncode == 0, done.stdout
 
 
-def test_no_extra_of_an_image_is_unknown_and_none_brings_torch():
-    project = (ROOT / "pyproject.toml").read_text()
-    for given in re.findall(r'^ARG \w*EXTRAS="?([\w,]*)"?$', (ROOT / "deploy/Dockerfile").read_text(), re.M):
-        for name in filter(None, given.split(",")):
-            extra = re.search(rf"^{name} = \[(.*?)\]$", project, re.M | re.S)
-            assert extra, name
-            assert "torch" not in extra[1]
+def requirements(extras: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "deploy/requirements.py", extras]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_extras_of_the_images_exist_and_none_brings_torch():
+    given = re.findall(r'^ARG \w*EXTRAS="?([\w,]*)"?$', (ROOT / "deploy/Dockerfile").read_text(), re.M)
+    assert given == ["kafka,postgres,s3", ""]
+    for extras in given:
+        asked = requirements(extras)
+        assert asked.returncode == 0, asked.stderr
+        assert "numpy" in asked.stdout
+        assert "torch" not in asked.stdout
+    assert "kafka-python" in requirements("kafka,postgres,s3").stdout
+
+
+def test_an_unknown_extra_is_refused_by_name():
+    assert requirements("kafka,nope").stderr == f"no such extra: nope; there are: {', '.join(known_extras())}\n"
+
+
+def known_extras() -> list[str]:
+    return list(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 
 
 # --- compose

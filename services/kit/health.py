@@ -29,7 +29,7 @@ def main(words: list[str]) -> int:
     if len(words) not in (1, 2):
         print("usage: python -m services.kit.health HOST:PORT [SERVICE]", file=sys.stderr)
         return 2
-    if (reason := why_not(*words)) is not None:
+    if (reason := why_not(words[0], "".join(words[1:]))) is not None:
         print(reason, file=sys.stderr)
         return 1
     return 0
