@@ -89,10 +89,14 @@ def pods_with_rights_are_refused(plane: ControlPlane) -> None:
     container = {"name": "bad", "image": "bad:1", "securityContext": {"privileged": True}}
     named = {"name": "bad", "namespace": "concord"}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": named, "spec": {"containers": [container]}}
-    assert "violates PodSecurity" in plane.refused("apply", "-f", "-", given=json.dumps(pod))
+    # Until the controllers have made it, a pod is refused for want of its service account.
+    wait("the default service account is there", lambda: plane.asked("-n", "concord", "get", "sa", "default").returncode == 0)
+    said = plane.refused("apply", "-f", "-", given=json.dumps(pod))
+    assert "violates PodSecurity" in said, said
 
 
 def service_accounts_may_do_nothing(plane: ControlPlane) -> None:
+    assert plane.asked("-n", "concord", "auth", "can-i", "get", "secrets").stdout.strip() == "yes", "the admin may"
     for name in (*SERVICES, "door"):
         who = f"--as=system:serviceaccount:concord:{name}"
         for verb, what in (("get", "secrets"), ("list", "pods"), ("create", "pods"), ("get", "configmaps")):
