@@ -3,15 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BUF := .tools/node_modules/.bin/buf
+S3 := .tools/s3/versitygw
+S3_VERSION := v1.8.0
 SEEDS ?= 300
 FIRST ?= 0
 
-.PHONY: run test check bench simulate image compose-test kustomize kube-tools kube clean
+.PHONY: run test check bench simulate image s3 compose-test kustomize kube-tools kube clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
 
-test: $(VENV)/dev  ## all tests, on a real Kafka broker among other things
+test: $(VENV)/dev  ## all tests, on a real Kafka broker, PostgreSQL and (after `make s3`) S3 server among other things
 	$(BIN)/pytest
 
 check: $(VENV)/dev $(BUF)  ## style, types and the contract's compatibility
@@ -25,6 +27,8 @@ bench: $(VENV)/dev $(VENV)/bench  ## every benchmark; results go to benchmarks/r
 
 simulate: $(VENV)/dev  ## the whole cluster in one thread, with faults: make simulate SEEDS=1000 FIRST=5000
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
+
+s3: $(S3)  ## a real S3 server for the tests (three minutes of Go, once); without it they use an imitation
 
 image: $(BUF)  ## after a release: the contract that later versions must stay compatible with
 	$(BUF) build -o deploy/protos/released.binpb
@@ -61,6 +65,10 @@ $(VENV)/bench: $(VENV)/dev
 $(BUF):
 	@command -v npm >/dev/null || { echo "npm is needed for buf, which checks the protos: install Node.js"; exit 1; }
 	npm install --silent --no-fund --no-audit --prefix .tools @bufbuild/buf@1.75.0
+
+$(S3):
+	@command -v go >/dev/null || { echo "Go is needed to build VersityGW: install it, or do without: the tests use moto then"; exit 1; }
+	CGO_ENABLED=0 GOBIN=$(abspath $(dir $(S3))) go install -ldflags "-s -w" github.com/versity/versitygw/cmd/versitygw@$(S3_VERSION)
 
 clean:
 	rm -rf $(VENV) .tools concord-data

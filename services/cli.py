@@ -29,6 +29,7 @@ from services.client import doctor as doctoring  # noqa: E402
 from services.client import fetch as fetching  # noqa: E402
 from services.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
 from services.kit.settings import Settings, from_environment, open_blobs, open_log, open_store  # noqa: E402
+from services.kit.sql import open_engine, shown  # noqa: E402
 from services.kit.telemetry import log_json  # noqa: E402
 from services.report.cost import LABEL_PRICE  # noqa: E402
 
@@ -342,6 +343,21 @@ def serve(
     from services.__main__ import main as serve_main
 
     raise typer.Exit(serve_main(list(names or wiring.SERVICES)))
+
+
+@app.command()
+@spoken
+def migrate() -> None:
+    """Make the store's tables in PostgreSQL, or bring them up to this version, as a user who may; services do so too."""
+    settings = _settings()
+    if settings.state_url.startswith("sqlite:"):
+        print("SQLite: the tables are made where they are missing; there is nothing to do")
+        return
+    from services.kit import migrations
+
+    engine = open_engine(settings.state_url)
+    before = migrations.bring_up(engine)
+    print(f"{shown(engine)}: tables of version {migrations.standing(engine)}, before: {before or 'none'}")
 
 
 @app.command()

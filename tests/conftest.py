@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from services.kit.sqlite_log import SqliteLog
 from tests import s3 as s3_servers
+from tests.broker import free_port as broker_port
 from tests.broker import start_broker
 from tests.postgres import start_postgres
 from tests.simulation.memory_log import Broker, MemoryLog
@@ -71,7 +72,7 @@ def postgres():
     folder = Path(tempfile.mkdtemp(prefix="concord-postgres-"))
     running = start_postgres(folder)
     yield running
-    running.stop()
+    running.kill()
     shutil.rmtree(folder)
 
 
@@ -123,3 +124,17 @@ def s3(request, s3_keys):
 def s3_url(s3):
     """A prefix of its own: no other test sees its objects."""
     return s3.url(f"test-{uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def some_s3(request, s3_keys):
+    """The real S3 server where it is built, else the imitation."""
+    server = request.getfixturevalue("versity" if s3_servers.VERSITY.exists() else "moto")
+    server.restart()
+    return server
+
+
+@pytest.fixture
+def free_port():
+    """A port that nobody listens on."""
+    return broker_port()

@@ -18,6 +18,8 @@ from tests.broker import free_port
 from tests.servers import dies_with_parent
 
 USER = "concord"
+# A role that must give its password and owns nothing.
+GUARDED, PASSWORD = "guarded", "hunter2-of-the-tests"
 UP_S = 30.0
 # Nothing here outlives the machine, so nothing needs to reach the disk; the death of the process loses nothing all the same.
 QUICK = ("fsync=off", "full_page_writes=off", "shared_buffers=64MB", "max_connections=200")
@@ -41,11 +43,17 @@ class Postgres:
         self.execute(f"create database {name}")
         return name
 
-    def execute(self, *statements: str) -> None:
+    def guarded_url(self, database: str, password: str = PASSWORD) -> str:
+        """The same for a user of few rights, who is made where it is missing."""
+        make = f"create role {GUARDED} login password '{PASSWORD}'"
+        self.execute(f"do $$ begin {make}; exception when duplicate_object then null; end $$")
+        return f"postgresql://{GUARDED}:{password}@127.0.0.1:{self.port}/{database}"
+
+    def execute(self, *statements: str, database: str = "postgres") -> None:
         """Runs statements as the server's owner, each on its own."""
         import psycopg
 
-        with psycopg.connect(self.url(), autocommit=True) as connection:
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement)
 
@@ -87,6 +95,8 @@ def start_postgres(folder: Path, port: int | None = None) -> Postgres:
         done = subprocess.run(setup, capture_output=True, text=True, **_as_postgres())
         if done.returncode:
             raise RuntimeError(f"`{' '.join(setup)}` failed:\n{(done.stdout + done.stderr)[-2000:]}")
+        rules = folder / "data" / "pg_hba.conf"
+        rules.write_text(f"host all {GUARDED} 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
     port = port or free_port()
     return Postgres(folder, port, _launch(folder, port))
 

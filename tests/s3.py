@@ -70,6 +70,13 @@ class S3:
         """Starts it again on the same port, if it does not run."""
         if self.process.poll() is not None:
             self.process = _launch(self.kind, self.folder, self.port)
+            self.make_bucket()
+
+    def make_bucket(self) -> None:
+        """Makes the bucket where it is missing."""
+        client = self.client()
+        if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+            client.create_bucket(Bucket=BUCKET)
 
 
 def start_s3(kind: str, folder: Path, port: int | None = None) -> S3:
@@ -82,9 +89,7 @@ def start_s3(kind: str, folder: Path, port: int | None = None) -> S3:
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     server = S3(kind, folder, port, _launch(kind, folder, port))
-    client = server.client()
-    if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
-        client.create_bucket(Bucket=BUCKET)
+    server.make_bucket()
     return server
 
 

@@ -151,7 +151,7 @@ def test_postgresql_may_go_away_and_come_back_and_no_answer_is_half_kept(postgre
         await answers.put("before", {"text": "x"})
         postgres.kill()
         for ask in (answers.get("before"), answers.put("while", {"text": "y"})):
-            with pytest.raises(Unavailable, match="LLM answers .* does not answer"):
+            with pytest.raises(Unavailable, match=r"LLM answers .* does not answer"):
                 await ask
         postgres.restart()
         assert await answers.get("before") == {"text": "x"}

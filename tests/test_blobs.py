@@ -8,7 +8,9 @@ import pytest
 from services.kit.blobs import FileBlobs, MemoryBlobs
 from services.kit.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from services.kit.ids import uri_of
-from services.kit.s3_blobs import S3Blobs
+from services.kit.s3_blobs import SENT, S3Blobs
+from tests.faulty_s3 import BUSY, CONFLICT, LOSE_ANSWER, OLD, REFUSES, faulty_s3
+from tests.s3 import BUCKET
 
 
 @pytest.fixture(params=["memory", "file", "moto", "versity"])
@@ -77,10 +79,31 @@ def test_bytes_that_changed_on_disk_are_corrupt_never_an_answer(tmp_path):
         blobs.get(uri)
 
 
-@pytest.mark.parametrize("uri", ["", "sha256:", "sha256:../../../etc/passwd", "s3://bucket/x", "sha256:" + "/" * 64])
+NO_URIS = ["", "sha256:", "sha256:../../../etc/passwd", "s3://bucket/x", "sha256:" + "/" * 64]
+
+
+@pytest.mark.parametrize("uri", NO_URIS)
 def test_what_is_no_uri_is_refused_before_the_disk_is_touched(tmp_path, uri):
     with pytest.raises(InvalidInput, match="not a blob URI"):
         FileBlobs(tmp_path).get(uri)
+
+
+def test_what_is_no_uri_is_refused_before_the_bucket_is_asked(s3_keys):
+    with faulty_s3() as server:
+        blobs = S3Blobs(server.url)
+        server.requests.clear()
+        for uri in NO_URIS:
+            with pytest.raises(InvalidInput, match="not a blob URI"):
+                blobs.get(uri)
+        assert server.requests == []
+
+
+def test_another_process_sees_the_same_and_the_first_writer_wins_there_too(open_blobs):
+    one, two = open_blobs(), open_blobs()
+    uri = one.put(b"x")
+    assert two.get(uri) == b"x"
+    assert two.put_if_absent("begun/work/1", b"two") == b"two"
+    assert one.put_if_absent("begun/work/1", b"one") == b"two"
 
 
 def test_no_partial_file_is_left_behind_and_another_process_sees_the_same(tmp_path):
@@ -107,3 +130,133 @@ def test_a_folder_that_cannot_be_made_names_its_setting(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InvalidInput, match=r"file/home/blobs.*CONCORD_BLOB_URL"):
         FileBlobs(tmp_path / "file" / "home")
+
+
+def test_bytes_that_changed_in_the_bucket_are_corrupt_never_an_answer(s3, s3_url):
+    blobs = S3Blobs(s3_url)
+    uri = blobs.put(b"what was stored")
+    key = f"{s3_url.split('?')[0].removeprefix(f's3://{BUCKET}/')}/blobs/{uri[7:9]}/{uri[7:]}"
+    s3.client().put_object(Bucket=BUCKET, Key=key, Body=b"what was st0red")
+    with pytest.raises(Corrupt, match=uri):
+        blobs.get(uri)
+
+
+def test_a_blob_of_many_parts_is_stored_once_as_well(some_s3):
+    """Above a hundred megabytes it goes up in parts, and the condition holds at their end."""
+    blobs = S3Blobs(some_s3.url("parts"))
+    content = b"0123456789abcdef" * (105 * 2**16)
+    uri = blobs.put(content)
+    assert blobs.put(content) == uri
+    assert blobs.get(uri) == content
+
+
+def test_a_bucket_that_is_not_there_is_refused_at_the_start_with_what_to_do(s3):
+    with pytest.raises(InvalidInput, match="no such bucket; make it, or name another in CONCORD_BLOB_URL"):
+        S3Blobs(s3.url("x", "another-bucket"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, "refuses the key"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong-and-not-to-be-shown"}, "refuses the key of AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_a_wrong_key_is_refused_at_the_start_and_never_shown(versity, s3_keys, monkeypatch, changed, says):
+    """moto lets every key in; only the real server can show this."""
+    for name, value in changed.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidInput, match=says) as refused:
+        S3Blobs(versity.url("x"))
+    assert s3_keys["AWS_SECRET_ACCESS_KEY"] not in str(refused.value) and "not-to-be-shown" not in str(refused.value)
+
+
+def test_a_key_that_is_refused_while_we_run_is_waited_for(s3_keys):
+    """Unavailable itself, not a kind of it: a child process says it to its parent by name."""
+    with faulty_s3() as server:
+        blobs = S3Blobs(server.url)
+        server.always = REFUSES
+        for ask in (lambda: blobs.put(b"x"), lambda: blobs.get(uri_of(b"x")), lambda: blobs.marker("done/a")):
+            with pytest.raises(Unavailable, match="refuses the key") as refused:
+                ask()
+            assert type(refused.value) is Unavailable
+
+
+def test_without_credentials_the_variables_are_named(s3_keys, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with faulty_s3() as server, pytest.raises(InvalidInput, match="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
+        S3Blobs(server.url)
+
+
+def test_an_endpoint_that_goes_away_is_unavailable_and_serves_again_when_it_is_back(s3, s3_url):
+    blobs = S3Blobs(s3_url)
+    uri = blobs.put(b"x")
+    s3.stop()
+    for ask in (lambda: blobs.put(b"y"), lambda: blobs.get(uri), lambda: blobs.put_if_absent("done/a", b"1")):
+        with pytest.raises(Unavailable, match=rf"{BUCKET}/test-.* does not answer.*{s3.port}"):
+            ask()
+    with pytest.raises(Unavailable):
+        S3Blobs(s3_url)
+    s3.restart()
+    assert blobs.put_if_absent("done/a", b"2") == b"2"
+    assert blobs.get(blobs.put(b"y")) == b"y"
+
+
+def test_a_store_that_overwrites_in_spite_of_the_condition_is_refused_before_a_marker_counts(s3_keys):
+    with faulty_s3() as server:
+        server.always = OLD
+        for _ in range(2):
+            with pytest.raises(InvalidInput, match="does not honour `If-None-Match"):
+                S3Blobs(server.url).put_if_absent("done/a", b"1")
+        assert not any(key.endswith("done/a") for key in server.objects)
+
+
+def test_what_a_store_promises_is_tried_once_in_its_life(s3_keys):
+    with faulty_s3() as server:
+        for name in ("a", "b"):
+            blobs = S3Blobs(server.url)
+            server.requests.clear()
+            assert blobs.put_if_absent(f"done/{name}", b"1") == b"1"
+        assert server.requests == ["PUT b"]
+
+
+def test_a_busy_store_is_asked_again_a_few_times_and_no_more(s3_keys):
+    with faulty_s3() as server:
+        blobs = S3Blobs(server.url)
+        server.faults += [BUSY] * (SENT - 1)
+        uri = blobs.put(b"x")
+        server.requests.clear()
+        server.always = BUSY
+        with pytest.raises(Unavailable, match="SlowDown"):
+            blobs.get(uri)
+        assert len(server.requests) == SENT
+
+
+def test_a_write_whose_answer_was_lost_is_our_own_when_it_is_sent_again(s3_keys):
+    with faulty_s3() as server:
+        blobs = S3Blobs(server.url)
+        blobs.put_if_absent("done/first", b"")
+        server.faults.append(LOSE_ANSWER)
+        assert blobs.put_if_absent("done/a", b"ours") == b"ours"
+        assert [key.rpartition("/")[2] for key in server.objects].count("a") == 1
+
+
+def test_two_writers_at_the_same_moment_are_told_to_look_again(s3_keys):
+    with faulty_s3() as server:
+        blobs = S3Blobs(server.url)
+        server.faults.append(CONFLICT)
+        assert blobs.get(blobs.put(b"x")) == b"x"
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("s3://", "s3://BUCKET"), ("s3:///prefix", "s3://BUCKET"), ("s3://key:hunter2@bucket/x", "AWS_ACCESS_KEY_ID"),
+        ("s3://bucket/x?secret=hunter2", "no option 'secret'"), ("s3://bucket?endpoint_url=minio:9000", "http://"),
+    ],
+)  # fmt: skip
+def test_an_s3_address_that_is_none_is_refused_without_its_secrets(url, says):
+    with pytest.raises(InvalidInput, match=says) as refused:
+        S3Blobs(url)
+    assert "hunter2" not in str(refused.value)

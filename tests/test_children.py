@@ -17,6 +17,7 @@ from services.kit.blobs import FileBlobs
 from services.kit.children import Children
 from services.kit.errors import InvalidInput, NotFound
 from services.kit.ids import run_id, uri_of, work_id
+from services.kit.s3_blobs import S3Blobs
 from services.scoring.units import Units
 
 RUN = run_id("children", b"")
@@ -44,6 +45,20 @@ def children(tmp_path):
     made = Children("scoring", 2, {"CONCORD_BLOB_URL": f"file://{tmp_path}"})
     yield made
     made.close()
+
+
+def test_a_child_reads_and_writes_the_bucket_that_its_parent_does(some_s3, s3_keys, blobs):
+    """The bucket's URL is told; the keys to it come with the environment."""
+    url = some_s3.url("children")
+    ours = S3Blobs(url)
+    made = Children("scoring", 1, {"CONCORD_BLOB_URL": url})
+    try:
+        fact = made.start(fit(ours)).result().features_fitted
+    finally:
+        made.close()
+    with threadpool_limits(1):
+        assert fact == Units(blobs).do(fit(blobs)).features_fitted
+    assert ours.get(fact.basis_uri) == blobs.get(fact.basis_uri)
 
 
 def pids(children: Children) -> list[int]:

@@ -21,9 +21,10 @@ from services.app import SERVICES
 from services.client import doctor, drive, intake, options, probes, session
 from services.client.ailments import Finding, Seen, run_findings
 from services.client.doctor import Backend, Folder, Package
-from services.kit import ids, rpc
+from services.kit import ids, migrations, rpc
 from services.kit.errors import NotFound
-from services.kit.settings import Settings, from_environment
+from services.kit.settings import Settings, from_environment, open_store
+from services.kit.sql import open_engine
 from services.runs import state as run_state
 from services.tasks import queue
 from tests.run_world import FoldedRun, config
@@ -183,10 +184,13 @@ def test_a_corrupt_state_is_all_that_is_said():
 
 
 def test_python_packages_and_extras_are_judged_by_what_settings_need():
-    package = Package((3, 10), (3, 11), ["numpy"], {"kafka": ["kafka-python"], "bench": []})
-    says = [finding.says for finding in doctor.package_health(package, "kafka://x:1").findings]
-    assert "Python 3.10" in says[0] and "numpy" in says[1] and "kafka-python" in says[2]
-    quiet = doctor.package_health(replace(package, python=(3, 12), missing=[]), "sqlite:///x")
+    extras = {"kafka": ["kafka-python"], "postgres": ["psycopg"], "s3": ["s3fs"], "bench": []}
+    package = Package((3, 10), (3, 11), ["numpy"], extras)
+    urls = {"CONCORD_LOG_URL": "kafka://x:1", "CONCORD_STATE_URL": "postgresql://x/y", "CONCORD_BLOB_URL": "s3://x"}
+    says = [finding.says for finding in doctor.package_health(package, urls).findings]
+    wanted = ["Python 3.10", "numpy", "kafka-python", "psycopg", "s3fs"]
+    assert [word in said for word, said in zip(wanted, says, strict=True)] == [True] * 5
+    quiet = doctor.package_health(replace(package, python=(3, 12), missing=[]), {"CONCORD_LOG_URL": "sqlite:///x"})
     assert quiet.findings == () and any("absent; pip install" in note for note in quiet.notes)
 
 
@@ -218,6 +222,42 @@ def test_a_back_end_that_does_not_open_is_a_finding_and_an_empty_place_is_not(tm
     assert health.findings == () and list(tmp_path.iterdir()) == []
     (tmp_path / "log.sqlite").write_text("this is no database, and it is long enough to be seen as none" * 20)
     assert any(finding.about == "backends" for finding in probes.place(settings_in(tmp_path)).findings)
+
+
+def test_a_database_without_tables_is_not_begun_and_is_left_as_it_is(postgres_url, tmp_path):
+    settings = from_environment({"CONCORD_STATE_URL": postgres_url, "CONCORD_HOME": str(tmp_path)})
+    health = probes.place(settings)
+    assert health.findings == () and any("the store (postgresql" in note and "is not there yet" in note for note in health.notes)
+    assert migrations.standing(open_engine(postgres_url)) is None
+    open_store(settings)
+    assert any("the store (postgresql" in note and note.endswith(" answers") for note in probes.place(settings).notes)
+
+
+def finding_of(tmp_path, **urls: str) -> Finding:
+    (finding,) = probes.place(from_environment({"CONCORD_HOME": str(tmp_path), **urls})).findings
+    return finding
+
+
+def test_a_store_that_cannot_be_used_says_what_to_do_and_never_the_password(postgres, postgres_url, tmp_path):
+    database = postgres_url.rpartition("/")[2]
+    wrong = finding_of(tmp_path, CONCORD_STATE_URL=postgres.guarded_url(database, "not-the-one"))
+    assert "password authentication failed" in wrong.says and "PGPASSFILE" in wrong.do
+    unsafe = finding_of(tmp_path, CONCORD_STATE_URL=f"{postgres_url}?sslmode=require")
+    assert "does not support SSL" in unsafe.says and "switch TLS on" in unsafe.do
+    away = finding_of(tmp_path, CONCORD_STATE_URL="postgresql://me:not-the-one@127.0.0.1:1/x")
+    assert "Connection refused" in away.says and "start it" in away.do
+    assert all("not-the-one" not in found.says + found.do for found in (wrong, unsafe, away))
+
+
+def test_a_blob_store_that_cannot_be_used_says_what_to_do(some_s3, s3_keys, tmp_path, monkeypatch):
+    missing = finding_of(tmp_path, CONCORD_BLOB_URL=some_s3.url("x", "another-bucket"))
+    assert "no such bucket" in missing.says and "make the bucket" in missing.do
+    away = finding_of(tmp_path, CONCORD_BLOB_URL="s3://bucket?endpoint_url=http://127.0.0.1:1")
+    assert "does not answer" in away.says and "start it" in away.do
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    keyless = finding_of(tmp_path, CONCORD_BLOB_URL=some_s3.url("x"))
+    assert "no credentials" in keyless.says and "AWS_SECRET_ACCESS_KEY" in keyless.do
 
 
 def test_services_of_another_process_are_seen_and_a_part_of_them_is_a_finding(tmp_path):

@@ -1,7 +1,10 @@
 """The import rule: who may know whom. Read from the sources, so that a lazy import counts as well."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,12 +14,19 @@ SOURCES = sorted(p for p in (ROOT / "services").rglob("*.py"))
 SERVICES = ("runs", "tasks", "labeling", "scoring", "triage", "training", "report")
 # These put the services together, or look at them from the caller's side.
 ROOTS = ("app", "child", "cli", "__main__", "client")
-# torch and friends: only where big models are trained or scored; Kafka: only where the log is.
+# torch and friends: only where big models are trained or scored; Kafka, PostgreSQL and S3: only where they are spoken to.
 ONLY_IN = {
     "torch": ("scoring/torch.py", "training/reward.py", "training/policy.py"),
     "transformers": ("scoring/torch.py", "training/reward.py", "training/policy.py"),
     "trl": ("training/reward.py", "training/policy.py"),
     "kafka": ("kit/kafka_",),
+    "psycopg": ("kit/postgres.py",),
+    "alembic": ("kit/migrations/",),
+    "s3fs": ("kit/s3_blobs.py",),
+    "fsspec": ("kit/s3_blobs.py",),
+    "botocore": ("kit/s3_blobs.py",),
+    "sqlalchemy": ("kit/store.py", "kit/sql.py", "kit/postgres.py", "kit/migrations/", "tasks/slots.py", "tasks/tables.py",
+                   "labeling/answers.py"),
     "fastapi": ("console/",),
     "matplotlib": ("report/pictures.py",),
     "huggingface_hub": ("labeling/wire.py", "client/fetch.py"),
@@ -39,7 +49,7 @@ IMPURE = (
     "uuid4",
     "secrets",
 )
-PURE_KIT = ("fold", "ids", "topics", "log", "errors", "arrays", "facts")
+PURE_KIT = ("fold", "ids", "topics", "log", "errors", "arrays", "facts", "urls")
 
 
 def imported(path: Path) -> set[str]:
@@ -92,6 +102,29 @@ def test_a_pure_module_touches_no_clock_file_or_network(path):
         assert parts[0] not in IMPURE, f"{path.relative_to(ROOT)} imports {name}"
         if parts[:2] == ["services", "kit"]:
             assert parts[2] in PURE_KIT, f"{path.relative_to(ROOT)} imports {name}, which is not pure"
+
+
+EXTRA = ("kafka", "psycopg", "alembic", "s3fs", "fsspec", "botocore", "pyarrow", "crc32c")
+
+
+def test_without_the_extras_everything_starts_and_what_needs_one_says_which():
+    """A fresh process in which none of their packages can be imported."""
+    asked = f"""
+import sys
+for name in {EXTRA!r}:
+    sys.modules[name] = None
+import services.__main__, services.cli, services.child
+from services.kit.errors import InvalidInput
+from services.kit.settings import from_environment, open_blobs, open_log, open_store
+urls = (("LOG", open_log, "kafka://x:1"), ("STATE", open_store, "postgresql://x/y"), ("BLOB", open_blobs, "s3://x"))
+for name, opened, url in urls:
+    try:
+        opened(from_environment({{f"CONCORD_{{name}}_URL": url}}))
+    except InvalidInput as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, cwd=ROOT, env=os.environ)
+    assert re.findall(r"pip install 'concord-preference\[(\w+)\]'", done.stdout) == ["kafka", "postgres", "s3"], done.stderr
 
 
 def test_the_folds_and_the_algorithms_are_declared_pure():

@@ -333,3 +333,15 @@ def test_a_projection_hears_of_every_change_in_the_transaction_that_makes_it(pla
     ((run, names),) = heard
     assert run == RUN
     assert "quiz" in names
+
+
+@pytest.mark.parametrize("key", [b"x" * 37, b"a\0b", b""])
+def test_a_fact_of_no_possible_run_is_passed_over_and_the_others_are_folded(place, key):
+    place.start()
+    place.log.append([Entry(FACTS, PLACE, key, Event(event_id=event_id(RUN, "stray"), run_id=RUN).SerializeToString())])
+    place.answer("a")
+    reactor = place.reactor()
+    reactor.step(0)
+    assert place.stored().answers == ("a",)
+    assert place.store.position("quiz", PLACE).next_offset == 3
+    assert place.store.runs("quiz") in ([RUN], [RUN, ""])

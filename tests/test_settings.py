@@ -97,3 +97,14 @@ def test_an_address_that_others_can_reach_is_told_from_one_that_they_cannot(list
 def test_a_metrics_port_in_use_is_said_with_the_setting_to_change():
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(InvalidInput, match="CONCORD_METRICS_PORT"):
         serve_metrics(taken.getsockname()[1])
+
+
+def test_settings_are_shown_without_passwords_whatever_the_password_holds():
+    given = {
+        "CONCORD_STATE_URL": "postgresql://me:p@ss:w/rd@host:5432/db?sslmode=require&password=hunter2&sslpassword=hunter3",
+        "CONCORD_LOG_URL": "kafka://me:hunter2@host:9092", "CONCORD_BLOB_URL": "s3://bucket/x?endpoint_url=http://a:hunter2@h:1",
+    }  # fmt: skip
+    shown = from_environment(given).shown()
+    assert shown["state_url"] == "postgresql://me:***@host:5432/db?sslmode=require&password=***&sslpassword=***"
+    assert "hunter" not in str(shown) and "***@host:9092" in str(shown["log_url"])
+    assert from_environment({}).shown() == vars(from_environment({})), "what holds no secret is shown as it is"

@@ -1,16 +1,21 @@
-"""One contract for both tables of leases: overlap is exact, and no answer is forgotten."""
+"""One contract for all tables of leases: overlap is exact, and no answer is forgotten."""
+
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from concord.v1.events_pb2 import Event, Stage
 from services.kit.sql import open_engine
 from services.kit.store import SqlStore
 from services.tasks import queue
 from services.tasks.slots import SAY_AGAIN_S, Slot, SqlSlots
+from services.tasks.tables import FREE, SLOTS, TASKS
 from tests.queue_world import RUN, due, hear, judged, opened, withdrawn
 from tests.simulation.memory_slots import MemorySlots
 
@@ -63,10 +68,13 @@ def memory_table(born: float = 0.0) -> Table:
     return Table(MemorySlots(born), NoConnection)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def make_table(request, tmp_path):
     if request.param == "memory":
         return memory_table
+    if request.param == "postgres":
+        server = request.getfixturevalue("postgres")
+        return lambda born=0.0: sql_table(server.url(server.make_database()), born)
     return lambda born=0.0: sql_table(f"sqlite:///{tmp_path}/{born}.db", born)
 
 
@@ -263,11 +271,14 @@ class Overlap(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now, self.state = OPENED + 1, opened(self.quorum)
-        self.tables = [memory_table(), sql_table()]
+        self.tables = [memory_table(), self.other_table()]
         self.waiting: list[Event] = []
         self.leased: dict[str, Slot] = {}
         for table in self.tables:
             table.follow(self.state)
+
+    def other_table(self) -> Table:
+        return sql_table()
 
     people = st.sampled_from(["ann", "bob", "cid", "dan"])
 
@@ -348,3 +359,72 @@ class Overlap(RuleBasedStateMachine):
 
 TestOverlap = Overlap.TestCase
 TestOverlap.settings = settings(max_examples=40, stateful_step_count=40)
+
+
+def test_any_order_of_things_gives_the_same_on_postgresql(postgres_url):
+    table = sql_table(postgres_url)
+
+    class OnPostgres(Overlap):
+        def other_table(self) -> Table:
+            with table._begin() as connection:
+                connection.exec_driver_sql("truncate tasks, slots")
+            return table
+
+    run_state_machine_as_test(OnPostgres, settings=settings(max_examples=20, stateful_step_count=30))
+
+
+def test_a_task_that_is_locked_is_passed_over_not_waited_for(postgres_url):
+    busy, table = sql_table(postgres_url), sql_table(postgres_url)
+    table.follow(opened(quorum=2))
+    with busy._begin() as connection:
+        connection.execute(sa.select(TASKS).where(TASKS.c.number == 0).with_for_update())
+        assert table.lease("bob").number == 1
+    assert table.lease("cid").number == 0
+
+
+@pytest.mark.parametrize("who", ["bob", "ann"])
+def test_what_was_free_at_a_look_is_counted_again_under_the_lock(postgres_url, who):
+    """A statement sees the table as it was when it began; by the time it has the row's lock a vote may be gone."""
+    table = sql_table(postgres_url)
+    table.follow(opened(quorum=1 if who == "bob" else 2))
+    looked = {"of_annotator": "ann", "of_run": "", "now": OPENED + 1, "since": 0.0, "most": 1}
+    with table._begin() as connection:
+        seen = connection.execute(FREE, looked).all()
+    slot = table.lease(who)
+    assert seen[0].task_id == slot.task_id
+    with table._begin() as connection:
+        assert table.slots._give(connection, seen, "ann", OPENED + 1, LEASE_S) == []
+    assert table.held(slot.task_id, who) == slot
+
+
+def lease_all(url: str, first: int, annotators: int) -> int:
+    """One process of several: its annotators lease and answer at once, each until it gets nothing a few times in a row."""
+    table = sql_table(url)
+
+    def work(who: str) -> int:
+        given, dry = 0, 0
+        while dry < 5:
+            slots = table.slots.lease(who, "", OPENED + 1, LEASE_S, 3)
+            dry = 0 if slots else dry + 1
+            taken = table.slots.submit([(slot, slot.revision + 1, b"said") for slot in slots], OPENED + 2)
+            assert all(taken)
+            given += len(slots)
+        return given
+
+    with ThreadPoolExecutor(annotators) as pool:
+        return sum(pool.map(work, (f"person-{n}" for n in range(first, first + annotators))))
+
+
+def test_processes_and_threads_that_lease_at_once_never_exceed_the_quorum(postgres_url):
+    quorum, tasks = 3, 60
+    table = sql_table(postgres_url)
+    table.follow(opened(quorum, pairs=tuple(range(tasks))))
+    with ProcessPoolExecutor(3, get_context("spawn")) as pool:
+        given = sum(pool.map(lease_all, [postgres_url] * 3, (0, 4, 8), (4, 4, 4)))
+    with table._begin() as connection:
+        rows = connection.execute(sa.select(SLOTS.c.task_id, SLOTS.c.vote, SLOTS.c.submitted)).all()
+    votes = Counter((row.task_id, row.vote) for row in rows)
+    assert given == len(rows) == len(votes) and all(row.submitted for row in rows)
+    assert {vote for _, vote in votes} == set(range(quorum)) and len(rows) <= quorum * tasks
+    # Whoever was passed by while all was locked has left at most a few for a last one to take.
+    assert len(rows) + lease_all(postgres_url, 100, quorum) == quorum * tasks

@@ -1,13 +1,18 @@
 """One contract for every store: position and rows move together, from where the writer read, or not at all."""
 
+import socket
 import threading
+from contextlib import ExitStack
 
 import pytest
 
-from services.kit.errors import Fenced, Unavailable
+from services.kit import migrations
+from services.kit.errors import Fenced, InvalidInput, Unavailable
 from services.kit.memory_store import MemoryStore
+from services.kit.postgres import OVERFLOW, POOL
 from services.kit.sql import open_engine
 from services.kit.store import Position, RunChange, SqlStore
+from tests.postgres import GUARDED, PASSWORD
 
 HERE = Position(5, "log", 1)
 THERE = Position(9, "log", 1)
@@ -147,6 +152,160 @@ def test_of_writers_that_race_from_one_position_exactly_one_wins(open_store):
     assert open_store().rows("runs", "run") == {"a": b"%d" % winner}
 
 
+def started(work) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+class Held:
+    """A projection that stands still in the middle of its transaction, as a process that was stopped does."""
+
+    def __init__(self) -> None:
+        self.begun, self._go = threading.Event(), threading.Event()
+
+    def __call__(self, connection) -> None:
+        self.begun.set()
+        assert self._go.wait(60)
+
+    def wake(self) -> None:
+        self._go.set()
+
+
+def outcome(store: SqlStore, to: Position, value: bytes, also=None) -> str:
+    try:
+        store.save("runs", 3, HERE, to, [change(a=value)], also)
+        return "saved"
+    except (Fenced, Unavailable) as error:
+        return type(error).__name__
+
+
+def test_whoever_comes_second_waits_for_an_open_transaction_and_is_fenced(open_sql):
+    first, second, held, said = open_sql(), open_sql(), Held(), {}
+    first.save("runs", 3, Position(), HERE, [change(a=b"1")], None)
+    one = started(lambda: said.update(first=outcome(first, THERE, b"first", held)))
+    assert held.begun.wait(10)
+    other = started(lambda: said.update(second=outcome(second, Position(7, "log", 1), b"second")))
+    other.join(0.3)
+    assert other.is_alive(), "it waits: the first may still be taken back"
+    held.wake()
+    for thread in (one, other):
+        thread.join(30)
+    assert said == {"first": "saved", "second": "Fenced"}
+    assert (second.position("runs", 3), second.rows("runs", "run")) == (THERE, {"a": b"first"})
+
+
+def test_a_zombie_with_an_open_transaction_holds_nobody_up_and_writes_nothing_when_it_wakes(postgres_url):
+    stopped = SqlStore(open_engine(f"{postgres_url}?options=-c%20idle_in_transaction_session_timeout%3D300"))
+    successor, held, said = SqlStore(open_engine(postgres_url)), Held(), {}
+    successor.save("runs", 3, Position(), HERE, [change(a=b"1")], None)
+    zombie = started(lambda: said.update(zombie=outcome(stopped, Position(7, "log", 1), b"zombie", held)))
+    assert held.begun.wait(10)
+    assert outcome(successor, THERE, b"successor") == "saved", "the server took the zombie's locks from it"
+    held.wake()
+    zombie.join(30)
+    assert said == {"zombie": "Unavailable"}
+    assert (successor.position("runs", 3), successor.rows("runs", "run")) == (THERE, {"a": b"successor"})
+    assert outcome(stopped, Position(8, "log", 1), b"again") == "Fenced", "and it hears of it at its next try"
+
+
 def test_a_database_that_is_away_is_unavailable(tmp_path):
     with pytest.raises(Unavailable, match="does not answer"):
         SqlStore(open_engine(f"sqlite:///{tmp_path}/no/such/folder/state.db"))
+
+
+def test_postgresql_that_dies_in_the_middle_of_a_save_has_saved_nothing_and_serves_again_when_it_is_back(
+    postgres, postgres_url
+):
+    store = SqlStore(open_engine(postgres_url))
+    store.save("runs", 3, Position(), HERE, [change(a=b"1")], None)
+    with pytest.raises(Unavailable, match="does not answer"):
+        store.save("runs", 3, HERE, THERE, [change(a=b"2")], lambda connection: postgres.kill())
+    with pytest.raises(Unavailable, match="does not answer"):
+        store.position("runs", 3)
+    postgres.restart()
+    assert (store.position("runs", 3), store.rows("runs", "run")) == (HERE, {"a": b"1"})
+    assert outcome(store, THERE, b"2") == "saved"
+
+
+def test_a_restart_between_two_calls_is_not_noticed(postgres, postgres_url):
+    store = SqlStore(open_engine(postgres_url))
+    store.save("runs", 3, Position(), HERE, [change(a=b"1")], None)
+    postgres.stop()
+    postgres.restart()
+    assert outcome(store, THERE, b"2") == "saved"
+    assert store.rows("runs", "run") == {"a": b"2"}
+
+
+def test_a_statement_or_a_lock_that_takes_too_long_is_unavailable(postgres_url):
+    store = SqlStore(open_engine(f"{postgres_url}?options=-c%20statement_timeout%3D200%20-c%20lock_timeout%3D100"))
+    with pytest.raises(Unavailable, match="statement timeout"), store.begin() as connection:
+        connection.exec_driver_sql("select pg_sleep(30)")
+    store.save("runs", 3, Position(), HERE, [], None)
+    with SqlStore(open_engine(postgres_url)).begin() as other:
+        other.exec_driver_sql("select * from positions for update")
+        assert outcome(store, THERE, b"") == "Unavailable"
+    assert outcome(store, THERE, b"") == "saved"
+
+
+def test_a_server_that_takes_the_connection_and_says_nothing_is_unavailable():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://concord@127.0.0.1:{silent.getsockname()[1]}/x?connect_timeout=2"
+        with pytest.raises(Unavailable, match="does not answer"):
+            SqlStore(open_engine(url))
+
+
+def test_a_process_takes_no_more_connections_than_it_says(postgres_url):
+    store = SqlStore(open_engine(postgres_url))
+    with ExitStack() as held:
+        for _ in range(POOL + OVERFLOW):
+            held.enter_context(store.begin())
+        assert store.engine.pool.checkedout() == POOL + OVERFLOW
+        store.engine.pool._timeout = 0.1
+        with pytest.raises(Unavailable, match="gave no connection in time"), store.begin():
+            pass
+
+
+def test_the_wrong_password_is_unavailable_and_no_password_is_ever_shown(postgres, postgres_url):
+    database = postgres_url.rpartition("/")[2]
+    with pytest.raises(Unavailable, match="password authentication failed") as wrong:
+        SqlStore(open_engine(postgres.guarded_url(database, "not-the-password")))
+    assert "not-the-password" not in str(wrong.value) and "guarded:***@" in str(wrong.value)
+    with pytest.raises(Unavailable, match="does not support SSL"):
+        SqlStore(open_engine(f"{postgres_url}?sslmode=require"))
+
+
+def test_a_user_who_may_not_make_tables_is_told_who_must_and_works_once_they_are_there(postgres, postgres_url):
+    database = postgres_url.rpartition("/")[2]
+    with pytest.raises(InvalidInput, match="concord migrate") as refused:
+        SqlStore(open_engine(postgres.guarded_url(database)))
+    assert PASSWORD not in str(refused.value)
+    migrations.bring_up(open_engine(postgres_url))
+    postgres.execute(
+        f"grant select, insert, update, delete on all tables in schema public to {GUARDED}",
+        f"grant usage on all sequences in schema public to {GUARDED}",
+        database=database,
+    )
+    store = SqlStore(open_engine(postgres.guarded_url(database)))
+    store.save("runs", 3, Position(), HERE, [change(a=b"1")], None)
+    assert store.rows("runs", "run") == {"a": b"1"}
+
+
+def test_what_postgresql_cannot_hold_is_refused_in_words(postgres_url):
+    store = SqlStore(open_engine(postgres_url))
+    for run_id in ("x" * 37, "a\0b"):
+        with pytest.raises(InvalidInput, match="cannot hold this"):
+            store.save("runs", 3, Position(), HERE, [change(run_id)], None)
+    assert store.position("runs", 3) == Position()
+
+
+@pytest.mark.parametrize("url", ["postgresql://host", "postgresql://host:port/db", "postgresql://u:hunter2@host/"])
+def test_an_address_that_is_none_is_refused_without_its_password(url):
+    with pytest.raises(InvalidInput, match="postgresql://USER:PASSWORD@HOST:PORT/DATABASE") as refused:
+        open_engine(url)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_an_option_that_is_none_is_refused_in_words(postgres_url):
+    with pytest.raises(InvalidInput, match='invalid connection option "sslmood"'):
+        SqlStore(open_engine(f"{postgres_url}?sslmood=require"))

@@ -12,6 +12,9 @@ GIB = 2**30
 LEAST_FREE = GIB
 EXTRAS = {
     "kafka": "a log on Kafka, for more than one machine",
+    "postgres": "a store in PostgreSQL, for more than one machine",
+    "s3": "blobs in an S3 bucket, for more than one machine",
+    "data": "Parquet and Arrow, in and out",
     "dev": "Concord's own tests and checks",
     "bench": "the benchmarks",
 }
@@ -45,6 +48,7 @@ class Backend:
     what: str
     error: str
     begun: bool = True  # False: nothing is there yet, and nothing was opened
+    do: str = ""  # where the error alone does not say it
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,19 @@ class Health:
         return Health(self.findings + other.findings, self.notes + other.notes)
 
 
-def package_health(package: Package, log_url: str) -> Health:
-    """Python, the packages always needed, and the extras; a missing extra is a finding only where a setting needs it."""
+# Which extra a back end needs: by the setting, its URL's beginning.
+NEEDED = (
+    ("CONCORD_LOG_URL", "kafka:", "kafka", "Kafka"),
+    ("CONCORD_STATE_URL", "postgres", "postgres", "PostgreSQL"),
+    ("CONCORD_BLOB_URL", "s3:", "s3", "S3"),
+)
+
+
+def package_health(package: Package, urls: Mapping[str, str]) -> Health:
+    """Python, the packages always needed, and the extras; a missing extra is a finding only where a setting needs it.
+
+    `urls` are those of the three back ends, by the names of their settings.
+    """
     findings = []
     is_, least = (".".join(map(str, version)) for version in (package.python, package.least_python))
     if package.python < package.least_python:
@@ -74,14 +89,13 @@ def package_health(package: Package, log_url: str) -> Health:
                 "install it again: pip install --upgrade concord-preference",
             )
         )
-    if log_url.startswith("kafka:") and package.extras.get("kafka"):
-        findings.append(
-            Finding(
-                "installation",
-                f"CONCORD_LOG_URL names Kafka, and the extra `kafka` is missing ({', '.join(package.extras['kafka'])})",
-                "pip install 'concord-preference[kafka]'",
-            )
-        )
+    for setting, begins, extra, what in NEEDED:
+        if urls.get(setting, "").startswith(begins) and package.extras.get(extra):
+            missing = ", ".join(package.extras[extra])
+            findings.append(
+                Finding("installation", f"{setting} names {what}, and the extra `{extra}` is missing ({missing})",
+                        f"pip install 'concord-preference[{extra}]'")
+            )  # fmt: skip
     return Health(tuple(findings), (f"Python {is_}", *map(_extra, package.extras.items())))
 
 
@@ -117,7 +131,7 @@ def backend_health(backends: Sequence[Backend]) -> Health:
     findings, notes = [], []
     for backend in backends:
         if backend.error:
-            do = f"start it, or mend {backend.setting}; the message says which"
+            do = backend.do or f"start it, or mend {backend.setting}; the message says which"
             findings.append(Finding("backends", f"{backend.what} does not work: {backend.error}", do))
         else:
             notes.append(

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -17,8 +17,8 @@ from concord.v1.work_pb2 import DeadLetter, Work
 from services.app import SERVICES
 from services.client import history, preflight
 from services.client.ailments import Finding, Seen, run_findings, run_notes
+from services.client.backends import backends
 from services.client.doctor import (
-    Backend,
     Folder,
     Health,
     Package,
@@ -104,38 +104,6 @@ def _held(path: Path) -> bool:
     return False
 
 
-def backends(settings: Settings) -> list[Backend]:
-    """Log, store and blobs, each opened and asked something; a file that is not there yet is not made."""
-    return [
-        _backend("CONCORD_LOG_URL", "the log", settings.log_url, lambda: _ask_log(open_log(settings))),
-        _backend("CONCORD_STATE_URL", "the store", settings.state_url, lambda: open_store(settings).runs(runs.SERVICE)),
-        _backend(
-            "CONCORD_BLOB_URL", "the blob store", settings.blob_url, lambda: open_blobs(settings).marker("doctor")
-        ),
-    ]
-
-
-def _backend(setting: str, what: str, url: str, ask: Callable[[], object]) -> Backend:
-    what = f"{what} ({url})"
-    path = next((url.removeprefix(scheme) for scheme in ("sqlite:///", "file://") if url.startswith(scheme)), None)
-    if path and not Path(path).exists():
-        return Backend(setting, what, "", begun=False)
-    try:
-        ask()
-    except (ConcordError, OSError) as error:
-        return Backend(setting, what, str(error))
-    return Backend(setting, what, "")
-
-
-def _ask_log(log: Log) -> None:
-    """Every topic: on Kafka a topic that would not keep its promises is refused here."""
-    try:
-        for topic in topics.ALL:
-            log.end(topic, 0)
-    finally:
-        log.close()
-
-
 def judges(run: RunState, environ: Mapping[str, str]) -> Iterator[Finding]:
     """The run's judges that cannot be reached, or whose key is not there."""
     for judge in (run.view.config.judge, *run.view.config.helpers):
@@ -156,16 +124,18 @@ def examine(name: str, now: float, environ: Mapping[str, str] = os.environ) -> H
         settings = from_environment(environ)
     except ConcordError as error:
         wrong = Finding("settings", str(error), "set it otherwise, or unset it: the defaults are those of a laptop")
-        return Health((wrong,), ()).plus(package_health(package(), environ.get("CONCORD_LOG_URL", "")))
+        return Health((wrong,), ()).plus(package_health(package(), environ))
     health = place(settings)
     return health.plus(patient(settings, name, now, environ)) if name and _answer(health) else health
 
 
 def place(settings: Settings) -> Health:
     """Installation, folders, back ends and locks."""
-    health = package_health(package(), settings.log_url).plus(folder_health(folders(settings)))
-    health = health.plus(backend_health(backends(settings)))
-    if _answer(health):
+    urls = {f"CONCORD_{name.upper()}": getattr(settings, name) for name in ("log_url", "state_url", "blob_url")}
+    health = package_health(package(), urls).plus(folder_health(folders(settings)))
+    looked = backends(settings)
+    health = health.plus(backend_health(looked))
+    if _answer(health) and all(backend.begun for backend in looked if backend.setting == "CONCORD_STATE_URL"):
         health = health.plus(Health((), _unfinished(settings)))
     held = held_groups(settings)
     return health if held is None else health.plus(lock_health(held, list(SERVICES)))
@@ -178,8 +148,6 @@ def _answer(health: Health) -> bool:
 
 def _unfinished(settings: Settings) -> tuple[str, ...]:
     """A line about the runs that have not ended, if there are any."""
-    if settings.state_url.startswith("sqlite:///") and not Path(settings.state_url.removeprefix("sqlite:///")).exists():
-        return ()
     names = [run_id[:8] for run_id in open_store(settings).runs(runs.SERVICE, active_only=True)]
     more = ", …" if len(names) > MOST_NAMED else ""
     says = f"runs that have not ended: {', '.join(names[:MOST_NAMED])}{more}; `concord doctor RUN` looks at one"

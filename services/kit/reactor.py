@@ -23,6 +23,8 @@ Change = tuple[str, frozenset[str], Any]
 BATCH = 2000
 # Runs that heard nothing new are asked this often all the same: for deadlines and for work that was lost.
 TICK_S = 0.25
+# Of a run's id: a UUID's text.
+LONGEST_ID = 36
 
 
 @dataclass
@@ -126,7 +128,12 @@ class Reactor:
             return 0
         by_run: dict[str, list[Record]] = {}
         for record in records:
-            by_run.setdefault(record.key.decode(errors="replace"), []).append(record)
+            run_id = record.key.decode(errors="replace")
+            if len(run_id) > LONGEST_ID or "\0" in run_id:
+                # No run is called so, and a store could not hold it: passed over by every reader alike.
+                self._logger.error("a fact that is no run's", partition=partition, offset=record.offset, key=run_id[:80])
+                continue
+            by_run.setdefault(run_id, []).append(record)
         changes: list[RunChange] = []
         projected: list[Change] = []
         for run_id, own in by_run.items():

@@ -15,14 +15,14 @@ import s3fs
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
 from services.kit.blobs import digest_of, verified
-from services.kit.errors import InvalidInput, NotFound, Unavailable
+from services.kit.errors import ConcordError, InvalidInput, NotFound, Unavailable
 from services.kit.ids import uri_of
 from services.kit.urls import without_secrets
 
 OPTIONS = ("endpoint_url", "region")
 FORM = "s3://BUCKET[/PREFIX][?endpoint_url=URL&region=NAME] is expected"
-# Of one request: to connect, to be answered, and how often it is sent; after half a minute at most S3 counts as away.
-CONNECT_S, ANSWER_S, SENT = 4, 20, 3
+# Of one request: to connect, to be answered, and how often it is sent. Who says nothing counts as away after 45 s.
+CONNECT_S, ANSWER_S, SENT = 4, 15, 3
 # More at once would only wait for each other in one process.
 CONNECTIONS = 32
 # That this store keeps the first of two writers is tried once in a bucket's life.
@@ -80,8 +80,10 @@ class S3Blobs:
         self._root = f"{self._place.bucket}/{self._place.prefix}"
         self._files = _connected(self._place)
         self._proving = threading.Lock()
-        with _refusals_are_final():
-            self._is_proven = self.marker(PROOF) is not None
+        # A refused key or a missing bucket is the user's mistake at the start; later it may be mended while we wait.
+        self._refused: type[ConcordError] = InvalidInput
+        self._is_proven = self.marker(PROOF) is not None
+        self._refused = Unavailable
 
     def put(self, content: bytes) -> str:
         uri = uri_of(content)
@@ -157,41 +159,28 @@ class S3Blobs:
         try:
             yield
         except (OSError, BotoCoreError, ClientError, TimeoutError) as error:
-            raise _in_words(self._place, path, error) from error
-
-
-class _Refused(Unavailable):
-    """The bucket or the key is refused. While we run that may be mended (a key that is being changed), so we wait."""
+            raise _in_words(self._place, path, error, self._refused) from error
 
 
 class _Conflict(Exception):
     """Another one writes the same object at this moment."""
 
 
-@contextmanager
-def _refusals_are_final() -> Iterator[None]:
-    """At the start a refused key or a missing bucket is the user's mistake."""
-    try:
-        yield
-    except _Refused as error:
-        raise InvalidInput(str(error)) from error
-
-
-def _in_words(place: Place, path: str, error: Exception) -> Exception:
+def _in_words(place: Place, path: str, error: Exception, refused: type[ConcordError]) -> Exception:
     code = _code(error)
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
-        return _Refused(f"{place.shown}: {NO_KEY}")
+        return refused(f"{place.shown}: {NO_KEY}")
     if code == "NoSuchBucket":
-        return _Refused(f"{place.shown}: there is no such bucket; make it, or name another in CONCORD_BLOB_URL")
+        return refused(f"{place.shown}: there is no such bucket; make it, or name another in CONCORD_BLOB_URL")
     if code in REFUSED:
-        return _Refused(f"{place.shown} refuses the key of AWS_ACCESS_KEY_ID ({code}: {error}); {RIGHTS}")
+        return refused(f"{place.shown} refuses the key of AWS_ACCESS_KEY_ID ({code}: {error}); {RIGHTS}")
     if code in ("PreconditionFailed", "412") or isinstance(error, FileExistsError):
         return FileExistsError(path)
     if isinstance(error, FileNotFoundError):
         return error
     if code in CONFLICT:
         return _Conflict()
-    return Unavailable(f"{place.shown} does not answer: {code + ': ' if code else ''}{error}")
+    return Unavailable(f"{place.shown} does not answer: {error}")
 
 
 def _code(error: BaseException) -> str:

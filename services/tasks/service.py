@@ -242,6 +242,8 @@ def check_annotator(name: str) -> None:
         raise InvalidInput("annotator is empty; a name is needed so that nobody gets a task twice")
     if len(name) > MOST_NAME:
         raise InvalidInput(f"annotator has {len(name)} characters; at most {MOST_NAME} are taken")
+    if "\0" in name:
+        raise InvalidInput("annotator holds a NUL character, which no database keeps; leave it out")
 
 
 def say_again(log: Log, slots: Slots, clock: Callable[[], float], stop: threading.Event, every_s: float = 2.0) -> None:
