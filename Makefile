@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 BUF := .tools/node_modules/.bin/buf
 S3 := .tools/s3/versitygw
 S3_VERSION := v1.8.0
+COMPOSE := $(CURDIR)/.tools/docker/cli-plugins/docker-compose
 SEEDS ?= 300
 FIRST ?= 0
 
-.PHONY: run test check bench simulate image s3 compose-test kustomize kube-tools kube clean
+.PHONY: run test check bench simulate image s3 compose-test compose-plugin kustomize kube-tools kube clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
@@ -33,8 +34,13 @@ s3: $(S3)  ## a real S3 server for the tests (three minutes of Go, once); withou
 image: $(BUF)  ## after a release: the contract that later versions must stay compatible with
 	$(BUF) build -o deploy/protos/released.binpb
 
-compose-test: $(VENV)/dev  ## the images, docker compose up, a run through the door; says why where no engine can be had
+compose-test: $(VENV)/dev $(S3) compose-plugin  ## the images, docker compose up, a run through the door; says why where no engine can be had
 	$(BIN)/python -m tests.compose --json benchmarks/results/compose.json
+
+compose-plugin:  ## Docker Compose from its Go module (five minutes, once), where the client has none
+	@docker compose version >/dev/null 2>&1 || [ -x $(COMPOSE) ] || { \
+	  folder=$$(mktemp -d); cp deploy/local/compose.mod $$folder/go.mod; cd $$folder && go mod tidy && \
+	  CGO_ENABLED=0 go build -ldflags "-s -w" -o $(COMPOSE) github.com/docker/compose/v2/cmd; }
 
 kustomize:  ## for the tests of the manifests, where there is no kubectl
 	GOBIN=$(CURDIR)/.tools/bin go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1

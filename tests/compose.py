@@ -77,8 +77,10 @@ class Compose:
         twice = {f"{name.upper()}_REPLICAS": "2" for name in ("runs", "tasks", "labeling")}
         self.environment = {
             **os.environ, **images, **parts, **twice, "PORT": str(port), "DOCKER_HOST": host,
-            "DOCKER_CONFIG": str(TOOLS / "docker"), "COMPOSE_PROJECT_NAME": "concord-test",
+            "COMPOSE_PROJECT_NAME": "concord-test",
         }  # fmt: skip
+        if (TOOLS / "docker/cli-plugins/docker-compose").exists():
+            self.environment["DOCKER_CONFIG"] = str(TOOLS / "docker")
         self.address = f"127.0.0.1:{port}"
 
     def run(self, *words: str) -> str:
