@@ -195,6 +195,7 @@ def test(compose: Compose, seconds: dict[str, float]) -> None:
     with timed("stop"):
         compose.run("stop")
     for name in (*SERVICES, "kafka", "postgres", "door"):
+        print(f"compose:   {name} ended at {[one['State']['FinishedAt'][11:19] for one in compose.containers(name)]}")
         for one in compose.containers(name):
             # Java ends a SIGTERM with 143, however orderly.
             assert one["State"]["ExitCode"] in ((0, 143) if name == "kafka" else (0,)), (name, one["State"])
@@ -224,7 +225,8 @@ def main() -> int:
         finally:
             compose.run("down", "--timeout", "20", *([] if given.keep else ["--volumes"]))
         if given.json:
-            commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+            describe = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+            commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True).stdout.strip()
             made = {"commit": commit, "seconds": seconds, "megabytes": sizes(compose)}
             given.json.write_text(json.dumps(made, indent=2) + "\n")
     return 0
