@@ -86,7 +86,7 @@ def misspelt_fields_are_refused(plane: ControlPlane) -> None:
 
 
 def pods_with_rights_are_refused(plane: ControlPlane) -> None:
-    container = {"name": "bad", "image": "bad:1", "securityContext": {"privileged": True}}
+    container = {"name": "bad", "image": "bad:1", "securityContext": {"runAsUser": 0}}
     named = {"name": "bad", "namespace": "concord"}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": named, "spec": {"containers": [container]}}
     # Until the controllers have made it, a pod is refused for want of its service account.
