@@ -23,6 +23,11 @@ def test_a_server_that_is_not_ready_says_so(server):
     assert why_not(address, "concord.v1.RunService") == f"{address}: concord.v1.RunService is NOT_SERVING"
 
 
+def test_a_process_is_alive_as_soon_as_it_listens_ready_or_not(server):
+    address, _ = server
+    assert why_not(address, rpc.ALIVE) is None
+
+
 def test_a_ready_server_is_healthy_as_a_whole_and_by_name(server):
     address, status = server
     rpc.serving(status, ["concord.v1.RunService"])

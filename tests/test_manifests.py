@@ -22,7 +22,7 @@ from concord.v1 import (
     triage_service_pb2,
 )
 from services.app import GRACE_S, SERVICES, START_S
-from services.kit import kafka_settings, s3_blobs, telemetry, topics
+from services.kit import kafka_settings, rpc, s3_blobs, telemetry, topics
 from services.kit.kafka_topics import settings_of
 from services.kit.settings import IGNORED, Settings
 from services.labeling import service as labeling
@@ -243,7 +243,7 @@ def test_every_pod_is_restricted(overlay):
 def test_a_service_is_probed_by_grpc_alive_as_a_process_and_ready_by_its_name(name, overlay):
     (container,) = containers(of_kind("Deployment", built(overlay))[name])
     port = {one["name"]: one["containerPort"] for one in container["ports"]}["grpc"]
-    assert container["startupProbe"]["grpc"] == container["livenessProbe"]["grpc"] == {"port": port}
+    assert container["startupProbe"]["grpc"] == container["livenessProbe"]["grpc"] == {"port": port, "service": rpc.ALIVE}
     assert container["readinessProbe"]["grpc"] == {"port": port, "service": full_name(name)}
     image = re.search(r"CONCORD_LISTEN=0\.0\.0\.0:(\d+)", (ROOT / "deploy/Dockerfile").read_text())
     assert port == int(image[1])

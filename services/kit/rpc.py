@@ -20,6 +20,8 @@ DEADLINE_S = 30.0
 # No shorter than servers allow by default (5 min without calls), else they answer GOAWAY too_many_pings.
 KEEPALIVE_MS = 300_000
 THREADS = 32
+# The name by which health says that the process is alive.
+ALIVE = "alive"
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ def serve(servicers: Sequence[Servicer], address: str) -> tuple[grpc.Server, int
     except RuntimeError as error:
         raise InvalidInput(f"cannot listen on {address}: {error}. Choose another with CONCORD_LISTEN or --listen") from None
     server.start()
+    # No more than that the process answers, ready or not: for whoever restarts those that do not.
+    status.set(ALIVE, health_pb2.HealthCheckResponse.SERVING)
     return server, port, status
 
 
