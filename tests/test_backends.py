@@ -117,7 +117,7 @@ def test_migrate_makes_the_tables_and_says_where_it_stood(postgres_url, tmp_path
     assert "nothing to do" in concord(tmp_path, "migrate").stdout
 
 
-@pytest.mark.parametrize("words", [("migrate",), ("runs",), ("run", "sample")])
+@pytest.mark.parametrize("words", [("migrate",), ("run", "sample")])
 def test_a_store_that_is_away_ends_the_command_with_4_and_one_line_without_the_password(tmp_path, words):
     done = concord(tmp_path, *words, CONCORD_STATE_URL="postgresql://me:hunter2@127.0.0.1:1/x")
     assert done.returncode == 4 and "does not answer" in done.stderr, done.stderr
