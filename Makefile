@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 BUF := .tools/node_modules/.bin/buf
 S3 := .tools/s3/versitygw
 S3_VERSION := v1.8.0
+COMPOSE := $(CURDIR)/.tools/docker/cli-plugins/docker-compose
 SEEDS ?= 300
 FIRST ?= 0
 TRL := .venv-trl
 
-.PHONY: run test test-trl check bench simulate image s3 clean
+.PHONY: run test test-trl check bench simulate image s3 compose-test compose-plugin kustomize kube-tools kube clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
@@ -36,6 +37,23 @@ s3: $(S3)  ## a real S3 server for the tests (three minutes of Go, once); withou
 
 image: $(BUF)  ## after a release: the contract that later versions must stay compatible with
 	$(BUF) build -o deploy/protos/released.binpb
+
+compose-test: $(VENV)/dev $(S3) compose-plugin  ## the images, docker compose up, a run through the door; says why where no engine can be had
+	$(BIN)/python -m tests.compose --json benchmarks/results/compose.json
+
+compose-plugin:  ## Docker Compose from its Go module (five minutes, once), where the client has none
+	@docker compose version >/dev/null 2>&1 || [ -x $(COMPOSE) ] || { \
+	  folder=$$(mktemp -d); cp deploy/local/compose.mod $$folder/go.mod; cd $$folder && go mod tidy && \
+	  CGO_ENABLED=0 go build -ldflags "-s -w" -o $(COMPOSE) github.com/docker/compose/v2/cmd; }
+
+kustomize:  ## for the tests of the manifests, where there is no kubectl
+	GOBIN=$(CURDIR)/.tools/bin go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+
+kube-tools:  ## a Kubernetes control plane from Go modules: 9 to 20 minutes the first time
+	deploy/kube/build.sh
+
+kube: $(VENV)/dev kube-tools  ## both overlays on a real API server, scheduler and controllers
+	$(BIN)/python -m tests.kube --json benchmarks/results/kube.json
 
 $(VENV)/bin/python $(TRL)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

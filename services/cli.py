@@ -179,6 +179,9 @@ def run(
         typer.Option("--resume", help="Let a paused run go on: failed units are tried anew, a shut gate is overruled."),
     ] = False,
     new: Annotated[str, typer.Option(help="Any word: begin another run of the same input and settings.")] = "",
+    server: Annotated[
+        str, typer.Option(help="HOST:PORT of the front door of services that run elsewhere; none: all in this process.")
+    ] = "",
 ) -> None:
     """Judge, triage, ask people, train: from a file of pairs to dataset.jsonl and report.html."""
     flags = {
@@ -200,6 +203,10 @@ def run(
         job = replace(job, notes=(*job.notes, *session.check_test(job, test)))
     if dry_run:
         return _say_estimate(job, as_json)
+    if server:
+        if test or compare or as_json:
+            raise options.InvalidInput("--test, --compare and --json read the log: they do not go with --server")
+        return _run_elsewhere(server, job, out, aside, resume)
     preflight.check((job.config.judge, *job.config.helpers))
     again.remember(out, job)
     progress.began(job, aside)
@@ -226,6 +233,20 @@ def _carry_out(
     if as_json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
     progress.ended(report, out, job, compare, session.write_questions(out, job, log))
+
+
+def _run_elsewhere(server: str, job: session.Job, out: Path, aside: Path | None, resume: bool) -> None:
+    """The judges are asked there and the log lies there; people's answers come from here, and the dataset comes back."""
+    again.remember(out, job)
+    progress.began(job, aside)
+    with progress.shown(job) as seen:
+        view = session.run(job, session.Cluster(server), seen, resume)
+    if view.status != RUN_STATUS_FINISHED:
+        _waits(view)
+    progress.say(str(session.fetch_dataset(server, job.run_id, out)))
+    progress.say(
+        "its report: `concord report` with CONCORD_LOG_URL, CONCORD_STATE_URL and CONCORD_BLOB_URL set to the cluster's"
+    )
 
 
 def _yaml(path: Path) -> object:

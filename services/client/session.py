@@ -110,6 +110,17 @@ def _judged(given: intake.Input, options: Options) -> tuple[intake.Input, Judges
     return given, None
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """Services that run elsewhere, all behind one address: what a run needs of `Running`."""
+
+    address: str
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Whether they are over: not for this process to know."""
+        return False
+
+
 @contextmanager
 def embedded(settings: Settings, pairs: int = 0) -> Iterator[Running]:
     """All services in this process for as long as the block lasts; `pairs`: how many they will be given, about."""
@@ -122,7 +133,7 @@ def embedded(settings: Settings, pairs: int = 0) -> Iterator[Running]:
         running.stop()
 
 
-def run(job: Job, running: Running, seen: Seen, resume: bool = False) -> RunView:
+def run(job: Job, running: Running | Cluster, seen: Seen, resume: bool = False) -> RunView:
     """Drives the job to its end, or to a pause that needs a person; `resume` lets a paused one go on."""
     with rpc.channel(running.address) as channel, drive.translated(running.address):
         runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
@@ -208,6 +219,15 @@ def _with_measured_before(path: Path, made: figures.Figures) -> figures.Figures:
     tested = made.evaluation or tested
     gap_closed = tested.gap_closed if tested else None
     return replace(made, methods={**methods, **made.methods}, evaluation=tested, gap_closed=gap_closed)
+
+
+def fetch_dataset(address: str, run_id: str, out: Path) -> Path:
+    """A finished run's dataset.jsonl, over gRPC: from a cluster whose blobs cannot be reached from here."""
+    with rpc.channel(address) as channel, drive.translated(address):
+        rows = drive.read_dataset(RunServiceStub(channel), run_id)
+    with writable(out):
+        (out / "dataset.jsonl").write_bytes(rows)
+    return out / "dataset.jsonl"
 
 
 def write_questions(out: Path, job: Job, log: Log) -> tuple[int, Path]:

@@ -42,6 +42,8 @@ MOST_MESSAGE_BYTES = 4 * 1024 * 1024
 READ_BYTES = 2 * MOST_MESSAGE_BYTES
 # An error's words travel in a header, each byte as up to three; a header over 8 KB may be refused.
 MOST_WORDS_BYTES = 2_000
+# The name by which health says that the process is alive.
+ALIVE = "alive"
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,8 @@ def serve(
     except RuntimeError as error:
         raise InvalidInput(f"cannot listen on {address}: {error}. Choose another with CONCORD_LISTEN or --listen") from None
     server.start()
+    # No more than that the process answers, ready or not: for whoever restarts those that do not.
+    status.set(ALIVE, health_pb2.HealthCheckResponse.SERVING)
     return server, port, status
 
 

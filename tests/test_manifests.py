@@ -1,0 +1,434 @@
+"""Images, compose and Kubernetes manifests agree with the code, and keep the rules of a safe cluster."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+
+from concord.v1 import (
+    labeling_service_pb2,
+    runs_service_pb2,
+    scoring_service_pb2,
+    tasks_service_pb2,
+    training_service_pb2,
+    triage_service_pb2,
+)
+from services.app import GRACE_S, SERVICES, START_S
+from services.kit import kafka_settings, rpc, s3_blobs, telemetry, topics
+from services.kit.kafka_topics import settings_of
+from services.kit.settings import IGNORED, Settings
+from services.labeling import service as labeling
+from services.scoring import service as scoring
+from services.training import service as training
+from services.triage import service as triage
+from tests.manifests import K8S, OVERLAYS, ROOT, built, compose, containers, filled, named, of_kind, targets, workloads
+
+PROTOS = {
+    "runs": runs_service_pb2, "tasks": tasks_service_pb2, "labeling": labeling_service_pb2,
+    "scoring": scoring_service_pb2, "triage": triage_service_pb2, "training": training_service_pb2,
+}  # fmt: skip
+WORK = {
+    labeling.SERVICE: topics.LABEL, scoring.SERVICE: topics.SCORE, triage.SERVICE: topics.TRIAGE,
+    training.SERVICE: topics.TRAIN,
+}  # fmt: skip
+STRICT = "1.36"
+# What kubernetes-validate has no schema for; `make kube` has the first two checked by a real API server.
+FOREIGN = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PrometheusRule"}
+SETTING = re.compile(r"\bCONCORD_[A-Z_]+\b")
+KNOWN = {f"CONCORD_{field.name.upper()}" for field in fields(Settings)}
+PLACES = (ROOT / "deploy", ROOT / "k8s")
+DEPLOYED = [path for place in PLACES for path in sorted(place.rglob("*")) if path.is_file() and path.suffix != ".binpb"]
+DEPLOYED += [ROOT / "docker-compose.yml", ROOT / ".env.example"]
+
+
+def full_name(service: str) -> str:
+    """The service's name in the contract, as health knows it."""
+    (one,) = PROTOS[service].DESCRIPTOR.services_by_name.values()
+    return one.full_name
+
+
+def seconds(text: str) -> float:
+    return float(text.removesuffix("s"))
+
+
+def env(container) -> dict[str, object]:
+    return {one["name"]: one for one in container.get("env", ())}
+
+
+# --- one name everywhere
+
+
+def test_every_service_has_an_image_a_compose_entry_and_a_manifest():
+    assert set(SERVICES) <= set(targets())
+    for name in SERVICES:
+        entry = compose()["services"][name]
+        assert entry["build"] == {"context": ".", "dockerfile": "deploy/Dockerfile", "target": name}
+        assert entry["image"] == f"concord-{name}"
+        assert (K8S / "base" / f"{name}.yaml").exists()
+    for overlay in OVERLAYS:
+        assert set(SERVICES) <= set(of_kind("Deployment", built(overlay)))
+
+
+def test_an_image_starts_the_service_of_its_name():
+    stages = (ROOT / "deploy/Dockerfile").read_text().split("\nFROM ")
+    said = {stage.split()[2]: re.search(r'^CMD \["(\w+)"\]', stage, re.M) for stage in stages if " AS " in stage}
+    assert {name: match[1] for name, match in said.items() if match} == {name: name for name in SERVICES}
+
+
+@pytest.mark.parametrize("path", DEPLOYED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_setting_that_a_deployment_file_names_exists(path):
+    unknown = set(SETTING.findall(path.read_text())) - KNOWN - {f"CONCORD_{name.upper()}" for name in IGNORED}
+    assert not unknown
+
+
+def test_the_dockerfiles_are_clean():
+    for path in (ROOT / "deploy").rglob("Dockerfile"):
+        hadolint = str(Path(sys.executable).parent / "hadolint")
+        done = subprocess.run([hadolint, "--failure-threshold", "warning", str(path)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+def requirements(extras: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "deploy/requirements.py", extras]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_extras_of_the_images_exist_and_none_brings_torch():
+    given = re.findall(r'^ARG \w*EXTRAS="?([\w,]*)"?$', (ROOT / "deploy/Dockerfile").read_text(), re.M)
+    assert given == ["kafka,postgres,s3", ""]
+    for extras in given:
+        asked = requirements(extras)
+        assert asked.returncode == 0, asked.stderr
+        assert "numpy" in asked.stdout
+        assert "torch" not in asked.stdout
+    assert "kafka-python" in requirements("kafka,postgres,s3").stdout
+
+
+def test_an_unknown_extra_is_refused_by_name():
+    assert requirements("kafka,nope").stderr == f"no such extra: nope; there are: {', '.join(known_extras())}\n"
+
+
+def known_extras() -> list[str]:
+    return list(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+
+
+# --- compose
+
+
+def test_compose_publishes_on_the_loopback_alone():
+    ports = [port for service in compose()["services"].values() for port in service.get("ports", ())]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_compose_checks_limits_and_restarts_whatever_keeps_running():
+    for name, service in compose()["services"].items():
+        if service.get("restart") == "no":
+            continue
+        assert service["restart"] == "unless-stopped", name
+        resources = service["deploy"]["resources"]
+        assert "memory" in resources.get("limits", {}) or "devices" in resources["reservations"], name
+        if name not in ("prometheus", "grafana"):
+            assert service["healthcheck"]["test"], name
+
+
+def test_compose_services_cannot_write_and_have_no_rights():
+    for name in (*SERVICES, "door"):
+        service = compose()["services"][name]
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_compose_waits_for_log_store_and_bucket_before_the_services_start():
+    for name in SERVICES:
+        assert compose()["services"][name]["depends_on"] == {
+            "kafka": {"condition": "service_healthy"}, "postgres": {"condition": "service_healthy"},
+            "bucket": {"condition": "service_completed_successfully"},
+        }  # fmt: skip
+
+
+def test_every_variable_of_compose_has_a_default_and_the_example_names_no_other():
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert not re.findall(r"\$\{\w+\}", text)
+    example = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.M))
+    assert example <= set(re.findall(r"\$\{(\w+)", text))
+
+
+def test_defaults_within_defaults_are_filled_in():
+    assert filled("${A:-x${B:-y}z}") == "xyz"
+
+
+def test_the_urls_of_compose_are_such_as_the_services_read():
+    for name in SERVICES:
+        environment = compose()["services"][name]["environment"]
+        assert kafka_settings.parse(environment["CONCORD_LOG_URL"]).bootstrap == ("kafka:9092",)
+        assert s3_blobs.parse(environment["CONCORD_BLOB_URL"]).bucket == "concord"
+        assert environment["CONCORD_STATE_URL"].startswith("postgresql://")
+
+
+def test_the_stand_in_for_kafka_is_the_version_that_compose_names():
+    pom = (ROOT / "deploy/kafka/pom.xml").read_text()
+    assert compose()["services"]["kafka"]["image"].endswith(":" + re.search(r"kafka_2.13</artifactId>\s*<version>([\d.]+)", pom)[1])
+
+
+def test_prometheus_scrapes_every_service_on_the_port_that_they_are_given():
+    (job,) = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    assert set(found["names"]) == set(SERVICES)
+    assert str(found["port"]) == compose()["services"]["runs"]["environment"]["CONCORD_METRICS_PORT"]
+
+
+# --- the front door
+
+
+def test_the_door_leads_each_call_to_its_service():
+    text = (K8S / "base/door/nginx.conf").read_text()
+    for name in SERVICES:
+        assert re.search(rf'location /{re.escape(full_name(name))}/ {{ set \$to "{name}\$domain:7070"; grpc_pass', text), name
+
+
+# --- Kubernetes
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_manifest_passes_the_strict_schemas(overlay):
+    kinds = set()
+    for manifest in built(overlay):
+        kinds.add(manifest["kind"])
+        if manifest["kind"] not in FOREIGN:
+            kubernetes_validate.validate(manifest, STRICT, strict=True)
+    assert {"Deployment", "Service", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy", "Namespace"} <= kinds
+
+
+def test_the_strict_schemas_would_find_a_misspelt_field():
+    manifest = json.loads(json.dumps(of_kind("Deployment", built("dev"))["runs"]))
+    manifest["spec"]["replica"] = 2
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(manifest, STRICT, strict=True)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_pod_is_restricted(overlay):
+    manifests = built(overlay)
+    labels = of_kind("Namespace", manifests)["concord"]["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    for name, workload in workloads(manifests).items():
+        pod = workload["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["runAsUser"] > 0, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert pod["automountServiceAccountToken"] is False, name
+        assert pod["serviceAccountName"] in of_kind("ServiceAccount", manifests), name
+        for container in containers(workload):
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            # Apache's image of Kafka writes its settings beside its programs.
+            assert context["readOnlyRootFilesystem"] is (name != "kafka")
+            assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+            assert "memory" in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_probed_by_grpc_alive_as_a_process_and_ready_by_its_name(name, overlay):
+    (container,) = containers(of_kind("Deployment", built(overlay))[name])
+    port = {one["name"]: one["containerPort"] for one in container["ports"]}["grpc"]
+    assert container["startupProbe"]["grpc"] == container["livenessProbe"]["grpc"] == {"port": port, "service": rpc.ALIVE}
+    assert container["readinessProbe"]["grpc"] == {"port": port, "service": full_name(name)}
+    image = re.search(r"CONCORD_LISTEN=0\.0\.0\.0:(\d+)", (ROOT / "deploy/Dockerfile").read_text())
+    assert port == int(image[1])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_has_time_to_end_its_calls_and_its_loop(name):
+    """Of what `Running.stop` waits for; a unit that computes comes on top, so workers have more."""
+    least = GRACE_S + START_S
+    pod = of_kind("Deployment", built("prod"))[name]["spec"]["template"]["spec"]
+    sleeps = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pod["terminationGracePeriodSeconds"] >= least + sleeps
+    assert seconds(compose()["services"][name]["stop_grace_period"]) >= least
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_services_are_headless_and_spread_and_drains_take_one_at_a_time(overlay):
+    manifests = built(overlay)
+    for name in SERVICES:
+        service = of_kind("Service", manifests)[name]["spec"]
+        assert service["clusterIP"] == "None"
+        chosen = {"app.kubernetes.io/name": name}
+        labels = of_kind("Deployment", manifests)[name]["spec"]["template"]["metadata"]["labels"]
+        assert service["selector"].items() <= labels.items()
+        budget = of_kind("PodDisruptionBudget", manifests)[name]["spec"]
+        assert budget["maxUnavailable"] == 1
+        assert budget["selector"] == {"matchLabels": chosen}
+        pod = of_kind("Deployment", manifests)[name]["spec"]["template"]["spec"]
+        (spread,) = pod["topologySpreadConstraints"]
+        assert spread["nodeTaintsPolicy"] == "Honor"
+        assert spread["labelSelector"] == {"matchLabels": chosen}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nothing_comes_in_or_goes_out_unless_a_policy_says_so(overlay):
+    policies = of_kind("NetworkPolicy", built(overlay))
+    assert policies["default-deny"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    for name in workloads(built(overlay)):
+        chosen = policies[name]["spec"]["podSelector"]["matchLabels"]
+        assert chosen == {"app.kubernetes.io/name": name}
+    # Only the judges and, in prod, the back ends are outside; never where clouds keep a machine's credentials.
+    for policy in policies.values():
+        for rule in policy["spec"].get("egress", ()):
+            assert rule.get("to"), policy["metadata"]["name"]
+            for to in rule["to"]:
+                if to.get("ipBlock", {}).get("cidr") == "0.0.0.0/0":
+                    assert to["ipBlock"]["except"] == ["169.254.0.0/16"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_configmap_that_a_pod_names_is_there_and_every_secret_is_there_or_said_to_be_needed(overlay):
+    manifests = built(overlay)
+    said = "".join(path.read_text() for path in K8S.rglob("kustomization.yaml"))
+    for name, workload in workloads(manifests).items():
+        pod = workload["spec"]["template"]["spec"]
+        maps = set(named(pod, re.compile(r'"configMap(?:Ref)?": {"name": "([\w-]+)"')))
+        assert maps <= set(of_kind("ConfigMap", manifests)), name
+        keys = set(named(pod, re.compile(r'"secretKeyRef": {[^}]*"name": "([\w-]+)"')))
+        keys |= set(named(pod, re.compile(r'"secretName": "([\w-]+)"')))
+        for secret in keys:
+            assert secret in of_kind("Secret", manifests) or (overlay == "prod" and secret in said), (name, secret)
+
+
+def test_prod_brings_no_secret_and_no_floating_image():
+    assert not of_kind("Secret", built("prod"))
+    for workload in workloads(built("prod")).values():
+        for container in containers(workload):
+            assert re.search(r":[\w.-]*\d[\w.-]*$", container["image"]), container["image"]
+            assert not container["image"].endswith(":latest")
+
+
+def test_the_urls_of_the_overlays_are_such_as_the_services_read():
+    for overlay in OVERLAYS:
+        (data,) = (m["data"] for n, m in of_kind("ConfigMap", built(overlay)).items() if re.fullmatch(r"concord-[a-z0-9]{10}", n))
+        kafka = kafka_settings.parse(data["CONCORD_LOG_URL"])
+        s3_blobs.parse(data["CONCORD_BLOB_URL"])
+        if overlay == "prod":
+            assert data["KAFKA_BOOTSTRAP_SERVERS"] == kafka.where
+            assert kafka.replication == 3
+            mounts = containers(of_kind("Deployment", built("prod"))["runs"])[0]["volumeMounts"]
+            (tls,) = (mount["mountPath"] for mount in mounts if mount["name"] == "tls")
+            assert Path(kafka.ca_file).parent == Path(kafka.password_file).parent == Path(tls)
+
+
+def test_dev_runs_the_same_back_ends_as_compose():
+    sets = of_kind("StatefulSet", built("dev"))
+    for name in ("kafka", "postgres", "s3"):
+        assert containers(sets[name])[-1]["image"] == compose()["services"][name]["image"]
+    door = of_kind("Deployment", built("dev"))["door"]
+    assert containers(door)[0]["image"] == compose()["services"]["door"]["image"]
+
+
+# --- scaling
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_keda_counts_the_lag_of_the_workers_own_group_and_topic(name):
+    scaled = of_kind("ScaledObject", built("prod"))[name]["spec"]
+    assert scaled["scaleTargetRef"] == {"name": name}
+    (trigger,) = scaled["triggers"]
+    assert trigger["type"] == "kafka"
+    assert (trigger["metadata"]["consumerGroup"], trigger["metadata"]["topic"]) == (name, WORK[name].name)
+    assert scaled["minReplicaCount"] <= scaled["maxReplicaCount"] <= WORK[name].partitions
+    assert trigger["metadata"]["offsetResetPolicy"] == "earliest"
+    # Its number of replicas is KEDA's: an apply must not set it back.
+    assert "replicas" not in of_kind("Deployment", built("prod"))[name]["spec"]
+    environment = containers(of_kind("Deployment", built("prod"))[name])[0]["envFrom"]
+    assert trigger["metadata"]["bootstrapServersFromEnv"] == "KAFKA_BOOTSTRAP_SERVERS"
+    assert any("configMapRef" in one for one in environment)
+
+
+def test_only_workers_are_scaled_by_lag():
+    assert set(of_kind("ScaledObject", built("prod"))) == set(WORK)
+
+
+def test_training_is_never_scaled_in_while_a_unit_computes():
+    behaviour = of_kind("ScaledObject", built("prod"))["training"]["spec"]["advanced"]["horizontalPodAutoscalerConfig"]
+    assert behaviour == {"behavior": {"scaleDown": {"selectPolicy": "Disabled"}}}
+    grace = {
+        name: of_kind("Deployment", built("prod"))[name]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+        for name in SERVICES
+    }
+    assert max(grace, key=grace.get) == "training"
+
+
+def test_training_asks_for_a_gpu_and_for_a_node_that_has_one():
+    pod = of_kind("Deployment", built("prod"))["training"]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
+    assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+
+
+# --- metrics
+
+
+def metrics() -> set[str]:
+    """The names as Prometheus sees them."""
+    assert telemetry.UNITS  # imported: its metrics are registered
+    names = set()
+    for family in REGISTRY.collect():
+        suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}.get(family.type, ())
+        names |= {family.name + suffix for suffix in suffixes}
+    return names
+
+
+def test_alerts_and_panels_ask_for_metrics_that_the_services_have():
+    asked = [panel_target["expr"] for panel in dashboard()["panels"] for panel_target in panel["targets"]]
+    rules = of_kind("PrometheusRule", built("prod"))["concord"]["spec"]["groups"]
+    asked += [rule["expr"] for group in rules for rule in group["rules"]]
+    for expression in asked:
+        wanted = set(re.findall(r"\b(?:concord|process)_\w+", expression))
+        assert wanted
+        assert wanted <= metrics(), expression
+
+
+def dashboard():
+    return json.loads((K8S / "components/monitoring/dashboards/concord.json").read_text())
+
+
+def test_the_monitor_finds_the_metrics_port_of_every_service():
+    monitor = of_kind("ServiceMonitor", built("prod"))["concord"]["spec"]
+    for name in SERVICES:
+        service = of_kind("Service", built("prod"))[name]
+        assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
+        assert monitor["endpoints"][0]["port"] in ports
+        assert ports["metrics"] == 9464
+
+
+# --- Strimzi's examples
+
+
+def test_the_topics_for_strimzi_are_those_of_the_code():
+    given = yaml.safe_load_all((K8S / "examples/strimzi/topics.yaml").read_text())
+    said = {one["metadata"]["name"]: one["spec"] for one in given}
+    assert said == {
+        topic.name: {"partitions": topic.partitions, "replicas": 3, "config": settings_of(topic, 3)} for topic in topics.ALL
+    }
+
+
+def test_the_users_for_strimzi_may_use_every_topic_and_group():
+    users = {one["metadata"]["name"]: one for one in yaml.safe_load_all((K8S / "examples/strimzi/users.yaml").read_text())}
+    acls = users["concord"]["spec"]["authorization"]["acls"]
+    groups = {acl["resource"]["name"] for acl in acls if acl["resource"]["type"] == "group"}
+    (prefix,) = (acl["resource"]["name"] for acl in acls if acl["resource"]["type"] == "topic")
+    assert groups == set(SERVICES)
+    assert all(topic.name.startswith(prefix) for topic in topics.ALL)
+    assert all(acl["operations"] == ["Describe"] for acl in users["concord-keda"]["spec"]["authorization"]["acls"])

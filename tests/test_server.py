@@ -1,0 +1,54 @@
+"""`concord run … --server`: the command as a client of services that run elsewhere."""
+
+import os
+import socket
+
+import pytest
+
+from services.app import SERVICES, Running
+from services.kit.settings import from_environment
+from tests.test_cli import concord, small_file
+
+ASKED = ("--judge", "sample", "--budget", "10%")
+# Equal datasets need equal instruction sets: whatever chose OpenBLAS's kernels here chooses them there.
+KERNELS = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """All services in this process, in a home of their own."""
+    running = Running(list(SERVICES), from_environment({}, home=str(tmp_path / "cluster"), listen="127.0.0.1:0", processes=0))
+    yield running.address
+    running.stop()
+
+
+def test_a_run_elsewhere_gives_the_dataset_that_a_run_here_gives(cluster, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+        small_file(folder)
+    done = concord(there, "run", "pairs.jsonl", *ASKED, "--server", cluster, "--out", "out", **KERNELS)
+    assert done.returncode == 0, done.stderr
+    assert concord(here, "run", "pairs.jsonl", *ASKED, "--out", "out", **KERNELS).returncode == 0
+    assert (there / "out/dataset.jsonl").read_bytes() == (here / "out/dataset.jsonl").read_bytes()
+    # Nothing of the run was done or kept here.
+    assert not (there / "concord-data/log.sqlite").exists()
+
+
+def test_what_needs_the_log_is_refused_before_anything_begins(tmp_path):
+    small_file(tmp_path)
+    for flag in ("--compare", "--json"):
+        done = concord(tmp_path, "run", "pairs.jsonl", *ASKED, "--server", "127.0.0.1:1", flag)
+        assert done.returncode == 2
+        assert "do not go with --server" in done.stderr
+
+
+def test_a_front_door_that_is_away_is_named(tmp_path):
+    small_file(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = concord(tmp_path, "run", "pairs.jsonl", *ASKED, "--server", address)
+    assert done.returncode == 4
+    assert address in done.stderr
+    assert "Traceback" not in done.stderr
