@@ -40,6 +40,7 @@ from services.client import (  # noqa: E402
 )
 from services.client import doctor as doctoring  # noqa: E402
 from services.client import fetch as fetching  # noqa: E402
+from services.client import records as reading  # noqa: E402
 from services.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
 from services.kit.settings import Settings, from_environment, look_at_log, open_blobs, open_log, open_store  # noqa: E402
 from services.kit.sql import open_engine, shown  # noqa: E402
@@ -203,50 +204,33 @@ def run(
         job = replace(job, notes=(*job.notes, *session.check_test(job, test)))
     if dry_run:
         return _say_estimate(job, as_json)
-    if server:
-        if test or compare or as_json:
-            raise options.InvalidInput("--test, --compare and --json read the log: they do not go with --server")
-        return _run_elsewhere(server, job, out, aside, resume)
-    preflight.check((job.config.judge, *job.config.helpers))
+    if not server:
+        preflight.check((job.config.judge, *job.config.helpers))
     again.remember(out, job)
     progress.began(job, aside)
-    _carry_out(job, settings, out, test, compare, resume, as_json)
+    _carry_out(job, keys.allowing(settings, job.config), server, out, test, compare, resume, as_json)
 
 
 def _carry_out(
-    job: session.Job, settings: Settings, out: Path, test: Path | None, compare: bool, resume: bool, as_json: bool
+    job: session.Job, settings: Settings, server: str, out: Path, test: Path | None, compare: bool, resume: bool, as_json: bool
 ) -> None:
     """Runs the job to its end and writes its results; raises Exit where it stands still."""
-    with session.embedded(keys.allowing(settings, job.config), len(job.given.rows)) as running:
-        log, blobs = open_log(settings), open_blobs(settings)
+    with session.serving(settings, server, len(job.given.rows)) as (running, records):
         with progress.shown(job) as seen:
             view = session.run(job, running, seen, resume)
         if view.status != RUN_STATUS_FINISHED:
             _waits(view)
-        evaluation = session.gap(view, settings, job.truth, test) if test else None
+        evaluation = session.gap(view, records, job.truth, test) if test else None
         methods = {}
         if compare and job.truth:
             with progress.shown(job) as seen:
-                methods = session.compared(job, running, log, blobs, seen)
-    dataset = datasets.parts(view.dataset_uri, blobs.get)
-    report = session.write(out, job.truth, job.run_id, log, blobs, dataset, evaluation, methods)
+                methods = session.compared(job, running, records, seen)
+        dataset = datasets.parts(view.dataset_uri, records.blob)
+        report = session.write(out, job.truth, job.run_id, records, dataset, evaluation, methods)
+        questions = session.write_questions(out, job, records)
     if as_json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
-    progress.ended(report, out, job, compare, session.write_questions(out, job, log))
-
-
-def _run_elsewhere(server: str, job: session.Job, out: Path, aside: Path | None, resume: bool) -> None:
-    """The judges are asked there and the log lies there; people's answers come from here, and the dataset comes back."""
-    again.remember(out, job)
-    progress.began(job, aside)
-    with progress.shown(job) as seen:
-        view = session.run(job, session.Cluster(server), seen, resume)
-    if view.status != RUN_STATUS_FINISHED:
-        _waits(view)
-    progress.say(str(session.fetch_dataset(server, job.run_id, out)))
-    progress.say(
-        "its report: `concord report` with CONCORD_LOG_URL, CONCORD_STATE_URL and CONCORD_BLOB_URL set to the cluster's"
-    )
+    progress.ended(report, out, job, compare, questions)
 
 
 def _yaml(path: Path) -> object:
@@ -339,7 +323,7 @@ def report(
     log, store, blobs = open_log(settings), open_store(settings), open_blobs(settings)
     run_id = history.find_run(store, name, settings.home)
     out = out or Path(settings.home) / "runs" / run_id[:8]
-    session.write(out, again.remembered_truth(out, run_id), run_id, log, blobs, None, None, {}, label_price)
+    session.write(out, again.remembered_truth(out, run_id), run_id, reading.here(log, blobs), None, None, {}, label_price)
     print(out / "report.html")
 
 

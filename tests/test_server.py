@@ -1,11 +1,16 @@
 """`concord run … --server`: the command as a client of services that run elsewhere."""
 
+import json
 import os
 import socket
 
+import grpc
 import pytest
 
+from concord.v1 import runs_service_pb2 as pb
+from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from services.app import SERVICES, Running
+from services.kit import ids, rpc
 from services.kit.settings import from_environment
 from tests.test_cli import concord, small_file
 
@@ -35,12 +40,28 @@ def test_a_run_elsewhere_gives_the_dataset_that_a_run_here_gives(cluster, tmp_pa
     assert not (there / "concord-data/log.sqlite").exists()
 
 
-def test_what_needs_the_log_is_refused_before_anything_begins(tmp_path):
+def test_report_and_comparison_are_made_from_what_the_front_door_lets_be_read(cluster, tmp_path):
     small_file(tmp_path)
-    for flag in ("--compare", "--json"):
-        done = concord(tmp_path, "run", "pairs.jsonl", *ASKED, "--server", "127.0.0.1:1", flag)
-        assert done.returncode == 2
-        assert "do not go with --server" in done.stderr
+    done = concord(tmp_path, "run", "pairs.jsonl", *ASKED, "--server", cluster, "--out", "out", "--compare", "--json", **KERNELS)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report == json.loads((tmp_path / "out/report.json").read_text())
+    assert {"posterior", "random", "rlthf"} <= report["methods"].keys()
+    assert "<svg" in (tmp_path / "out/report.html").read_text()
+
+
+def test_nothing_but_blobs_can_be_read_by_name(cluster):
+    with rpc.channel(cluster) as channel:
+        for name in ("sha256:../../../../etc/passwd", "begun/anything", ""):
+            with pytest.raises(grpc.RpcError) as refused:
+                list(RunServiceStub(channel).ReadBlob(pb.ReadBlobRequest(uri=name)))
+            assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_facts_of_a_run_that_is_not_there_are_refused(cluster):
+    with rpc.channel(cluster) as channel, pytest.raises(grpc.RpcError) as refused:
+        list(RunServiceStub(channel).ReadFacts(pb.ReadFactsRequest(run_id=ids.run_id("none", b""))))
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_a_front_door_that_is_away_is_named(tmp_path):

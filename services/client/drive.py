@@ -208,6 +208,13 @@ def needs_a_person(view: pb.RunView) -> bool:
     return view.status == pb.RUN_STATUS_PAUSED and view.pause_reason != PauseReason.PAUSE_REASON_DEFERRED
 
 
+def wait_for_another(error: grpc.RpcError, away_since: float) -> None:
+    """Waits a little for another replica after a stream that broke; raises what is no outage, or lasted too long."""
+    if error.code() not in AWAY or time.monotonic() - away_since > PATIENCE_S:
+        raise error
+    threading.Event().wait(AGAIN_S)
+
+
 def read_dataset(runs: RunServiceStub, run_id: str) -> Iterator[bytes]:
     """The dataset's JSON Lines in pieces, which may end anywhere.
 
@@ -225,6 +232,4 @@ def read_dataset(runs: RunServiceStub, run_id: str) -> Iterator[bytes]:
                     yield piece
             return
         except grpc.RpcError as error:
-            if error.code() not in AWAY or time.monotonic() - away_since > PATIENCE_S:
-                raise
-            threading.Event().wait(AGAIN_S)
+            wait_for_another(error, away_since)

@@ -14,15 +14,14 @@ from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RUN_STATUS_PAUSED, 
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from services.app import SERVICES, Running
-from services.client import drive, history, intake, people
+from services.client import drive, intake, people
 from services.client.earlier import Earlier, Joined, check, join, link
 from services.client.evaluate import evaluate
 from services.client.options import METHODS, Options, recorded_name, run_config, semantic, set_method
+from services.client.records import Records, here, there
 from services.kit import ids, rpc
-from services.kit.blobs import Blobs
 from services.kit.errors import InvalidInput
-from services.kit.log import Log
-from services.kit.settings import Settings, open_blobs
+from services.kit.settings import Settings, open_blobs, open_log
 from services.preference.pairs import Row, pair_hash
 from services.preference.verdicts import Judges
 from services.report import figures, page
@@ -133,6 +132,17 @@ def embedded(settings: Settings, pairs: int = 0) -> Iterator[Running]:
         running.stop()
 
 
+@contextmanager
+def serving(settings: Settings, server: str, pairs: int) -> Iterator[tuple[Running | Cluster, Records]]:
+    """The services behind the front door `server`, or all of them in this process; and what may be read there."""
+    if server:
+        with there(server) as records:
+            yield Cluster(server), records
+    else:
+        with embedded(settings, pairs) as running:
+            yield running, here(open_log(settings), open_blobs(settings))
+
+
 def run(job: Job, running: Running | Cluster, seen: Seen, resume: bool = False) -> RunView:
     """Drives the job to its end, or to a pause that needs a person; `resume` lets a paused one go on."""
     with rpc.channel(running.address) as channel, drive.translated(running.address):
@@ -148,7 +158,7 @@ def run(job: Job, running: Running | Cluster, seen: Seen, resume: bool = False) 
             annotators.stop()
 
 
-def compared(job: Job, running: Running, log: Log, blobs: Blobs, seen: Seen) -> dict[str, figures.Method]:
+def compared(job: Job, running: Running | Cluster, records: Records, seen: Seen) -> dict[str, figures.Method]:
     """The other methods on the same labels, people and budget; each is a run of its own."""
     out = {}
     for method in METHODS:
@@ -163,20 +173,20 @@ def compared(job: Job, running: Running, log: Log, blobs: Blobs, seen: Seen) -> 
             link(config, job.earlier, len(job.given.rows))
         other = replace(job, options=options, config=config, run_id=ids.run_id(job.given.sha256, semantic(config)))
         if run(other, running, seen).status == RUN_STATUS_FINISHED:
-            made = figures.figures_of(history.events(log, other.run_id), blobs.get, job.truth)
+            made = figures.figures_of(records.events(other.run_id), records.blob, job.truth)
             out[method] = made.methods[method]
     return out
 
 
 def write(
-    out: Path, job_truth: Mapping[int, "Choice.ValueType"], run_id: str, log: Log, blobs: Blobs, dataset: Iterable[bytes] | None,
+    out: Path, job_truth: Mapping[int, "Choice.ValueType"], run_id: str, records: Records, dataset: Iterable[bytes] | None,
     evaluation: Evaluation | None, methods: Mapping[str, "figures.Method"], label_price: float = LABEL_PRICE,
 ) -> dict[str, object]:  # fmt: skip
     """dataset.jsonl, report.json and report.html; returns what report.json holds.
 
     What a report of the same dataset knew from `--compare` and `--test` stays where nothing newer is given.
     """
-    made = figures.figures_of(history.events(log, run_id), blobs.get, job_truth or None, evaluation, methods, label_price)
+    made = figures.figures_of(records.events(run_id), records.blob, job_truth or None, evaluation, methods, label_price)
     with writable(out):
         made = _with_measured_before(out / "report.json", made)
         report = made.as_json()
@@ -221,22 +231,13 @@ def _with_measured_before(path: Path, made: figures.Figures) -> figures.Figures:
     return replace(made, methods={**methods, **made.methods}, evaluation=tested, gap_closed=gap_closed)
 
 
-def fetch_dataset(address: str, run_id: str, out: Path) -> Path:
-    """A finished run's dataset.jsonl, over gRPC: from a cluster whose blobs cannot be reached from here."""
-    with rpc.channel(address) as channel, drive.translated(address):
-        rows = drive.read_dataset(RunServiceStub(channel), run_id)
-    with writable(out):
-        (out / "dataset.jsonl").write_bytes(rows)
-    return out / "dataset.jsonl"
-
-
-def write_questions(out: Path, job: Job, log: Log) -> tuple[int, Path]:
+def write_questions(out: Path, job: Job, records: Records) -> tuple[int, Path]:
     """Asked pairs that nobody answered, as JSON Lines in questions.jsonl; how many there are, and the file.
 
     A file of answers is never written over, should it be that very one.
     """
     silent = (TaskOutcome.TASK_OUTCOME_SKIPPED, TaskOutcome.TASK_OUTCOME_EXPIRED)
-    said = [e.task_resolved for e, _ in history.events(log, job.run_id) if e.WhichOneof("kind") == "task_resolved"]
+    said = [e.task_resolved for e, _ in records.events(job.run_id) if e.WhichOneof("kind") == "task_resolved"]
     asked = sorted({task.pair_index for task in said if task.outcome in silent})
     path = out / "questions.jsonl"
     if Path(job.options.humans.partition(":")[2]).absolute() == path.absolute():
@@ -263,7 +264,7 @@ def check_test(job: Job, test: Path) -> tuple[str, ...]:
     return (f"{both:,} of the test pairs are also in the run: what is measured on them flatters it",) if both else ()
 
 
-def gap(view: RunView, settings: Settings, truth: Mapping[int, "Choice.ValueType"], test: Path) -> Evaluation:
+def gap(view: RunView, records: Records, truth: Mapping[int, "Choice.ValueType"], test: Path) -> Evaluation:
     """The evaluation on `--test PATH`."""
     rows: tuple[Row, ...] = intake.read(test).rows
-    return evaluate(view, open_blobs(settings), truth, rows)
+    return evaluate(view, records.blob, truth, rows)

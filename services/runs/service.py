@@ -16,10 +16,10 @@ from services.kit.commands import say
 from services.kit.errors import NotFound, Refused, Unavailable
 from services.kit.fold import Fold, restore_run
 from services.kit.ids import event_id
-from services.kit.log import Log
+from services.kit.log import Log, Record
 from services.kit.rpc import Servicer
 from services.kit.store import Store
-from services.kit.topics import fact_partition
+from services.kit.topics import FACTS, fact_partition
 from services.preference import datasets
 from services.runs import limits, loop, plan, state
 from services.runs.evolve import evolve
@@ -28,6 +28,7 @@ from services.runs.state import RunState
 SERVICE = "runs"
 MOST_PAIRS_A_CALL = 5_000
 CHUNK = 512 * 1024
+FACTS_AT_ONCE = 500
 LOOK_AGAIN_S = 0.1
 PAGE = 100
 PUTS = 8
@@ -217,6 +218,31 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         for part in datasets.parts(view.dataset_uri, self._blobs.get):
             for at in range(0, len(part), CHUNK):
                 yield pb.ReadDatasetResponse(chunk=part[at : at + CHUNK])
+
+    def ReadFacts(self, request: pb.ReadFactsRequest, context: grpc.ServicerContext) -> Iterator[pb.ReadFactsResponse]:
+        self._state(request.run_id)
+        answer, size = pb.ReadFactsResponse(), 0
+        for record in self._records(request.run_id):
+            if size + len(record.value) > CHUNK and answer.facts:
+                yield answer
+                answer, size = pb.ReadFactsResponse(), 0
+            answer.facts.add(offset=record.offset, at=record.at, event=record.value)
+            size += len(record.value)
+        if answer.facts:
+            yield answer
+
+    def _records(self, run_id: str) -> Iterator[Record]:
+        """What stands in the log of this run now."""
+        partition, key, offset = fact_partition(run_id), run_id.encode(), 0
+        end = self._log.end(FACTS, partition)
+        while offset < end and (batch := self._log.read(FACTS, partition, offset, min(FACTS_AT_ONCE, end - offset))):
+            yield from (record for record in batch if record.key == key)
+            offset = batch[-1].offset + 1
+
+    def ReadBlob(self, request: pb.ReadBlobRequest, context: grpc.ServicerContext) -> Iterator[pb.ReadBlobResponse]:
+        content = self._blobs.get(request.uri)
+        for at in range(0, len(content), CHUNK):
+            yield pb.ReadBlobResponse(chunk=content[at : at + CHUNK])
 
 
 def servicer(log: Log, store: Store, blobs: Blobs) -> Servicer:
