@@ -58,7 +58,8 @@ def test_letters_are_listed_and_put_back_once_and_their_run_then_finishes(settin
         assert "nothing to put back" in told(replaying.requeue, settings, view.run_id, ["all"], True)
         assert "was put back before" in told(replaying.requeue, settings, view.run_id, [listed[0]["letter"]], True)
         again = run_in(settings, **flags)
-    assert again.status == RUN_STATUS_FINISHED and not any(stage.failed for stage in again.stages)
+    assert again.status == RUN_STATUS_FINISHED, told(replaying.tell, log, view.run_id, None, False)
+    assert not any(stage.failed for stage in again.stages)
     kinds = [fact.kind for fact in history.facts(history.records(log, view.run_id))]
     assert kinds.count("stage_retried") == 1 and kinds.count("shard_labeled") == 3
     assert all(letter["put_back_at"] for letter in json.loads(told(replaying.print_letters, log, view.run_id, True)))

@@ -35,7 +35,8 @@ def open_run(settings: Settings, name: str) -> tuple[Log, str]:
         if next(history.records(log, name), None) is None:
             raise NotFound(f"no fact of run {name} stands in {without_secrets(settings.log_url)}")
         return log, name
-    return look_at_log(settings), history.find_run(_store(settings, name), name, settings.home)
+    run_id = history.find_run(_store(settings, name), name, settings.home)
+    return look_at_log(settings), run_id
 
 
 def _is_whole(name: str) -> bool:

@@ -27,6 +27,8 @@ SLICE_S = 0.05
 FETCH_WAIT_MS = 100
 # A member hears of a rebalance from the answer to its heartbeat.
 HEARTBEAT_MS = 1000
+# A rebalance takes two rounds, each after a heartbeat; whoever has nothing after that is a spare.
+SETTLED_S = 3.0
 LOGGER = structlog.get_logger()
 
 
@@ -45,6 +47,8 @@ class GroupMember:
         # Positions whose commit fell into a rebalance: saved when it is over.
         self._unsaved: dict[int, int] = {}
         self._changed = self._joined = False
+        # Since when the group has had this member in it, and nothing for it to do.
+        self._idle_since: float | None = None
         self._woken = threading.Event()
         with translated(settings):
             self._kafka = KafkaConsumer(
@@ -84,7 +88,7 @@ class GroupMember:
         deadline = time.monotonic() + timeout_s
         self._changed = False
         self._take_up()
-        self._joined = has_joined(self._kafka)
+        self._look_whether_joined()
         self._save()
         while True:
             left = max(0.0, deadline - time.monotonic())
@@ -92,6 +96,16 @@ class GroupMember:
             if found or self._changed or left == 0 or self._woken.is_set():
                 self._woken.clear()
                 return found
+
+    def _look_whether_joined(self) -> None:
+        """An empty assignment counts only once it has lasted: it is also what a group gives before it knows the topic, and
+        to a newcomer while the others still let go of what it shall have."""
+        if self._owned or not has_joined(self._kafka):
+            self._joined, self._idle_since = bool(self._owned), None
+            return
+        now = time.monotonic()
+        self._idle_since = self._idle_since or now
+        self._joined = now - self._idle_since >= SETTLED_S
 
     def _take_up(self) -> None:
         """Where `start` fails the partition stays fresh, and the next poll tries again."""
