@@ -10,7 +10,7 @@ SEEDS ?= 300
 FIRST ?= 0
 TRL := .venv-trl
 
-.PHONY: run test test-trl check bench simulate image s3 compose-test compose-plugin kustomize kube-tools kube clean
+.PHONY: run test test-trl check bench simulate image s3 compose-test compose-plugin kustomize kube-tools keda kube clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
@@ -51,6 +51,9 @@ kustomize:  ## for the tests of the manifests, where there is no kubectl
 
 kube-tools:  ## a Kubernetes control plane from Go modules: 9 to 20 minutes the first time
 	deploy/kube/build.sh
+
+keda:  ## KEDA's operator, for the check of scaling by lag: 12 minutes or more the first time
+	deploy/kube/build.sh keda
 
 kube: $(VENV)/dev kube-tools  ## both overlays on a real API server, scheduler and controllers
 	$(BIN)/python -m tests.kube --json benchmarks/results/kube.json

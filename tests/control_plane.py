@@ -5,8 +5,9 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.broker import ROOT, free_port
 
@@ -56,9 +57,13 @@ class ControlPlane:
                 process.kill()
                 process.wait()
 
-    def _start(self, name: str, *flags: str) -> None:
+    def start(self, name: str, *flags: str, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        """One of the programs in TOOLS, until the block ends."""
         with (self._folder / f"{name}.log").open("wb") as log:
-            process = subprocess.Popen([TOOLS / name, *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder)
+            process = subprocess.Popen(
+                [TOOLS / name, *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder,
+                env=os.environ | environment,
+            )  # fmt: skip
         self._processes.append((name, process))
 
     def _start_all(self) -> None:
@@ -67,11 +72,11 @@ class ControlPlane:
         subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
         (self._folder / "tokens.csv").write_text("admin-token,admin,admin,system:masters\n")
         self._write_kubeconfig(port)
-        self._start(
+        self.start(
             "etcd", "--data-dir", "etcd", "--listen-client-urls", etcd, "--advertise-client-urls", etcd, "--listen-peer-urls", peer,
             "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}", "--unsafe-no-fsync",
         )  # fmt: skip
-        self._start(
+        self.start(
             "kube-apiserver", f"--etcd-servers={etcd}", "--bind-address=127.0.0.1", f"--secure-port={port}", "--cert-dir=certs",
             "--service-cluster-ip-range=10.0.0.0/24", f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}", "--service-account-issuer=https://kubernetes.default.svc",
@@ -81,10 +86,10 @@ class ControlPlane:
         wait("the API server is ready", self._is_ready)
         local = (f"--kubeconfig={self.kubeconfig}", "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0")
         signing = f"--service-account-private-key-file={key}"
-        self._start("kube-controller-manager", *local, signing, f"--controllers={CONTROLLERS}")
-        self._start("kube-scheduler", *local)
+        self.start("kube-controller-manager", *local, signing, f"--controllers={CONTROLLERS}")
+        self.start("kube-scheduler", *local)
         play = ("--manage-all-nodes=true", f"--config={TOOLS / 'kwok-stages.yaml'}", "--node-lease-duration-seconds=40")
-        self._start("kwok", f"--kubeconfig={self.kubeconfig}", *play)
+        self.start("kwok", f"--kubeconfig={self.kubeconfig}", *play)
 
     def _write_kubeconfig(self, port: int) -> None:
         cluster = {"server": f"https://127.0.0.1:{port}", "insecure-skip-tls-verify": True}

@@ -1,8 +1,8 @@
 """`python -m tests.kube [--json FILE]`: both overlays on a real API server, scheduler and controllers, with simulated nodes.
 
 What it proves: every field is one that the API knows, Pod Security lets all pods in, service accounts may do nothing, pods
-are placed where they should be, a drain keeps to the budgets, an update never takes a replica away first. What it cannot:
-no container runs, so probes, network policies and autoscaling by lag are not tried here.
+are placed where they should be, a drain keeps to the budgets, an update never takes a replica away first, and (kube_lag.py)
+waiting work turns a worker on. What it cannot: no container runs, so probes and network policies are not tried here.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 import yaml
 
 from services.app import SERVICES
+from tests import kube_lag
 from tests.control_plane import TOOLS, ControlPlane, missing, wait
 from tests.manifests import ROOT, built, of_kind
 
@@ -192,6 +193,13 @@ def main() -> int:
             check(plane)
             seconds[check.__name__] = round(time.monotonic() - started, 1)
             print(f"kube: {check.__name__.replace('_', ' ')} ({seconds[check.__name__]} s)", flush=True)
+        if kube_lag.is_built():
+            started = time.monotonic()
+            kube_lag.work_turns_labeling_on_and_off(plane, Path(folder))
+            seconds["work_turns_labeling_on_and_off"] = round(time.monotonic() - started, 1)
+            print(f"kube: work turns labeling on and off ({seconds['work_turns_labeling_on_and_off']} s)", flush=True)
+        else:
+            print("kube: NOT TESTED: scaling by lag, for KEDA's operator is not built (`make keda`, a further 12 minutes or more)")
     if given.json:
         commit = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=ROOT, capture_output=True, text=True)
         made = {"commit": commit.stdout.strip(), "server": version, "seconds": seconds}

@@ -1,4 +1,6 @@
 """One round of triage, as the service and the benchmark call it."""
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -82,6 +84,18 @@ def test_pairs_without_a_verdict_are_asked_first():
     asked = triage_posterior(world, NOBODY, config_pb2.RunConfig(seed=1, audit_share=0.0), 1, 50).asked.pair
     assert set(range(3)) & set(asked.tolist()) == set(asked[: len(set(range(3)) & set(asked.tolist()))].tolist())
     assert triage_posterior(world, NOBODY, CONFIG, 1, 0).target[:3].tolist() == [0.5] * 3
+
+
+@both_methods
+def test_pairs_without_a_verdict_are_no_right_labels_to_the_audit(triage):
+    world, truth = planted(100, 3, **TRUE)
+    silent = replace(world, label=np.where(np.arange(100) < 50, 0, world.label))
+    pair = np.arange(40, 60)
+    said = answers(pair, truth[pair], np.ones(20, bool))
+    decided = triage(silent, said, CONFIG, 1, 0)
+    judged = triage(silent, answers(pair[10:], truth[pair[10:]], np.ones(10, bool)), CONFIG, 1, 0)
+    # Ten of the twenty audited pairs have no label; of the ten that have one some are right.
+    assert decided.audited.error * 20 == pytest.approx(10 + judged.audited.error * 10) and judged.audited.error < 1
 
 
 @both_methods

@@ -19,6 +19,10 @@ build() { # MODFILE NAME PACKAGE
   rm -rf "$folder"
 }
 
+if [ "${1:-}" = keda ]; then
+  build keda.mod keda-operator github.com/kedacore/keda/v2/cmd/operator
+  exit
+fi
 build etcd.mod etcd go.etcd.io/etcd/server/v3
 [ -x "$out/kwok" ] || GOBIN="$out" go install -ldflags "-s -w" sigs.k8s.io/kwok/cmd/kwok@v0.8.0
 for program in kube-apiserver kube-controller-manager kube-scheduler; do

@@ -143,13 +143,16 @@ def round_of(asked: ask.Asks, believed: Posterior, signals: Signals, answers: An
 def _audited(believed: Posterior, signals: Signals, answers: Answers) -> Estimate | None:
     """Wrong labels among audited pairs, each labelled by a fit that has not seen its answer's fold.
 
-    Early audits were drawn while the doubtful pairs, which people answered since, were still open; so the estimate errs
-    on the side of too much error.
+    A pair that the judge gave no usable verdict on has no label, so it is not labelled right. Early audits were drawn while
+    the doubtful pairs, which people answered since, were still open; so the estimate errs on the side of too much error.
     """
     rows, wrong = wrong_labels(signals, answers)
     rows, wrong = rows[answers.audit[rows]], wrong[answers.audit[rows]]
-    if len(rows) < AUDITED_FOR_ESTIMATE:
+    decided = (answers.p_first == 0) | (answers.p_first == 1)
+    unlabelled = int((answers.audit & decided & (signals.label[answers.pair] == 0)).sum())
+    audited = len(rows) + unlabelled
+    if audited < AUDITED_FOR_ESTIMATE:
         return None
     flipped = (believed.p_held_out[rows] > 0.5) & (believed.trust > Trust.PRIORS)
-    errors = int((flipped != (wrong == 1)).sum())
-    return Estimate(errors / len(rows), *ask.wilson(errors, len(rows)))
+    errors = int((flipped != (wrong == 1)).sum()) + unlabelled
+    return Estimate(errors / audited, *ask.wilson(errors, audited))
