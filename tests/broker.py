@@ -67,9 +67,10 @@ class Broker:
             self.process.wait()
 
 
-def start_broker(folder: Path, port: int | None = None) -> Broker:
+def start_broker(folder: Path, port: int | None = None, advertised: int | None = None) -> Broker:
     """Installs the broker where it is missing, formats `folder` the first time, starts it and waits until it answers.
 
+    `advertised`: the port that clients are sent to, where that is a relay before the broker's own.
     Raises RuntimeError that says what to install, or what the broker wrote before it ended.
     """
     install()
@@ -78,7 +79,7 @@ def start_broker(folder: Path, port: int | None = None) -> Broker:
     # The controller's port is also recorded inside the data, so a folder keeps its ports.
     old_port, controller_port = _ports(folder) if formatted else (0, 0)
     port = port or old_port or free_port()
-    _write_settings(folder, port, controller_port or free_port(port))
+    _write_settings(folder, port, controller_port or free_port(port), advertised or port)
     if not formatted:
         format_storage(folder)
     return Broker(folder, port, launch(folder, port))
@@ -130,9 +131,10 @@ def _ports(folder: Path) -> tuple[int, int]:
     return int(port), int(controller_port)
 
 
-def _write_settings(folder: Path, port: int, controller_port: int) -> None:
+def _write_settings(folder: Path, port: int, controller_port: int, advertised: int) -> None:
     template = string.Template((DEPLOY / "server.properties").read_text())
     text = template.substitute(PORT=port, CONTROLLER_PORT=controller_port, FOLDER=folder)
+    text = re.sub(r"^(advertised\.listeners=.*:)\d+$", rf"\g<1>{advertised}", text, flags=re.MULTILINE)
     (folder / "server.properties").write_text(text)
 
 

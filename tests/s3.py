@@ -66,6 +66,11 @@ class S3:
             self.process.kill()
             self.process.wait()
 
+    def kill(self) -> None:
+        """Ends it as a crash would: kill -9."""
+        self.process.kill()
+        self.process.wait()
+
     def restart(self) -> None:
         """Starts it again on the same port, if it does not run."""
         if self.process.poll() is not None:
