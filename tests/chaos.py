@@ -6,6 +6,7 @@ progress. Ends with 1 and the seed where the dataset differs from the quiet run'
 """
 import argparse
 import json
+import os
 import random
 import sys
 import tempfile
@@ -13,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -142,7 +143,8 @@ def drawn_kinds(count: int, left_out: Mapping[str, str], draw: random.Random) ->
 class Chaos:
     """Lets the faults begin and end; `turn` is to be called all the time."""
 
-    def __init__(self, world: World, plan: Sequence[Planned], progress: Progress) -> None:
+    def __init__(self, world: World, plan: Sequence[Planned], progress: Progress, say: Callable[[str], object]) -> None:
+        self._say, self._began = say, time.monotonic()
         self._world, self._coming, self._progress = world, list(plan), progress
         self._active: list[tuple[float, Fault]] = []
         self._calm = threading.Event()
@@ -180,6 +182,7 @@ class Chaos:
         # A process that is no judge has no calls in flight.
         asks = fault.target.startswith("labeling") or fault.target not in self._world.fleet.names
         self.befallen.append(Befallen(fault, self._step, time.monotonic(), asks and not self._progress.labelled))
+        self._say(f"{time.monotonic() - self._began:6.1f} s  step {self._step:3}  {fault.kind}: {fault.target}")
         fault.begin()
         self._active.append((time.monotonic() + fault.lasts_s, fault))
 
@@ -194,19 +197,20 @@ class Chaos:
         return ANSWER(pair, vote)
 
 
-def disturbed(judge: Endpoint, quiet: Quiet, count: int, seed: int, plan: Plan) -> dict[str, Any]:
+def disturbed(judge: Endpoint, quiet: Quiet, count: int, seed: int, plan: Plan, say: Callable[[str], object]) -> dict[str, Any]:
     """The figures of one run with `count` faults; raises AssertionError where anything came of them."""
     environment = {"CONCORD_JUDGE_CONCURRENCY": str(IN_FLIGHT), "CONCORD_REISSUE_AFTER_S": "5", "CONCORD_PROCESSES": "1"}
     judge.behaviour.latency_s = LATENCY_S
     judge.paid.clear()
     draw = random.Random(seed)
-    with World(environment, plan, LIMIT_S) as world, ThreadPoolExecutor(1) as pool:
+    with World(environment, plan, LIMIT_S) as world:
         log = open_log(from_environment(world.environment, home=str(world.home)))
         progress = Progress(log, quiet.steps)
         coming = planned(world, drawn_kinds(count, world.left_out, draw), quiet.steps, draw)
-        chaos, began = Chaos(world, coming, progress), time.monotonic()
+        chaos, began = Chaos(world, coming, progress, say), time.monotonic()
         config = configuration(judge.url, QUORUM, shard_pairs=SHARD_PAIRS)
-        run = pool.submit(drive_through, world.fleet.replicas("runs"), world.fleet.replicas("tasks"), config, chaos.answer)
+        doors = world.fleet.replicas("runs"), world.fleet.replicas("tasks")
+        run = in_background(lambda: drive_through(*doors, config, chaos.answer))
         try:
             wait_for(run, chaos.turn)
         finally:
@@ -218,6 +222,20 @@ def disturbed(judge: Endpoint, quiet: Quiet, count: int, seed: int, plan: Plan) 
         log.close()
         check(view, quiet, progress, judge, chaos, world)
         return {"seed": seed, **figures(quiet, progress, judge, chaos, seconds), "left_out": world.left_out}
+
+
+def in_background(do: Callable[[], pb.RunView]) -> "Future[pb.RunView]":
+    """Runs beside us, and keeps nobody waiting who gave it up: servers can only be started again from the main thread."""
+    future: Future[pb.RunView] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(do())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="the run", daemon=True).start()
+    return future
 
 
 def wait_for(run: Future, turn: Callable[[], None]) -> None:
@@ -269,11 +287,11 @@ def figures(quiet: Quiet, progress: Progress, judge: Endpoint, chaos: Chaos, sec
     }  # fmt: skip
 
 
-def run_chaos(count: int, seed: int, plan: Plan) -> dict[str, Any]:
-    """The quiet run, then the same with `count` faults."""
+def run_chaos(count: int, seed: int, plan: Plan, say: Callable[[str], object] = print) -> dict[str, Any]:
+    """The quiet run, then the same with `count` faults; each is said when it begins."""
     with endpoint(flips=0.2) as judge, tempfile.TemporaryDirectory(prefix="concord-quiet-") as home:
         quiet = quiet_run(judge, configuration(judge.url, QUORUM, shard_pairs=SHARD_PAIRS), Path(home))
-        return disturbed(judge, quiet, count, seed, plan)
+        return disturbed(judge, quiet, count, seed, plan, say)
 
 
 def main() -> int:
@@ -282,8 +300,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="what they are, whom they hit and when")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the figures go there as well")
     given = parser.parse_args()
+    # Servers are started while calls are under way; gRPC's own care for forks ends the new process now and then.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     try:
-        found = run_chaos(given.faults, given.seed, each_its_own(**dict.fromkeys(SERVICES, 2)))
+        tell = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
+        found = run_chaos(given.faults, given.seed, each_its_own(**dict.fromkeys(SERVICES, 2)), tell)
         assert found["faults"] == given.faults, f"only {found['faults']} faults began before the run ended"
     except AssertionError as error:
         print(f"{error}\nagain: python -m tests.chaos --faults {given.faults} --seed {given.seed}")

@@ -79,6 +79,9 @@ class Slow:
     def ready(self) -> bool:
         return self.may.is_set()
 
+    def drain(self) -> bool:
+        return True
+
     def close(self) -> None: ...
 
 
