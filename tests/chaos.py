@@ -6,7 +6,6 @@ progress. Ends with 1 and the seed where the dataset differs from the quiet run'
 """
 import argparse
 import json
-import os
 import random
 import sys
 import tempfile
@@ -51,14 +50,17 @@ SHARD_PAIRS = 8
 AT_ONCE = 2
 TOGETHER = 0.3
 LOOK_S = 0.02
-# Of the faults, while the judge is asked: there the money is.
-WHILE_LABELLING = 0.4
+# Enough people's answers that the run lasts until the last fault.
+BUDGET = "40%"
+# Of the faults, while the judge is asked, for there the money is; and between that and people's first task, which is short.
+WHILE_LABELLING, BETWEEN = 0.42, 0.1
 # No fault in the last steps: the run could be over before it begins.
 SPARED = 12
 # A person waits no longer for a fault that is due.
 PATIENT_S = 30.0
 LIMIT_S = 3600.0
 LABELLED = event_id(RUN, f"closed/{Stage.STAGE_LABEL}.0")
+ASKED = event_id(RUN, f"opened/{Stage.STAGE_JUDGE}.1")
 
 
 class Progress:
@@ -126,9 +128,10 @@ class Befallen:
 
 def planned(world: World, kinds: Sequence[str], steps: Sequence[str], draw: random.Random) -> list[Planned]:
     """These kinds in random order, with targets and points of their own."""
-    labelled, end = steps.index(LABELLED), len(steps) - SPARED
-    early = round(WHILE_LABELLING * len(kinds))
-    points = [*draw.sample(range(2, labelled - 2), early), *draw.sample(range(labelled, end), len(kinds) - early)]
+    labelled, asked, end = steps.index(LABELLED), steps.index(ASKED), len(steps) - SPARED
+    early, between = round(WHILE_LABELLING * len(kinds)), round(BETWEEN * len(kinds))
+    points = [*draw.sample(range(2, labelled - 2), early), *draw.sample(range(labelled, asked), between)]
+    points += draw.sample(range(asked, end), len(kinds) - len(points))
     made = [KINDS[kind][0](world, draw) for kind in draw.sample(kinds, len(kinds))]
     return [Planned(point, fault, draw.random() < TOGETHER) for point, fault in zip(sorted(points), made, strict=True)]
 
@@ -208,7 +211,7 @@ def disturbed(judge: Endpoint, quiet: Quiet, count: int, seed: int, plan: Plan, 
         progress = Progress(log, quiet.steps)
         coming = planned(world, drawn_kinds(count, world.left_out, draw), quiet.steps, draw)
         chaos, began = Chaos(world, coming, progress, say), time.monotonic()
-        config = configuration(judge.url, QUORUM, shard_pairs=SHARD_PAIRS)
+        config = configuration(judge.url, QUORUM, shard_pairs=SHARD_PAIRS, budget=BUDGET)
         doors = world.fleet.replicas("runs"), world.fleet.replicas("tasks")
         run = in_background(lambda: drive_through(*doors, config, chaos.answer))
         try:
@@ -290,7 +293,7 @@ def figures(quiet: Quiet, progress: Progress, judge: Endpoint, chaos: Chaos, sec
 def run_chaos(count: int, seed: int, plan: Plan, say: Callable[[str], object] = print) -> dict[str, Any]:
     """The quiet run, then the same with `count` faults; each is said when it begins."""
     with endpoint(flips=0.2) as judge, tempfile.TemporaryDirectory(prefix="concord-quiet-") as home:
-        quiet = quiet_run(judge, configuration(judge.url, QUORUM, shard_pairs=SHARD_PAIRS), Path(home))
+        quiet = quiet_run(judge, configuration(judge.url, QUORUM, shard_pairs=SHARD_PAIRS, budget=BUDGET), Path(home))
         return disturbed(judge, quiet, count, seed, plan, say)
 
 
@@ -300,8 +303,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="what they are, whom they hit and when")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the figures go there as well")
     given = parser.parse_args()
-    # Servers are started while calls are under way; gRPC's own care for forks ends the new process now and then.
-    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     try:
         tell = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
         found = run_chaos(given.faults, given.seed, each_its_own(**dict.fromkeys(SERVICES, 2)), tell)

@@ -15,9 +15,6 @@ from tests.broker import start_broker
 from tests.postgres import start_postgres
 from tests.simulation.memory_log import Broker, MemoryLog
 
-# Servers are started while calls are under way; gRPC's own care for forks ends the new process now and then.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
 # How long an example takes says how busy the machine is, and nothing else.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")

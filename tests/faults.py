@@ -36,8 +36,8 @@ OBJECTS = "objects"
 class World:
     """Kafka, PostgreSQL and S3, each behind a wire of its own, and the plan's processes on the far side of the wires."""
 
-    def __init__(self, environment: Mapping[str, str], plan: Plan, limit_s: float) -> None:
-        self._given, self._plan, self._limit_s = dict(environment), plan, limit_s
+    def __init__(self, environment: Mapping[str, str], plan: Plan, limit_s: float, module: str = "services") -> None:
+        self._given, self._plan, self._limit_s, self._module = dict(environment), plan, limit_s, module
         self._stack = ExitStack()
         self.left_out: dict[str, str] = {}
 
@@ -73,7 +73,8 @@ class World:
         self.home = folder / "home"
         self.home.mkdir()
         self.environment = self._given | self._urls()
-        self.fleet = self._stack.enter_context(Fleet(self.home, self.environment, self._plan, self._limit_s))
+        fleet = Fleet(self.home, self.environment, self._plan, self._limit_s, module=self._module)
+        self.fleet = self._stack.enter_context(fleet)
         # Before the fleet ends, for a process that sleeps does not.
         self._stack.callback(self.mend)
 

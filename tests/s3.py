@@ -107,8 +107,7 @@ def _launch(kind: str, folder: Path, port: int) -> subprocess.Popen:
     environment = os.environ | {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
     with open(folder / "server.log", "ab") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
-            preexec_fn=dies_with_parent(signal.SIGKILL),
+            dies_with_parent(command, signal.SIGKILL), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
         )  # fmt: skip
     deadline = time.monotonic() + UP_S
     while not _answers(port):
