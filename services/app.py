@@ -64,6 +64,8 @@ class Stepper(Protocol):
 
     def ready(self) -> bool: ...
 
+    def drain(self) -> bool: ...
+
     def close(self) -> None: ...
 
 
@@ -162,7 +164,7 @@ def _training(parts: Parts) -> Service:
 
 def _worker(parts: Parts, name: str, topic: topics.Topic, start, concurrency: int = 0) -> Callable[[], Worker]:
     units = concurrency or parts.settings.concurrency
-    return lambda: Worker(name, topic, start, parts.log, parts.blobs, time.time, units, _cancelled(parts.store))
+    return lambda: Worker(name, topic, start, parts.log, parts.blobs, time.monotonic, units, _cancelled(parts.store))
 
 
 def _cancelled(store: SqlStore) -> Callable[[str], bool]:
@@ -260,7 +262,7 @@ class Running:
     def _drive(self, name: str, make: Callable[[], Stepper], ready: threading.Event) -> None:
         """A loop that cannot go on takes the whole process down with it: half a service helps nobody."""
         try:
-            drive(name, make, self._stop, ready)
+            drive(name, make, self._stop, ready, self.settings.grace_s)
         except BaseException as error:
             self._errors.append(error)
             if not isinstance(error, ConcordError):
@@ -279,13 +281,13 @@ class Running:
         return over
 
     def stop(self) -> None:
-        """NOT_SERVING, calls finished within a grace, no new work, groups left."""
+        """NOT_SERVING, no new work, calls and units finished within a grace, groups left."""
         self._stop.set()
         # Whatever still becomes ready in this moment is too late.
         self._health.enter_graceful_shutdown()
         calls = self._server.stop(GRACE_S)
         for thread in self._threads:
-            thread.join(START_S)
+            thread.join(START_S + self.settings.grace_s)
         for name, service in self._services.items():
             if service.end:
                 try:

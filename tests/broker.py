@@ -4,9 +4,7 @@ By hand: `python -m tests.broker [--port 9092] FOLDER` runs one until Ctrl-C.
 """
 import argparse
 import base64
-import ctypes
 import hashlib
-import os
 import random
 import re
 import shutil
@@ -20,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from tests.servers import dies_with_parent
+
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy" / "kafka"
 LIBS = ROOT / ".tools" / "kafka" / "libs"
 JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 UP_S = 60.0
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -67,9 +66,10 @@ class Broker:
             self.process.wait()
 
 
-def start_broker(folder: Path, port: int | None = None) -> Broker:
+def start_broker(folder: Path, port: int | None = None, advertised: int | None = None) -> Broker:
     """Installs the broker where it is missing, formats `folder` the first time, starts it and waits until it answers.
 
+    `advertised`: the port that clients are sent to, where that is a relay before the broker's own.
     Raises RuntimeError that says what to install, or what the broker wrote before it ended.
     """
     install()
@@ -78,7 +78,7 @@ def start_broker(folder: Path, port: int | None = None) -> Broker:
     # The controller's port is also recorded inside the data, so a folder keeps its ports.
     old_port, controller_port = _ports(folder) if formatted else (0, 0)
     port = port or old_port or free_port()
-    _write_settings(folder, port, controller_port or free_port(port))
+    _write_settings(folder, port, controller_port or free_port(port), advertised or port)
     if not formatted:
         format_storage(folder)
     return Broker(folder, port, launch(folder, port))
@@ -130,9 +130,10 @@ def _ports(folder: Path) -> tuple[int, int]:
     return int(port), int(controller_port)
 
 
-def _write_settings(folder: Path, port: int, controller_port: int) -> None:
+def _write_settings(folder: Path, port: int, controller_port: int, advertised: int) -> None:
     template = string.Template((DEPLOY / "server.properties").read_text())
     text = template.substitute(PORT=port, CONTROLLER_PORT=controller_port, FOLDER=folder)
+    text = re.sub(r"^(advertised\.listeners=.*:)\d+$", rf"\g<1>{advertised}", text, flags=re.MULTILINE)
     (folder / "server.properties").write_text(text)
 
 
@@ -148,8 +149,8 @@ def launch(folder: Path, port: int) -> subprocess.Popen:
     """Starts the broker whose settings lie in `folder` and waits until it answers on `port`."""
     with open(folder / "broker.log", "ab") as log:
         process = subprocess.Popen(
-            [*_java(), "kafka.Kafka", str(folder / "server.properties")],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent,
+            dies_with_parent([*_java(), "kafka.Kafka", str(folder / "server.properties")], signal.SIGKILL),
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
     deadline = time.monotonic() + UP_S
     while not _answers(port):
@@ -182,12 +183,6 @@ def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"`{' '.join(command)}` failed:\n{(done.stdout + done.stderr)[-2000:]}")
-
-
-def _die_with_parent() -> None:
-    """A test run that is killed leaves no broker behind (Linux; elsewhere there is no such promise)."""
-    if hasattr(os, "uname") and os.uname().sysname == "Linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def main() -> None:

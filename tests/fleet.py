@@ -33,7 +33,7 @@ class Fleet:
     """`with Fleet(…) as fleet`: all processes of the plan run, each on a port of its own, until the block ends.
 
     `tree`: the code that they run, this one's unless `start` says otherwise. `metered`: each shows its metrics, on a port
-    more.
+    more. `module`: what stands for `python -m services`.
     """
 
     def __init__(
@@ -44,10 +44,11 @@ class Fleet:
         limit_s: float = LIMIT_S,
         tree: Path = ROOT,
         metered: bool = False,
+        module: str = "services",
     ) -> None:
         self.home, self._environment, self._tree = home, environment, tree
         self._plan = dict(plan or each_its_own())
-        self._metered = metered
+        self._metered, self._module = metered, module
         self.ports: dict[str, int] = {}
         self.metrics: dict[str, int] = {}
         for name in self._plan:
@@ -107,7 +108,7 @@ class Fleet:
         # Equal hashes need equal instruction sets: whatever chose OpenBLAS's kernels here chooses them there.
         kernels = {key: value for key, value in os.environ.items() if key.startswith("OPENBLAS_")}
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), **kernels, **self._environment, **own}
-        command = [sys.executable, "-m", "services", *self._plan[name]]
+        command = [sys.executable, "-m", self._module, *self._plan[name]]
         with (self.home / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(command, env=environment, cwd=self.home, stdout=log, stderr=log)
 

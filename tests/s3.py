@@ -66,6 +66,11 @@ class S3:
             self.process.kill()
             self.process.wait()
 
+    def kill(self) -> None:
+        """Ends it as a crash would: kill -9."""
+        self.process.kill()
+        self.process.wait()
+
     def restart(self) -> None:
         """Starts it again on the same port, if it does not run."""
         if self.process.poll() is not None:
@@ -102,8 +107,7 @@ def _launch(kind: str, folder: Path, port: int) -> subprocess.Popen:
     environment = os.environ | {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
     with open(folder / "server.log", "ab") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
-            preexec_fn=dies_with_parent(signal.SIGKILL),
+            dies_with_parent(command, signal.SIGKILL), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
         )  # fmt: skip
     deadline = time.monotonic() + UP_S
     while not _answers(port):

@@ -31,6 +31,9 @@ class Failing:
     def ready(self) -> bool:
         return True
 
+    def drain(self) -> bool:
+        return True
+
     def close(self) -> None: ...
 
 

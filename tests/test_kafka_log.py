@@ -1,5 +1,6 @@
 """What only a cluster has: several members of a group, brokers that die, topics that somebody else made."""
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -276,6 +277,28 @@ def test_an_outage_longer_than_the_patience_is_unavailable_in_words_and_passes(o
             continue
     values = [r.value for r in log.read(TRIAGE, 0, 0, 10)]
     assert values[0] == b"before" and values[-1] == b"after"
+
+
+def test_a_record_that_expired_after_it_was_sent_does_not_end_all_appends_of_its_process(open_kafka, broker):
+    log = open_kafka(timeout_s=3)
+    log.append([entry(b"before", 0)])
+    # What is sent now lies at a broker that does not answer, is sent again to one that is gone, and expires.
+    os.kill(broker.pid, signal.SIGSTOP)
+    crash = threading.Timer(1.0, broker.kill)
+    crash.start()
+    try:
+        with pytest.raises(Unavailable, match="does not answer"):
+            log.append([entry(b"during", 0)])
+    finally:
+        crash.join()
+        broker.restart()
+    for _ in range(10):
+        try:
+            log.append([entry(b"after", 0)])
+            break
+        except Unavailable:
+            continue
+    assert log.read(TRIAGE, 0, 0, 10)[-1].value == b"after"
 
 
 def test_no_broker_at_all_is_unavailable_in_words():

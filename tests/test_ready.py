@@ -79,6 +79,9 @@ class Slow:
     def ready(self) -> bool:
         return self.may.is_set()
 
+    def drain(self) -> bool:
+        return True
+
     def close(self) -> None: ...
 
 
@@ -93,6 +96,41 @@ def test_an_outage_before_the_first_fold_only_delays_readiness():
     assert ready.wait(10)
     stop.set()
     thread.join()
+
+
+class Busy(Slow):
+    """A loop that is told to stop in its third step, with something under way that ends with the step that the test names."""
+
+    def __init__(self, stop: threading.Event, ends_at: int) -> None:
+        super().__init__()
+        self._stop, self._ends_at, self.closed_at = stop, ends_at, 0
+
+    def step(self, timeout_s: float) -> int:
+        self.steps += 1
+        if self.steps == 3:
+            self._stop.set()
+        threading.Event().wait(0.01)
+        return 0
+
+    def drain(self) -> bool:
+        return self.steps >= self._ends_at
+
+    def close(self) -> None:
+        self.closed_at = self.steps
+
+
+def test_what_is_under_way_when_a_loop_is_told_to_stop_has_its_grace_and_no_more():
+    never = 10**9
+
+    def closed_at(ends_at: int, grace_s: float) -> int:
+        stop = threading.Event()
+        busy = Busy(stop, ends_at)
+        drive("busy", lambda: busy, stop, threading.Event(), grace_s)
+        return busy.closed_at
+
+    assert closed_at(ends_at=30, grace_s=60.0) == 30
+    assert closed_at(ends_at=never, grace_s=0.0) == 3
+    assert 3 < closed_at(ends_at=never, grace_s=1.0) < never
 
 
 def test_health_says_serving_only_when_the_loop_is_ready_and_no_more_once_it_is_told_to_stop(tmp_path, monkeypatch):

@@ -398,3 +398,18 @@ def test_wherever_it_is_interrupted_every_unit_gets_its_fact_and_attempts_are_no
     assert {kind for _, kind in place.kinds()} == {"shard_labeled"}
     assert place.committed() == 3
     assert place.dead() == []
+
+
+def test_a_worker_that_drains_finishes_what_it_began_and_leaves_the_rest_to_others():
+    place = Place()
+    worker = place.worker(concurrency=1)
+    place.ask(0, 1)
+    worker.step(0)
+    assert not worker.drain()
+    place.started[0][1].set_result(Event(shard_labeled={}))
+    worker.step(0)
+    assert place.kinds() == [(0, "shard_labeled")]
+    assert worker.drain() and len(place.started) == 1
+    worker.close()
+    place.worker().step(0)
+    assert [work.unit.number for work, _ in place.started] == [0, 1]

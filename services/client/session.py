@@ -125,7 +125,8 @@ def embedded(settings: Settings, pairs: int = 0) -> Iterator[Running]:
     """All services in this process for as long as the block lasts; `pairs`: how many they will be given, about."""
     if settings.processes < 0 and pairs < WORTH_PROCESSES:
         settings = replace(settings, processes=0)
-    running = Running(list(SERVICES), replace(settings, listen="127.0.0.1:0"))
+    # Whoever presses ^C does not want to wait.
+    running = Running(list(SERVICES), replace(settings, listen="127.0.0.1:0", grace_s=0.0))
     try:
         yield running
     finally:

@@ -1,5 +1,6 @@
 """Runs a reactor or a worker until it is told to stop; an outage is waited out, never skipped over."""
 import threading
+import time
 from collections.abc import Callable
 
 import structlog
@@ -12,17 +13,19 @@ OUTAGE_S = 1.0
 EAGER_S = 0.02
 
 
-def drive(name: str, make: Callable, stop: threading.Event, ready: threading.Event) -> None:
+def drive(name: str, make: Callable, stop: threading.Event, ready: threading.Event, grace_s: float = 0.0) -> None:
     """Makes the stepper and calls its `step` until `stop` is set, then closes it; all in this one thread.
+
+    What is under way then has `grace_s` to come to its end; nothing new is begun.
 
     Unavailable means that a log, store or blob store is away: wait, go on. `ready` is set once the stepper says it is:
     the group has taken it in, and what the log held then is folded.
     Any other error ends the loop and is raised.
     """
     logger = structlog.get_logger(service=name)
-    stepper, away = None, False
+    stepper, away, until = None, False, None
     try:
-        while not stop.is_set():
+        while not stop.is_set() or (until := _until(until, grace_s, stepper)):
             try:
                 if stepper is None:
                     stepper = make()
@@ -36,7 +39,15 @@ def drive(name: str, make: Callable, stop: threading.Event, ready: threading.Eve
                 if not away:
                     logger.warning("waiting for a dependency", why=str(error))
                 away = True
-                stop.wait(OUTAGE_S)
+                # Also where it was told to stop: the grace is for waiting.
+                (threading.Event() if stop.is_set() else stop).wait(OUTAGE_S)
     finally:
         if stepper is not None:
             stepper.close()
+
+
+def _until(until: float | None, grace_s: float, stepper) -> float | None:
+    """When the grace is over, if there is something to wait for and time left."""
+    now = time.monotonic()
+    until = now + grace_s if until is None else until
+    return until if stepper is not None and now < until and not stepper.drain() else None

@@ -42,7 +42,8 @@ class KafkaLog:
         self._admin = _first_contact(self._settings)
         with translated(self._settings):
             self.log_id = self._identify()
-            self._producer = producer(self._settings)
+            self._producer: KafkaProducer | None = producer(self._settings)
+        self._producer_lock = threading.Lock()
 
     def _identify(self) -> str:
         """A cluster that was set up anew, or a fact topic that was deleted and made again, is another log."""
@@ -64,14 +65,33 @@ class KafkaLog:
         # By identity: hashing a Topic for each of a thousand entries costs a tenth of the append.
         names = {key: self._name(topic) for key, topic in {id(entry.topic): entry.topic for entry in entries}.items()}
         with translated(self._settings):
-            send = self._producer.send
-            sent = [
-                send(names[id(entry.topic)], entry.value, entry.key, list(entry.headers), entry.partition)
-                for entry in entries
-            ]
-            # Undelivered records expire in the producer first, so nothing is sent after the caller heard of a failure.
-            self._producer.flush(self._settings.timeout_s + 1)
-            return [future.get(0).offset for future in sent]
+            used = self._usable_producer()
+            try:
+                sent = [
+                    used.send(names[id(entry.topic)], entry.value, entry.key, list(entry.headers), entry.partition)
+                    for entry in entries
+                ]
+                # Undelivered records expire in the producer first, so nothing is sent after the caller heard of a failure.
+                used.flush(self._settings.timeout_s + 1)
+                return [future.get(0).offset for future in sent]
+            except KafkaError:
+                self._give_up(used)
+                raise
+
+    def _usable_producer(self) -> KafkaProducer:
+        with self._producer_lock:
+            if self._producer is None:
+                self._producer = producer(self._settings)
+            return self._producer
+
+    def _give_up(self, used: KafkaProducer) -> None:
+        """A producer in which a record expired after it was sent gives its id back, and kafka-python (3.0.12) never asks for
+        another: nothing that it is handed from then on is sent. The next append takes a new one."""
+        with self._producer_lock:
+            if self._producer is used:
+                self._producer = None
+        # Whatever other threads have in it fails as well, and is said again by them.
+        used.close(timeout=0)
 
     def read(self, topic: Topic, partition: int, offset: int, limit: int) -> Sequence[Record]:
         place = TopicPartition(self._name(topic), partition)
@@ -99,7 +119,8 @@ class KafkaLog:
         """Group members are closed by whom they were handed to."""
         self._readers.close()
         self._admin.close()
-        self._producer.close(timeout=self._settings.ask_ms / 1000)
+        if self._producer is not None:
+            self._producer.close(timeout=self._settings.ask_ms / 1000)
 
 
 def _first_contact(settings: KafkaSettings) -> KafkaAdminClient:

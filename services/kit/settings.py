@@ -42,6 +42,8 @@ class Settings:
     judge_keys: str = ""
     lease_s: float = 600.0
     reissue_after_s: float = 120.0
+    # Units that run when the process is told to stop may go on for so long; less than a pod is given to end.
+    grace_s: float = 20.0
     log_level: str = "info"
 
     def resolved(self) -> "Settings":
@@ -81,7 +83,7 @@ def from_environment(environment: Mapping[str, str] = os.environ, **given: objec
 RANGES = {
     "metrics_port": (0, 65_535), "concurrency": (1, 1_000), "processes": (-1, 1_000),
     "judge_concurrency": (1, 10_000), "lease_s": (0.001, 1e9),
-    "reissue_after_s": (0.001, 1e9),
+    "reissue_after_s": (0.001, 1e9), "grace_s": (0, 1e6),
 }  # fmt: skip
 LEVELS = ("debug", "info", "warning", "error", "critical")
 LISTEN = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(\d{1,5})")

@@ -74,7 +74,7 @@ class Worker:
         self._open: dict[int, dict[int, bool]] = {}
         # Finished units whose entries are not in the log yet.
         self._unsaid: list[tuple[Record, list[Entry]]] = []
-        self._full = False
+        self._full = self._draining = False
         self._logger = structlog.get_logger(service=service)
         self._in_flight = telemetry.IN_FLIGHT.labels(service)
         self._consumer = log.subscribe(topic, service)
@@ -140,6 +140,8 @@ class Worker:
 
     def _begin(self) -> None:
         """Starts what may start now; units whose result stands already only say it again."""
+        if self._draining:
+            return
         now = self._clock()
         for held in [h for h in self._held.values() if h.future is None and h.not_before <= now]:
             running = self._running()
@@ -244,7 +246,7 @@ class Worker:
 
     def _pause_when_full(self) -> None:
         """A full worker keeps polling, so that the group keeps it; it only gets nothing."""
-        full = len(self._held) >= 2 * self._concurrency
+        full = self._draining or len(self._held) >= 2 * self._concurrency
         if full or self._full:
             (self._consumer.pause if full else self._consumer.resume)(self._consumer.assignment())
         self._full = full
@@ -252,6 +254,11 @@ class Worker:
     def ready(self) -> bool:
         """Whether the group has taken this worker in."""
         return self._consumer.joined()
+
+    def drain(self) -> bool:
+        """Begins nothing from now on; whether all that was begun is said, so that closing ends nothing."""
+        self._draining = True
+        return not self._running() and not self._unsaid
 
     def close(self) -> None:
         """Ends what runs and leaves the group; nothing unfinished is committed."""

@@ -1,0 +1,75 @@
+"""The sample on a real cluster: Kafka, PostgreSQL, S3, two processes of every service; the same dataset as in one process."""
+from uuid import uuid4
+
+import grpc
+import pytest
+
+from concord.v1 import runs_service_pb2 as pb
+from concord.v1.runs_service_pb2_grpc import RunServiceStub
+from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from services.app import SERVICES
+from services.client import drive, options, session
+from services.client.again import store_differences
+from services.kit import rpc
+from services.kit.settings import from_environment, open_log, open_store
+from services.kit.topics import DEAD_LETTERS
+from tests.fleet import Fleet, each_its_own
+
+REPLICAS = 2
+
+
+@pytest.fixture(scope="module")
+def job():
+    """What `concord run sample` runs."""
+    return session.prepare("sample", options.resolve({}), None, "")
+
+
+@pytest.fixture(scope="module")
+def embedded(job, tmp_path_factory):
+    """The finished run of all services in one process, on SQLite and files."""
+    settings = from_environment({}, home=str(tmp_path_factory.mktemp("embedded")))
+    with session.embedded(settings, len(job.given.rows)) as running:
+        return session.run(job, running, lambda view: None)
+
+
+@pytest.fixture
+def environment(kafka_url, postgres_url, some_s3, s3_keys):
+    """Three URLs are the whole infrastructure; beside them only the keys to S3, and no core for a second child."""
+    urls = {"LOG": kafka_url, "STATE": postgres_url, "BLOB": some_s3.url(f"cluster-{uuid4().hex[:8]}")}
+    return {f"CONCORD_{name}_URL": url for name, url in urls.items()} | {"CONCORD_PROCESSES": "1"} | s3_keys
+
+
+def run_through(job: session.Job, door: str) -> tuple[pb.RunView, bytes]:
+    """What `concord run` does, with all its calls through one name; the run's last state and its dataset."""
+    with rpc.channel(door) as channel:
+        runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
+        grpc.channel_ready_future(channel).result(30)
+        pairs = [row.pair for row in job.given.rows]
+        drive.begin(runs, job.run_id, job.config, pairs, job.given.sha256, job.given.name)
+        people = drive.People(tasks, job.run_id, job.answer, "people")
+        try:
+            view = drive.watch(runs, job.run_id, people, lambda view: None)
+        finally:
+            people.stop()
+        return view, b"".join(drive.read_dataset(runs, job.run_id))
+
+
+def test_two_processes_of_every_service_on_kafka_postgres_and_s3_make_the_dataset_of_one_process(
+    job, embedded, environment, tmp_path
+):
+    plan = each_its_own(**dict.fromkeys(SERVICES, REPLICAS))
+    with Fleet(tmp_path, environment, plan) as fleet:
+        assert len(fleet.processes) == REPLICAS * len(SERVICES)
+        view, rows = run_through(job, fleet.replicas("runs"))
+        worked = {name for name in fleet.names if fleet.processes[name].poll() is None}
+    assert view.status == pb.RUN_STATUS_FINISHED, view.detail
+    assert view.dataset_sha256 == embedded.dataset_sha256
+    assert len(rows.splitlines()) == len(job.given.rows)
+    assert worked == set(plan), "a process ended by itself"
+    settings = from_environment(environment, home=str(tmp_path))
+    log, store = open_log(settings), open_store(settings)
+    assert store_differences(log, store, job.run_id, None) == []
+    assert sum(log.end(DEAD_LETTERS, partition) for partition in range(DEAD_LETTERS.partitions)) == 0
+    # Nothing lay where a laptop keeps it.
+    assert not list(tmp_path.glob("*.sqlite")) and not (tmp_path / "blobs").exists()
+    log.close()
