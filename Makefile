@@ -19,10 +19,10 @@ run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl an
 	$(BIN)/concord run sample
 
 up: $(VENV)/dev  ## the cluster as processes, no Docker: Kafka, PostgreSQL, S3, every service: make up REPLICAS=2 PORT=7070
-	@$(BIN)/python -m deploy.local up --folder $(CLUSTER) --port $(PORT) --replicas $(REPLICAS)
+	@$(BIN)/python -m deploy.cluster up --folder $(CLUSTER) --port $(PORT) --replicas $(REPLICAS)
 
 down: $(VENV)/dev  ## ends it and keeps its data; make down DATA=gone deletes them
-	@$(BIN)/python -m deploy.local down --folder $(CLUSTER) $(if $(filter gone,$(DATA)),--delete)
+	@$(BIN)/python -m deploy.cluster down --folder $(CLUSTER) $(if $(filter gone,$(DATA)),--delete)
 
 test: $(VENV)/dev  ## all tests, on a real Kafka broker, PostgreSQL and (after `make s3`) S3 server among other things
 	$(BIN)/pytest

@@ -14,7 +14,7 @@ import pytest
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
-from deploy.local.processes import Processes
+from deploy.cluster.processes import Processes
 from services.app import SERVICES
 from services.client import drive, history, intake, options, people
 from services.kit import ids, rpc
@@ -26,7 +26,7 @@ ROWS = intake.read_sample().rows[:120]
 
 
 def local(*words: str, folder: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "deploy.local", *words, "--folder", str(folder)]
+    command = [sys.executable, "-m", "deploy.cluster", *words, "--folder", str(folder)]
     return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}"}, capture_output=True,
                           text=True, timeout=300)  # fmt: skip
 

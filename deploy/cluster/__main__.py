@@ -1,7 +1,7 @@
 """The whole cluster on this machine without Docker: Kafka, PostgreSQL, S3 and every service as processes of their own.
 
-    python -m deploy.local up [--folder DIR] [--port 7070] [--replicas N]
-    python -m deploy.local down [--folder DIR] [--delete]
+    python -m deploy.cluster up [--folder DIR] [--port 7070] [--replicas N]
+    python -m deploy.cluster down [--folder DIR] [--delete]
 
 `make up` and `make down` call these. Everything listens on 127.0.0.1 only. PostgreSQL runs as the tests run it, without
 waiting for the disk: the power going off may cost the store, which is folded again from the log.
@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.local import health, pieces
-from deploy.local.pieces import GROUND, Plan
-from deploy.local.processes import Processes
+from deploy.cluster import health, pieces
+from deploy.cluster.pieces import GROUND, Plan
+from deploy.cluster.processes import Processes
 from tests import broker, s3
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -161,7 +161,7 @@ def _say_next(plan: Plan, anything_new: bool) -> None:
         print(f"        {name}={value}")
     print(f"    make down      ends it and keeps what is in {_short(plan.folder)}; `make down DATA=gone` deletes it")
     if plan.s3_kind == "moto":
-        print("\nS3 is moto's imitation, which keeps objects in memory: runs do not outlive `make down`. `make s3` builds a real one.")
+        print("\nS3 is moto's imitation, whose objects are in memory: runs do not outlive `make down`. `make s3` builds a real one.")
 
 
 def _short(path: Path) -> str:
