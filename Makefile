@@ -9,11 +9,21 @@ COMPOSE := $(CURDIR)/.tools/docker/cli-plugins/docker-compose
 SEEDS ?= 300
 FIRST ?= 0
 TRL := .venv-trl
+CLUSTER ?= concord-data/cluster
+PORT ?= 7070
+REPLICAS ?= 1
+DATA ?= kept
 
-.PHONY: run test test-trl check bench simulate image s3 compose-test compose-plugin kustomize kube-tools keda kube clean
+.PHONY: run up down test test-trl check bench simulate image s3 compose-test compose-plugin kustomize kube-tools keda kube clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
+
+up: $(VENV)/dev  ## the cluster as processes, no Docker: Kafka, PostgreSQL, S3, every service: make up REPLICAS=2 PORT=7070
+	@$(BIN)/python -m deploy.cluster up --folder $(CLUSTER) --port $(PORT) --replicas $(REPLICAS)
+
+down: $(VENV)/dev  ## ends it and keeps its data; make down DATA=gone deletes them
+	@$(BIN)/python -m deploy.cluster down --folder $(CLUSTER) $(if $(filter gone,$(DATA)),--delete)
 
 test: $(VENV)/dev  ## all tests, on a real Kafka broker, PostgreSQL and (after `make s3`) S3 server among other things
 	$(BIN)/pytest

@@ -6,7 +6,8 @@
     python -m benchmarks --json              the figures on standard output as well
     python -m benchmarks --data DIR          the data pack
 
-`log` starts a Kafka broker of its own where Java is there, and else says that it did without. `label_efficiency` takes
+`log` starts a Kafka broker of its own where Java is there, and else says that it did without; `cluster` needs a broker and
+PostgreSQL, and starts both. `label_efficiency` takes
 hours, keeps its cells in benchmarks/.cache and goes on from them, and needs what `benchmarks.encode` and
 `benchmarks.teachers` make; all others together take about an hour.
 """
@@ -71,7 +72,7 @@ def label_efficiency(quick: bool, out: Path) -> str:
 
 BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
     "log": log, "replay": module("replay"), "loop": module("loop"), "judge_speed": module("judge_speed"),
-    "judge_noise": judge_noise, "loop_scale": module("loop_scale"), "label_efficiency": label_efficiency,
+    "judge_noise": judge_noise, "loop_scale": module("loop_scale"), "cluster": module("cluster"), "label_efficiency": label_efficiency,
 }  # fmt: skip
 
 

@@ -50,6 +50,18 @@ def test_the_log_is_measured_beside_one_that_does_the_same():
     assert figures["sqlite_append"]["ours_divided_by"] and figures["sqlite_read"]["facts_per_second"]["ours"]["median"] > 0
 
 
+def test_the_cluster_is_measured_beside_bare_kafka_and_replicas_share_the_judges_calls():
+    figures = quick("cluster")
+    for side in ("reactor", "reactor_of_runs", "worker_8", "worker_64"):
+        assert len(figures[side]["per_second"]) == 2 and figures[side]["ours_divided_by_bare"]["median"] > 0
+    assert figures["replay"]["facts"] == 10_000
+    # A judge that only waits: with half of its calls each, two replicas are faster on any machine.
+    assert figures["replicas"]["faster_than_one"]["2"]["median"] > 1.2
+    assert figures["between_stages"]["count"] >= 5 and figures["two_runs"]["beside_divided_by_alone"] > 0
+    simulated = figures["replicas"]["simulated_faster_than_one"]["100,000 pairs, window 16"]
+    assert simulated["2"] <= 2 and simulated["48"] < 48
+
+
 def test_the_runner_hands_its_options_on_and_judge_noise_finds_the_posterior_above_random_asking(tmp_path):
     data = data_path("judged_pairs.jsonl.gz").parent
     done = runner("judge_noise", "--data", str(data), "--quick", "--json", "--results", str(tmp_path))
@@ -64,7 +76,7 @@ def test_the_runner_hands_its_options_on_and_judge_noise_finds_the_posterior_abo
 def test_the_runner_knows_every_benchmark():
     refused = runner("nothing")
     assert refused.returncode == 2
-    for name in ("log", "replay", "loop", "judge_speed", "judge_noise", "loop_scale", "label_efficiency"):
+    for name in ("log", "replay", "loop", "judge_speed", "judge_noise", "loop_scale", "cluster", "label_efficiency"):
         assert name in refused.stderr
 
 

@@ -33,7 +33,7 @@ def history(at: int) -> tuple[str, tuple[Record, ...]]:
 
 
 def renumbered(records: list[Record]) -> tuple[Record, ...]:
-    return tuple(replace(record, offset=offset) for offset, record in enumerate(records))
+    return tuple(record._replace(offset=offset) for offset, record in enumerate(records))
 
 
 def fold_all(fold: Fold, run_id: str, records, sizes=(1 << 30,)):

@@ -6,7 +6,7 @@ records are durable. A consumer group gives each partition to one member at a ti
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from services.kit.topics import Topic
 
@@ -22,9 +22,11 @@ class Entry:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A record as read; `at` is the log's own append time in Unix seconds."""
+class Record(NamedTuple):
+    """A record as read; `at` is the log's own append time in Unix seconds.
+
+    A tuple, for a frozen dataclass takes five times as long to make, a tenth of what a reactor does with a fact.
+    """
 
     topic: str
     partition: int

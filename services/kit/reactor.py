@@ -4,7 +4,7 @@ Why a barrier stands before `due`: a time-out must not overtake an answer that a
 is read first, then the log's end, then everything up to that end is folded, and only then is `due` asked.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,8 @@ class Reactor:
         self._overtaken: set[int] = set()
         self._unsure = False
         self._ticked = float("-inf")
+        # The clock, and then the log's ends as they were at that time.
+        self._barrier: tuple[float, Mapping[int, int]] = (float("-inf"), {})
         # The log's ends when the group took this replica in; up to there it has to come before it is ready.
         self._goals: dict[int, int] | None = None
         self._ready = False
@@ -95,8 +97,7 @@ class Reactor:
         for partition in owned if self._unsure else self._lost & owned:
             self._consumer.seek(partition, self._adopt(partition))
         self._lost.clear()
-        now = self._clock()
-        ends = self._consumer.ends()
+        now, ends = self._barrier = self._next_barrier()
         by_partition: dict[int, list[Record]] = {}
         # A poll that fails half-way may have moved on all the same; a fold with a hole would be wrong for ever.
         self._unsure = True
@@ -124,6 +125,12 @@ class Reactor:
             if asked and held.position.next_offset >= ends.get(partition, 1 << 62):
                 moved += self._ask(held, now, asked)
         return moved
+
+    def _next_barrier(self) -> tuple[float, Mapping[int, int]]:
+        """A new one; the last one while a partition has not come to it, for whoever lags need not ask where the end is now."""
+        now, (then, ends) = self._clock(), self._barrier
+        lags = any(held.position.next_offset < ends.get(partition, 0) for partition, held in self._partitions.items())
+        return (then, ends) if lags and 0 <= now - then < TICK_S else (now, self._consumer.ends())
 
     def _take(self, partition: int, records: Sequence[Record]) -> int:
         """Folds a batch and saves; a replica that was overtaken takes the partition up anew from the store."""

@@ -41,6 +41,8 @@ class _Held:
 
     record: Record
     work: Work
+    # Id of its result's fact.
+    result: str
     not_before: float = 0.0
     started: float = 0.0
     # The number of the try that runs or ran last.
@@ -129,12 +131,12 @@ class Worker:
             work = Work.FromString(record.value)
             known = self._held.get(str(UUID(work.work_id)))
             # Fails here, and not later, for a run that is no UUID and for a stage that only newer code knows.
-            result_id(work.run_id, work.unit)
+            result = result_id(work.run_id, work.unit)
         except (DecodeError, ValueError) as error:
             self._unsaid.append((record, [facts.dead_letter(record, 1, f"does not decode: {error}")]))
             return
         if known is None:
-            self._held[work.work_id] = _Held(record, work)
+            self._held[work.work_id] = _Held(record, work, result)
         elif (known.record.partition, known.record.offset) != (record.partition, record.offset):
             self._unsaid.append((record, []))
 
@@ -147,7 +149,7 @@ class Worker:
             running = self._running()
             if len(running) >= self._concurrency or any(other.alone for other in running):
                 break
-            if (marker := self._blobs.marker(f"done/{result_id(held.work.run_id, held.work.unit)}")) is not None:
+            if (marker := self._blobs.marker(f"done/{held.result}")) is not None:
                 self._conclude(held, [facts.fact(held.work, marker)])
                 continue
             past = tries.tries(self._blobs, held.work.work_id)
@@ -197,7 +199,7 @@ class Worker:
             return []
         except Exception as error:  # whatever a unit raises is its own failure, counted and reported
             return self._raised(held, error)
-        made = self._blobs.put_if_absent(f"done/{result_id(work.run_id, work.unit)}", facts.named(work, event))
+        made = self._blobs.put_if_absent(f"done/{held.result}", facts.named(work, event))
         telemetry.UNITS.labels(self._service, "done").inc()
         return [facts.fact(work, made)]
 

@@ -34,7 +34,7 @@ def _renamed(record: Record) -> Record:
     if not event.HasField("shard_labeled"):
         return record
     event.event_id = event_id(event.run_id, record.offset)
-    return replace(record, value=event.SerializeToString(deterministic=True))
+    return record._replace(value=event.SerializeToString(deterministic=True))
 
 
 def evolve_by_count(state: RunState, events: Sequence[tuple[Event, float]]) -> tuple[RunState, frozenset[str]]:

@@ -1,0 +1,73 @@
+"""Whether a piece of the cluster answers, and what must be installed for it to."""
+
+import shutil
+import socket
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from services.kit import rpc
+from tests import broker, s3
+
+ASK_S = 2.0
+MISSING = "is not installed: `apt-get install {}` (Debian), then `make up` again"
+
+
+def needs(kind: str) -> list[str]:
+    """What is missing on this machine, in words; empty where everything is there."""
+    fetched = (broker.LIBS / "pom.sha256").exists()
+    wanted = {"java": "openjdk-17-jre-headless"} | ({} if fetched else {"mvn": "maven"})
+    out = [f"Kafka: `{name}` " + MISSING.format(package) for name, package in wanted.items() if shutil.which(name) is None]
+    if not shutil.which("initdb") and not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
+        out.append("PostgreSQL: `initdb` " + MISSING.format("postgresql"))
+    if kind == "versity" and not s3.VERSITY.exists():
+        out.append(f"S3: {s3.VERSITY} is gone, which holds this cluster's blobs: `make s3`, or begin anew: `make down DATA=gone`")
+    return out
+
+
+def taken(port: int) -> bool:
+    """Whether something listens on 127.0.0.1:`port`."""
+    try:
+        socket.create_connection(("127.0.0.1", port), ASK_S).close()
+        return True
+    except OSError:
+        return False
+
+
+def answers(name: str, port: int) -> bool:
+    """Whether the piece does its work now; a service says so itself, once it is in its groups and caught up."""
+    return {"kafka": taken, "postgres": _postgres, "s3": _http}.get(name, _serving)(port)
+
+
+def _postgres(port: int) -> bool:
+    """While it recovers its port is open, and it says so."""
+    import psycopg
+
+    try:
+        psycopg.connect(f"postgresql://concord@127.0.0.1:{port}/postgres", connect_timeout=int(ASK_S)).close()
+        return True
+    except psycopg.OperationalError:
+        return False
+
+
+def _http(port: int) -> bool:
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=ASK_S).close()
+        return True
+    except urllib.error.HTTPError:
+        # Any answer will do: without a key it is a refusal.
+        return True
+    except OSError:
+        return False
+
+
+def _serving(port: int) -> bool:
+    with rpc.channel(f"127.0.0.1:{port}") as channel:
+        try:
+            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=ASK_S)
+            return answer.status == health_pb2.HealthCheckResponse.SERVING
+        except grpc.RpcError:
+            return False
