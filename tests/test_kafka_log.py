@@ -6,11 +6,12 @@ import threading
 import time
 
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaTimeoutError
 
 from services.kit.errors import InvalidInput, Unavailable
 from services.kit.kafka_log import KafkaLog
-from services.kit.kafka_settings import KafkaSettings
+from services.kit.kafka_settings import KafkaSettings, opened
 from services.kit.kafka_topics import settings_of
 from services.kit.kafka_url import parse
 from services.kit.log import Entry
@@ -281,6 +282,15 @@ def test_an_outage_longer_than_the_patience_is_unavailable_in_words_and_passes(o
 def test_no_broker_at_all_is_unavailable_in_words():
     with pytest.raises(Unavailable, match=r"no way into Kafka: 127.0.0.1:1: nothing answers there \(Connection refused\)"):
         KafkaLog("kafka://127.0.0.1:1?timeout_s=1")
+
+
+@pytest.mark.parametrize("kind", [KafkaAdminClient, KafkaConsumer, KafkaProducer])
+def test_a_client_that_reaches_no_broker_leaves_no_thread_behind(kind):
+    """Services wait for Kafka by trying again every second, for hours if need be."""
+    before = set(threading.enumerate())
+    with pytest.raises(KafkaTimeoutError):
+        opened(kind, **parse("kafka://127.0.0.1:1?timeout_s=1").connection())
+    assert not set(threading.enumerate()) - before
 
 
 # Topics

@@ -17,7 +17,7 @@ from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
 
 from services.kit.kafka_join import has_joined, keep_join
-from services.kit.kafka_settings import KafkaSettings, translated, unavailable
+from services.kit.kafka_settings import KafkaSettings, opened, translated, unavailable
 from services.kit.log import Record
 from services.kit.topics import Topic
 
@@ -51,7 +51,8 @@ class GroupMember:
         self._idle_since: float | None = None
         self._woken = threading.Event()
         with translated(settings):
-            self._kafka = KafkaConsumer(
+            self._kafka = opened(
+                KafkaConsumer,
                 **settings.connection(),
                 group_id=settings.prefix + group,
                 enable_auto_commit=False,
