@@ -46,11 +46,14 @@ def main(names: list[str]) -> int:
 
 def _started(names: list[str], settings: Settings, over: threading.Event) -> Running | None:
     """Services may start in any order: one whose log or store is away waits for it. None: told to stop meanwhile."""
+    said = ""
     while not over.is_set():
         try:
             return Running(names, settings)
         except Unavailable as error:
-            structlog.get_logger().warning("waiting for a dependency", why=str(error))
+            if str(error) != said:
+                structlog.get_logger().warning("waiting for a dependency", why=str(error))
+            said = str(error)
             over.wait(WAIT_S)
     return None
 

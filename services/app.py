@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -207,16 +208,23 @@ class Running:
             structlog.get_logger().warning("no authentication: whoever reaches this address may use it", listen=settings.listen)
         self.settings = settings
         self._stop = threading.Event()
-        self._log = open_log(settings)
-        parts = Parts(settings, self._log, open_store(settings), open_blobs(settings), self._stop)
-        self._services = {name: known[name](parts) for name in names}
+        self._services: dict[str, Service] = {}
         self._threads: list[threading.Thread] = []
         self._errors: list[BaseException] = []
-        servicers = {also.name: also for service in self._services.values() for also in service.also}
-        servicers |= {service.servicer.name: service.servicer for service in self._services.values()}
-        self._server, self.port, self._health = serve(list(servicers.values()), settings.listen)
-        if settings.metrics_port:
-            telemetry.serve_metrics(settings.metrics_port, host_of(settings.listen))
+        # What is closed last; or at once where one of them does not open: who waits for it tries again every second.
+        with ExitStack() as opened:
+            log = open_log(settings)
+            opened.callback(log.close)
+            store = open_store(settings)
+            opened.callback(store.close)
+            parts = Parts(settings, log, store, open_blobs(settings), self._stop)
+            if settings.metrics_port:
+                opened.callback(telemetry.serve_metrics(settings.metrics_port, host_of(settings.listen)))
+            opened.callback(self._end_services)
+            for name in names:
+                self._services[name] = known[name](parts)
+            self._server, self.port, self._health = serve(self._servicers(), settings.listen)
+            self._opened = opened.pop_all()
         try:
             self._start_loops()
         except BaseException:
@@ -227,6 +235,11 @@ class Running:
     def address(self) -> str:
         """Where gRPC is answered."""
         return f"{self.settings.listen.rsplit(':', 1)[0]}:{self.port}"
+
+    def _servicers(self) -> list[Servicer]:
+        """A service that is here itself answers, not another for it."""
+        servicers = {also.name: also for service in self._services.values() for also in service.also}
+        return list((servicers | {service.servicer.name: service.servicer for service in self._services.values()}).values())
 
     def _start_loops(self) -> None:
         begun: dict[str, threading.Event] = {}
@@ -288,11 +301,16 @@ class Running:
         calls = self._server.stop(GRACE_S)
         for thread in self._threads:
             thread.join(START_S + self.settings.grace_s)
-        for name, service in self._services.items():
+        self._end_services()
+        calls.wait()
+        self._opened.close()
+
+    def _end_services(self) -> None:
+        """Once: what was ended is not ended again."""
+        while self._services:
+            name, service = self._services.popitem()
             if service.end:
                 try:
                     service.end()
                 except (TimeoutError, ConcordError) as error:
                     structlog.get_logger(service=name).warning("did not end in time", why=str(error))
-        calls.wait()
-        self._log.close()

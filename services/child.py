@@ -7,12 +7,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 
 from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
 from services.kit.blobs import Blobs
 from services.kit.children import answer_all
-from services.kit.settings import from_environment, open_blobs
+from services.kit.errors import InvalidInput, Unavailable
+from services.kit.settings import Settings, from_environment, open_blobs
 from services.kit.telemetry import log_json
 
 
@@ -31,11 +34,23 @@ def main(name: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     settings = from_environment()
     log_json(settings.log_level)
-    do = SERVICES[name](open_blobs(settings))
     # Whatever a library prints goes to standard error: standard output carries answers.
     said = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    answer_all(do, sys.stdin.buffer, said)
+    opened = cache(lambda: _opened(name, settings))
+    with suppress(Unavailable):
+        # Ready before the first unit comes; where that cannot be, the unit hears why, and the next one tries again.
+        opened()
+    answer_all(lambda work: opened()(work), sys.stdin.buffer, said)
+
+
+def _opened(name: str, settings: Settings) -> Callable[[Work], Event]:
+    """The service's units. Raises Unavailable, and nothing that would be counted against a unit."""
+    try:
+        return SERVICES[name](open_blobs(settings))
+    except InvalidInput as error:
+        # The process that started this one could open the same blobs: what is refused now may be mended while it runs.
+        raise Unavailable(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 OLD, BUSY, LOSE_ANSWER, CONFLICT, REFUSES = "ignores If-None-Match", "503", "does it and hangs up", "409", "403"
+CUT_BODY = "hangs up in the middle of the content"
 
 CODES = {
     404: "NoSuchKey", 412: "PreconditionFailed", 503: "SlowDown", 409: "ConditionalRequestConflict", 403: "AccessDenied",
@@ -58,7 +59,8 @@ def faulty_s3():
             self.send_header("Content-Length", str(len(body)))
             self.send_header("ETag", '"x"')
             self.end_headers()
-            self.wfile.write(body)
+            self.close_connection = fault == CUT_BODY
+            self.wfile.write(body[: len(body) // 2] if fault == CUT_BODY else body)
 
         def log_message(self, *_: object) -> None: ...
 

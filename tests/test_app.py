@@ -1,4 +1,5 @@
 """The wiring: a service that cannot go on is heard of, and everything ends in order."""
+import socket
 import threading
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from services import app
 from services.client import options, session
 from services.kit import rpc
-from services.kit.errors import Refused
+from services.kit.errors import Refused, Unavailable
 from services.kit.settings import from_environment
 from tests.endpoint import Endpoint
 from tests.small_pairs import pair
@@ -68,6 +69,24 @@ def test_people_who_break_end_the_run_in_their_own_words(tmp_path):
 def test_a_second_process_in_the_same_folder_is_told_so(tmp_path):
     with session.embedded(settings_in(tmp_path)), pytest.raises(Refused, match="another process already runs"):
         app.Running(["runs"], settings_in(tmp_path))
+
+
+def test_a_start_that_fails_leaves_nothing_running(tmp_path):
+    """Services wait for what they need by starting again every second; the port of the metrics is free again as well."""
+
+    def away(parts: app.Parts) -> app.Service:
+        raise Unavailable("the store is away")
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        settings = settings_in(tmp_path, metrics_port=free.getsockname()[1], processes=1)
+    before = set(threading.enumerate())
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="the store is away"):
+            app.Running(["labeling", "scoring", "training"], settings, {**app.SERVICES, "training": away})
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5.0)
+        assert not thread.is_alive(), thread.name
 
 
 def test_stopping_does_not_wait_for_a_judge_that_never_answers(tmp_path):

@@ -9,7 +9,7 @@ from services.kit.blobs import FileBlobs, MemoryBlobs
 from services.kit.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from services.kit.ids import uri_of
 from services.kit.s3_blobs import SENT, S3Blobs
-from tests.faulty_s3 import BUSY, CONFLICT, LOSE_ANSWER, OLD, REFUSES, faulty_s3
+from tests.faulty_s3 import BUSY, CONFLICT, CUT_BODY, LOSE_ANSWER, OLD, REFUSES, faulty_s3
 from tests.s3 import BUCKET
 
 
@@ -231,6 +231,18 @@ def test_a_busy_store_is_asked_again_a_few_times_and_no_more(s3_keys):
         with pytest.raises(Unavailable, match="SlowDown"):
             blobs.get(uri)
         assert len(server.requests) == SENT
+
+
+def test_content_that_breaks_off_is_an_outage_and_not_the_end_of_the_process(s3_keys):
+    with faulty_s3() as server:
+        blobs = S3Blobs(server.url)
+        uri = blobs.put(b"x" * 1000)
+        server.faults += [CUT_BODY] * SENT
+        with pytest.raises(Unavailable, match="does not answer"):
+            for _ in range(SENT):
+                blobs.get(uri)
+        server.faults.clear()
+        assert blobs.get(uri) == b"x" * 1000
 
 
 def test_a_write_whose_answer_was_lost_is_our_own_when_it_is_sent_again(s3_keys):

@@ -15,10 +15,11 @@ from concord.v1.work_pb2 import Work
 from services.client.intake import read_sample
 from services.kit.blobs import FileBlobs
 from services.kit.children import Children
-from services.kit.errors import InvalidInput, NotFound
+from services.kit.errors import InvalidInput, NotFound, Unavailable
 from services.kit.ids import run_id, uri_of, work_id
 from services.kit.s3_blobs import S3Blobs
 from services.scoring.units import Units
+from tests.faulty_s3 import REFUSES, faulty_s3
 
 RUN = run_id("children", b"")
 PAIRS = [row.pair for row in read_sample().rows[:64]]
@@ -100,6 +101,33 @@ def test_a_child_that_was_killed_is_named_as_the_cause_and_replaced(blobs, child
     assert children.start(fit(blobs)).result().features_fitted.dimensions
     assert pids(children), "there is a new one"
     assert not set(before) & set(pids(children))
+
+
+def test_where_no_process_can_be_started_units_wait_for_one_and_none_is_lost(blobs, children, monkeypatch):
+    for child in children.processes():
+        child.kill()
+        child.wait()
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    for _ in range(5):
+        with pytest.raises(Unavailable, match="no child process can be started"):
+            children.start(fit(blobs)).result(10)
+    monkeypatch.undo()
+    both = [children.start(fit(blobs)) for _ in range(2)]
+    assert all(future.result(60).features_fitted.dimensions for future in both)
+
+
+def test_a_child_that_begins_while_the_bucket_refuses_it_says_so_of_a_unit_and_opens_it_for_the_next(s3_keys):
+    with faulty_s3() as server:
+        work = fit(S3Blobs(server.url))
+        server.always = REFUSES
+        made = Children("scoring", 1, {"CONCORD_BLOB_URL": server.url})
+        try:
+            with pytest.raises(Unavailable, match="refuses the key"):
+                made.start(work).result()
+            server.always = ""
+            assert made.start(work).result().features_fitted.dimensions
+        finally:
+            made.close()
 
 
 def test_close_ends_children_in_the_middle_of_a_unit(blobs, tmp_path):

@@ -31,6 +31,8 @@ def test_a_process_is_alive_as_soon_as_it_listens_ready_or_not(server):
 def test_a_ready_server_is_healthy_as_a_whole_and_by_name(server):
     address, status = server
     rpc.serving(status, ["concord.v1.RunService"])
+    assert why_not(address) == f"{address}: the server is NOT_SERVING", "another of its services may not be ready yet"
+    rpc.serving(status, [""])
     assert why_not(address) is None
     assert main([address, "concord.v1.RunService"]) == 0
 

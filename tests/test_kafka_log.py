@@ -7,11 +7,12 @@ import threading
 import time
 
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaTimeoutError
 
 from services.kit.errors import InvalidInput, Unavailable
 from services.kit.kafka_log import KafkaLog
-from services.kit.kafka_settings import KafkaSettings
+from services.kit.kafka_settings import KafkaSettings, opened
 from services.kit.kafka_topics import settings_of
 from services.kit.kafka_url import parse
 from services.kit.log import Entry
@@ -304,6 +305,15 @@ def test_a_record_that_expired_after_it_was_sent_does_not_end_all_appends_of_its
 def test_no_broker_at_all_is_unavailable_in_words():
     with pytest.raises(Unavailable, match=r"no way into Kafka: 127.0.0.1:1: nothing answers there \(Connection refused\)"):
         KafkaLog("kafka://127.0.0.1:1?timeout_s=1")
+
+
+@pytest.mark.parametrize("kind", [KafkaAdminClient, KafkaConsumer, KafkaProducer])
+def test_a_client_that_reaches_no_broker_leaves_no_thread_behind(kind):
+    """Services wait for Kafka by trying again every second, for hours if need be."""
+    before = set(threading.enumerate())
+    with pytest.raises(KafkaTimeoutError):
+        opened(kind, **parse("kafka://127.0.0.1:1?timeout_s=1").connection())
+    assert not set(threading.enumerate()) - before
 
 
 # Topics

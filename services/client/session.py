@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -140,8 +140,8 @@ def serving(settings: Settings, server: str, pairs: int) -> Iterator[tuple[Runni
         with there(server) as records:
             yield Cluster(server), records
     else:
-        with embedded(settings, pairs) as running:
-            yield running, here(open_log(settings), open_blobs(settings))
+        with embedded(settings, pairs) as running, closing(open_log(settings)) as log:
+            yield running, here(log, open_blobs(settings))
 
 
 def run(job: Job, running: Running | Cluster, seen: Seen, resume: bool = False) -> RunView:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import IO
 
 import structlog
@@ -74,9 +75,9 @@ class Children:
         except OSError:
             answer = None
         if answer is None:
-            code = child.wait()
-            self._idle.put(child if self._closed else self._replaced(child))
-            raise RuntimeError(f"the child process that did the unit {_ended(code)}")
+            # The next unit replaces it.
+            self._idle.put(child)
+            raise RuntimeError(f"the child process that did the unit {_ended(child.wait())}")
         self._idle.put(child)
         if answer[:1] == DONE:
             return Event.FromString(answer[1:])
@@ -85,7 +86,13 @@ class Children:
     def _replaced(self, child: subprocess.Popen) -> subprocess.Popen:
         structlog.get_logger(service=self._name).warning("child process is replaced", ended=_ended(child.wait()))
         self._forget(child)
-        return self._born()
+        try:
+            return self._born()
+        except OSError as error:
+            # The place stays, with the dead child in it, or units would wait for a child that never comes.
+            self._idle.put(child)
+            why = f"no child process can be started for {self._name} ({error}); is there memory left?"
+            raise errors.Unavailable(why) from error
 
     def _forget(self, child: subprocess.Popen) -> None:
         self._all.discard(child)
@@ -100,7 +107,8 @@ class Children:
             child.kill()
         self._pool.shutdown(cancel_futures=True)
         for child in list(self._all):
-            child.wait(CLOSE_S)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(CLOSE_S)
             self._forget(child)
 
 

@@ -17,7 +17,7 @@ from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
 
 from services.kit.kafka_join import has_joined, keep_join
-from services.kit.kafka_settings import KafkaSettings, translated, unavailable
+from services.kit.kafka_settings import KafkaSettings, opened, translated, unavailable
 from services.kit.log import Record
 from services.kit.topics import Topic
 
@@ -49,9 +49,12 @@ class GroupMember:
         self._changed = self._joined = False
         # Since when the group has had this member in it, and nothing for it to do.
         self._idle_since: float | None = None
+        # A silence is looked at twenty times a second, and said once.
+        self._silent = False
         self._woken = threading.Event()
         with translated(settings):
-            self._kafka = KafkaConsumer(
+            self._kafka = opened(
+                KafkaConsumer,
                 **settings.connection(),
                 group_id=settings.prefix + group,
                 enable_auto_commit=False,
@@ -121,11 +124,14 @@ class GroupMember:
             keep_join(self._kafka)
             found = self._kafka.poll(timeout_ms=int(timeout_s * 1000), max_records=limit)
         except RetriableError as error:
-            self._logger.warning("Kafka does not answer; polling on", why=str(error) or type(error).__name__)
+            if not self._silent:
+                self._logger.warning("Kafka does not answer; polling on", why=str(error) or type(error).__name__)
+            self._silent = True
             self._woken.wait(timeout_s)
             return []
         except KafkaError as error:
             raise unavailable(self._settings, error) from error
+        self._silent = False
         return [record_of(self._topic, record) for records in found.values() for record in records]
 
     def assignment(self) -> frozenset[int]:

@@ -16,7 +16,7 @@ from services.kit.errors import InvalidInput, Unavailable
 from services.kit.kafka_consumer import GroupMember, record_of
 from services.kit.kafka_contact import why
 from services.kit.kafka_reader import Readers
-from services.kit.kafka_settings import KafkaSettings, translated, unavailable
+from services.kit.kafka_settings import KafkaSettings, opened, translated, unavailable
 from services.kit.kafka_url import parse
 from services.kit.log import Entry, Record
 from services.kit.topics import FACTS, Topic
@@ -40,9 +40,13 @@ class KafkaLog:
         self._ready: set[Topic] = set()
         self._readers = Readers(self._settings)
         self._admin = _first_contact(self._settings)
-        with translated(self._settings):
-            self.log_id = self._identify()
-            self._producer: KafkaProducer | None = producer(self._settings)
+        try:
+            with translated(self._settings):
+                self.log_id = self._identify()
+                self._producer: KafkaProducer | None = producer(self._settings)
+        except BaseException:
+            self._admin.close()
+            raise
         self._producer_lock = threading.Lock()
 
     def _identify(self) -> str:
@@ -127,7 +131,7 @@ def _first_contact(settings: KafkaSettings) -> KafkaAdminClient:
     """The first client, which finds out whether we are let in; raises Unavailable that says why not."""
     given = settings.connection()
     try:
-        return KafkaAdminClient(**given)
+        return opened(KafkaAdminClient, **given)
     except KafkaTimeoutError as error:
         raise Unavailable(f"no way into Kafka: {why(settings, str(error))}") from error
     except KafkaError as error:
@@ -136,7 +140,8 @@ def _first_contact(settings: KafkaSettings) -> KafkaAdminClient:
 
 def producer(settings: KafkaSettings) -> KafkaProducer:
     """One for all threads. Durable means acknowledged by all copies that are in step."""
-    return KafkaProducer(
+    return opened(
+        KafkaProducer,
         **settings.connection(),
         acks="all",
         enable_idempotence=True,

@@ -7,7 +7,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaTimeoutError
 
-from services.kit.kafka_settings import KafkaSettings, translated
+from services.kit.kafka_settings import KafkaSettings, opened, translated
 
 # A round trip for so much of a partition, and as many records as that can be.
 FETCH_BYTES = 4 * 1024 * 1024
@@ -20,8 +20,8 @@ class Reader:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._ask_ms = settings.ask_ms
-        self.kafka = KafkaConsumer(
-            **settings.connection(), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest",
+        self.kafka = opened(
+            KafkaConsumer, **settings.connection(), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest",
             allow_auto_create_topics=False, max_partition_fetch_bytes=FETCH_BYTES, metrics_enabled=False,
         )  # fmt: skip
         self.place: TopicPartition | None = None

@@ -1,10 +1,10 @@
 """What every Kafka client here shares: addresses, options (`kafka_url` reads them), security, and errors in words."""
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kafka.errors import AuthorizationError, KafkaError
 
@@ -12,6 +12,7 @@ from services.kit.errors import InvalidInput, Unavailable
 
 # How long a question (where is the end, a commit, a first contact) may take before Kafka counts as away.
 ASK_S = 5
+Client = TypeVar("Client")
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,26 @@ def _readable(name: str, path: str) -> bytes:
         return Path(path).read_bytes() if path else b""
     except OSError as error:
         raise InvalidInput(f"Kafka's {name} {path!r} cannot be read: {error.strerror or error}") from None
+
+
+def opened(kind: Callable[..., Client], **given: Any) -> Client:
+    """A client of kafka-python's class `kind`; where it raises instead, nothing of it is left behind.
+
+    Its constructor starts a thread and connects; where no broker answers it raises and leaves both running (3.0.12), and
+    whoever waits for a broker tries again every few seconds.
+    """
+    nets: list[Any] = []
+
+    def remembered(**config: Any) -> Any:
+        nets.append(kind.DEFAULT_CONFIG["kafka_client"](**config))  # type: ignore[attr-defined]
+        return nets[-1]
+
+    try:
+        return kind(kafka_client=remembered, **given)
+    except BaseException:
+        for net in nets:
+            net.close()
+        raise
 
 
 def unavailable(settings: KafkaSettings, error: KafkaError) -> Unavailable:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 import s3fs
+from aiohttp import ClientError as BrokenOff
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
 from services.kit.blobs import digest_of, verified
@@ -158,7 +159,7 @@ class S3Blobs:
         """What S3 and its client raise, in our words; FileNotFoundError and FileExistsError speak of the object alone."""
         try:
             yield
-        except (OSError, BotoCoreError, ClientError, TimeoutError) as error:
+        except (OSError, BotoCoreError, ClientError, BrokenOff) as error:
             raise _in_words(self._place, path, error, self._refused) from error
 
 

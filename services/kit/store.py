@@ -135,6 +135,10 @@ class SqlStore:
         with sql.answering(self.engine, "store"), self._writing:
             sql.make_tables(self.engine, METADATA)
 
+    def close(self) -> None:
+        """Ends the connections; one that is asked for again is opened anew."""
+        self.engine.dispose()
+
     @contextmanager
     def begin(self, reads: bool = False):
         """A transaction; the database's own errors come out as Unavailable. One that only `reads` waits for no writer."""

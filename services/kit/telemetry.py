@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import TextIO
 
 import structlog
@@ -35,11 +36,21 @@ def log_json(level: str = "info", file: TextIO = sys.stderr) -> None:
     )
 
 
-def serve_metrics(port: int, host: str = "127.0.0.1") -> None:
-    """Prometheus' text format on `http://host:port/metrics`. Raises InvalidInput where nothing can listen there."""
+def serve_metrics(port: int, host: str = "127.0.0.1") -> Callable[[], None]:
+    """Prometheus' text format on `http://host:port/metrics`; returns what ends it, so that the port is free again.
+
+    Raises InvalidInput where nothing can listen there.
+    """
     try:
-        start_http_server(port, addr=host)
+        server, thread = start_http_server(port, addr=host)
     except OSError as error:
         raise InvalidInput(
             f"metrics cannot listen on {host}:{port}: {error.strerror}. Choose another port with CONCORD_METRICS_PORT"
         ) from error
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return end
