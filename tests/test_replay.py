@@ -1,6 +1,8 @@
 """A run read back from its log, on SQLite and on a real broker: as it was at any offset or time, by the log alone, without a
 group; dead letters listed and put back once."""
 import json
+import os
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -193,3 +195,12 @@ def test_a_store_that_lags_is_no_difference_and_is_said(tmp_path):
 
 def late(run_id: str) -> bytes:
     return Event(event_id=event_id(run_id, "late"), run_id=run_id, run_cancelled={"reason": "late"}).SerializeToString()
+
+
+def test_an_end_of_input_where_requeue_asks_is_a_no(monkeypatch):
+    master, slave = os.openpty()
+    with os.fdopen(slave) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        os.write(master, b"\x04")  # Ctrl-D
+        assert replaying._agreed(2) is False
+    os.close(master)

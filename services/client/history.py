@@ -47,7 +47,7 @@ def offset_until(log: Log, run_id: str, until: str) -> int | None:
     """`--until`: an offset, or a time (ISO 8601, local unless it says otherwise) before which facts count."""
     if not until:
         return None
-    if until.isdigit():
+    if until.isdecimal():
         return int(until) + 1
     try:
         at = datetime.fromisoformat(until).timestamp()
