@@ -71,7 +71,8 @@ kube: $(VENV)/dev kube-tools  ## both overlays on a real API server, scheduler a
 $(VENV)/bin/python $(TRL)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
-	@$(PYTHON) -m venv $(@D:/bin=) || { echo "no virtual environment: on Debian, apt-get install python3-venv"; exit 1; }
+	@# What fails half-way leaves an interpreter without pip, which the next make would take for a whole environment.
+	@$(PYTHON) -m venv $(@D:/bin=) || { rm -f $@; echo "no virtual environment: on Debian, apt-get install python3-venv"; exit 1; }
 
 $(VENV)/light: $(VENV)/bin/python pyproject.toml hatch_build.py $(wildcard protos/concord/v1/*.proto)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable .

@@ -204,7 +204,9 @@ def run(
         job = replace(job, notes=(*job.notes, *session.check_test(job, test)))
     if dry_run:
         return _say_estimate(job, as_json)
-    if not server:
+    if server:
+        preflight.check_address(server)
+    else:
         preflight.check((job.config.judge, *job.config.helpers))
     again.remember(out, job)
     progress.began(job, aside)
@@ -333,7 +335,10 @@ def runs() -> None:
     """List the runs of this folder."""
     settings = _settings()
     store = open_store(settings)
-    for run_id in store.runs("runs"):
+    known = store.runs("runs")
+    if not known:
+        progress.say(f"no runs in {settings.home} yet; `concord run` begins one")
+    for run_id in known:
         print(again.run_line(store, run_id))
 
 

@@ -84,6 +84,12 @@ def test_any_unit_done_again_gives_the_same_fact(finished, unit):
     assert (again.returncode, again.stdout) == (0, f"unit {unit} done again gives the same fact\n"), again.stderr
 
 
+def test_a_folder_without_runs_is_said_beside_the_empty_list(tmp_path):
+    answer = concord(tmp_path, "runs")
+    assert (answer.returncode, answer.stdout) == (0, "")
+    assert "no runs in concord-data yet" in answer.stderr
+
+
 def test_runs_and_report_know_the_run(finished):
     folder, done = finished
     run_id = json.loads(done.stdout)["run_id"]

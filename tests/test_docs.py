@@ -1,6 +1,7 @@
 """The README is tested: every command, setting and stage that it names exists, and the other way round."""
 
 import re
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 
@@ -63,6 +64,19 @@ def test_the_example_settings_are_accepted_as_they_stand():
 def test_the_makefile_words_of_the_readme_exist():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
     assert set(re.findall(r"`?make (\w+)", README)) <= targets
+
+
+def test_a_virtual_environment_that_came_half_way_is_made_again(tmp_path):
+    """As on Debian without python3-venv: the interpreter is there, pip is not."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\n[ "$1" = -c ] && exit 0\nmkdir -p "$3/bin" && touch "$3/bin/python"; exit 1\n')
+    python.chmod(0o755)
+    for _ in range(2):
+        made = subprocess.run(["make", "-f", ROOT / "Makefile", ".venv/bin/python", f"PYTHON={python}"],
+                              cwd=tmp_path, capture_output=True, text=True)  # fmt: skip
+        assert made.returncode != 0
+        assert "apt-get install python3-venv" in made.stdout
+        assert not (tmp_path / ".venv/bin/python").exists()
 
 
 def test_every_fact_and_every_stage_is_explained_in_the_contract():

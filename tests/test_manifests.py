@@ -22,7 +22,7 @@ from concord.v1 import (
     triage_service_pb2,
 )
 from services.app import GRACE_S, SERVICES, START_S
-from services.kit import kafka_settings, rpc, s3_blobs, telemetry, topics
+from services.kit import kafka_url, rpc, s3_blobs, telemetry, topics
 from services.kit.kafka_topics import settings_of
 from services.kit.settings import IGNORED, Settings
 from services.labeling import service as labeling
@@ -170,7 +170,7 @@ def test_defaults_within_defaults_are_filled_in():
 def test_the_urls_of_compose_are_such_as_the_services_read():
     for name in SERVICES:
         environment = compose()["services"][name]["environment"]
-        assert kafka_settings.parse(environment["CONCORD_LOG_URL"]).bootstrap == ("kafka:9092",)
+        assert kafka_url.parse(environment["CONCORD_LOG_URL"]).bootstrap == ("kafka:9092",)
         assert s3_blobs.parse(environment["CONCORD_BLOB_URL"]).bucket == "concord"
         assert environment["CONCORD_STATE_URL"].startswith("postgresql://")
 
@@ -318,7 +318,7 @@ def test_prod_brings_no_secret_and_no_floating_image():
 def test_the_urls_of_the_overlays_are_such_as_the_services_read():
     for overlay in OVERLAYS:
         (data,) = (m["data"] for n, m in of_kind("ConfigMap", built(overlay)).items() if re.fullmatch(r"concord-[a-z0-9]{10}", n))
-        kafka = kafka_settings.parse(data["CONCORD_LOG_URL"])
+        kafka = kafka_url.parse(data["CONCORD_LOG_URL"])
         s3_blobs.parse(data["CONCORD_BLOB_URL"])
         if overlay == "prod":
             assert data["KAFKA_BOOTSTRAP_SERVERS"] == kafka.where

@@ -1,8 +1,11 @@
 """A run read back from its log, on SQLite and on a real broker: as it was at any offset or time, by the log alone, without a
 group; dead letters listed and put back once."""
 import json
+import os
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 from kafka import KafkaAdminClient
@@ -193,3 +196,20 @@ def test_a_store_that_lags_is_no_difference_and_is_said(tmp_path):
 
 def late(run_id: str) -> bytes:
     return Event(event_id=event_id(run_id, "late"), run_id=run_id, run_cancelled={"reason": "late"}).SerializeToString()
+
+
+def test_an_end_of_input_where_requeue_asks_is_a_no(monkeypatch):
+    master, slave = os.openpty()
+    with os.fdopen(slave) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        os.write(master, b"\x04")  # Ctrl-D
+        assert replaying._agreed(2) is False
+    os.close(master)
+
+
+def test_facts_that_do_not_decode_are_printed_as_bytes_and_no_unit_behind_them_is_done_again(settings):
+    run_id, log = str(uuid4()), open_log(settings)
+    log.append([Entry(FACTS, fact_partition(run_id), run_id.encode(), b"\xff\xff")])
+    assert json.loads(told(replaying.print_events, log, run_id, None))["undecodable"] == "ffff"
+    with pytest.raises(NotFound, match="no fact of unit LABEL/0"):
+        history.work_of(log, run_id, history.parse_unit("LABEL/0"))

@@ -50,6 +50,23 @@ def test_report_and_comparison_are_made_from_what_the_front_door_lets_be_read(cl
     assert "<svg" in (tmp_path / "out/report.html").read_text()
 
 
+def test_a_run_goes_on_elsewhere_only_from_a_run_that_is_known_there(cluster, tmp_path):
+    small_file(tmp_path)
+    assert concord(tmp_path, "run", "pairs.jsonl", *ASKED).returncode == 0
+    done = concord(tmp_path, "run", "--from", "last", "--method", "random", "--server", cluster)
+    assert done.returncode == 2, done.stderr
+    assert f"the services at {cluster} have no run" in done.stderr
+
+
+@pytest.mark.parametrize("address", ["localhost", "http://localhost:7070", "localhost:"])
+def test_an_address_that_is_none_is_refused_before_anything_begins(address, tmp_path):
+    small_file(tmp_path)
+    done = concord(tmp_path, "run", "pairs.jsonl", *ASKED, "--server", address, "--out", "out")
+    assert done.returncode == 2
+    assert "HOST:PORT is expected" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_but_blobs_can_be_read_by_name(cluster):
     with rpc.channel(cluster) as channel:
         for name in ("sha256:../../../../etc/passwd", "begun/anything", ""):

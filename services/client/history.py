@@ -47,7 +47,7 @@ def offset_until(log: Log, run_id: str, until: str) -> int | None:
     """`--until`: an offset, or a time (ISO 8601, local unless it says otherwise) before which facts count."""
     if not until:
         return None
-    if until.isdigit():
+    if until.isdecimal():
         return int(until) + 1
     try:
         at = datetime.fromisoformat(until).timestamp()
@@ -119,8 +119,11 @@ def as_json(run: Folded[RunState]) -> dict[str, object]:
 
 
 def event_line(record: Record) -> str:
-    """A fact as one JSON line: the format of the golden histories."""
-    event = MessageToDict(Event.FromString(record.value), preserving_proto_field_name=True)
+    """A fact as one JSON line: the format of the golden histories. What does not decode is given as its bytes in hex."""
+    try:
+        event = MessageToDict(Event.FromString(record.value), preserving_proto_field_name=True)
+    except DecodeError:
+        return json.dumps({"offset": record.offset, "at": record.at, "undecodable": record.value.hex()}, separators=(",", ":"))
     return json.dumps({"offset": record.offset, "at": record.at, "event": event}, separators=(",", ":"))
 
 
@@ -163,7 +166,10 @@ def work_of(log: Log, run_id: str, unit: Unit) -> tuple[Work, Event]:
     """
     before: list[Record] = []
     for record in records(log, run_id):
-        event = Event.FromString(record.value)
+        try:
+            event = Event.FromString(record.value)
+        except DecodeError:  # the run is corrupt from here on: nothing behind it counts
+            break
         if event.unit == unit and event.WhichOneof("kind") not in ("unit_deferred", None):
             run = replay_records(runs.fold(), start_run(runs.fold(), run_id), before)
             if run.state.open is None:

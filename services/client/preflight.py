@@ -1,5 +1,6 @@
 """A look before the start: a judge whose address nobody answers is said at once, not after minutes of patience."""
 import os
+import re
 import socket
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
@@ -8,6 +9,14 @@ from concord.v1.config_pb2 import JudgeConfig
 from services.kit.errors import InvalidInput, Unavailable
 
 TIMEOUT_S = 5.0
+# HOST:PORT, or gRPC's own name of a place (`ipv4:10.0.0.1:7070,10.0.0.2:7070`).
+_ADDRESS = re.compile(r"[^/]+:\d+|(dns|ipv4|ipv6|unix):.+")
+
+
+def check_address(server: str) -> None:
+    """Raises InvalidInput for a `--server` that is no address."""
+    if not _ADDRESS.fullmatch(server):
+        raise InvalidInput(f"--server {server}: HOST:PORT is expected, such as localhost:7070")
 
 
 def check(judges: Iterable[JudgeConfig], environ: Mapping[str, str] = os.environ) -> None:

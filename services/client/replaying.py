@@ -121,4 +121,7 @@ def requeue(settings: Settings, run_id: str, names: Sequence[str], sure: bool, s
 def _agreed(count: int) -> bool:
     if not sys.stdin.isatty():
         raise InvalidInput(f"{count:,} letters would be put back, and nobody can be asked here: say --yes")
-    return input(f"put {count:,} back? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input(f"put {count:,} back? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:  # Ctrl-D is a no
+        return False

@@ -148,6 +148,8 @@ def run(job: Job, running: Running | Cluster, seen: Seen, resume: bool = False) 
     """Drives the job to its end, or to a pause that needs a person; `resume` lets a paused one go on."""
     with rpc.channel(running.address) as channel, drive.translated(running.address):
         runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
+        if job.earlier and isinstance(running, Cluster):
+            drive.expect_run(runs, job.earlier.view.run_id, running.address)
         pairs = [row.pair for row in job.given.rows]
         view = drive.begin(runs, job.run_id, job.config, pairs, job.given.sha256, job.given.name)
         if resume and view.status == RUN_STATUS_PAUSED:
