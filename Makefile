@@ -7,6 +7,8 @@ S3 := .tools/s3/versitygw
 S3_VERSION := v1.8.0
 COMPOSE := $(CURDIR)/.tools/docker/cli-plugins/docker-compose
 SEEDS ?= 300
+FAULTS ?= 50
+SEED ?= 1
 FIRST ?= 0
 TRL := .venv-trl
 CLUSTER ?= concord-data/cluster
@@ -14,7 +16,7 @@ PORT ?= 7070
 REPLICAS ?= 1
 DATA ?= kept
 
-.PHONY: run up down test test-trl check bench simulate image s3 compose-test compose-plugin kustomize kube-tools keda kube clean
+.PHONY: run up down test test-trl check bench simulate chaos image s3 compose-test compose-plugin kustomize kube-tools keda kube clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
@@ -42,6 +44,9 @@ bench: $(VENV)/dev  ## every benchmark; results go to benchmarks/results
 
 simulate: $(VENV)/dev  ## the whole cluster in one thread, with faults: make simulate SEEDS=1000 FIRST=5000
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
+
+chaos: $(VENV)/dev  ## a real cluster in which everything goes wrong (as root, after `make s3`): make chaos FAULTS=100 SEED=7
+	$(BIN)/python -m tests.chaos --faults $(FAULTS) --seed $(SEED)
 
 s3: $(S3)  ## a real S3 server for the tests (three minutes of Go, once); without it they use an imitation
 

@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measure import circumstances
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.events_pb2 import Event, Stage
 from services.app import SERVICES
@@ -310,6 +311,7 @@ def main() -> int:
     except AssertionError as error:
         print(f"{error}\nagain: python -m tests.chaos --faults {given.faults} --seed {given.seed}")
         return 1
+    found = circumstances({"faults": given.faults, "seed": given.seed}) | found
     print(json.dumps(found, indent=2))
     if given.json:
         given.json.write_text(json.dumps(found, indent=2) + "\n")
