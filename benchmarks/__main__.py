@@ -72,7 +72,8 @@ def label_efficiency(quick: bool, out: Path) -> str:
 
 BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
     "log": log, "replay": module("replay"), "loop": module("loop"), "judge_speed": module("judge_speed"),
-    "judge_noise": judge_noise, "loop_scale": module("loop_scale"), "cluster": module("cluster"), "label_efficiency": label_efficiency,
+    "judge_noise": judge_noise, "loop_scale": module("loop_scale"), "cluster": module("cluster"),
+    "label_efficiency": label_efficiency,
 }  # fmt: skip
 
 

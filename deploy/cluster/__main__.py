@@ -161,7 +161,7 @@ def _say_next(plan: Plan, anything_new: bool) -> None:
         print(f"        {name}={value}")
     print(f"    make down      ends it and keeps what is in {_short(plan.folder)}; `make down DATA=gone` deletes it")
     if plan.s3_kind == "moto":
-        print("\nS3 is moto's imitation, whose objects are in memory: runs do not outlive `make down`. `make s3` builds a real one.")
+        print("\nS3 is moto's imitation with its objects in memory: runs do not outlive `make down`. `make s3` builds a real one.")
 
 
 def _short(path: Path) -> str:
