@@ -221,7 +221,9 @@ def test_what_cannot_be_helped_by_trying_fails_at_once(place):
     assert len(place.dead()) == 1
 
 
-@pytest.mark.parametrize(("error", "again_s"), [(Deferred("the LLM is down", 12.0), 12.0), (Unavailable("S3"), 30.0)])
+@pytest.mark.parametrize(
+    ("error", "again_s"), [(Deferred("the LLM is down", 12.0), 12.0), (Unavailable("S3"), worker_module.AWAY_S)]
+)
 def test_a_dependency_that_is_down_defers_the_unit_as_often_as_it_is_asked_and_makes_no_dead_letter(
     place, error, again_s
 ):

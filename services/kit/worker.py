@@ -32,7 +32,7 @@ SUSPICIONS = 2
 DEATHS_ALONE = 10
 RETRY_S = 2.0
 # A unit that met a store that is away is not to blame; it is asked for again after so long.
-AWAY_S = 30.0
+AWAY_S = 5.0
 
 
 @dataclass
