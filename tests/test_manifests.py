@@ -251,12 +251,16 @@ def test_a_service_is_probed_by_grpc_alive_as_a_process_and_ready_by_its_name(na
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_has_time_to_end_its_calls_and_its_loop(name):
-    """Of what `Running.stop` waits for; a unit that computes comes on top, so workers have more."""
+    """What `Running.stop` waits for: calls, a step of the loop, and the grace that units under way have."""
     least = GRACE_S + START_S
     pod = of_kind("Deployment", built("prod"))[name]["spec"]["template"]["spec"]
-    sleeps = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert pod["terminationGracePeriodSeconds"] >= least + sleeps
-    assert seconds(compose()["services"][name]["stop_grace_period"]) >= least
+    (container,) = pod["containers"]
+    said = {one["name"]: one.get("value") for one in container["env"]}.get("CONCORD_GRACE_S", Settings.grace_s)
+    sleeps = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pod["terminationGracePeriodSeconds"] >= least + float(said) + sleeps
+    service = compose()["services"][name]
+    said = service["environment"].get("CONCORD_GRACE_S", Settings.grace_s)
+    assert seconds(service["stop_grace_period"]) >= least + float(said)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
