@@ -62,8 +62,8 @@ def test_the_example_settings_are_accepted_as_they_stand():
 
 
 def test_the_makefile_words_of_the_readme_exist():
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
-    assert set(re.findall(r"`?make (\w+)", README)) <= targets
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"`?make ([\w-]+)", README)) <= targets
 
 
 def test_a_virtual_environment_that_came_half_way_is_made_again(tmp_path):
