@@ -31,10 +31,10 @@ class Processes:
     def running(self, name: str) -> int | None:
         """The process's id, None where it does not run."""
         try:
-            pid, began = (self.folder / "pids" / name).read_text().split(maxsplit=1)
+            pid, then = (self.folder / "pids" / name).read_text().split(maxsplit=1)
         except (FileNotFoundError, ValueError):
             return None
-        return int(pid) if _began(int(pid)) == began else None
+        return int(pid) if began(int(pid)) == then else None
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], where: Path) -> None:
         """Starts it in a session of its own: neither Ctrl-C nor the end of the terminal reaches it."""
@@ -44,7 +44,7 @@ class Processes:
             process = subprocess.Popen(
                 command, env=environment, cwd=where, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        (self.folder / "pids" / name).write_text(f"{process.pid} {_began(process.pid)}")
+        (self.folder / "pids" / name).write_text(f"{process.pid} {began(process.pid)}")
 
     def end(self, names: Sequence[str], sign: signal.Signals, patience_s: float) -> list[str]:
         """Ends these, all at once; returns those that did not end in time and were killed."""
@@ -65,7 +65,7 @@ class Processes:
         return left
 
 
-def _began(pid: int) -> str:
+def began(pid: int) -> str:
     """When the process began, in the system's words; empty where there is none, or only its remains."""
     if Path("/proc/self/stat").exists():
         try:
