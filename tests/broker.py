@@ -13,12 +13,11 @@ import socket
 import string
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from tests.servers import dies_with_parent
+from tests.servers import dies_with_parent, ended, started
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy" / "kafka"
@@ -45,25 +44,16 @@ class Broker:
 
     def stop(self) -> None:
         """Ends it in good order."""
-        self._end(signal.SIGTERM)
+        ended(self.process, signal.SIGTERM)
 
     def kill(self) -> None:
         """Ends it as a power cut of the process would: kill -9."""
-        self._end(signal.SIGKILL)
+        ended(self.process, signal.SIGKILL)
 
     def restart(self) -> None:
         """Starts it again on the same port and data, if it does not run."""
         if self.process.poll() is not None:
             self.process = launch(self.folder, self.port)
-
-    def _end(self, sign: signal.Signals) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(sign)
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
 def start_broker(folder: Path, port: int | None = None, advertised: int | None = None) -> Broker:
@@ -147,24 +137,8 @@ def format_storage(folder: Path, *more: str) -> None:
 
 def launch(folder: Path, port: int) -> subprocess.Popen:
     """Starts the broker whose settings lie in `folder` and waits until it answers on `port`."""
-    with open(folder / "broker.log", "ab") as log:
-        process = subprocess.Popen(
-            dies_with_parent([*_java(), "kafka.Kafka", str(folder / "server.properties")], signal.SIGKILL),
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        )  # fmt: skip
-    deadline = time.monotonic() + UP_S
-    while not _answers(port):
-        try:
-            process.wait(0.05)
-            ended = f"ended with {process.returncode}"
-        except subprocess.TimeoutExpired:
-            if time.monotonic() < deadline:
-                continue
-            process.kill()
-            ended = f"did not answer within {UP_S:.0f} s"
-        tail = (folder / "broker.log").read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"the Kafka broker on port {port} {ended}; it wrote:\n{tail}")
-    return process
+    command = dies_with_parent([*_java(), "kafka.Kafka", str(folder / "server.properties")], signal.SIGKILL)
+    return started(f"the Kafka broker on port {port}", command, folder / "broker.log", lambda: _answers(port), UP_S)
 
 
 def _answers(port: int) -> bool:

@@ -117,7 +117,7 @@ def dataset(address: str, seed: int) -> tuple[str, bytes]:
         finally:
             annotators.stop()
         assert view.status == pb.RUN_STATUS_FINISHED, view.detail
-        return view.dataset_sha256, drive.read_dataset(runs, run_id)
+        return view.dataset_sha256, b"".join(drive.read_dataset(runs, run_id))
 
 
 @contextmanager

@@ -8,13 +8,12 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 from tests.broker import free_port
-from tests.servers import dies_with_parent
+from tests.servers import dies_with_parent, ended, started
 
 USER = "concord"
 # A role that must give its password and owns nothing.
@@ -58,25 +57,16 @@ class Postgres:
 
     def stop(self) -> None:
         """Ends it in good order; whoever is connected is cut off."""
-        self._end(signal.SIGINT)
+        ended(self.process, signal.SIGINT)
 
     def kill(self) -> None:
         """Ends it as a crash would: no checkpoint, and the next start recovers."""
-        self._end(signal.SIGQUIT)
+        ended(self.process, signal.SIGQUIT)
 
     def restart(self) -> None:
         """Starts it again on the same port and data, if it does not run."""
         if self.process.poll() is not None:
             self.process = _launch(self.folder, self.port)
-
-    def _end(self, sign: signal.Signals) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(sign)
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
 def start_postgres(folder: Path, port: int | None = None) -> Postgres:
@@ -120,23 +110,8 @@ def _user() -> str:
 def _launch(folder: Path, port: int) -> subprocess.Popen:
     settings = (f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", *QUICK)
     command = [_program("postgres"), "-D", str(folder / "data"), *(part for one in settings for part in ("-c", one))]
-    with open(folder / "postgres.log", "ab") as log:
-        process = subprocess.Popen(
-            dies_with_parent(command, signal.SIGQUIT, _user()), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        )  # fmt: skip
-    deadline = time.monotonic() + UP_S
-    while not _answers(port):
-        try:
-            process.wait(0.05)
-            ended = f"ended with {process.returncode}"
-        except subprocess.TimeoutExpired:
-            if time.monotonic() < deadline:
-                continue
-            process.kill()
-            ended = f"did not answer within {UP_S:.0f} s"
-        tail = (folder / "postgres.log").read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"PostgreSQL on port {port} {ended}; it wrote:\n{tail}")
-    return process
+    command = dies_with_parent(command, signal.SIGQUIT, _user())
+    return started(f"PostgreSQL on port {port}", command, folder / "postgres.log", lambda: _answers(port), UP_S)
 
 
 def _answers(port: int) -> bool:

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.broker import ROOT, free_port
-from tests.servers import dies_with_parent
+from tests.servers import dies_with_parent, ended, started
 
 VERSITY = ROOT / ".tools" / "s3" / "versitygw"
 KEY, SECRET = "concord", "a-long-secret-of-the-tests"
@@ -58,13 +57,7 @@ class S3:
 
     def stop(self) -> None:
         """Ends it; VersityGW's objects stay in the folder, moto's are gone."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        ended(self.process, signal.SIGTERM, 10.0)
 
     def kill(self) -> None:
         """Ends it as a crash would: kill -9."""
@@ -105,23 +98,9 @@ def _launch(kind: str, folder: Path, port: int) -> subprocess.Popen:
         "moto": [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
     }[kind]
     environment = os.environ | {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
-    with open(folder / "server.log", "ab") as log:
-        process = subprocess.Popen(
-            dies_with_parent(command, signal.SIGKILL), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
-        )  # fmt: skip
-    deadline = time.monotonic() + UP_S
-    while not _answers(port):
-        try:
-            process.wait(0.05)
-            ended = f"ended with {process.returncode}"
-        except subprocess.TimeoutExpired:
-            if time.monotonic() < deadline:
-                continue
-            process.kill()
-            ended = f"did not answer within {UP_S:.0f} s"
-        tail = (folder / "server.log").read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"the S3 server ({kind}) on port {port} {ended}; it wrote:\n{tail}")
-    return process
+    command = dies_with_parent(command, signal.SIGKILL)
+    what = f"the S3 server ({kind}) on port {port}"
+    return started(what, command, folder / "server.log", lambda: _answers(port), UP_S, environment)
 
 
 def _answers(port: int) -> bool:

@@ -8,8 +8,11 @@ import ctypes
 import os
 import pwd
 import signal
+import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 
@@ -17,6 +20,39 @@ PR_SET_PDEATHSIG = 1
 def dies_with_parent(command: Sequence[str], sign: signal.Signals, user: str = "") -> list[str]:
     """The command, as `user` if one is named: a test run that is killed leaves no server behind (Linux; elsewhere it may)."""
     return [sys.executable, "-S", __file__, str(int(sign)), user, *command]
+
+
+def started(
+    what: str, command: Sequence[str], log: Path, answers: Callable[[], bool], up_s: float,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen:  # fmt: skip
+    """The command's process, once it answers. Raises RuntimeError with what it wrote where it ends or stays silent."""
+    with log.open("ab") as out:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment)
+    deadline = time.monotonic() + up_s
+    while not answers():
+        try:
+            process.wait(0.05)
+            how = f"ended with {process.returncode}"
+        except subprocess.TimeoutExpired:
+            if time.monotonic() < deadline:
+                continue
+            process.kill()
+            how = f"did not answer within {up_s:.0f} s"
+        tail = log.read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"{what} {how}; it wrote:\n{tail}")
+    return process
+
+
+def ended(process: subprocess.Popen, sign: signal.Signals, patience_s: float = 30.0) -> None:
+    """Ends it by this signal; by SIGKILL where it does not listen."""
+    if process.poll() is None:
+        process.send_signal(sign)
+    try:
+        process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def main(sign: str, user: str, *command: str) -> None:

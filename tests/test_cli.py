@@ -30,6 +30,15 @@ def small_file(folder: Path, rows: int = 150) -> Path:
     return path
 
 
+def finished_rows(folder: Path) -> list[dict]:
+    """The folder gets a finished run of a small file; its dataset's rows."""
+    small_file(folder)
+    done = concord(folder, "run", "pairs.jsonl", "--judge", "sample", "--budget", "10%")
+    assert done.returncode == 0, done.stderr
+    (dataset,) = (folder / "concord-data" / "runs").glob("*/dataset.jsonl")
+    return [json.loads(line) for line in dataset.read_text().splitlines()]
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A folder with one finished run, and what the run printed."""

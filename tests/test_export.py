@@ -15,7 +15,7 @@ from services.client.export import FORMATS, Exported, exported, prompt_text
 from services.preference.records import CONVERSATION
 from services.report.figures import figures_of
 from tests.small_run import config_of, small_run
-from tests.test_cli import concord, small_file
+from tests.test_cli import concord, finished_rows, small_file
 
 MESSAGES = pyarrow.list_(pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())]))
 CARRIED = {
@@ -46,11 +46,7 @@ def said(content: str) -> list[dict]:
 def finished(tmp_path_factory):
     """A folder with a finished run; its dataset's rows."""
     folder = tmp_path_factory.mktemp("finished")
-    small_file(folder)
-    done = concord(folder, "run", "pairs.jsonl", "--judge", "sample", "--budget", "10%")
-    assert done.returncode == 0, done.stderr
-    (dataset,) = (folder / "concord-data" / "runs").glob("*/dataset.jsonl")
-    return folder, [json.loads(line) for line in dataset.read_text().splitlines()]
+    return folder, finished_rows(folder)
 
 
 def export(finished, format_: str, *words: str) -> Path:

@@ -3,14 +3,13 @@
 They need torch: `make test-trl` runs them in a virtual environment of their own, `make test` leaves them out.
 """
 
-import json
 import math
 from pathlib import Path
 
 import pytest
 
 from services.preference import sample
-from tests.test_cli import concord, small_file
+from tests.test_cli import concord, finished_rows
 
 pytestmark = pytest.mark.trl
 
@@ -24,12 +23,7 @@ FORMATS = ["trl", "trl-conversational", "parquet", "hf"]
 def finished(tmp_path_factory):
     """A folder with a finished run of the sample; its dataset's decided rows."""
     folder = tmp_path_factory.mktemp("finished")
-    small_file(folder)
-    done = concord(folder, "run", "pairs.jsonl", "--judge", "sample", "--budget", "10%")
-    assert done.returncode == 0, done.stderr
-    (dataset,) = (folder / "concord-data" / "runs").glob("*/dataset.jsonl")
-    rows = map(json.loads, dataset.read_text().splitlines())
-    return folder, [row for row in rows if row["label"] != "tie"]
+    return folder, [row for row in finished_rows(folder) if row["label"] != "tie"]
 
 
 @pytest.fixture(scope="module")

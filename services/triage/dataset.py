@@ -2,7 +2,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,6 +123,3 @@ def estimated_accuracy(said: Answers, pairs: int, expected: float | None, audite
         return None
     error = audited if audited is not None else expected
     return None if error is None else 1.0 - (pairs - len(said.pair)) / pairs * error
-
-
-__all__: Sequence[str] = ("Account", "Beliefs", "beliefs", "estimated_accuracy", "hash_rows", "line", "rows")
