@@ -48,7 +48,7 @@ class Sizes:
     repeats: int = 3
     runs: int = 8
     facts_a_run: int = 12_500
-    items: int = 6_000
+    items: int = 24_000
     replayed_runs: int = 10
     replayed_facts_a_run: int = 100_000
     outage_s: int = 60

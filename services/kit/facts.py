@@ -2,16 +2,16 @@
 
 from concord.v1.events_pb2 import Event, UnitDeferred, UnitFailed, Usage
 from concord.v1.work_pb2 import DeadLetter, Work
-from services.kit.ids import event_id, result_id, unit_name
+from services.kit.ids import event_id, unit_name
 from services.kit.log import Entry, Record
 from services.kit.topics import DEAD_LETTERS, FACTS, fact_partition
 
 MOST_WORDS = 2_000
 
 
-def named(work: Work, event: Event) -> bytes:
-    """The unit's result as it stands in the log: `kind` and `usage` are the unit's, the names are given here."""
-    event.event_id, event.run_id = result_id(work.run_id, work.unit), work.run_id
+def named(work: Work, event: Event, result: str) -> bytes:
+    """The unit's result, whose id is `result`, as it stands in the log: `kind` and `usage` are the unit's own."""
+    event.event_id, event.run_id = result, work.run_id
     event.unit.CopyFrom(work.unit)
     return event.SerializeToString(deterministic=True)
 

@@ -132,7 +132,7 @@ class GroupMember:
         except KafkaError as error:
             raise unavailable(self._settings, error) from error
         self._silent = False
-        return [record_of(self._topic, record) for records in found.values() for record in records]
+        return [record for records in found.values() for record in records_of(self._topic, records)]
 
     def assignment(self) -> frozenset[int]:
         return frozenset(self._owned)
@@ -177,7 +177,9 @@ class GroupMember:
         self._unsaved = {}
 
     def wake(self) -> None:
-        self._woken.set()
+        # Asked first: to set it takes a lock, and a step's many units all wake one poll.
+        if not self._woken.is_set():
+            self._woken.set()
 
     def close(self) -> None:
         try:
@@ -205,7 +207,9 @@ class _Listener(ConsumerRebalanceListener):
         self._let_go(lost)
 
 
-def record_of(topic: Topic, record: ConsumerRecord) -> Record:
-    """A record in Concord's words; times are milliseconds in Kafka."""
-    key, value, headers = record.key or b"", record.value or b"", tuple(record.headers)
-    return Record(topic.name, record.partition, record.offset, key, value, record.timestamp / 1000, headers)
+def records_of(topic: Topic, records: Sequence[ConsumerRecord]) -> list[Record]:
+    """Records in Concord's words; times are milliseconds in Kafka."""
+    name = topic.name
+    return [
+        Record(name, r.partition, r.offset, r.key or b"", r.value or b"", r.timestamp / 1000, tuple(r.headers)) for r in records
+    ]

@@ -13,7 +13,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 
 from services.kit import kafka_topics
 from services.kit.errors import InvalidInput, Unavailable
-from services.kit.kafka_consumer import GroupMember, record_of
+from services.kit.kafka_consumer import GroupMember, records_of
 from services.kit.kafka_contact import why
 from services.kit.kafka_reader import Readers
 from services.kit.kafka_settings import KafkaSettings, opened, translated, unavailable
@@ -100,7 +100,7 @@ class KafkaLog:
     def read(self, topic: Topic, partition: int, offset: int, limit: int) -> Sequence[Record]:
         place = TopicPartition(self._name(topic), partition)
         with self._readers.lent(place, offset) as reader:
-            return [record_of(topic, record) for record in reader.read(place, offset, limit)]
+            return records_of(topic, reader.read(place, offset, limit))
 
     def end(self, topic: Topic, partition: int) -> int:
         place = TopicPartition(self._name(topic), partition)

@@ -27,6 +27,14 @@ TICK_S = 0.25
 LONGEST_ID = 36
 
 
+def is_run(key: bytes) -> bool:
+    """Whether a run may be called so: any short text that a store can hold."""
+    try:
+        return len(key.decode()) <= LONGEST_ID and b"\0" not in key
+    except UnicodeDecodeError:
+        return False
+
+
 @dataclass
 class _Partition:
     """What this replica holds of one partition."""
@@ -138,17 +146,9 @@ class Reactor:
         records = [record for record in records if record.offset >= held.position.next_offset]
         if not records:
             return 0
-        by_run: dict[str, list[Record]] = {}
-        for record in records:
-            run_id = record.key.decode(errors="replace")
-            if len(run_id) > LONGEST_ID or "\0" in run_id:
-                # No run is called so, and a store could not hold it: passed over by every reader alike.
-                self._logger.error("a fact that is no run's", partition=partition, offset=record.offset, key=run_id[:80])
-                continue
-            by_run.setdefault(run_id, []).append(record)
         changes: list[RunChange] = []
         projected: list[Change] = []
-        for run_id, own in by_run.items():
+        for run_id, own in self._by_run(records).items():
             before = held.runs.get(run_id) or restore_run(self._fold, run_id, self._store.rows(self._service, run_id))
             run, rows = fold_records(self._fold, before, own)
             if run.corrupt and not before.corrupt:
@@ -175,6 +175,20 @@ class Reactor:
                 held.runs.pop(change.run_id)
                 held.issued.pop(change.run_id, None)
         return len(records)
+
+    def _by_run(self, records: Sequence[Record]) -> dict[str, list[Record]]:
+        """The records by the run that their key names; what names none is passed over, by every reader alike."""
+        by_key: dict[bytes, list[Record]] = {}
+        for record in records:
+            by_key.setdefault(record.key, []).append(record)
+        by_run: dict[str, list[Record]] = {}
+        for key, own in by_key.items():
+            if is_run(key):
+                by_run[key.decode()] = own
+            else:
+                where = {"partition": own[0].partition, "offset": own[0].offset}
+                self._logger.error("a fact that is no run's", **where, key=key[:80])
+        return by_run
 
     def _ask(self, held: _Partition, now: float, run_ids: set[str]) -> int:
         outputs: list[tuple[str, Say | Ask]] = []

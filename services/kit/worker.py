@@ -10,7 +10,6 @@ after two of them the unit runs alone, and only deaths while alone count.
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from uuid import UUID
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -20,7 +19,7 @@ from concord.v1.work_pb2 import Work
 from services.kit import facts, telemetry, tries
 from services.kit.blobs import Blobs
 from services.kit.errors import Deferred, Permanent, Unavailable
-from services.kit.ids import result_id, unit_name
+from services.kit.ids import id_bytes, result_id, unit_name
 from services.kit.log import Entry, Log, Record
 from services.kit.topics import Topic
 
@@ -78,7 +77,8 @@ class Worker:
         self._unsaid: list[tuple[Record, list[Entry]]] = []
         self._full = self._draining = False
         self._logger = structlog.get_logger(service=service)
-        self._in_flight = telemetry.IN_FLIGHT.labels(service)
+        self._in_flight, self._unit_seconds = telemetry.IN_FLIGHT.labels(service), telemetry.UNIT_SECONDS.labels(service)
+        self._units = {how: telemetry.UNITS.labels(service, how) for how in ("done", "failed", "deferred")}
         self._consumer = log.subscribe(topic, service)
 
     def step(self, timeout_s: float) -> int:
@@ -129,13 +129,13 @@ class Worker:
         places[record.offset] = False
         try:
             work = Work.FromString(record.value)
-            known = self._held.get(str(UUID(work.work_id)))
-            # Fails here, and not later, for a run that is no UUID and for a stage that only newer code knows.
+            # Fails here, and not later, for ids that are no UUIDs and for a stage that only newer code knows.
+            id_bytes(work.work_id)
             result = result_id(work.run_id, work.unit)
         except (DecodeError, ValueError) as error:
             self._unsaid.append((record, [facts.dead_letter(record, 1, f"does not decode: {error}")]))
             return
-        if known is None:
+        if (known := self._held.get(work.work_id)) is None:
             self._held[work.work_id] = _Held(record, work, result)
         elif (known.record.partition, known.record.offset) != (record.partition, record.offset):
             self._unsaid.append((record, []))
@@ -144,10 +144,10 @@ class Worker:
         """Starts what may start now; units whose result stands already only say it again."""
         if self._draining:
             return
-        now = self._clock()
+        now, running = self._clock(), self._running()
         for held in [h for h in self._held.values() if h.future is None and h.not_before <= now]:
-            running = self._running()
-            if len(running) >= self._concurrency or any(other.alone for other in running):
+            # One that runs alone is the first of those that run.
+            if len(running) >= self._concurrency or (running and running[0].alone):
                 break
             if (marker := self._blobs.marker(f"done/{held.result}")) is not None:
                 self._conclude(held, [facts.fact(held.work, marker)])
@@ -163,7 +163,8 @@ class Worker:
             tries.begin(self._blobs, held.work.work_id, held.begun, held.alone)
             held.future = self._start(held.work)
             held.future.add_done_callback(lambda _: self._consumer.wake())
-        self._in_flight.set(len(self._running()))
+            running.append(held)
+        self._in_flight.set(len(running))
 
     def _conclude(self, held: _Held, entries: list[Entry]) -> None:
         self._unsaid.append((held.record, entries))
@@ -176,7 +177,7 @@ class Worker:
             if not held.future.done():
                 continue
             entries = self._outcome(held)
-            telemetry.UNIT_SECONDS.labels(self._service).observe(self._clock() - held.started)
+            self._unit_seconds.observe(self._clock() - held.started)
             held.future = None
             if entries:
                 self._conclude(held, entries)
@@ -188,7 +189,7 @@ class Worker:
         try:
             event = held.future.result()
         except (Deferred, Unavailable) as error:
-            telemetry.UNITS.labels(self._service, "deferred").inc()
+            self._units["deferred"].inc()
             again_s = error.retry_after_s if isinstance(error, Deferred) else AWAY_S
             return [facts.deferred(work, str(error), again_s, self._end(held, tries.DEFERRED), error.usage)]
         except Permanent as error:
@@ -199,8 +200,8 @@ class Worker:
             return []
         except Exception as error:  # whatever a unit raises is its own failure, counted and reported
             return self._raised(held, error)
-        made = self._blobs.put_if_absent(f"done/{held.result}", facts.named(work, event))
-        telemetry.UNITS.labels(self._service, "done").inc()
+        made = self._blobs.put_if_absent(f"done/{held.result}", facts.named(work, event, held.result))
+        self._units["done"].inc()
         return [facts.fact(work, made)]
 
     def _raised(self, held: _Held, error: Exception) -> list[Entry]:
@@ -216,7 +217,7 @@ class Worker:
         return tries.end(self._blobs, held.work.work_id, held.begun, how)
 
     def _failed(self, held: _Held, attempts: int, error: str, usage: Usage | None = None) -> list[Entry]:
-        telemetry.UNITS.labels(self._service, "failed").inc()
+        self._units["failed"].inc()
         self._logger.error("unit failed", run=held.work.run_id, unit=unit_name(held.work.unit), error=error)
         return [facts.dead_letter(held.record, attempts, error), facts.failed(held.work, attempts, error, usage)]
 
