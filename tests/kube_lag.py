@@ -32,6 +32,8 @@ def work_turns_labeling_on_and_off(plane: ControlPlane, folder: Path) -> None:
     broker = start_broker(folder / "kafka")
     log = KafkaLog(f"kafka://{broker.bootstrap}")
     try:
+        # The topic is made by its first user, which labeling is where it starts with one replica.
+        log.end(topics.LABEL, 0)
         _apply(plane, broker)
         _start_operator(plane, folder)
         wait("labeling is turned off", lambda: replicas(plane) == 0)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from services.kit import sql
 from services.kit.errors import Fenced
-from services.kit.sql import insert_if_absent, upsert
+from services.kit.sql import insert_if_absent, upsert_all
 
 ASK_AGAIN_S = 0.01
 # Runs in the same transaction; gets the SQL connection, or None from the store in memory.
@@ -162,8 +162,7 @@ class SqlStore:
     ) -> None:
         with self.begin() as connection:
             self._move(connection, service, partition, read, to)
-            for change in changes:
-                self._write(connection, service, partition, change)
+            self._write(connection, service, partition, changes)
             if also:
                 also(connection)
         self._saved[service, partition] = to.next_offset
@@ -195,20 +194,21 @@ class SqlStore:
                 f"{service}, partition {partition}: another replica has moved on from offset {read.next_offset}"
             )
 
-    def _write(self, connection: sa.Connection, service: str, partition: int, change: RunChange) -> None:
-        row = {"service": service, "run_id": change.run_id, "partition": partition, "active": change.active}
-        connection.execute(upsert(connection, RUNS, ("service", "run_id"), ("active",)), row)
-        of_run = {"service": service, "run_id": change.run_id}
-        gone = [
-            {"of_service": service, "of_run": change.run_id, "gone": name}
-            for name, value in change.rows.items()
-            if value is None
+    def _write(self, connection: sa.Connection, service: str, partition: int, changes: Sequence[RunChange]) -> None:
+        runs = [
+            {"service": service, "run_id": change.run_id, "partition": partition, "active": change.active} for change in changes
         ]
+        upsert_all(connection, RUNS, ("service", "run_id"), ("active",), runs)
+        rows = [(change.run_id, name, value) for change in changes for name, value in change.rows.items()]
+        gone = [{"of_service": service, "of_run": run_id, "gone": name} for run_id, name, value in rows if value is None]
         if gone:
             connection.execute(DELETE_ROW, gone)
-        kept = [of_run | {"name": name, "value": value} for name, value in change.rows.items() if value is not None]
-        if kept:
-            connection.execute(upsert(connection, ROWS, ("service", "run_id", "name"), ("value",)), kept)
+        kept = [
+            {"service": service, "run_id": run_id, "name": name, "value": value}
+            for run_id, name, value in rows
+            if value is not None
+        ]
+        upsert_all(connection, ROWS, ("service", "run_id", "name"), ("value",), kept)
 
     def discard(self, service: str, partition: int, also: Also | None) -> None:
         self._saved.pop((service, partition), None)

@@ -153,8 +153,8 @@ class Worker:
                 self._conclude(held, [facts.fact(held.work, marker)])
                 continue
             past = tries.tries(self._blobs, held.work.work_id)
-            held.alone = tries.deaths(past, alone_only=False) >= SUSPICIONS
-            if (died := tries.deaths(past, alone_only=True)) >= DEATHS_ALONE:
+            held.alone = len(past) >= SUSPICIONS <= tries.deaths(past, alone_only=False)
+            if held.alone and (died := tries.deaths(past, alone_only=True)) >= DEATHS_ALONE:
                 self._conclude(held, self._failed(held, died, f"its process died {died} times while it ran alone"))
                 continue
             if held.alone and running:
@@ -162,9 +162,12 @@ class Worker:
             held.begun, held.started = len(past) + 1, now
             tries.begin(self._blobs, held.work.work_id, held.begun, held.alone)
             held.future = self._start(held.work)
-            held.future.add_done_callback(lambda _: self._consumer.wake())
+            held.future.add_done_callback(self._wake)
             running.append(held)
         self._in_flight.set(len(running))
+
+    def _wake(self, done: Future) -> None:
+        self._consumer.wake()
 
     def _conclude(self, held: _Held, entries: list[Entry]) -> None:
         self._unsaid.append((held.record, entries))
