@@ -35,6 +35,9 @@ class Judge(ThreadingHTTPServer):
             frozenset((row.pair.first.text, row.pair.second.text)): row.pair for row in read_sample().rows
         }
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up in the middle of a question, as a run that stops does, is nothing to report."""
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"

@@ -177,7 +177,12 @@ def run(
     ] = False,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Let a paused run go on: failed units are tried anew, a shut gate is overruled."),
+        typer.Option(
+            "--resume", help="Let a paused run go on: what failed or got no verdict is tried anew, a shut gate is overruled."
+        ),
+    ] = False,
+    accept_judge: Annotated[
+        bool, typer.Option("--accept-judge", help="With --resume: go on without the verdicts that a silent judge did not give.")
     ] = False,
     new: Annotated[str, typer.Option(help="Any word: begin another run of the same input and settings.")] = "",
     server: Annotated[
@@ -210,16 +215,17 @@ def run(
         preflight.check((job.config.judge, *job.config.helpers))
     again.remember(out, job)
     progress.began(job, aside)
-    _carry_out(job, keys.allowing(settings, job.config), server, out, test, compare, resume, as_json)
+    _carry_out(job, keys.allowing(settings, job.config), server, out, test, compare, resume, accept_judge, as_json)
 
 
 def _carry_out(
-    job: session.Job, settings: Settings, server: str, out: Path, test: Path | None, compare: bool, resume: bool, as_json: bool
-) -> None:
+    job: session.Job, settings: Settings, server: str, out: Path, test: Path | None, compare: bool, resume: bool,
+    accept_judge: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Runs the job to its end and writes its results; raises Exit where it stands still."""
     with session.serving(settings, server, len(job.given.rows)) as (running, records):
         with progress.shown(job) as seen:
-            view = session.run(job, running, seen, resume)
+            view = session.run(job, running, seen, resume, accept_judge)
         if view.status != RUN_STATUS_FINISHED:
             _waits(view)
         evaluation = session.gap(view, records, job.truth, test) if test else None

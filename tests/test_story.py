@@ -114,7 +114,7 @@ def test_failed_and_deferred_units_pauses_and_silences_are_told_where_they_were(
         (3, "LABEL/1", "put off 2 times: still busy"),
         (5, "LABEL/2", "failed after 3: no such model"),
         (6, "", "paused (failed_units): too many"),
-        (7, "", "its failed units are tried anew"),
+        (7, "", "what failed or stayed without a verdict is tried anew"),
         (7, "", "after this nothing happened for 501 s"),
         (10, "", "cancelled: enough"),
     ]

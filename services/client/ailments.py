@@ -90,6 +90,12 @@ def _paused(run: RunState) -> Finding:
                 f"too many units failed: {why}",
                 f"mend the cause, which the failed units name, then {resume} tries them anew",
             )
+        case PauseReason.PAUSE_REASON_SILENT_JUDGE:
+            return _run(
+                f"the judge has fallen silent: {why}",
+                f"`concord replay` shows since when; mend the judge, then {resume} has it judge those pairs anew; "
+                "--accept-judge beside it goes on without their verdicts",
+            )
         case PauseReason.PAUSE_REASON_DEFERRED:
             return _run(f"it waits for something that does not answer: {why}",
                         "bring that up; the run goes on by itself while services run, else " + _AGAIN)  # fmt: skip

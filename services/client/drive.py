@@ -104,10 +104,11 @@ def expect_run(runs: RunServiceStub, run_id: str, address: str) -> None:
         ) from None
 
 
-def resume(runs: RunServiceStub, view: pb.RunView) -> pb.RunView:
-    """Lets a paused run go on; units that failed are tried anew."""
+def resume(runs: RunServiceStub, view: pb.RunView, accept_judge: bool = False) -> pb.RunView:
+    """Lets a paused run go on: what failed is tried anew, and so is what the judge was silent on, unless it is accepted."""
     name = str(uuid4())
-    if view.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS:
+    silent = view.pause_reason == PauseReason.PAUSE_REASON_SILENT_JUDGE
+    if view.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS or (silent and not accept_judge):
         return runs.RetryStage(pb.RetryStageRequest(run_id=view.run_id, request_id=name)).run
     return runs.ResumeRun(pb.ResumeRunRequest(run_id=view.run_id, request_id=name)).run
 

@@ -144,8 +144,10 @@ def serving(settings: Settings, server: str, pairs: int) -> Iterator[tuple[Runni
             yield running, here(log, open_blobs(settings))
 
 
-def run(job: Job, running: Running | Cluster, seen: Seen, resume: bool = False) -> RunView:
-    """Drives the job to its end, or to a pause that needs a person; `resume` lets a paused one go on."""
+def run(
+    job: Job, running: Running | Cluster, seen: Seen, resume: bool = False, accept_judge: bool = False
+) -> RunView:
+    """Drives the job to its end, or to a pause that needs a person; `resume` lets a paused one go on (see `drive.resume`)."""
     with rpc.channel(running.address) as channel, drive.translated(running.address):
         runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
         if job.earlier and isinstance(running, Cluster):
@@ -153,7 +155,7 @@ def run(job: Job, running: Running | Cluster, seen: Seen, resume: bool = False) 
         pairs = [row.pair for row in job.given.rows]
         view = drive.begin(runs, job.run_id, job.config, pairs, job.given.sha256, job.given.name)
         if resume and view.status == RUN_STATUS_PAUSED:
-            drive.resume(runs, view)
+            drive.resume(runs, view, accept_judge)
         annotators = drive.People(tasks, job.run_id, job.answer, job.options.humans.split(":")[0])
         try:
             return drive.watch(runs, job.run_id, annotators, seen, check=lambda: running.wait(0))

@@ -91,7 +91,7 @@ def _chapter(facts: Sequence[Fact], config: RunConfig, judge: dict[int, int]) ->
     says = ", ".join(filter(None, (_units(opened.units, opened.stage, mine), _came(opened.stage, mine, judge))))
     odd = [*_failures(mine), *_deferrals(mine), *_commands(facts), *_silence(opened.stage, facts)]
     if opened.stage in JUDGING:
-        odd += _breaks(mine, config)
+        odd += _breaks(_last_tries(mine), config)
     found = _made(facts, says, odd)
     return [replace(found, stage=_stage(facts[0].event), closed=facts[-1].kind == "stage_closed")]
 
@@ -140,7 +140,7 @@ _VOTES = ("judgement_submitted", "task_skipped", "judgement_withdrawn")
 def _came(stage: int, mine: Sequence[Fact], judge: dict[int, int]) -> str:
     """What came of the stage, from its units' facts."""
     if stage in JUDGING:
-        return _verdicts(mine)
+        return _verdicts(_last_tries(mine))
     if stage in HUMAN:
         return _people(mine, judge)
     last = next((fact.event for fact in reversed(mine) if fact.kind not in ("unit_failed", "unit_deferred")), None)
@@ -159,8 +159,14 @@ def _came(stage: int, mine: Sequence[Fact], judge: dict[int, int]) -> str:
     return ""
 
 
-def _verdicts(mine: Sequence[Fact]) -> str:
-    said = [choice for fact in mine if fact.kind == "shard_labeled" for choice in fact.event.shard_labeled.choice]
+def _last_tries(mine: Sequence[Fact]) -> list[Fact]:
+    """The shards' verdicts that count: a shard that was judged anew has those of its last try."""
+    last = {fact.event.unit.number: fact for fact in mine if fact.kind == "shard_labeled"}
+    return sorted(last.values(), key=lambda fact: fact.offset)
+
+
+def _verdicts(shards: Sequence[Fact]) -> str:
+    said = [choice for fact in shards for choice in fact.event.shard_labeled.choice]
     first, second = said.count(Choice.CHOICE_FIRST), said.count(Choice.CHOICE_SECOND)
     none = len(said) - first - second
     return f"{len(said):,} pairs: {first:,} first, {second:,} second" + (f", {none:,} without a verdict" if none else "")
@@ -201,7 +207,7 @@ def _commands(facts: Sequence[Fact]) -> Iterator[Odd]:
             case "run_resumed":
                 yield Odd(fact.offset, fact.at, "resumed")
             case "stage_retried":
-                yield Odd(fact.offset, fact.at, "its failed units are tried anew")
+                yield Odd(fact.offset, fact.at, "what failed or stayed without a verdict is tried anew")
             case "budget_changed":
                 said = event.budget_changed
                 yield Odd(fact.offset, fact.at, f"budget now {said.human_budget:,} votes, ${said.dollar_budget:,.2f} (0: no limit)")
@@ -218,9 +224,8 @@ def _silence(stage: int, facts: Sequence[Fact]) -> Iterator[Odd]:
         yield Odd(facts[at - 1].offset, facts[at - 1].at, f"after this nothing happened for {longest:,.0f} s")
 
 
-def _breaks(mine: Sequence[Fact], config: RunConfig) -> Iterator[Odd]:
+def _breaks(shards: Sequence[Fact], config: RunConfig) -> Iterator[Odd]:
     """Where the judge became another one, as far as its verdicts show it."""
-    shards = [fact for fact in mine if fact.kind == "shard_labeled"]
     for signal in verdict_signals.signals([fact.event for fact in shards], config):
         for jump in jumps(signal):
             here, full = shards[jump.at], shards[jump.full]

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from google.protobuf.json_format import MessageToDict
 
-from concord.v1.events_pb2 import Usage
+from concord.v1.events_pb2 import PauseReason, Usage
 from concord.v1.runs_service_pb2 import RunStatus, RunView
 from services.client.story import Chapter, Odd
 
@@ -83,13 +83,18 @@ def _next(about: About, chapters: Sequence[Chapter]) -> Iterator[str]:
         found += [
             (f"concord replay {name} --until {broken.offset - 1}", "the run as it was before that"),
             (f"concord replay {name} --unit {broken.unit}", "that unit done again: what the judge says now"),
-            ("the same concord run with --new WORD", "once the judge is mended: verdicts that were usable are not paid again"),
+            (f"the same concord run with {_goes_on(about.view)}", "once the judge is mended: usable verdicts are not paid again"),
         ]
     if about.dead_letters:
         found.append((f"concord replay {name} --dead-letters", f"its {about.dead_letters:,} items that were given up"))
     if found:
         yield ""
         yield from (f"→ {command:40}  {why}" for command, why in found)
+
+
+def _goes_on(view: RunView) -> str:
+    """A run that the judge's silence stopped is mended in place; one that went on has its facts, so another is begun."""
+    return "--resume" if view.pause_reason == PauseReason.PAUSE_REASON_SILENT_JUDGE else "--new WORD"
 
 
 def _first_break(chapters: Sequence[Chapter]) -> Odd | None:

@@ -10,9 +10,13 @@ from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome, Usage
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus, RunView, StageView
 from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot
+from services.runs import silence
 from services.runs.state import ENDED, RunState, unit_row
 
 MOST_REFUSALS = 20
+# A retry mends these pauses; a resume after those accepts the judge as it is.
+RETRIED = (PauseReason.PAUSE_REASON_FAILED_UNITS, PauseReason.PAUSE_REASON_SILENT_JUDGE)
+ABOUT_THE_JUDGE = (PauseReason.PAUSE_REASON_MISALIGNED, PauseReason.PAUSE_REASON_SILENT_JUDGE)
 OPEN_FOR_COMMANDS = (RunStatus.RUN_STATUS_RUNNING, RunStatus.RUN_STATUS_PAUSED)
 
 
@@ -123,13 +127,13 @@ def _resume(state: RunState, event: Event, at: float) -> None:
     cause = event.run_resumed.cause_id
     fits = state.view.status == RunStatus.RUN_STATUS_PAUSED and cause in ("", state.pause_id)
     if not _refused(state, event, fits, "the run is not paused"):
+        state.gate_overruled |= state.view.pause_reason in ABOUT_THE_JUDGE
         _go_on(state, at)
 
 
 def _go_on(state: RunState, at: float) -> None:
     view = state.view
     state.resumed_at = at
-    state.gate_overruled |= view.pause_reason == PauseReason.PAUSE_REASON_MISALIGNED
     state.deferral = None
     state.resumes += 1
     view.status, view.detail = RunStatus.RUN_STATUS_RUNNING, ""
@@ -144,12 +148,15 @@ def _retry(state: RunState, event: Event, at: float, touched: set[str]) -> None:
     assert opened is not None
     state.open = OpenStage()
     state.open.CopyFrom(opened)
-    for number in [n for n, said in state.settled.items() if said.WhichOneof("kind") == "unit_failed"]:
+    anew = [n for n, said in state.settled.items() if said.WhichOneof("kind") == "unit_failed"]
+    if state.view.pause_reason == PauseReason.PAUSE_REASON_SILENT_JUDGE:
+        anew += silence.to_judge_anew(state.settled)
+    for number in anew:
         state.open.retries[number] += 1
         del state.settled[number]
         touched.add(unit_row(number))
     _count(state)
-    if state.view.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS:
+    if state.view.pause_reason in RETRIED:
         _go_on(state, at)
 
 

@@ -12,7 +12,7 @@ from concord.v1.runs_service_pb2 import RunStatus
 from services.kit.fold import Ask, Context, Say
 from services.kit.ids import event_id, uri_of, work_id
 from services.preference.pilot import misaligned
-from services.runs import work
+from services.runs import silence, work
 from services.runs.state import HUMAN, RunState
 
 # Without these the rest of the loop has nothing to stand on: one failure pauses the run.
@@ -34,6 +34,8 @@ def due(state: RunState, context: Context, reissue_after_s: float = 120.0) -> Se
     # Before the stage may close: the unit that failed may well be the last that was missing.
     if reason := _too_many_failed(state):
         return (_pause(state, PauseReason.PAUSE_REASON_FAILED_UNITS, reason),)
+    if reason := _silence(state):
+        return (_pause(state, PauseReason.PAUSE_REASON_SILENT_JUDGE, reason),)
     if len(state.settled) >= state.open.units:
         return (_close(state),)
     return () if state.open.stage in HUMAN else _window(state, context, reissue_after_s)
@@ -81,6 +83,13 @@ def _gate(state: RunState) -> str:
         f"people agree with the judge on {pilot.right} of {pilot.right + pilot.wrong} pilot pairs; they disagree on "
         f"pairs {cases}. Go on with clearer criteria (--from RUN --criteria …), or resume with this judge"
     )
+
+
+def _silence(state: RunState) -> str:
+    """Why the judge's silence stops the run while it labels; empty where it does not, or where a person overruled it."""
+    assert state.open is not None
+    labels = state.open.stage == Stage.STAGE_LABEL
+    return silence.why(state.settled) if labels and not state.gate_overruled else ""
 
 
 def _close(state: RunState) -> Say:

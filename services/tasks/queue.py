@@ -17,6 +17,8 @@ from services.kit.fold import Context, Say
 from services.kit.ids import event_id, unit_name
 
 VERSION = 2
+# Pauses that a retry mends.
+RETRIED = (PauseReason.PAUSE_REASON_FAILED_UNITS, PauseReason.PAUSE_REASON_SILENT_JUDGE)
 HUMAN = (Stage.STAGE_PILOT_JUDGE, Stage.STAGE_JUDGE)
 
 
@@ -104,8 +106,8 @@ def _on_run(state: TasksState, event: Event, at: float, touched: set[str]) -> No
             _pause(run, event, at)
         case "run_resumed" if event.run_resumed.cause_id in ("", run.pause_id):
             _go_on(run, at)
-        case "stage_retried" if run.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS:
-            # It mends that pause; the run of a caller who paused it still stands.
+        case "stage_retried" if run.pause_reason in RETRIED:
+            # The run of a caller who paused it still stands.
             _go_on(run, at)
         case "run_cancelled" | "run_finished":
             run.ended = True
