@@ -67,7 +67,7 @@ kustomize:  ## for the tests of the manifests, where there is no kubectl
 kube-tools:  ## a Kubernetes control plane from Go modules: 9 to 20 minutes the first time
 	deploy/kube/build.sh
 
-keda:  ## KEDA's operator, for the check of scaling by lag: 12 minutes or more the first time
+keda:  ## KEDA's operator and adapter, for the check of scaling by lag: 12 minutes or more the first time
 	deploy/kube/build.sh keda
 
 kube: $(VENV)/dev kube-tools  ## both overlays on a real API server, scheduler and controllers

@@ -86,7 +86,8 @@ class ControlPlane:
         wait("the API server is ready", self._is_ready)
         local = (f"--kubeconfig={self.kubeconfig}", "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0")
         signing = f"--service-account-private-key-file={key}"
-        self.start("kube-controller-manager", *local, signing, f"--controllers={CONTROLLERS}")
+        quick = "--horizontal-pod-autoscaler-sync-period=2s"
+        self.start("kube-controller-manager", *local, signing, f"--controllers={CONTROLLERS}", quick)
         self.start("kube-scheduler", *local)
         play = ("--manage-all-nodes=true", f"--config={TOOLS / 'kwok-stages.yaml'}", "--node-lease-duration-seconds=40")
         self.start("kwok", f"--kubeconfig={self.kubeconfig}", *play)

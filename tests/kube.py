@@ -195,11 +195,11 @@ def main() -> int:
             print(f"kube: {check.__name__.replace('_', ' ')} ({seconds[check.__name__]} s)", flush=True)
         if kube_lag.is_built():
             started = time.monotonic()
-            kube_lag.work_turns_labeling_on_and_off(plane, Path(folder))
-            seconds["work_turns_labeling_on_and_off"] = round(time.monotonic() - started, 1)
-            print(f"kube: work turns labeling on and off ({seconds['work_turns_labeling_on_and_off']} s)", flush=True)
+            kube_lag.replicas_follow_what_waits(plane, Path(folder))
+            seconds["replicas_follow_what_waits"] = round(time.monotonic() - started, 1)
+            print(f"kube: replicas follow what waits ({seconds['replicas_follow_what_waits']} s)", flush=True)
         else:
-            print("kube: NOT TESTED: scaling by lag, for KEDA's operator is not built (`make keda`, a further 12 minutes or more)")
+            print("kube: NOT TESTED: scaling by lag, for KEDA is not built (`make keda`, a further 12 minutes or more)")
     if given.json:
         commit = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=ROOT, capture_output=True, text=True)
         made = {"commit": commit.stdout.strip(), "server": version, "seconds": seconds}

@@ -1,12 +1,14 @@
-"""KEDA's own operator on a real API server turns labeling on where work waits in a real Kafka topic, and off again.
+"""KEDA's own operator and adapter on a real API server give labeling replicas by what waits in a real Kafka topic.
 
 The ScaledObject is the project's, but for its clocks. Replicas are only counted: no container runs, so this process takes
-the work as the group `labeling`. More than one replica needs KEDA's metrics server, which is not run here.
+the work as the group `labeling`. From nothing to one is the operator's own doing; further it is Kubernetes' autoscaler that
+asks KEDA's adapter for the lag.
 """
 
 import json
 import os
 import subprocess
+from math import ceil
 from pathlib import Path
 
 from services.kit import topics
@@ -16,30 +18,33 @@ from tests.broker import Broker, free_port, start_broker
 from tests.control_plane import TOOLS, ControlPlane, wait
 from tests.manifests import built, of_kind
 
-OPERATOR = "keda-operator"
-# Instead of 10 and 300 s.
-POLL_S, COOL_DOWN_S = 2, 5
+OPERATOR, ADAPTER = "keda-operator", "keda-adapter"
+# Instead of 10, 300 and 60 s.
+POLL_S, COOL_DOWN_S, STABLE_S = 2, 5, 1
 UNITS = 40
 GROUP = "labeling"
+# KEDA's names of the service that Kubernetes' autoscaler asks.
+GROUP_OF_METRICS, SERVICE = "external.metrics.k8s.io", "keda-metrics-apiserver"
 
 
 def is_built() -> bool:
-    return os.access(TOOLS / OPERATOR, os.X_OK)
+    return all(os.access(TOOLS / program, os.X_OK) for program in (OPERATOR, ADAPTER))
 
 
-def work_turns_labeling_on_and_off(plane: ControlPlane, folder: Path) -> None:
-    """0 replicas without work, 1 where units wait, 0 once all are committed."""
+def replicas_follow_what_waits(plane: ControlPlane, folder: Path) -> None:
+    """0 replicas without work, as many as the waiting units need where there are some, 0 once all are committed."""
     broker = start_broker(folder / "kafka")
     log = KafkaLog(f"kafka://{broker.bootstrap}")
     try:
         # The topic is made by its first user, which labeling is where it starts with one replica.
         log.end(topics.LABEL, 0)
-        _apply(plane, broker)
-        _start_operator(plane, folder)
+        a_replica = _apply(plane, broker)
+        _start_keda(plane, folder)
         wait("labeling is turned off", lambda: replicas(plane) == 0)
         entries = [Entry(topics.LABEL, n % topics.LABEL.partitions, b"", b"a unit") for n in range(UNITS)]
         log.append(entries)
-        wait("waiting units turn labeling on", lambda: replicas(plane) == 1)
+        wait("waiting units turn labeling on", lambda: replicas(plane) > 0)
+        wait("as many replicas as the units need", lambda: replicas(plane) == ceil(UNITS / a_replica))
         _take(log)
         wait("labeling is turned off when nothing waits", lambda: replicas(plane) == 0)
     finally:
@@ -51,36 +56,75 @@ def replicas(plane: ControlPlane) -> int:
     return plane.get("deployment", "labeling")["spec"]["replicas"]
 
 
-def _apply(plane: ControlPlane, broker: Broker) -> None:
-    """Labeling and its autoscaler as prod has them, in a hurry, with this broker."""
+def _apply(plane: ControlPlane, broker: Broker) -> int:
+    """Labeling and its autoscaler as prod has them, in a hurry, with this broker; units that wait for each replica."""
     deployment = of_kind("Deployment", built("prod"))["labeling"]
     scaled = of_kind("ScaledObject", built("prod"))["labeling"]
     scaled["spec"] |= {"pollingInterval": POLL_S, "cooldownPeriod": COOL_DOWN_S}
-    for trigger in scaled["spec"]["triggers"]:
-        trigger["metadata"].pop("bootstrapServersFromEnv")
-        trigger["metadata"]["bootstrapServers"] = broker.bootstrap
-        trigger.pop("authenticationRef", None)
-        for name in ("tls", "sasl"):
-            trigger["metadata"].pop(name, None)
+    scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"] = STABLE_S
+    (trigger,) = scaled["spec"]["triggers"]
+    trigger["metadata"].pop("bootstrapServersFromEnv")
+    trigger["metadata"]["bootstrapServers"] = broker.bootstrap
+    trigger.pop("authenticationRef", None)
+    for name in ("tls", "sasl"):
+        trigger["metadata"].pop(name, None)
     plane.do("apply", "-f", "-", given=json.dumps(deployment))
     plane.do("apply", "--validate=strict", "-f", "-", given=json.dumps(scaled))
+    return int(trigger["metadata"]["lagThreshold"])
 
 
-def _start_operator(plane: ControlPlane, folder: Path) -> None:
+def _start_keda(plane: ControlPlane, folder: Path) -> None:
+    """The operator, and the adapter that Kubernetes finds under its APIService."""
     certificates = folder / "keda"
     certificates.mkdir()
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=keda", "-keyout",
-         certificates / "tls.key", "-out", certificates / "tls.crt"], check=True, capture_output=True,
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext",
+         "subjectAltName=DNS:localhost", "-keyout", certificates / "tls.key", "-out", certificates / "tls.crt"],
+        check=True, capture_output=True,
     )  # fmt: skip
     (certificates / "ca.crt").write_bytes((certificates / "tls.crt").read_bytes())
     plane.do("create", "namespace", "keda")
-    names = {"KEDA_CLUSTER_OBJECT_NAMESPACE": "keda", "POD_NAMESPACE": "keda", "WATCH_NAMESPACE": ""}
+    lag, port = f"localhost:{free_port()}", free_port()
+    names = {
+        "KEDA_CLUSTER_OBJECT_NAMESPACE": "keda", "POD_NAMESPACE": "keda", "WATCH_NAMESPACE": "",
+        "KUBECONFIG": str(plane.kubeconfig),
+    }  # fmt: skip
     plane.start(
-        OPERATOR, f"--kubeconfig={plane.kubeconfig}", f"--cert-dir={certificates}", "--enable-cert-rotation=false",
+        OPERATOR, f"--cert-dir={certificates}", "--enable-cert-rotation=false",
         f"--metrics-bind-address=127.0.0.1:{free_port()}", f"--health-probe-bind-address=127.0.0.1:{free_port()}",
-        f"--metrics-service-bind-address=127.0.0.1:{free_port()}", environment=names,
+        f"--metrics-service-bind-address={lag}", environment=names,
     )  # fmt: skip
+    config = f"kubeconfig={plane.kubeconfig}"
+    plane.start(
+        ADAPTER, "--bind-address=127.0.0.1", f"--secure-port={port}", f"--cert-dir={certificates}", f"--port={free_port()}",
+        f"--tls-cert-file={certificates / 'tls.crt'}", f"--tls-private-key-file={certificates / 'tls.key'}",
+        f"--metrics-service-address={lag}", f"--authentication-{config}", f"--authorization-{config}", f"--lister-{config}",
+        "--authentication-skip-lookup=true", environment=names,
+    )  # fmt: skip
+    for made in _found_by_kubernetes(port):
+        plane.do("apply", "-f", "-", given=json.dumps(made))
+    plane.do("wait", "--for=condition=Available", f"apiservice/v1beta1.{GROUP_OF_METRICS}", "--timeout=90s")
+
+
+def _found_by_kubernetes(port: int) -> list[dict]:
+    """The adapter is no pod here, so its Service is another name for this machine; requests come without a certificate."""
+    rights = [
+        {"apiGroups": [GROUP_OF_METRICS], "resources": ["*"], "verbs": ["get", "list"]},
+        {"nonResourceURLs": ["/apis", "/apis/*", "/openapi/*"], "verbs": ["get"]},
+    ]
+    named, reads = {"name": SERVICE, "namespace": "keda"}, {"name": "reads-lag"}
+    group, anybody = "rbac.authorization.k8s.io", {"kind": "User", "name": "system:anonymous"}
+    return [
+        {"apiVersion": "v1", "kind": "Service", "metadata": named,
+         "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]}},
+        {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": reads, "rules": rights},
+        {"apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding", "metadata": reads,
+         "roleRef": {"apiGroup": group, "kind": "ClusterRole", **reads}, "subjects": [{"apiGroup": group, **anybody}]},
+        {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+         "metadata": {"name": f"v1beta1.{GROUP_OF_METRICS}"},
+         "spec": {"group": GROUP_OF_METRICS, "version": "v1beta1", "service": {**named, "port": port},
+                  "insecureSkipTLSVerify": True, "groupPriorityMinimum": 100, "versionPriority": 100}},
+    ]  # fmt: skip
 
 
 def _take(log: KafkaLog) -> None:

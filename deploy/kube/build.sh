@@ -21,6 +21,7 @@ build() { # MODFILE NAME PACKAGE
 
 if [ "${1:-}" = keda ]; then
   build keda.mod keda-operator github.com/kedacore/keda/v2/cmd/operator
+  build keda.mod keda-adapter github.com/kedacore/keda/v2/cmd/adapter
   exit
 fi
 build etcd.mod etcd go.etcd.io/etcd/server/v3

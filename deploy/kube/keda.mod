@@ -1,9 +1,13 @@
-// KEDA's operator, which asks Kafka for a group's lag and turns a Deployment on and off.
+// KEDA's operator, which asks Kafka for a group's lag and turns a Deployment on and off, and its adapter, which tells
+// Kubernetes' autoscaler the lag, so that one replica becomes many.
 module concord.dev/keda
 
 go 1.26.0
 
-tool github.com/kedacore/keda/v2/cmd/operator
+tool (
+	github.com/kedacore/keda/v2/cmd/adapter
+	github.com/kedacore/keda/v2/cmd/operator
+)
 
 require github.com/kedacore/keda/v2 v2.21.0
 
