@@ -11,7 +11,7 @@ from services.kit.errors import Fenced, InvalidInput, Unavailable
 from services.kit.memory_store import MemoryStore
 from services.kit.postgres import OVERFLOW, POOL
 from services.kit.sql import open_engine
-from services.kit.store import Position, RunChange, SqlStore
+from services.kit.store import MOST_GONE, Position, RunChange, SqlStore
 from tests.postgres import GUARDED, PASSWORD
 
 HERE = Position(5, "log", 1)
@@ -72,6 +72,22 @@ def test_rows_are_replaced_kept_and_deleted_by_name(store):
     store.save("runs", 3, Position(), HERE, [change(a=b"1", b=b"2", c=b"3")], None)
     store.save("runs", 3, HERE, THERE, [change(a=b"new", b=None, never=None)], None)
     assert store.rows("runs", "run") == {"a": b"new", "c": b"3"}
+
+
+def test_more_rows_than_a_statement_takes_are_written_and_deleted_of_each_run_its_own(store):
+    many = {f"unit/{number:08}": b"%d" % number for number in range(2 * MOST_GONE + 1)}
+    store.save("runs", 3, Position(), HERE, [change("one", **many), change("other", **many)], None)
+    gone = {name: None for name in list(many)[1:]}
+    store.save("runs", 3, HERE, THERE, [change("one", **gone), change("other", last=b"row")], None)
+    assert store.rows("runs", "one") == {"unit/00000000": b"0"}
+    assert store.rows("runs", "other") == {**many, "last": b"row"}
+
+
+@pytest.mark.parametrize("content", [b"", bytes(range(256)), b"\\x00{,}\"NULL\""])
+def test_a_row_holds_any_bytes_under_any_name(store, content):
+    rows = {"plain": content, 'a "name", {with} \\ NULL': content}
+    store.save("runs", 3, Position(), HERE, [RunChange("run", True, rows)], None)
+    assert store.rows("runs", "run") == rows
 
 
 @pytest.mark.parametrize("read", [Position(), Position(4, "log", 1), Position(5, "other", 1), Position(5, "log", 2)])

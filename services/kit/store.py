@@ -105,7 +105,9 @@ PLACE = (POSITIONS.c.service == sa.bindparam("of_service"), POSITIONS.c.partitio
 POSITION = sa.select(POSITIONS.c.next_offset, POSITIONS.c.log_id, POSITIONS.c.fold_version).where(*PLACE)
 MOVE = sa.update(POSITIONS).where(*PLACE, *(POSITIONS.c[name] == sa.bindparam(f"read_{name}") for name in vars(Position())))
 OF_RUN = (ROWS.c.service == sa.bindparam("of_service"), ROWS.c.run_id == sa.bindparam("of_run"))
-DELETE_ROW = sa.delete(ROWS).where(*OF_RUN, ROWS.c.name == sa.bindparam("gone"))
+DELETE_ROWS = sa.delete(ROWS).where(*OF_RUN, ROWS.c.name.in_(sa.bindparam("gone", expanding=True)))
+# A statement may have so many names; SQLite's own limit is 32,766.
+MOST_GONE = 2_000
 ALL_ROWS = sa.select(ROWS.c.name, ROWS.c.value).where(*OF_RUN)
 KNOWN_RUNS = (
     sa.select(RUNS.c.run_id)
@@ -199,13 +201,15 @@ class SqlStore:
             {"service": service, "run_id": change.run_id, "partition": partition, "active": change.active} for change in changes
         ]
         upsert_all(connection, RUNS, ("service", "run_id"), ("active",), runs)
-        rows = [(change.run_id, name, value) for change in changes for name, value in change.rows.items()]
-        gone = [{"of_service": service, "of_run": run_id, "gone": name} for run_id, name, value in rows if value is None]
-        if gone:
-            connection.execute(DELETE_ROW, gone)
+        for change in changes:
+            gone = [name for name, value in change.rows.items() if value is None]
+            for at in range(0, len(gone), MOST_GONE):
+                names = gone[at : at + MOST_GONE]
+                connection.execute(DELETE_ROWS, {"of_service": service, "of_run": change.run_id, "gone": names})
         kept = [
-            {"service": service, "run_id": run_id, "name": name, "value": value}
-            for run_id, name, value in rows
+            {"service": service, "run_id": change.run_id, "name": name, "value": value}
+            for change in changes
+            for name, value in change.rows.items()
             if value is not None
         ]
         upsert_all(connection, ROWS, ("service", "run_id", "name"), ("value",), kept)
