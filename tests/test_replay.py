@@ -157,6 +157,11 @@ def test_a_run_is_read_from_kafka_by_its_id_from_anywhere_and_nothing_there_move
     assert (live.returncode, live.stdout) == (0, "log and store agree\n"), live.stderr
     blind = concord(elsewhere, "replay", "last", "--log", kafka_url)
     assert blind.returncode == 2 and "CONCORD_STATE_URL" in blind.stderr and "whole id" in blind.stderr
+    urls = {"CONCORD_LOG_URL": kafka_url, "CONCORD_BLOB_URL": settings.blob_url}
+    made = concord(elsewhere, "report", view.run_id, "--out", "made", **urls)
+    assert made.returncode == 0, made.stderr
+    health = concord(elsewhere, "doctor", view.run_id, **urls, CONCORD_STATE_URL=settings.state_url)
+    assert "is finished: 96 pairs" in health.stdout and "log (kafka" in health.stdout, health.stdout + health.stderr
     lost = concord(elsewhere, "replay", view.run_id, "--log", kafka_url + "x")
     assert lost.returncode == 2 and f"has no topic {prefix}x{FACTS.name}" in lost.stderr
     assert (groups(admin, prefix), sorted(n for n in admin.list_topics() if n.startswith(prefix))) == before
