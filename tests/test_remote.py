@@ -12,7 +12,7 @@ import pytest
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
-from services.client import history, options, records
+from services.client import history, options, records, replaying
 from services.client.records import here, there
 from services.kit import rpc
 from services.kit.blobs import uri_of
@@ -33,7 +33,8 @@ def world(tmp_path_factory) -> "World":
     with services_in(folder / "cluster") as address:
         made = World(address, settings_in(folder / "cluster"), folder)
         small_file(folder)
-        made.report = json.loads(made.there("run", "pairs.jsonl", *ASKED, "--json"))
+        done = concord(folder, "run", "pairs.jsonl", *ASKED, "--json", "--server", address, **KERNELS)
+        made.report, made.told = json.loads(done.stdout), done.stderr
         yield made
 
 
@@ -42,7 +43,9 @@ class World:
 
     def __init__(self, address: str, settings: Settings, folder: Path) -> None:
         self.address, self.settings, self.folder = address, settings, folder
+        # What the run printed.
         self.report: dict = {}
+        self.told = ""
 
     @property
     def run_id(self) -> str:
@@ -154,37 +157,36 @@ def test_whoever_only_knows_the_door_has_no_log_no_store_and_no_blobs_afterwards
     assert kept == {"concord.log", "runs"}
 
 
-@pytest.mark.parametrize(
-    ("words", "variables"),
-    [
-        (("--diff",), "CONCORD_LOG_URL and CONCORD_STATE_URL"),
-        (("--unit", "LABEL/0"), "CONCORD_LOG_URL, CONCORD_STATE_URL and CONCORD_BLOB_URL"),
-        (("--dead-letters",), "CONCORD_LOG_URL"),
-        (("--requeue", "all"), "CONCORD_LOG_URL"),
-        (("--log", "kafka://x:1"), "CONCORD_LOG_URL"),
-    ],
-)
-def test_what_a_door_does_not_hand_out_is_refused_with_the_variables_to_set(world, words, variables):
-    refused = concord(world.folder, "replay", "last", *words, "--server", world.address)
+REFUSED = {
+    "--log": "CONCORD_LOG_URL", "--dead-letters": "CONCORD_LOG_URL", "--requeue": "CONCORD_LOG_URL",
+    "--diff": "CONCORD_LOG_URL and CONCORD_STATE_URL", "--unit": "CONCORD_LOG_URL, CONCORD_STATE_URL and CONCORD_BLOB_URL",
+}  # fmt: skip
+
+
+def test_what_a_door_does_not_hand_out_is_refused_with_the_variables_to_set(world):
+    refused = concord(world.folder, "replay", "last", "--diff", "--server", world.address)
     assert refused.returncode == 2, refused.stderr
-    assert words[0] in refused.stderr and f"the services' own {variables} in" in refused.stderr
+    assert "--diff" in refused.stderr and f"the services' own {REFUSED['--diff']} in" in refused.stderr
+    for flag, variables in REFUSED.items():
+        with pytest.raises(InvalidInput, match=f"{flag} .* the services' own {variables} in"):
+            replaying.check_there(world.address, {"--events": True, flag: True})
+        replaying.check_there("", {flag: True})
 
 
-@pytest.mark.parametrize("words", [("runs",), ("replay", "last"), ("report", "last"), ("export", "last", "--format", "trl")])
-def test_a_door_that_is_away_or_no_address_is_said_by_every_command(tmp_path, words):
+def test_a_door_that_is_away_and_an_address_that_is_none_are_said(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        away = concord(tmp_path, *words, "--server", address)
+        away = concord(tmp_path, "replay", "last", "--server", address)
     assert away.returncode == 4 and address in away.stderr and "Traceback" not in away.stderr
-    wrong = concord(tmp_path, *words, "--server", "localhost")
+    wrong = concord(tmp_path, "runs", "--server", "localhost")
     assert wrong.returncode == 2 and "HOST:PORT is expected" in wrong.stderr
 
 
-@pytest.mark.parametrize("words", [("runs",), ("replay", "last"), ("report", "last"), ("export", "last", "--format", "trl")])
-def test_a_command_that_reads_makes_neither_a_log_nor_a_store(tmp_path, words):
-    done = concord(tmp_path, *words)
-    assert "no runs in concord-data yet" in done.stderr and done.returncode == (0 if words == ("runs",) else 2)
+def test_commands_that_read_make_neither_a_log_nor_a_store(tmp_path):
+    for words in (("runs",), ("replay", "last"), ("report", "last"), ("export", "last", "--format", "trl")):
+        done = concord(tmp_path, *words)
+        assert "no runs in concord-data yet" in done.stderr and done.returncode == (0 if words == ("runs",) else 2)
     assert [path.name for path in (tmp_path / "concord-data").iterdir()] == ["concord.log"]
 
 
@@ -216,12 +218,9 @@ def test_what_people_answered_there_is_taken_over_there(tmp_path):
         words = (*ASKED, "--json", "--server", address)
         said(tmp_path, "run", "pairs.jsonl", *words)
         words = ("run", "blind.jsonl", "--humans", "file:one.jsonl", *words)
-        reused = json.loads(said(tmp_path, *words, "--reuse", "last"))
-        alone = json.loads(said(tmp_path, *words, "--new", "alone"))
-    assert alone["human_labels"] <= 1 < reused["human_labels"]
+        assert json.loads(said(tmp_path, *words, "--reuse", "last"))["human_labels"] > 1
 
 
 def test_the_command_that_is_shown_at_the_end_finds_the_run_there(world):
-    done = concord(world.folder, "run", "pairs.jsonl", *ASKED, "--server", world.address, **KERNELS)
-    shown = re.search(r"replay it with: \S+ (replay .*)", done.stderr)
+    shown = re.search(r"replay it with: \S+ (replay .*)", world.told)
     assert shown and said(world.folder, *shown[1].split()).startswith(f"run {world.run_id}")

@@ -19,7 +19,7 @@ from services.kit.errors import InvalidInput, NotFound
 from services.kit.facts import dead_letter
 from services.kit.ids import event_id
 from services.kit.kafka_url import parse
-from services.kit.log import Entry
+from services.kit.log import Entry, Record
 from services.kit.settings import Settings, open_log, open_store
 from services.kit.topics import DEAD_LETTERS, FACTS, LABEL, fact_partition
 from services.kit.worker import Worker
@@ -168,6 +168,15 @@ def test_a_run_is_read_from_kafka_by_its_id_from_anywhere_and_nothing_there_move
     assert not list(elsewhere.rglob("*.sqlite"))
     admin.close()
     log.close()
+
+
+def test_until_is_an_offset_or_a_time_and_anything_else_is_refused_before_anything_is_read():
+    found = [Record(FACTS.name, 0, offset, b"", b"", 1000.0 + offset / 4) for offset in (3, 4, 8)]
+    offsets = lambda until: [record.offset for record in history.cut(found, until)]  # noqa: E731
+    assert (offsets(""), offsets("4"), offsets("7"), offsets("0")) == ([3, 4, 8], [3, 4], [3, 4], [])
+    assert (offsets(iso(1001.0)), offsets(iso(1001.25)), offsets(iso(1003.0))) == ([3], [3, 4], [3, 4, 8])
+    with pytest.raises(InvalidInput, match="an offset or a time such as"):
+        history.cut(iter(()), "yesterday")
 
 
 def iso(at: float) -> str:

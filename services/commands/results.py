@@ -14,12 +14,11 @@ from services.report.cost import LABEL_PRICE
 def runs(server: flags.Door = "") -> None:
     """List the runs of this folder, or of services that run elsewhere."""
     settings = home.opened()
-    none = True
     with reading(settings, server) as records:
-        for view in records.views():
-            none = False
-            print(again.run_line(view))
-    if none:
+        lines = [again.run_line(view) for view in records.views()]
+    for line in lines:
+        print(line)
+    if not lines:
         progress.say(f"no runs {'at ' + server if server else 'in ' + settings.home} yet; `concord run` begins one")
 
 
