@@ -2,13 +2,13 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from concord.v1.config_pb2 import RunConfig
-from concord.v1.events_pb2 import TaskOutcome
+from concord.v1.events_pb2 import Event, TaskOutcome
 from concord.v1.pairs_pb2 import Choice, Pair
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RUN_STATUS_PAUSED, RunView
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
@@ -30,6 +30,8 @@ from services.report.cost import LABEL_PRICE
 from services.runs.plan import ASK_NOBODY
 
 Seen = Callable[[RunView], None]
+# A run's facts and their append times, in order.
+Events = Sequence[tuple[Event, float]]
 # A child process takes about a second to start: as long as the features of a thousand pairs.
 WORTH_PROCESSES = 5_000
 
@@ -179,15 +181,15 @@ def compared(job: Job, running: Running | Cluster, records: Records, seen: Seen)
 
 
 def write(
-    out: Path, job_truth: Mapping[int, "Choice.ValueType"], run_id: str, records: Records, dataset: Iterable[bytes] | None,
-    evaluation: Evaluation | None, methods: Mapping[str, "figures.Method"], label_price: float = LABEL_PRICE,
+    out: Path, job_truth: Mapping[int, "Choice.ValueType"], events: Events, blob: Callable[[str], bytes],
+    dataset: Iterable[bytes] | None, evaluation: Evaluation | None, methods: Mapping[str, "figures.Method"],
+    label_price: float = LABEL_PRICE,
 ) -> dict[str, object]:  # fmt: skip
-    """dataset.jsonl, report.json and report.html; returns what report.json holds.
+    """dataset.jsonl, report.json and report.html of the run of these events; returns what report.json holds.
 
     What a report of the same dataset knew from `--compare` and `--test` stays where nothing newer is given.
     """
-    events = history.events_of(records.of(run_id))
-    made = figures.figures_of(events, records.blob, job_truth or None, evaluation, methods, label_price)
+    made = figures.figures_of(events, blob, job_truth or None, evaluation, methods, label_price)
     with writable(out):
         made = _with_measured_before(out / "report.json", made)
         report = made.as_json()
@@ -232,13 +234,13 @@ def _with_measured_before(path: Path, made: figures.Figures) -> figures.Figures:
     return replace(made, methods={**methods, **made.methods}, evaluation=tested, gap_closed=gap_closed)
 
 
-def write_questions(out: Path, job: Job, records: Records) -> tuple[int, Path]:
+def write_questions(out: Path, job: Job, events: Events) -> tuple[int, Path]:
     """Asked pairs that nobody answered, as JSON Lines in questions.jsonl; how many there are, and the file.
 
     A file of answers is never written over, should it be that very one.
     """
     silent = (TaskOutcome.TASK_OUTCOME_SKIPPED, TaskOutcome.TASK_OUTCOME_EXPIRED)
-    said = [e.task_resolved for e, _ in history.events_of(records.of(job.run_id)) if e.WhichOneof("kind") == "task_resolved"]
+    said = [e.task_resolved for e, _ in events if e.WhichOneof("kind") == "task_resolved"]
     asked = sorted({task.pair_index for task in said if task.outcome in silent})
     path = out / "questions.jsonl"
     if Path(job.options.humans.partition(":")[2]).absolute() == path.absolute():

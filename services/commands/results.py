@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Option
 
-from services.client import again, progress, release, session
+from services.client import again, history, progress, release, session
 from services.client.records import reading
 from services.commands import flags, home
 from services.report.cost import LABEL_PRICE
@@ -33,7 +33,8 @@ def report(
     with reading(settings, server) as records:
         run_id = records.find(name)
         out = out or again.folder(settings, run_id)
-        session.write(out, again.remembered_truth(out, run_id), run_id, records, None, None, {}, label_price)
+        truth, events = again.remembered_truth(out, run_id), history.events_of(records.of(run_id))
+        session.write(out, truth, events, records.blob, None, None, {}, label_price)
     print(out / "report.html")
 
 

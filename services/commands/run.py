@@ -11,7 +11,7 @@ import typer
 import yaml
 
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus, RunView
-from services.client import again, estimate, keys, onward, options, preflight, progress, session
+from services.client import again, estimate, history, keys, onward, options, preflight, progress, session
 from services.client.records import Records, reading
 from services.commands import WAITS, flags, home
 from services.kit.errors import InvalidInput
@@ -111,7 +111,8 @@ def _write(
     """The results, and what is said of them; returns what report.json holds."""
     evaluation = session.gap(view, records, job.truth, test) if test else None
     dataset = datasets.parts(view.dataset_uri, records.blob)
-    report = session.write(out, job.truth, job.run_id, records, dataset, evaluation, methods)
-    questions = session.write_questions(out, job, records)
+    events = history.events_of(records.of(job.run_id))
+    report = session.write(out, job.truth, events, records.blob, dataset, evaluation, methods)
+    questions = session.write_questions(out, job, events)
     progress.ended(report, out, job, compare, questions, records.flag)
     return report
