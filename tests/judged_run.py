@@ -122,7 +122,7 @@ def assert_nothing_was_lost(environment: Mapping[str, str], home: Path) -> None:
         folded, _ = fold_records(fold, start_run(fold, RUN), list(history.records(log, RUN, read_to)))
         assert (stored.offset, stored.history) == (folded.offset, folded.history), service
         assert stored.state == folded.state, service
-    assert store_differences(log, store, RUN, None) == []
+    assert store_differences(log, store, RUN) == []
     assert sum(log.end(DEAD_LETTERS, partition) for partition in range(DEAD_LETTERS.partitions)) == 0
     log.close()
 

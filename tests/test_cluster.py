@@ -68,7 +68,7 @@ def test_two_processes_of_every_service_on_kafka_postgres_and_s3_make_the_datase
     assert worked == set(plan), "a process ended by itself"
     settings = from_environment(environment, home=str(tmp_path))
     log, store = open_log(settings), open_store(settings)
-    assert store_differences(log, store, job.run_id, None) == []
+    assert store_differences(log, store, job.run_id) == []
     assert sum(log.end(DEAD_LETTERS, partition) for partition in range(DEAD_LETTERS.partitions)) == 0
     # Nothing lay where a laptop keeps it.
     assert not list(tmp_path.glob("*.sqlite")) and not (tmp_path / "blobs").exists()

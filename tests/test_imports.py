@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted(p for p in (ROOT / "services").rglob("*.py"))
 SERVICES = ("runs", "tasks", "labeling", "scoring", "triage", "training", "report")
 # These put the services together, or look at them from the caller's side.
-ROOTS = ("app", "child", "cli", "__main__", "client")
+ROOTS = ("app", "child", "cli", "__main__", "client", "commands")
 # torch and friends: only where big models are trained or scored; Kafka, PostgreSQL and S3: only where they are spoken to.
 ONLY_IN = {
     "torch": ("scoring/torch.py", "training/reward.py", "training/policy.py"),

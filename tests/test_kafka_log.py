@@ -403,22 +403,6 @@ def test_a_record_over_the_limit_is_refused_in_words_and_nothing_of_its_batch_is
     assert len(log.read(TRIAGE, 0, 0, 10)[0].value) == 999_000
 
 
-def test_a_time_between_two_records_finds_the_second(open_kafka):
-    log = open_kafka()
-    log.append([entry(b"a")])
-    first = log.read(TRIAGE, 0, 0, 1)[0].at
-    last = first
-    while last == first:
-        (offset,) = log.append([entry(b"b")])
-        last = log.read(TRIAGE, 0, offset, 1)[0].at
-    assert abs(first - time.time()) < 60
-    assert log.offset_at(TRIAGE, 0, first) == 0
-    assert log.offset_at(TRIAGE, 0, first + 0.0005) == offset
-    assert log.offset_at(TRIAGE, 0, last) == offset
-    assert log.offset_at(TRIAGE, 0, last + 0.001) == log.end(TRIAGE, 0)
-    assert log.offset_at(TRIAGE, 0, 0.0) == 0
-
-
 def test_reading_goes_over_what_retention_took_away(open_kafka, kafka_url, admin):
     log = open_kafka()
     log.append([entry(b"%d" % n) for n in range(10)])

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from services.client import again, history, intake, onward, session
 from services.client.earlier import Earlier, check, join, rows_of
 from services.client.inherited import options_of
 from services.client.options import METHODS, Options, resolve, run_config
+from services.client.records import here
 from services.kit.errors import InvalidInput
-from services.kit.settings import Settings, from_environment, open_blobs, open_log, open_store
+from services.kit.settings import Settings, from_environment, open_blobs, open_log
 from services.preference import answers, datasets
 from services.report.figures import Figures, figures_of
 from services.report.words import summary
@@ -223,7 +225,8 @@ def run(settings: Settings, job: session.Job) -> Done:
 
 
 def linked(settings: Settings, name: str, path: Path | str, **flags) -> session.Job:
-    return onward.go_on(settings, name, str(path), flags, None, "", None, "", None)
+    with here(settings) as records:
+        return onward.go_on(records, settings, name, str(path), partial(resolve, flags, None, ""), None, "", None)
 
 
 def write(path: Path, numbers: range, agree: float) -> Path:
@@ -296,8 +299,8 @@ def test_only_the_pilot_may_meet_a_pair_again_and_then_the_earlier_answer_is_tak
 
 def test_the_link_is_shown_wherever_a_run_is_shown(chain):
     first, second, settings = chain.first.view, chain.second.view, chain.second.settings
-    assert again.run_line(open_store(settings), second.run_id).count(f"goes on from {first.run_id[:8]}") == 1
-    assert "goes on from" not in again.run_line(open_store(settings), first.run_id)
+    assert again.run_line(second).count(f"goes on from {first.run_id[:8]}") == 1
+    assert "goes on from" not in again.run_line(first)
     figures = chain.second.figures
     new = len(chain.first.asked() - chain.second.asked())
     assert (figures.parent.run_id, figures.parent.pairs, figures.parent.answers) == (first.run_id, OLD, new)
@@ -329,7 +332,8 @@ def test_a_third_run_takes_over_the_answers_of_both(chain):
     said = answers.taken_over(third.config, lambda uri: StageManifest.FromString(open_blobs(chain.first.settings).get(uri)))
     assert set(said.pair.tolist()) == chain.first.asked() | chain.second.asked()
     hashes = {row["index"]: row["pair_sha256"] for row in chain.second.rows}
-    again_ = onward.read(chain.second.settings, chain.second.view.run_id).answered
+    with here(chain.second.settings) as records:
+        again_ = onward.read(records, chain.second.settings, chain.second.view.run_id).answered
     assert {(hashes[index], 0) for index in said.pair.tolist()} == set(again_)
 
 

@@ -47,13 +47,6 @@ def test_reading_starts_and_stops_where_asked(log):
     assert list(log.read(FACTS, 0, 10, 3)) == []
 
 
-def test_a_time_finds_the_first_record_appended_since(log):
-    log.append([entry(b"a"), entry(b"b")])
-    at = log.read(FACTS, 0, 0, 1)[0].at
-    assert log.offset_at(FACTS, 0, at) == 0
-    assert log.offset_at(FACTS, 0, at + 3600) == 2
-
-
 def test_a_group_member_gets_every_record_of_every_partition_in_order(log):
     log.append([entry(bytes([n]), n % 5, LABEL) for n in range(50)])
     consumer = log.subscribe(LABEL, "labeling")

@@ -13,13 +13,14 @@ from kafka import KafkaAdminClient
 from concord.v1.events_pb2 import Event, PauseReason
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED
 from services.client import history, letters, replaying
+from services.client.records import here
 from services.kit.blobs import MemoryBlobs
 from services.kit.errors import InvalidInput, NotFound
 from services.kit.facts import dead_letter
 from services.kit.ids import event_id
 from services.kit.kafka_url import parse
-from services.kit.log import Entry
-from services.kit.settings import Settings, look_at_log, open_log, open_store
+from services.kit.log import Entry, Record
+from services.kit.settings import Settings, open_log, open_store
 from services.kit.topics import DEAD_LETTERS, FACTS, LABEL, fact_partition
 from services.kit.worker import Worker
 from tests.test_cli import concord
@@ -37,6 +38,11 @@ def told(do, *given) -> str:
     lines: list[str] = []
     do(*given, say=lines.append)
     return "\n".join(lines)
+
+
+def story(settings: Settings, run_id: str) -> str:
+    with here(settings) as place:
+        return told(replaying.tell, place, run_id, "", False)
 
 
 def test_letters_are_listed_and_put_back_once_and_their_run_then_finishes(settings):
@@ -61,12 +67,12 @@ def test_letters_are_listed_and_put_back_once_and_their_run_then_finishes(settin
         assert "nothing to put back" in told(replaying.requeue, settings, view.run_id, ["all"], True)
         assert "was put back before" in told(replaying.requeue, settings, view.run_id, [listed[0]["letter"]], True)
         again = run_in(settings, **flags)
-    assert again.status == RUN_STATUS_FINISHED, told(replaying.tell, log, view.run_id, None, False)
+    assert again.status == RUN_STATUS_FINISHED, story(settings, view.run_id)
     assert not any(stage.failed for stage in again.stages)
     kinds = [fact.kind for fact in history.facts(history.records(log, view.run_id))]
     assert kinds.count("stage_retried") == 1 and kinds.count("shard_labeled") == 3
     assert all(letter["put_back_at"] for letter in json.loads(told(replaying.print_letters, log, view.run_id, True)))
-    assert "failed after 1: " in told(replaying.tell, log, view.run_id, None, False)
+    assert "failed after 1: " in story(settings, view.run_id)
     log.close()
 
 
@@ -151,12 +157,26 @@ def test_a_run_is_read_from_kafka_by_its_id_from_anywhere_and_nothing_there_move
     assert (live.returncode, live.stdout) == (0, "log and store agree\n"), live.stderr
     blind = concord(elsewhere, "replay", "last", "--log", kafka_url)
     assert blind.returncode == 2 and "CONCORD_STATE_URL" in blind.stderr and "whole id" in blind.stderr
+    urls = {"CONCORD_LOG_URL": kafka_url, "CONCORD_BLOB_URL": settings.blob_url}
+    made = concord(elsewhere, "report", view.run_id, "--out", "made", **urls)
+    assert made.returncode == 0, made.stderr
+    health = concord(elsewhere, "doctor", view.run_id, **urls, CONCORD_STATE_URL=settings.state_url)
+    assert "is finished: 96 pairs" in health.stdout and "log (kafka" in health.stdout, health.stdout + health.stderr
     lost = concord(elsewhere, "replay", view.run_id, "--log", kafka_url + "x")
     assert lost.returncode == 2 and f"has no topic {prefix}x{FACTS.name}" in lost.stderr
     assert (groups(admin, prefix), sorted(n for n in admin.list_topics() if n.startswith(prefix))) == before
     assert not list(elsewhere.rglob("*.sqlite"))
     admin.close()
     log.close()
+
+
+def test_until_is_an_offset_or_a_time_and_anything_else_is_refused_before_anything_is_read():
+    found = [Record(FACTS.name, 0, offset, b"", b"", 1000.0 + offset / 4) for offset in (3, 4, 8)]
+    offsets = lambda until: [record.offset for record in history.cut(found, until)]  # noqa: E731
+    assert (offsets(""), offsets("4"), offsets("7"), offsets("0")) == ([3, 4, 8], [3, 4], [3, 4], [])
+    assert (offsets(iso(1001.0)), offsets(iso(1001.25)), offsets(iso(1003.0))) == ([3], [3, 4], [3, 4, 8])
+    with pytest.raises(InvalidInput, match="an offset or a time such as"):
+        history.cut(iter(()), "yesterday")
 
 
 def iso(at: float) -> str:
@@ -178,8 +198,9 @@ class Watched:
 def test_telling_a_run_reads_its_own_partition_of_the_facts_and_the_dead_letters(tmp_path):
     settings = settings_in(tmp_path)
     view = run_in(settings, method="none")
-    watched = Watched(look_at_log(settings))
-    told(replaying.tell, watched, view.run_id, None, False)
+    with here(settings) as place:
+        place.log = watched = Watched(place.log)
+        told(replaying.tell, place, view.run_id, "", False)
     assert {partition for topic, partition in watched.seen if topic == FACTS.name} == {fact_partition(view.run_id)}
     assert {topic for topic, _ in watched.seen} == {FACTS.name, DEAD_LETTERS.name}
 
@@ -189,7 +210,7 @@ def test_a_store_that_lags_is_no_difference_and_is_said(tmp_path):
     view = run_in(settings, method="none")
     log = open_log(settings)
     log.append([Entry(FACTS, fact_partition(view.run_id), view.run_id.encode(), late(view.run_id))])
-    said = told(replaying.compare, settings, log, view.run_id, None)
+    said = told(replaying.compare, log, open_store(settings), view.run_id, "")
     assert said == "log and store agree; 1 newer facts are not in the store yet"
     assert open_store(settings).runs("runs") == [view.run_id]
 
@@ -210,6 +231,6 @@ def test_an_end_of_input_where_requeue_asks_is_a_no(monkeypatch):
 def test_facts_that_do_not_decode_are_printed_as_bytes_and_no_unit_behind_them_is_done_again(settings):
     run_id, log = str(uuid4()), open_log(settings)
     log.append([Entry(FACTS, fact_partition(run_id), run_id.encode(), b"\xff\xff")])
-    assert json.loads(told(replaying.print_events, log, run_id, None))["undecodable"] == "ffff"
+    assert json.loads(told(replaying.print_events, history.records(log, run_id)))["undecodable"] == "ffff"
     with pytest.raises(NotFound, match="no fact of unit LABEL/0"):
         history.work_of(log, run_id, history.parse_unit("LABEL/0"))

@@ -156,7 +156,7 @@ def _write_environment(plan: Plan) -> None:
 def _say_next(plan: Plan, anything_new: bool) -> None:
     print("the cluster is up" if anything_new else "the cluster was up already")
     print(f"\n    concord run sample --server {plan.front}      a run through the front door")
-    print(f"    . {_short(plan.folder / 'env')}      the three URLs, for `concord runs`, `replay`, `report`, `doctor`:")
+    print(f"    . {_short(plan.folder / 'env')}      the three URLs, for `concord doctor` and what else no front door hands out:")
     for name, value in plan.urls().items():
         print(f"        {name}={value}")
     print(f"    make down      ends it and keeps what is in {_short(plan.folder)}; `make down DATA=gone` deletes it")

@@ -10,19 +10,20 @@ from google.protobuf.json_format import MessageToDict
 
 from concord.v1.events_pb2 import Event, Stage, Unit
 from concord.v1.pairs_pb2 import Choice
-from concord.v1.runs_service_pb2 import RunStatus
+from concord.v1.runs_service_pb2 import RunStatus, RunView
 from concord.v1.work_pb2 import Work
 from services.client import history
 from services.client.keys import allowing
 from services.client.people import Reused, reused_answers
 from services.client.progress import clean
+from services.client.records import Records
 from services.client.session import Job, writable
 from services.kit.blobs import Blobs
 from services.kit.errors import InvalidInput
 from services.kit.fold import restore_run
 from services.kit.ids import unit_name
 from services.kit.log import Log
-from services.kit.settings import Settings, allowed_keys, open_blobs, open_log, open_store
+from services.kit.settings import Settings, allowed_keys, open_blobs
 from services.kit.store import Store
 from services.labeling.service import Labeling
 from services.runs import service as runs
@@ -33,6 +34,11 @@ from services.training.service import Training
 from services.triage.service import Triage
 
 TRUTH = "truth.json"
+
+
+def folder(settings: Settings, run_id: str) -> Path:
+    """Where a run's results lie unless `--out` names another place."""
+    return Path(settings.home) / "runs" / run_id[:8]
 
 
 def remember(out: Path, job: Job) -> None:
@@ -51,18 +57,18 @@ def remembered_truth(out: Path, run_id: str) -> Mapping[int, "Choice.ValueType"]
     return {int(i): Choice.Value(name) for i, name in kept["truth"].items()} if kept.get("run_id") == run_id else {}
 
 
-def answers_of(settings: Settings, name: str) -> Reused:
+def answers_of(records: Records, name: str) -> Reused:
     """What people answered in an earlier run, by the pair's hash."""
-    log, blobs = open_log(settings), open_blobs(settings)
-    run_id = history.find_run(open_store(settings), name, settings.home)
-    return reused_answers([event for event, _ in history.events(log, run_id)], blobs.get)
+    events = history.events_of(records.of(records.find(name)))
+    return reused_answers([event for event, _ in events], records.blob)
 
 
-def store_differences(log: Log, store: Store, run_id: str, until: int | None) -> list[str]:
-    """Where the live store's state differs from the log's up to where the store is, or to `until`; none: they agree."""
+def store_differences(log: Log, store: Store, run_id: str, until: str = "") -> list[str]:
+    """Where the live store's state differs from the log's up to where the store is, or to `--until`; none: they agree."""
     fold = runs.fold()
     stored = restore_run(fold, run_id, store.rows(runs.SERVICE, run_id))
-    folded = history.fold(log, run_id, stored.offset + 1 if until is None else until)
+    kept = history.records(log, run_id, None if until else stored.offset + 1)
+    folded = history.fold_of(run_id, history.cut(kept, until))
     one, other = history.as_json(folded), history.as_json(stored)
     for counted_only_when_read in ("duplicates", "unknown"):
         one.pop(counted_only_when_read), other.pop(counted_only_when_read)
@@ -116,15 +122,12 @@ async def _label(settings: Settings, blobs: Blobs, item: Work) -> Event:
         await labeling.close()
 
 
-def run_line(store: Store, run_id: str) -> str:
+def run_line(view: RunView) -> str:
     """One line of `concord runs`."""
-    run = restore_run(runs.fold(), run_id, store.rows(runs.SERVICE, run_id))
-    view = run.state.view
-    status = "corrupt" if run.corrupt else RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower()
-    config = view.config
+    status, config = RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower(), view.config
     judge = " ".join(part for part in (config.judge.kind, config.judge.name) if part)
     budget = f"{view.human_budget:,} votes" if view.human_budget else f"{config.human_budget_share:.3g} of the pairs"
     asked = "nobody asked" if config.method in ASK_NOBODY else f"budget {budget}"
     linked = f" · goes on from {config.parent.run_id[:8]}" if config.parent.run_id else ""
     what = f"{view.input_name} · {view.pairs:,} pairs · {config.method} · judge {judge} · {asked} · seed {config.seed}{linked}"
-    return clean(f"{run_id}  {status:9}  {what}  {run.corrupt or view.detail}".rstrip())
+    return clean(f"{view.run_id}  {status:9}  {what}  {view.detail}".rstrip())

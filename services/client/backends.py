@@ -1,13 +1,13 @@
 """Whether log, store and blobs answer, and what to do where they do not. Makes and moves nothing."""
 
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 
 from services.client.doctor import Backend
 from services.kit import topics
-from services.kit.errors import ConcordError
-from services.kit.log import Log
-from services.kit.settings import Settings, open_blobs, open_log, open_store
+from services.kit.errors import ConcordError, NotFound
+from services.kit.settings import Settings, look_at_log, open_blobs, open_log, open_store
 from services.kit.sql import open_engine
 from services.kit.urls import without_secrets
 from services.runs import service as runs
@@ -28,7 +28,7 @@ SIGNS = (
 def backends(settings: Settings) -> list[Backend]:
     """Log, store and blobs, each opened and asked something; a file or table that is not there yet is not made."""
     return [
-        _backend("CONCORD_LOG_URL", "the log", settings.log_url, lambda: _ask_log(open_log(settings))),
+        _backend("CONCORD_LOG_URL", "the log", settings.log_url, lambda: _ask_log(settings)),
         _backend("CONCORD_STATE_URL", "the store", settings.state_url, lambda: _ask_store(settings)),
         _backend("CONCORD_BLOB_URL", "the blob store", settings.blob_url, lambda: open_blobs(settings).marker("doctor")),
     ]
@@ -62,10 +62,15 @@ def _ask_store(settings: Settings) -> None:
     open_store(settings).runs(runs.SERVICE)
 
 
-def _ask_log(log: Log) -> None:
-    """Every topic: on Kafka a topic that would not keep its promises is refused here."""
+def _ask_log(settings: Settings) -> None:
+    """Every topic that is there: on Kafka one that would not keep its promises is refused here."""
     try:
+        log = look_at_log(settings)
+    except NotFound:
+        raise _NotBegun from None
+    with closing(log):
         for topic in topics.ALL:
-            log.end(topic, 0)
-    finally:
-        log.close()
+            with suppress(NotFound):  # made at its first use
+                log.end(topic, 0)
+    # The facts are there, so this makes nothing either: it looks whether they are kept for ever.
+    open_log(settings).close()

@@ -91,19 +91,6 @@ def begin(
     return view
 
 
-def expect_run(runs: RunServiceStub, run_id: str, address: str) -> None:
-    """Raises InvalidInput where the services do not have the run that another one is to go on from."""
-    try:
-        runs.GetRun(pb.GetRunRequest(run_id=run_id))
-    except grpc.RpcError as error:
-        if error.code() is not grpc.StatusCode.NOT_FOUND:
-            raise
-        raise InvalidInput(
-            f"--from: the services at {address} have no run {run_id}; a run goes on where its predecessor was made: leave "
-            "--server out, or name their log, store and blobs in the CONCORD_* settings, where the earlier run is read"
-        ) from None
-
-
 def resume(runs: RunServiceStub, view: pb.RunView, accept_judge: bool = False) -> pb.RunView:
     """Lets a paused run go on: what failed is tried anew, and so is what the judge was silent on, unless it is accepted."""
     name = str(uuid4())

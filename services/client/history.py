@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from itertools import islice
+from itertools import islice, takewhile
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
@@ -15,7 +15,6 @@ from services.kit.errors import InvalidInput, NotFound
 from services.kit.fold import Folded, replay_records, start_run
 from services.kit.ids import unit_name
 from services.kit.log import Log, Record
-from services.kit.store import Store
 from services.kit.topics import FACTS, fact_partition
 from services.runs import service as runs
 from services.runs import state as run_state
@@ -26,34 +25,6 @@ from services.runs.state import RunState
 BATCH = 500
 # So many differing rows of a column are shown; a shorter column is shown whole.
 MOST_ROWS = 3
-
-
-def find_run(store: Store, name: str, folder: str) -> str:
-    """The run of this folder that `name` means: its id, an unambiguous beginning of it, or `last`."""
-    known = store.runs(runs.SERVICE)
-    if not known:
-        raise NotFound(f"no runs in {folder} yet; `concord run` begins one")
-    if name == "last" and known:
-        return known[-1]
-    found = [run_id for run_id in known if run_id.startswith(name)] if name else []
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise InvalidInput(f"{name!r} is the beginning of {len(found)} runs; give more of it: {', '.join(found[:5])}")
-    raise NotFound(f"no run {name!r}; `concord runs` lists them")
-
-
-def offset_until(log: Log, run_id: str, until: str) -> int | None:
-    """`--until`: an offset, or a time (ISO 8601, local unless it says otherwise) before which facts count."""
-    if not until:
-        return None
-    if until.isdecimal():
-        return int(until) + 1
-    try:
-        at = datetime.fromisoformat(until).timestamp()
-    except ValueError:
-        raise InvalidInput(f"--until {until!r}: an offset or a time such as 2026-01-31T12:00 is expected") from None
-    return log.offset_at(FACTS, fact_partition(run_id), at)
 
 
 def records(log: Log, run_id: str, until: int | None = None) -> Iterator[Record]:
@@ -81,9 +52,28 @@ def fold_of(run_id: str, found: Iterable[Record]) -> Folded[RunState]:
     return run
 
 
+def cut(found: Iterable[Record], until: str) -> Iterator[Record]:
+    """The records that `--until` leaves: up to an offset (inclusive), or before a time (ISO 8601, local unless it says
+    otherwise); all of them where it is empty. Raises InvalidInput at once."""
+    if not until:
+        return iter(found)
+    if until.isdecimal():
+        return takewhile(lambda record: record.offset <= int(until), found)
+    try:
+        at = datetime.fromisoformat(until).timestamp()
+    except ValueError:
+        raise InvalidInput(f"--until {until!r}: an offset or a time such as 2026-01-31T12:00 is expected") from None
+    return takewhile(lambda record: record.at < at, found)
+
+
 def events(log: Log, run_id: str, until: int | None = None) -> list[tuple[Event, float]]:
     """The run's facts and their append times, duplicates left out."""
-    return [(fact.event, fact.at) for fact in facts(records(log, run_id, until))]
+    return events_of(records(log, run_id, until))
+
+
+def events_of(found: Iterable[Record]) -> list[tuple[Event, float]]:
+    """The same of records that were read."""
+    return [(fact.event, fact.at) for fact in facts(found)]
 
 
 def facts(found: Iterable[Record]) -> list[Fact]:

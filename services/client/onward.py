@@ -1,68 +1,61 @@
 """`concord run --from RUN`: the earlier run is read, its settings stand where none are given, and the job is made of both."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from concord.v1.pairs_pb2 import PairShard, PairsManifest
 from services.client import again, history
 from services.client.earlier import Earlier, rows_of
 from services.client.inherited import options_of
-from services.client.options import resolve
+from services.client.options import Options
 from services.client.people import Reused, reused_answers
+from services.client.records import Records
 from services.client.session import Job, prepare
-from services.kit.blobs import Blobs
-from services.kit.errors import InvalidInput
-from services.kit.log import Log
-from services.kit.settings import Settings, open_blobs, open_log, open_store
-from services.runs import service as runs
-
-Flags = Mapping[str, object]
+from services.kit.errors import InvalidInput, NotFound
+from services.kit.log import Record
+from services.kit.settings import Settings
 
 
 def go_on(
-    settings: Settings, name: str, path: str, flags: Flags, file: object, file_name: str, skip_bad: Path | None, salt: str,
-    reused: Reused | None,
+    records: Records, settings: Settings, name: str, path: str, asked: Callable[[Options], Options], skip_bad: Path | None,
+    salt: str, reused: Reused | None,
 ) -> Job:  # fmt: skip
-    """The job that goes on from the run that `name` means; what flags and settings file leave open is as it was there.
+    """The job that goes on from the run that `name` means; `asked` puts what is said now over the options of that run.
 
     The same command again is the same run: once it was begun, `last` means that very run, and not its parent any more.
     """
-    store = open_store(settings)
-    run_id = history.find_run(store, name, settings.home)
-
     def job_from(earlier: Earlier) -> Job:
         view = earlier.view
         base = options_of(view.config, view.pairs, view.human_budget)
-        return prepare(path, resolve(flags, file, file_name, base), skip_bad, salt, reused, earlier)
+        return prepare(path, asked(base), skip_bad, salt, reused, earlier)
 
-    earlier = read(settings, run_id)
+    earlier = read(records, settings, records.find(name))
     if name == "last" and (before := earlier.view.config.parent.run_id):
-        try:
-            begun = job_from(read(settings, before))
-        except InvalidInput:
-            begun = None
-        if begun and begun.run_id in store.runs(runs.SERVICE):
-            return begun
+        with suppress(InvalidInput, NotFound):
+            job = job_from(read(records, settings, before))
+            records.find(job.run_id)
+            return job
     return job_from(earlier)
 
 
-def read(settings: Settings, run_id: str) -> Earlier:
+def read(records: Records, settings: Settings, run_id: str) -> Earlier:
     """The run as its facts say it is. Raises InvalidInput where it has no pairs, or cannot be read."""
-    log, blobs = open_log(settings), open_blobs(settings)
-    folded = history.fold(log, run_id)
+    facts = list(records.of(run_id))
+    folded = history.fold_of(run_id, facts)
     view = folded.state.view
     if folded.corrupt:
         raise InvalidInput(f"--from: run {run_id} is corrupt, so nothing can go on from it: {folded.corrupt}")
     if not view.pairs_uri:
         raise InvalidInput(f"--from: run {run_id} has not begun, so there is nothing to go on from; give its own command first")
-    manifest = PairsManifest.FromString(blobs.get(view.pairs_uri))
-    pairs = [pair for ref in manifest.shards for pair in PairShard.FromString(blobs.get(ref.uri)).pairs]
-    truth = again.remembered_truth(Path(settings.home) / "runs" / run_id[:8], run_id)
-    return Earlier(view, rows_of(pairs, truth), _answered(log, blobs, run_id))
+    manifest = PairsManifest.FromString(records.blob(view.pairs_uri))
+    pairs = [pair for ref in manifest.shards for pair in PairShard.FromString(records.blob(ref.uri)).pairs]
+    truth = again.remembered_truth(again.folder(settings, run_id), run_id)
+    return Earlier(view, rows_of(pairs, truth), _answered(records, facts))
 
 
-def _answered(log: Log, blobs: Blobs, run_id: str) -> Reused:
-    """What people answered in the run and in those before it."""
-    events = [event for event, _ in history.events(log, run_id)]
+def _answered(records: Records, facts: Iterable[Record]) -> Reused:
+    """What people answered in the run of these facts and in those before it."""
+    events = [event for event, _ in history.events_of(facts)]
     before = next((event.run_created.config.parent.run_id for event in events if event.HasField("run_created")), "")
-    return {**(_answered(log, blobs, before) if before else {}), **reused_answers(events, blobs.get)}
+    return {**(_answered(records, records.of(before)) if before else {}), **reused_answers(events, records.blob)}

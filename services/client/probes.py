@@ -10,12 +10,9 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-from google.protobuf.message import DecodeError
-
 from concord.v1.runs_service_pb2 import RunStatus
-from concord.v1.work_pb2 import DeadLetter, Work
 from services.app import SERVICES
-from services.client import history, preflight
+from services.client import preflight
 from services.client.ailments import Finding, Seen, run_findings, run_notes
 from services.client.backends import backends
 from services.client.doctor import (
@@ -27,18 +24,16 @@ from services.client.doctor import (
     lock_health,
     package_health,
 )
-from services.kit import topics
+from services.client.records import Here, here
 from services.kit.blobs import Blobs
 from services.kit.errors import ConcordError, NotFound
 from services.kit.fold import restore_run
-from services.kit.log import Log
-from services.kit.settings import Settings, from_environment, open_blobs, open_log, open_store
+from services.kit.settings import Settings, from_environment, look_at_store
 from services.runs import service as runs
 from services.runs.state import RunState
 from services.tasks import service as tasks
 
 DISTRIBUTION = "concord-preference"
-MOST_LETTERS = 500
 MOST_NAMED = 5
 _NEEDS = re.compile(r"([A-Za-z0-9_.-]+)(?:\[[^]]*\])?[^;]*(?:;.*extra == ['\"]([^'\"]+)['\"])?")
 
@@ -148,7 +143,7 @@ def _answer(health: Health) -> bool:
 
 def _unfinished(settings: Settings) -> tuple[str, ...]:
     """A line about the runs that have not ended, if there are any."""
-    names = [run_id[:8] for run_id in open_store(settings).runs(runs.SERVICE, active_only=True)]
+    names = [run_id[:8] for run_id in look_at_store(settings).runs(runs.SERVICE, active_only=True)]
     more = ", …" if len(names) > MOST_NAMED else ""
     says = f"runs that have not ended: {', '.join(names[:MOST_NAMED])}{more}; `concord doctor RUN` looks at one"
     return (says,) if names else ()
@@ -156,49 +151,27 @@ def _unfinished(settings: Settings) -> tuple[str, ...]:
 
 def patient(settings: Settings, name: str, now: float, environ: Mapping[str, str] = os.environ) -> Health:
     """One run. Raises NotFound or InvalidInput for a name that means none, and what the back ends raise."""
-    log, store, blobs = open_log(settings), open_store(settings), open_blobs(settings)
-    run_id = history.find_run(store, name, settings.home)
-    run = restore_run(runs.fold(), run_id, store.rows(runs.SERVICE, run_id))
-    queue = restore_run(tasks.fold(), run_id, store.rows(tasks.SERVICE, run_id))
-    seen = _seen(log, blobs, run_id, run.state, run.offset, now, held_groups(settings), run.corrupt or queue.corrupt)
+    with here(settings) as place:
+        run_id = place.find(name)
+        run = restore_run(runs.fold(), run_id, place.store.rows(runs.SERVICE, run_id))
+        queue = restore_run(tasks.fold(), run_id, place.store.rows(tasks.SERVICE, run_id))
+        seen = _seen(place, run_id, run.state, run.offset, now, held_groups(settings), run.corrupt or queue.corrupt)
     ended = run.state.view.status in (RunStatus.RUN_STATUS_FINISHED, RunStatus.RUN_STATUS_CANCELLED)
     unreachable = () if ended else tuple(judges(run.state, environ))
     return Health((*run_findings(run.state, queue.state, seen), *unreachable), run_notes(run.state, seen))
 
 
-def _seen(
-    log: Log, blobs: Blobs, run_id: str, run: RunState, offset: int, now: float, held: list[str] | None, corrupt: str
-) -> Seen:
-    facts = [(record.offset, record.at) for record in history.records(log, run_id)]
+def _seen(place: Here, run_id: str, run: RunState, offset: int, now: float, held: list[str] | None, corrupt: str) -> Seen:
+    facts = [(record.offset, record.at) for record in place.of(run_id)]
     return Seen(
         now=now,
         last_fact_at=facts[-1][1] if facts else None,
         facts_behind=sum(at > offset for at, _ in facts),
-        dead_letters=_dead_letters(log, run_id),
+        dead_letters=[letter.said.error for letter in place.dead_letters(run_id)],
         working=held,
         corrupt=corrupt,
-        lost=[uri for uri in (run.view.pairs_uri, run.view.dataset_uri) if uri and _is_lost(blobs, uri)],
+        lost=[uri for uri in (run.view.pairs_uri, run.view.dataset_uri) if uri and _is_lost(place.blobs, uri)],
     )
-
-
-def _dead_letters(log: Log, run_id: str) -> list[str]:
-    """Errors of the run's items among the newest dead letters."""
-    out = []
-    for partition in range(topics.DEAD_LETTERS.partitions):
-        end = log.end(topics.DEAD_LETTERS, partition)
-        for record in log.read(topics.DEAD_LETTERS, partition, max(0, end - MOST_LETTERS), MOST_LETTERS):
-            letter = DeadLetter.FromString(record.value)
-            if _run_of(letter) == run_id:
-                out.append(letter.error)
-    return out
-
-
-def _run_of(letter: DeadLetter) -> str:
-    """The run of the item that died; empty where that does not decode, which may be why it died."""
-    try:
-        return Work.FromString(letter.value).run_id
-    except DecodeError:
-        return ""
 
 
 def _is_lost(blobs: Blobs, uri: str) -> bool:

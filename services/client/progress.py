@@ -126,8 +126,10 @@ def command() -> str:
     return "concord" if shutil.which("concord") else os.path.relpath(sys.argv[0])
 
 
-def ended(report: Mapping[str, Any], out: Path, job: Job, compared: bool, questions: tuple[int, Path]) -> None:
-    """The short summary and where everything lies."""
+def ended(
+    report: Mapping[str, Any], out: Path, job: Job, compared: bool, questions: tuple[int, Path], flag: str = ""
+) -> None:
+    """The short summary and where everything lies; `flag` is what `concord replay` needs to find the run."""
     say(f"people answered {report['human_labels']} of {report['pairs']} pairs ({report['human_share']:.1%})")
     if report.get("without_verdict"):
         say(f"{report['without_verdict']:,} of {report['pairs']:,} pairs have no usable verdict from the judge")
@@ -144,7 +146,7 @@ def ended(report: Mapping[str, Any], out: Path, job: Job, compared: bool, questi
         say(line)
     say(str(out / "dataset.jsonl"))
     say(str(out / "report.html"))
-    say(f"replay it with: {command()} replay {job.run_id[:8]}")
+    say(f"replay it with: {command()} replay {job.run_id[:8]}{flag}")
 
 
 def _accuracy(report: Mapping[str, Any]) -> str:

@@ -12,9 +12,10 @@ from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus
 from services.client import again, columnar, history
 from services.client.card import card
 from services.client.export import FORMATS, Exported, exported
+from services.client.records import Records
 from services.client.session import writable
 from services.kit.errors import InvalidInput
-from services.kit.settings import Settings, open_blobs, open_log, open_store
+from services.kit.settings import Settings
 from services.preference import datasets
 from services.report.figures import Figures, figures_of
 
@@ -22,7 +23,7 @@ _ENDINGS = {"parquet": ".parquet", "hf": ""}
 _SHARD = "train-00000-of-00001.parquet"
 
 
-def release(settings: Settings, name: str, format_: str, out: Path | None) -> tuple[Path, Exported]:
+def release(records: Records, settings: Settings, name: str, format_: str, out: Path | None) -> tuple[Path, Exported]:
     """Writes the dataset of the run that `name` means; where it lies, and what is in it.
 
     `out`: the file, or with `hf` the folder; None: beside the run's results. Raises InvalidInput for a format that is
@@ -30,9 +31,9 @@ def release(settings: Settings, name: str, format_: str, out: Path | None) -> tu
     """
     if format_ not in FORMATS:
         raise InvalidInput(f"--format {format_}: one of {', '.join(FORMATS)} is expected")
-    run_id = history.find_run(open_store(settings), name, settings.home)
-    results = Path(settings.home) / "runs" / run_id[:8]
-    figures, dataset = _finished(settings, run_id, results)
+    run_id = records.find(name)
+    results = again.folder(settings, run_id)
+    figures, dataset = _finished(records, run_id, results)
     made = Exported()
     rows = exported(dataset, format_, made)
     first = next(rows, None)
@@ -48,15 +49,16 @@ def release(settings: Settings, name: str, format_: str, out: Path | None) -> tu
     return out, made
 
 
-def _finished(settings: Settings, run_id: str, results: Path) -> tuple[Figures, Iterator[dict[str, Any]]]:
+def _finished(records: Records, run_id: str, results: Path) -> tuple[Figures, Iterator[dict[str, Any]]]:
     """What is known of the run, and its dataset's rows."""
-    log, blobs = open_log(settings), open_blobs(settings)
-    view = history.fold(log, run_id).state.view
+    facts = list(records.of(run_id))
+    view = history.fold_of(run_id, facts).state.view
     if view.status != RUN_STATUS_FINISHED:
         status = RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower()
         raise InvalidInput(f"run {run_id} is {status}: only a finished run has a dataset; its own command goes on with it")
     truth = again.remembered_truth(results, run_id) or None
-    return figures_of(history.events(log, run_id), blobs.get, truth), datasets.rows(view.dataset_uri, blobs.get)
+    figures = figures_of(history.events_of(facts), records.blob, truth)
+    return figures, datasets.rows(view.dataset_uri, records.blob)
 
 
 def _write_folder(out: Path, rows: Iterable[Mapping[str, Any]], readme: Callable[[], str]) -> None:

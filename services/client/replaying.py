@@ -4,23 +4,36 @@ Reading joins no group and moves no position. It makes nothing either: no topic,
 """
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
-from pathlib import Path
-from uuid import UUID
 
 from services.client import again, history, letters, story, storyteller
 from services.client.progress import clean
-from services.kit.errors import InvalidInput, NotFound
-from services.kit.log import Log
-from services.kit.settings import Settings, look_at_log, open_log, open_store
+from services.client.records import Records
+from services.kit.errors import InvalidInput
+from services.kit.log import Log, Record
+from services.kit.settings import Settings, open_log
 from services.kit.store import Store
 from services.kit.topics import fact_partition
-from services.kit.urls import without_secrets
 
 Say = Callable[[str], object]
+# What needs more than a front door hands out, and where that is named.
+THEMSELVES = {
+    "--log": "CONCORD_LOG_URL", "--dead-letters": "CONCORD_LOG_URL", "--requeue": "CONCORD_LOG_URL",
+    "--diff": "CONCORD_LOG_URL and CONCORD_STATE_URL", "--unit": "CONCORD_LOG_URL, CONCORD_STATE_URL and CONCORD_BLOB_URL",
+}  # fmt: skip
+
+
+def check_there(server: str, asked: Mapping[str, object]) -> None:
+    """Raises InvalidInput for the flag among those asked for, if there is one, that a front door cannot serve."""
+    for flag, urls in THEMSELVES.items():
+        if server and asked.get(flag):
+            raise InvalidInput(
+                f"{flag} reads more than the front door {server} hands out: leave --server out, and give the services' own "
+                f"{urls} in the environment"
+            )
 
 
 def with_log(settings: Settings, url: str) -> Settings:
@@ -28,42 +41,14 @@ def with_log(settings: Settings, url: str) -> Settings:
     return replace(settings, log_url=url) if url else settings
 
 
-def open_run(settings: Settings, name: str) -> tuple[Log, str]:
-    """The log and the run in it. A whole id needs no store; `last` and beginnings of ids are looked up there."""
-    if _is_whole(name):
-        log = look_at_log(settings)
-        if next(history.records(log, name), None) is None:
-            raise NotFound(f"no fact of run {name} stands in {without_secrets(settings.log_url)}")
-        return log, name
-    run_id = history.find_run(_store(settings, name), name, settings.home)
-    return look_at_log(settings), run_id
-
-
-def _is_whole(name: str) -> bool:
-    try:
-        return str(UUID(name)) == name
-    except ValueError:
-        return False
-
-
-def _store(settings: Settings, name: str) -> Store:
-    """The live store, which is only read; a file that is not there is not made."""
-    path = settings.state_url.removeprefix("sqlite:///")
-    if path != settings.state_url and not Path(path).exists():
-        if settings.log_url.startswith("sqlite:///") and not Path(settings.log_url.removeprefix("sqlite:///")).exists():
-            raise NotFound(f"no runs in {settings.home} yet; `concord run` begins one")
-        raise NotFound(f"{name!r} needs the store, and there is none at {path}: name it by CONCORD_STATE_URL, or give the "
-                       "run's whole id and leave --diff out")  # fmt: skip
-    return open_store(settings)
-
-
-def tell(log: Log, run_id: str, until: int | None, as_json: bool, say: Say = print) -> None:
+def tell(records: Records, run_id: str, until: str, as_json: bool, say: Say = print) -> None:
     """The run's story by stage, or its state and story as JSON."""
-    records = list(history.records(log, run_id, until))
-    run = history.fold_of(run_id, records)
-    chapters = story.tell(history.facts(records))
-    dead = sum(letter.run_id == run_id and letter.back_at is None for letter in letters.read(log))
-    about = storyteller.About(run.state.view, fact_partition(run_id), run.corrupt, run.duplicates, dead)
+    facts = list(history.cut(records.of(run_id), until))
+    run = history.fold_of(run_id, facts)
+    chapters = story.tell(history.facts(facts))
+    about = storyteller.About(
+        run.state.view, fact_partition(run_id), run.corrupt, run.duplicates, records.given_up(run_id), records.flag
+    )
     if as_json:
         say(json.dumps({**history.as_json(run), "story": storyteller.as_json(about, chapters)}, indent=2))
         return
@@ -71,19 +56,25 @@ def tell(log: Log, run_id: str, until: int | None, as_json: bool, say: Say = pri
         say(clean(line))
 
 
-def print_events(log: Log, run_id: str, until: int | None, say: Say = print) -> None:
+def print_events(facts: Iterable[Record], say: Say = print) -> None:
     """The facts as JSON lines."""
-    for record in history.records(log, run_id, until):
+    for record in facts:
         say(history.event_line(record))
 
 
-def compare(settings: Settings, log: Log, run_id: str, until: int | None, say: Say = print) -> bool:
+def compare(log: Log, store: Store, run_id: str, until: str, say: Say = print) -> bool:
     """Says where the live store differs from the log; whether it does."""
-    store = _store(settings, run_id)
     found = again.store_differences(log, store, run_id, until)
-    late = again.behind(log, store, run_id) if until is None else 0
+    late = 0 if until else again.behind(log, store, run_id)
     more = f"; {late:,} newer facts are not in the store yet" if late else ""
     say("\n".join(found) or f"log and store agree{more}")
+    return bool(found)
+
+
+def do_again(settings: Settings, log: Log, run_id: str, unit: str, say: Say = print) -> bool:
+    """Says where a unit done again differs from its fact; whether it does."""
+    found = again.unit_differences(settings, log, run_id, history.parse_unit(unit))
+    say("\n".join(found) or f"unit {unit} done again gives the same fact")
     return bool(found)
 
 

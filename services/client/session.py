@@ -2,26 +2,26 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from concord.v1.config_pb2 import RunConfig
-from concord.v1.events_pb2 import TaskOutcome
+from concord.v1.events_pb2 import Event, TaskOutcome
 from concord.v1.pairs_pb2 import Choice, Pair
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RUN_STATUS_PAUSED, RunView
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from services.app import SERVICES, Running
-from services.client import drive, intake, people
+from services.client import drive, history, intake, people
 from services.client.earlier import Earlier, Joined, check, join, link
 from services.client.evaluate import evaluate
 from services.client.options import METHODS, Options, recorded_name, run_config, semantic, set_method
-from services.client.records import Records, here, there
+from services.client.records import Records
 from services.kit import ids, rpc
 from services.kit.errors import InvalidInput
-from services.kit.settings import Settings, open_blobs, open_log
+from services.kit.settings import Settings
 from services.preference.pairs import Row, pair_hash
 from services.preference.verdicts import Judges
 from services.report import figures, page
@@ -30,6 +30,10 @@ from services.report.cost import LABEL_PRICE
 from services.runs.plan import ASK_NOBODY
 
 Seen = Callable[[RunView], None]
+# `drive.resume`, which lets a paused run go on.
+Resume = Callable[[RunServiceStub, RunView], RunView]
+# A run's facts and their append times, in order.
+Events = Sequence[tuple[Event, float]]
 # A child process takes about a second to start: as long as the features of a thousand pairs.
 WORTH_PROCESSES = 5_000
 
@@ -134,28 +138,23 @@ def embedded(settings: Settings, pairs: int = 0) -> Iterator[Running]:
 
 
 @contextmanager
-def serving(settings: Settings, server: str, pairs: int) -> Iterator[tuple[Running | Cluster, Records]]:
-    """The services behind the front door `server`, or all of them in this process; and what may be read there."""
+def serving(settings: Settings, server: str, pairs: int) -> Iterator[Running | Cluster]:
+    """The services behind the front door `server`, or all of them in this process."""
     if server:
-        with there(server) as records:
-            yield Cluster(server), records
+        yield Cluster(server)
     else:
-        with embedded(settings, pairs) as running, closing(open_log(settings)) as log:
-            yield running, here(log, open_blobs(settings))
+        with embedded(settings, pairs) as running:
+            yield running
 
 
-def run(
-    job: Job, running: Running | Cluster, seen: Seen, resume: bool = False, accept_judge: bool = False
-) -> RunView:
-    """Drives the job to its end, or to a pause that needs a person; `resume` lets a paused one go on (see `drive.resume`)."""
+def run(job: Job, running: Running | Cluster, seen: Seen, resume: Resume | None = None) -> RunView:
+    """Drives the job to its end, or to a pause that needs a person; `resume` lets a paused one go on first."""
     with rpc.channel(running.address) as channel, drive.translated(running.address):
         runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
-        if job.earlier and isinstance(running, Cluster):
-            drive.expect_run(runs, job.earlier.view.run_id, running.address)
         pairs = [row.pair for row in job.given.rows]
         view = drive.begin(runs, job.run_id, job.config, pairs, job.given.sha256, job.given.name)
         if resume and view.status == RUN_STATUS_PAUSED:
-            drive.resume(runs, view, accept_judge)
+            resume(runs, view)
         annotators = drive.People(tasks, job.run_id, job.answer, job.options.humans.split(":")[0])
         try:
             return drive.watch(runs, job.run_id, annotators, seen, check=lambda: running.wait(0))
@@ -178,20 +177,21 @@ def compared(job: Job, running: Running | Cluster, records: Records, seen: Seen)
             link(config, job.earlier, len(job.given.rows))
         other = replace(job, options=options, config=config, run_id=ids.run_id(job.given.sha256, semantic(config)))
         if run(other, running, seen).status == RUN_STATUS_FINISHED:
-            made = figures.figures_of(records.events(other.run_id), records.blob, job.truth)
+            made = figures.figures_of(history.events_of(records.of(other.run_id)), records.blob, job.truth)
             out[method] = made.methods[method]
     return out
 
 
 def write(
-    out: Path, job_truth: Mapping[int, "Choice.ValueType"], run_id: str, records: Records, dataset: Iterable[bytes] | None,
-    evaluation: Evaluation | None, methods: Mapping[str, "figures.Method"], label_price: float = LABEL_PRICE,
+    out: Path, job_truth: Mapping[int, "Choice.ValueType"], events: Events, blob: Callable[[str], bytes],
+    dataset: Iterable[bytes] | None, evaluation: Evaluation | None, methods: Mapping[str, "figures.Method"],
+    label_price: float = LABEL_PRICE,
 ) -> dict[str, object]:  # fmt: skip
-    """dataset.jsonl, report.json and report.html; returns what report.json holds.
+    """dataset.jsonl, report.json and report.html of the run of these events; returns what report.json holds.
 
     What a report of the same dataset knew from `--compare` and `--test` stays where nothing newer is given.
     """
-    made = figures.figures_of(records.events(run_id), records.blob, job_truth or None, evaluation, methods, label_price)
+    made = figures.figures_of(events, blob, job_truth or None, evaluation, methods, label_price)
     with writable(out):
         made = _with_measured_before(out / "report.json", made)
         report = made.as_json()
@@ -236,13 +236,13 @@ def _with_measured_before(path: Path, made: figures.Figures) -> figures.Figures:
     return replace(made, methods={**methods, **made.methods}, evaluation=tested, gap_closed=gap_closed)
 
 
-def write_questions(out: Path, job: Job, records: Records) -> tuple[int, Path]:
+def write_questions(out: Path, job: Job, events: Events) -> tuple[int, Path]:
     """Asked pairs that nobody answered, as JSON Lines in questions.jsonl; how many there are, and the file.
 
     A file of answers is never written over, should it be that very one.
     """
     silent = (TaskOutcome.TASK_OUTCOME_SKIPPED, TaskOutcome.TASK_OUTCOME_EXPIRED)
-    said = [e.task_resolved for e, _ in records.events(job.run_id) if e.WhichOneof("kind") == "task_resolved"]
+    said = [e.task_resolved for e, _ in events if e.WhichOneof("kind") == "task_resolved"]
     asked = sorted({task.pair_index for task in said if task.outcome in silent})
     path = out / "questions.jsonl"
     if Path(job.options.humans.partition(":")[2]).absolute() == path.absolute():

@@ -20,7 +20,8 @@ class About:
     partition: int
     corrupt: str
     duplicates: int
-    dead_letters: int
+    dead_letters: int | None  # None: nobody could look
+    flag: str = ""  # what a command needs so that it reads this run too
 
 
 def as_json(about: About, chapters: Sequence[Chapter]) -> dict[str, object]:
@@ -80,11 +81,11 @@ def _next(about: About, chapters: Sequence[Chapter]) -> Iterator[str]:
     name, broken = about.view.run_id[:8], _first_break(chapters)
     found = []
     if broken is not None:
-        found += [
-            (f"concord replay {name} --until {broken.offset - 1}", "the run as it was before that"),
-            (f"concord replay {name} --unit {broken.unit}", "that unit done again: what the judge says now"),
-            (f"the same concord run with {_goes_on(about.view)}", "once the judge is mended: usable verdicts are not paid again"),
-        ]
+        found.append((f"concord replay {name} --until {broken.offset - 1}{about.flag}", "the run as it was before that"))
+        if not about.flag:  # a unit is done again where the log itself can be read
+            found.append((f"concord replay {name} --unit {broken.unit}", "that unit done again: what the judge says now"))
+        mended = "once the judge is mended: usable verdicts are not paid again"
+        found.append((f"the same concord run with {_goes_on(about.view)}", mended))
     if about.dead_letters:
         found.append((f"concord replay {name} --dead-letters", f"its {about.dead_letters:,} items that were given up"))
     if found:

@@ -4,7 +4,6 @@ One producer for all threads (acks=all, idempotent: a retry after a lost answer 
 a group that are lent to one thread at a time, and group members (`kafka_consumer`). No transactions: they cannot cover
 a blob or a store, and the ids inside the records cover the log already.
 """
-import math
 import threading
 from collections.abc import Callable, Sequence
 
@@ -106,14 +105,6 @@ class KafkaLog:
         place = TopicPartition(self._name(topic), partition)
         with self._readers.lent(place) as reader:
             return reader.end(place)
-
-    def offset_at(self, topic: Topic, partition: int, at: float) -> int:
-        place = TopicPartition(self._name(topic), partition)
-        # Rounded first: 1.003 s times 1000 is 1002.9999… in binary.
-        milliseconds = max(0, math.ceil(round(at * 1000, 3)))
-        with self._readers.lent(place) as reader:
-            found = reader.kafka.offsets_for_times({place: milliseconds}, self._settings.ask_ms)[place]
-            return reader.end(place) if found is None else found.offset
 
     def subscribe(self, topic: Topic, group: str, start: Callable[[int], int] | None = None) -> GroupMember:
         self._name(topic)

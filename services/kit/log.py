@@ -92,9 +92,6 @@ class Log(Protocol):
     def end(self, topic: Topic, partition: int) -> int:
         """The offset that the next record gets."""
 
-    def offset_at(self, topic: Topic, partition: int, at: float) -> int:
-        """The first offset whose record was appended at or after the Unix second `at`; the end where there is none."""
-
     def subscribe(self, topic: Topic, group: str, start: Callable[[int], int] | None = None) -> Consumer:
         """Joins a group. `start(partition)` gives the offset to begin at, asked whenever a partition is newly assigned;
         without it the group's committed position counts, and 0 where there is none.

@@ -180,6 +180,14 @@ def open_store(settings: Settings) -> SqlStore:
     return SqlStore(open_engine(settings.state_url))
 
 
+def look_at_store(settings: Settings) -> SqlStore:
+    """The same for who only reads: makes no file. Raises NotFound where there is no store."""
+    path = _sqlite_path(settings.state_url)
+    if path is not None and not path.exists():
+        raise NotFound(f"there is no store at {path}; CONCORD_STATE_URL names another")
+    return open_store(settings)
+
+
 def open_blobs(settings: Settings) -> Blobs:
     """The blob store that CONCORD_BLOB_URL names: `file:///PATH` or `s3://BUCKET/PREFIX?endpoint_url=…&region=…`."""
     if _scheme(settings.blob_url) == "s3":

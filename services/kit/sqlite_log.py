@@ -137,12 +137,6 @@ class SqliteLog:
     def end(self, topic: Topic, partition: int) -> int:
         return self.ends(topic).get(partition, 0)
 
-    def offset_at(self, topic: Topic, partition: int, at: float) -> int:
-        query = "SELECT min(offset) FROM records WHERE topic = ? AND partition = ? AND at >= ?"
-        with translated(self._path):
-            (first,) = self.connection().execute(query, (topic.name, partition, at)).fetchone()
-        return self.end(topic, partition) if first is None else first
-
     def subscribe(self, topic: Topic, group: str, start: Callable[[int], int] | None = None) -> "SqliteConsumer":
         return SqliteConsumer(self, self._path, topic, group, start)
 

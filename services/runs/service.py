@@ -1,7 +1,7 @@
 """The front door: commands become facts, queries read the store."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -52,12 +52,19 @@ def fold(reissue_after_s: float = 120.0) -> Fold[RunState]:
     return Fold(state.VERSION, state.initial, evolve, state.row, state.restore, due, state.active)
 
 
+def restored(store: Store, run_id: str, names: Sequence[str]) -> RunState:
+    """What these of its rows say of a run: UNSPECIFIED where nobody created it, CORRUPT where a fact cannot be folded."""
+    run = restore_run(fold(), run_id, store.rows(SERVICE, run_id, names))
+    if run.corrupt:
+        run.state.view.status, run.state.view.detail = pb.RUN_STATUS_CORRUPT, run.corrupt
+    return run.state
+
+
 class Runs(runs_service_pb2_grpc.RunServiceServicer):
     """RunService on a log, a store and blobs; stateless, so any replica answers for any run."""
 
     def __init__(self, log: Log, store: Store, blobs: Blobs) -> None:
         self._log, self._store, self._blobs = log, store, blobs
-        self._fold = fold()
         # Each waits for the disk.
         self._puts = ThreadPoolExecutor(PUTS, "shards")
         self._watchers = threading.BoundedSemaphore(MOST_WATCHERS)
@@ -65,17 +72,10 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
     def _state(self, run_id: str, *more: str) -> RunState:
         """The run's header, and the rows named in `more`; raises NotFound where nobody created the run."""
         limits.check_run_id(run_id)
-        run = self._restored(run_id, *HEADER, *more)
+        run = restored(self._store, run_id, (*HEADER, *more))
         if run.view.status == pb.RUN_STATUS_UNSPECIFIED:
             raise NotFound(f"no run {run_id}; `concord runs` lists them")
         return run
-
-    def _restored(self, run_id: str, *names: str) -> RunState:
-        """What these rows say of the run; its status is UNSPECIFIED where nobody created it."""
-        run = restore_run(self._fold, run_id, self._store.rows(SERVICE, run_id, names))
-        if run.corrupt:
-            run.state.view.status, run.state.view.detail = pb.RUN_STATUS_CORRUPT, run.corrupt
-        return run.state
 
     def _ordered(self, request: Any, *more: str) -> RunState:
         """The run that a command is for; the command has a name of its own."""
@@ -97,7 +97,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         limits.check_config(request.config)
         limits.check_text("input_sha256", request.input_sha256, limits.MOST_NAME)
         limits.check_text("input_name", request.input_name, limits.MOST_URL)
-        if self._restored(request.run_id, *HEADER).view.status == pb.RUN_STATUS_UNSPECIFIED:
+        if restored(self._store, request.run_id, HEADER).view.status == pb.RUN_STATUS_UNSPECIFIED:
             created = {"config": request.config, "input_sha256": request.input_sha256, "input_name": request.input_name}
             self._command(request.run_id, "created", run_created=created)
         return pb.CreateRunResponse(run=self._state(request.run_id).view)
@@ -177,7 +177,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         views: list[pb.RunView] = []
         size, at = 0, start
         while at < end and size < MOST_PAGE_BYTES:
-            view = self._restored(known[at], *BRIEF).view
+            view = restored(self._store, known[at], BRIEF).view
             at += 1
             if view.status != pb.RUN_STATUS_UNSPECIFIED:
                 views.append(view)

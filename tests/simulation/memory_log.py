@@ -97,10 +97,6 @@ class MemoryLog:
     def end(self, topic: Topic, partition: int) -> int:
         return len(self._broker.partition(topic.name, partition)[0])
 
-    def offset_at(self, topic: Topic, partition: int, at: float) -> int:
-        records = self._broker.partition(topic.name, partition)[0]
-        return next((record.offset for record in records if record.at >= at), len(records))
-
     def subscribe(self, topic: Topic, group: str, start: Callable[[int], int] | None = None) -> "MemoryConsumer":
         return MemoryConsumer(self._broker, self._broker.group(topic, group), start)
 

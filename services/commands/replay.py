@@ -1,0 +1,55 @@
+"""`concord replay`: a run as its facts tell it."""
+
+from typing import Annotated
+
+import typer
+
+from services.client import history, replaying
+from services.client.records import here, reading
+from services.commands import FOUND, flags, home
+from services.kit.errors import InvalidInput
+
+
+def replay(
+    name: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="A run's id, the beginning of it, or `last`; none: dead letters of all runs.")
+    ] = "",
+    log: Annotated[str, typer.Option("--log", help="Read this log instead of CONCORD_LOG_URL's.")] = "",
+    until: Annotated[str, typer.Option(help="Fold to this offset (inclusive) or up to this time.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole state and the story as JSON.")] = False,
+    events: Annotated[bool, typer.Option("--events", help="Print the facts as JSON lines.")] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Compare the log's state with the live store's; exit 3 if they differ.")
+    ] = False,
+    unit: Annotated[str, typer.Option(help="Do one unit again and compare with its fact: STAGE[.ROUND]/N.")] = "",
+    dead_letters: Annotated[bool, typer.Option("--dead-letters", help="List the items that were given up.")] = False,
+    requeue: Annotated[
+        list[str] | None, typer.Option(metavar="LETTER|all", help="Put a dead letter back, once; may be repeated.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --requeue.")] = False,
+    server: flags.Door = "",
+) -> None:
+    """Tell a run's story from the log, then or now; print its facts, do a unit again. Only --requeue changes anything."""
+    closer = {"--requeue": requeue, "--dead-letters": dead_letters, "--unit": unit, "--diff": diff}
+    replaying.check_there(server, {"--log": log, **closer})
+    settings = replaying.with_log(home.opened(), log)
+    if not name and not (dead_letters or requeue):
+        raise InvalidInput("which run? Give its id, the beginning of it, or `last`; `concord runs` lists them")
+    if not any(closer.values()):
+        with reading(settings, server) as records:
+            run_id = records.find(name)
+            if events:
+                return replaying.print_events(history.cut(records.of(run_id), until))
+            return replaying.tell(records, run_id, until, as_json)
+    with here(settings) as place:
+        run_id = place.find(name) if name else ""
+        if requeue:
+            return replaying.requeue(settings, run_id, requeue, yes)
+        if dead_letters:
+            return replaying.print_letters(place.log, run_id, as_json)
+        if unit:
+            differs = replaying.do_again(settings, place.log, run_id, unit)
+        else:
+            differs = replaying.compare(place.log, place.store, run_id, until)
+    if differs:
+        raise typer.Exit(FOUND)

@@ -1,0 +1,120 @@
+"""`concord run`: from a file of pairs to a dataset and a report."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import typer
+import yaml
+
+from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus, RunView
+from services.client import again, drive, estimate, history, keys, onward, options, preflight, progress, session
+from services.client.records import Records, reading
+from services.commands import WAITS, flags, home
+from services.kit.errors import InvalidInput
+from services.kit.settings import Settings
+from services.preference import datasets
+from services.report.figures import Method
+
+
+def run(
+    path: flags.Pairs = "", judge: flags.Judge = None, helper: flags.Helper = None, humans: flags.Humans = None,
+    budget: flags.Budget = None, method: flags.Method = None, pilot: flags.Pilot = None, quorum: flags.Quorum = None,
+    seed: flags.Seed = None, model: flags.Model = None, criteria: flags.Criteria = None, api_key_env: flags.ApiKeyEnv = None,
+    prompt_price: flags.PromptPrice = None, completion_price: flags.CompletionPrice = None, dollars: flags.Dollars = None,
+    test: flags.Test = None, config: flags.Config = None, out: flags.Results = None, from_: flags.From = "",
+    reuse: flags.Reuse = None, skip_bad: flags.SkipBad = False, compare: flags.Compare = False, dry_run: flags.DryRun = False,
+    as_json: flags.ReportAsJson = False, resume: flags.Resume = False, accept_judge: flags.AcceptJudge = False,
+    new: flags.New = "", server: flags.Server = "",
+) -> None:  # fmt: skip
+    """Judge, triage, ask people, train: from a file of pairs to dataset.jsonl and report.html."""
+    said = {
+        "judge": judge, "helper": tuple(helper or ()), "humans": humans, "budget": budget, "method": method, "pilot": pilot,
+        "quorum": quorum, "seed": seed, "model": model, "criteria": criteria, "api_key_env": api_key_env,
+        "prompt_price": prompt_price, "completion_price": completion_price, "dollars": dollars,
+    }  # fmt: skip
+    asked = partial(options.resolve, said, _yaml(config) if config else None, str(config))
+    settings = home.opened()
+    aside = Path(settings.home) / "set-aside.jsonl" if skip_bad else None
+    with reading(settings, server) as records:
+        reused = again.answers_of(records, reuse) if reuse else None
+        if from_:
+            job = onward.go_on(records, settings, from_, path, asked, aside, new, reused)
+        else:
+            job = session.prepare(path, asked(), aside, new, reused)
+        if test:
+            job = replace(job, notes=(*job.notes, *session.check_test(job, test)))
+        if dry_run:
+            return _say_estimate(job, as_json)
+        if not server:
+            preflight.check((job.config.judge, *job.config.helpers))
+        out = out or again.folder(settings, job.run_id)
+        again.remember(out, job)
+        progress.began(job, aside)
+        how = partial(drive.resume, accept_judge=accept_judge) if resume else None
+        view, methods = _carry_out(job, keys.allowing(settings, job.config), server, records, compare, how)
+        report = _write(job, view, records, out, test, methods, compare)
+    if as_json:
+        print(json.dumps(report, indent=2, ensure_ascii=False))
+
+
+def _yaml(path: Path) -> object:
+    try:
+        return yaml.safe_load(path.read_text()) or {}
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path}: not YAML: {error}") from None
+
+
+def _say_estimate(job: session.Job, as_json: bool) -> None:
+    expected = estimate.estimate(job.config, [row.pair for row in job.given.rows])
+    if as_json:
+        print(json.dumps({"pairs": len(job.given.rows), **vars(expected)}, indent=2))
+        return
+    known = expected.dollars is not None
+    price = f"about ${expected.dollars:,.2f}" if known else "price unknown: give --prompt-price and --completion-price"
+    tokens = f" with {expected.prompt_tokens:,} + {expected.completion_tokens:,} tokens" if expected.calls else ""
+    print(f"{len(job.given.rows):,} pairs: {expected.calls:,} judge calls{tokens}, {price}")
+    print(
+        f"{expected.votes:,} votes of people, about {expected.human_minutes:,.0f} minutes at {estimate.SECONDS_A_VOTE} s a vote"
+    )
+
+
+def _carry_out(
+    job: session.Job, settings: Settings, server: str, records: Records, compare: bool, resume: session.Resume | None
+) -> tuple[RunView, Mapping[str, Method]]:
+    """The finished run, and the other methods where they are wanted; raises Exit where the run stands still."""
+    with session.serving(settings, server, len(job.given.rows)) as running:
+        with progress.shown(job) as seen:
+            view = session.run(job, running, seen, resume)
+        if view.status != RUN_STATUS_FINISHED:
+            _say_why(view)
+            raise typer.Exit(WAITS)
+        if not (compare and job.truth):
+            return view, {}
+        with progress.shown(job) as seen:
+            return view, session.compared(job, running, records, seen)
+
+
+def _say_why(view: RunView) -> None:
+    status = RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower()
+    how = "; the same command with --resume goes on" if status == "paused" else ""
+    why = progress.clean(view.detail) or "no reason given"
+    print(f"concord: run {view.run_id} is {status}: {why}{how}", file=sys.stderr)
+
+
+def _write(
+    job: session.Job, view: RunView, records: Records, out: Path, test: Path | None, methods: Mapping[str, Method], compare: bool
+) -> Mapping[str, object]:
+    """The results, and what is said of them; returns what report.json holds."""
+    evaluation = session.gap(view, records, job.truth, test) if test else None
+    dataset = datasets.parts(view.dataset_uri, records.blob)
+    events = history.events_of(records.of(job.run_id))
+    report = session.write(out, job.truth, events, records.blob, dataset, evaluation, methods)
+    questions = session.write_questions(out, job, events)
+    progress.ended(report, out, job, compare, questions, records.flag)
+    return report
