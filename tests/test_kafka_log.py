@@ -466,6 +466,7 @@ def test_the_url_gives_brokers_and_options():
         ("kafka://", "is no Kafka address; write kafka://host:port"),
         ("kafka://host", "is no Kafka address"),
         ("kafka://user:secret@host:1", "^kafka://host:1: a user or password stands before the address.*password_file=PATH"),
+        ("kafka://user:sec/ret@host:1", "^kafka://host:1: a user or password stands before the address"),
         ("kafka://host:1?replicas=3", "there is no option 'replicas'; there are prefix, replication"),
         ("kafka://host:1?replication=many", "replication must be a whole number above 0, not 'many'"),
     ],

@@ -87,7 +87,10 @@ def test_whoever_is_let_in_but_has_no_rights_hears_that(guarded):
 
 
 def test_the_doctor_never_prints_a_password_that_stands_in_the_url():
-    for url in ("kafka://me:hunter2@host:1", "kafka://host:1?password=hunter2", "postgresql://me:hunter2@host/db"):
+    for url in (
+        "kafka://me:hunter2@host:1", "kafka://host:1?password=hunter2", "postgresql://me:hunter2@host/db",
+        "kafka://host:1?user=me&sasl_pass=hunter2", "kafka://host:1?pwd=hunter2#x", "https://host/?X-Amz-Signature=hunter2",
+    ):  # fmt: skip
         assert "hunter2" not in without_secrets(url)
     assert without_secrets("kafka://host:1?password_file=/run/p&key_file=/k") == "kafka://host:1?password_file=/run/p&key_file=/k"
     found = backends._backend("CONCORD_LOG_URL", "the log", "kafka://me:hunter2@host:1", lambda: KafkaLog("kafka://me:hunter2@host:1"))
