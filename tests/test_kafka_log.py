@@ -1,10 +1,12 @@
 """What only a cluster has: several members of a group, brokers that die, topics that somebody else made."""
 import os
 import signal
+import socketserver
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -12,6 +14,7 @@ from kafka.errors import KafkaTimeoutError
 
 from services.kit.errors import InvalidInput, Unavailable
 from services.kit.kafka_log import KafkaLog
+from services.kit.kafka_net import CONNECT_MS, PatientClient
 from services.kit.kafka_settings import KafkaSettings, opened
 from services.kit.kafka_topics import settings_of
 from services.kit.kafka_url import parse
@@ -300,6 +303,61 @@ def test_a_record_that_expired_after_it_was_sent_does_not_end_all_appends_of_its
         except Unavailable:
             continue
     assert log.read(TRIAGE, 0, 0, 10)[-1].value == b"after"
+
+
+class ClosedDoor(socketserver.ThreadingTCPServer):
+    """What a relay or load balancer is while there is no broker behind it: it takes each connection, and ends it."""
+
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), socketserver.BaseRequestHandler)
+        self.knocks = 0
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def process_request(self, request, client_address) -> None:
+        self.knocks += 1
+        self.shutdown_request(request)
+
+    def __exit__(self, *error: object) -> None:
+        self.shutdown()
+        super().__exit__(*error)
+
+
+def test_a_relay_without_its_broker_is_knocked_at_with_pauses_and_the_wait_costs_little(open_kafka, broker):
+    log = open_kafka(timeout_s=4)
+    member = log.subscribe(TRIAGE, "triage")
+    share(member)
+    broker.kill()
+    try:
+        with ClosedDoor(broker.port) as door:
+            before, began = time.process_time(), time.monotonic()
+            with pytest.raises(Unavailable, match="does not answer"):
+                log.append([entry(b"during")])
+            assert member.poll(0.5, 10) == []
+            busy = (time.process_time() - before) / (time.monotonic() - began)
+    finally:
+        broker.restart()
+    # Without the pauses each client knocks some 500 times a second, and three quarters of a core go with it.
+    assert door.knocks < 100
+    assert busy < 0.4
+    member.close()
+
+
+def test_no_single_try_to_connect_takes_longer_than_an_append_waits():
+    with closing(PatientClient(bootstrap_servers="127.0.0.1:1")) as client:
+        for _ in range(10):
+            client._manager.update_backoff(1)
+        assert client._manager.socket_connection_setup_timeout_ms(1) <= 1.2 * CONNECT_MS < 1000 * KafkaSettings(()).timeout_s
+
+
+def test_a_question_for_news_that_is_still_open_does_not_end_the_wait_for_its_answer():
+    with closing(PatientClient(bootstrap_servers="127.0.0.1:1")) as client:
+        first = client.cluster.request_update()
+        waiting = len(client._net._ready)
+        assert client.cluster.request_update() is first and len(client._net._ready) == waiting
+        client.cluster.failed_update(KafkaTimeoutError())
+        assert client.cluster.request_update() is not first and len(client._net._ready) > waiting
 
 
 def test_no_broker_at_all_is_unavailable_in_words():

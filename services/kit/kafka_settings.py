@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from kafka.errors import AuthorizationError, KafkaError
 
 from services.kit.errors import InvalidInput, Unavailable
+from services.kit.kafka_net import PatientClient
 
 # How long a question (where is the end, a commit, a first contact) may take before Kafka counts as away.
 ASK_S = 5
@@ -123,7 +124,7 @@ def _readable(name: str, path: str) -> bytes:
         raise InvalidInput(f"Kafka's {name} {path!r} cannot be read: {error.strerror or error}") from None
 
 
-def opened(kind: Callable[..., Client], **given: Any) -> Client:
+def opened(kind: Callable[..., Client], net: type[PatientClient] = PatientClient, **given: Any) -> Client:
     """A client of kafka-python's class `kind`; where it raises instead, nothing of it is left behind.
 
     Its constructor starts a thread and connects; where no broker answers it raises and leaves both running (3.0.12), and
@@ -132,14 +133,14 @@ def opened(kind: Callable[..., Client], **given: Any) -> Client:
     nets: list[Any] = []
 
     def remembered(**config: Any) -> Any:
-        nets.append(kind.DEFAULT_CONFIG["kafka_client"](**config))  # type: ignore[attr-defined]
+        nets.append(net(**config))
         return nets[-1]
 
     try:
         return kind(kafka_client=remembered, **given)
     except BaseException:
-        for net in nets:
-            net.close()
+        for made in nets:
+            made.close()
         raise
 
 
