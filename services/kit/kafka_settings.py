@@ -16,6 +16,10 @@ ASK_S = 5
 Client = TypeVar("Client")
 
 
+class BadSecret(InvalidInput):
+    """A file or variable with a secret cannot be used: the user's mistake at the start; later it is being exchanged."""
+
+
 @dataclass(frozen=True)
 class KafkaSettings:
     """Where the brokers are and how they are spoken to; every field but the first is an option of the URL."""
@@ -77,7 +81,7 @@ class KafkaSettings:
         return ", ".join(parts)
 
     def connection(self, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
-        """What each kafka-python client is given. Raises InvalidInput where a file or variable cannot be read."""
+        """What each kafka-python client is given. Raises BadSecret where a file or variable cannot be used."""
         given: dict[str, Any] = {
             "bootstrap_servers": list(self.bootstrap),
             "bootstrap_timeout_ms": self.ask_ms,
@@ -98,21 +102,22 @@ class KafkaSettings:
             _readable(name, getattr(self, name))
         try:
             context = ssl.create_default_context(cafile=self.ca_file or None)
-        except ssl.SSLError:
-            raise InvalidInput(f"Kafka's ca_file {self.ca_file!r} holds no certificates in PEM form") from None
+        # Also an OSError that is none of TLS: the file went away in between.
+        except OSError:
+            raise BadSecret(f"Kafka's ca_file {self.ca_file!r} holds no certificates in PEM form") from None
         if self.cert_file:
             try:
                 # A key with a passphrase would ask for it at the terminal, and hang where there is none.
                 context.load_cert_chain(self.cert_file, self.key_file or None, password=lambda: b"")
-            except (ssl.SSLError, ValueError) as error:
+            except (OSError, ValueError) as error:
                 pair = f"cert_file {self.cert_file!r} and key_file {self.key_file or self.cert_file!r}"
-                raise InvalidInput(f"Kafka's {pair} are no PEM pair without a passphrase: {error}") from None
+                raise BadSecret(f"Kafka's {pair} are no PEM pair without a passphrase: {error}") from None
         return context
 
     def _password(self, environ: Mapping[str, str]) -> str:
         if self.password_env:
             if not environ.get(self.password_env):
-                raise InvalidInput(f"Kafka's password_env: no environment variable {self.password_env} holds a password")
+                raise BadSecret(f"Kafka's password_env: no environment variable {self.password_env} holds a password")
             return environ[self.password_env]
         return _readable("password_file", self.password_file).decode(errors="replace").strip()
 
@@ -121,7 +126,7 @@ def _readable(name: str, path: str) -> bytes:
     try:
         return Path(path).read_bytes() if path else b""
     except OSError as error:
-        raise InvalidInput(f"Kafka's {name} {path!r} cannot be read: {error.strerror or error}") from None
+        raise BadSecret(f"Kafka's {name} {path!r} cannot be read: {error.strerror or error}") from None
 
 
 def opened(kind: Callable[..., Client], net: type[PatientClient] = PatientClient, **given: Any) -> Client:
@@ -157,7 +162,7 @@ def unavailable(settings: KafkaSettings, error: KafkaError) -> Unavailable:
 
 
 class translated:
-    """Turns kafka-python's errors into Unavailable."""
+    """Turns kafka-python's errors into Unavailable, for whoever was let in once; and a secret that cannot be used now."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -167,3 +172,5 @@ class translated:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, KafkaError):
             raise unavailable(self._settings, error) from error
+        if isinstance(error, BadSecret):
+            raise Unavailable(f"no new connection to Kafka at {self._settings.where}: {error}") from error
