@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -15,6 +15,7 @@ from kafka.errors import KafkaTimeoutError
 from services.kit.errors import InvalidInput, Unavailable
 from services.kit.kafka_log import KafkaLog
 from services.kit.kafka_net import CONNECT_MS, PatientClient
+from services.kit.kafka_reader import UNUSED_S, Readers
 from services.kit.kafka_settings import KafkaSettings, opened
 from services.kit.kafka_topics import settings_of
 from services.kit.kafka_url import parse
@@ -507,6 +508,34 @@ def test_reading_on_in_pieces_from_many_threads_gives_each_record_once(open_kafk
     for thread in threads:
         thread.join()
     assert found == {partition: list(range(partition, 4000, 4)) for partition in range(4)}
+
+
+def test_readers_that_nobody_used_for_minutes_are_closed_when_another_is_lent(open_kafka, kafka_url):
+    open_kafka().append(rows(3))
+    settings, now = parse(kafka_url), [0.0]
+    others, readers = set(threading.enumerate()), Readers(settings, lambda: now[0])
+    places = [TopicPartition(settings.prefix + TRIAGE.name, partition) for partition in range(4)]
+
+    def threads() -> int:
+        return len(set(threading.enumerate()) - others)
+
+    with ExitStack() as together:
+        for reader, place in [(together.enter_context(readers.lent(place, 0)), place) for place in places]:
+            assert [record.value for record in reader.read(place, 0, 1)] == [b"0"]
+    assert threads() == 4
+    now[0] = UNUSED_S
+    with readers.lent(places[2], 1) as stays:
+        assert [record.value for record in stays.read(places[2], 1, 1)] == [b"1"]
+    assert threads() == 4
+    now[0] = UNUSED_S + 1
+    with readers.lent(places[0]) as asked:
+        assert asked is stays and asked.end(places[0]) == 3
+    assert threads() == 1
+    now[0] = 10 * UNUSED_S
+    with readers.lent(places[2], 2) as asked:
+        assert asked is stays and [record.value for record in asked.read(places[2], 2, 1)] == [b"2"]
+    readers.close()
+    assert threads() == 0
 
 
 # The URL
