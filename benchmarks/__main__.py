@@ -39,6 +39,7 @@ def module(name: str, *more: str) -> Callable[[bool, Path], str]:
 
 
 def log(quick: bool, out: Path) -> str:
+    """`log`, beside a broker of its own where one starts; returns what it prints."""
     with broker() as more:
         return module("log", *more)(quick, out)
 
@@ -62,10 +63,12 @@ def broker():
 
 
 def judge_noise(quick: bool, out: Path) -> str:
+    """`judge_noise` with every method and budget, if not quick; returns what it prints."""
     return module("judge_noise", *([] if quick else ["--full"]))(quick, out)
 
 
 def label_efficiency(quick: bool, out: Path) -> str:
+    """`label_efficiency` with its picture beside the figures; returns what it prints."""
     more = [] if quick else ["--cells", str(encode.cache() / "label_efficiency.jsonl")]
     return module("label_efficiency", "--picture", str(out.with_suffix(".svg")), *more)(quick, out)
 

@@ -141,6 +141,7 @@ class Rates:
             consumer.close(autocommit=False)
 
     def close(self) -> None:
+        """Leaves the topics where they are: the broker goes with its folder."""
         self._bare.close()
         self._log.close()
 

@@ -44,6 +44,7 @@ class _World:
         self.issued: dict[str, float] = {}
 
     def say_all(self) -> Iterator[bytes]:
+        """Every fact until no more is due, each said from what was folded before it."""
         yield from self._fold(self._beginning())
         while runs.fold().active(self.runs.state):
             said = [self._answered(output) for output in self._due(runs.fold(), self.runs)]

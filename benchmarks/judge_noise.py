@@ -91,6 +91,7 @@ def _figures(there: World, last: planner.Step) -> dict:
 
 
 def grid(cases: list[Case], methods: list[str], budgets: list[float], seeds: int) -> Iterator[tuple[Case, str, bool, float, int]]:
+    """(case, method, with pilot, share of the pairs asked, seed) of each run; who asks nobody needs no second budget or seed."""
     for case in cases:
         for method in methods:
             for with_pilot in (False, True) if method == "posterior" else (False,):
@@ -125,6 +126,7 @@ def main() -> None:
 
 
 def run_grid(cases: list[Case], seeds: int, asked: argparse.Namespace) -> list[dict]:
+    """A row for each run: its cell and `run`'s figures; those that `--cells` has from the same code are not run again."""
     code, kept = fingerprint(asked), {}
     if asked.cells and asked.cells.exists():
         lines = [json.loads(line) for line in asked.cells.read_text().splitlines()]

@@ -33,6 +33,7 @@ SIDES = {  # name: (who, concurrency, share of requests that fail)
 
 
 def make_pairs(count, seed):
+    """`count` pairs of about 30 words of prompt, and of 120 and 150 words of answers; other texts for another seed."""
     from concord.v1 import pairs_pb2 as pb
 
     words = WORDS.split()
@@ -52,6 +53,7 @@ def make_pairs(count, seed):
 
 
 async def bare(url, concurrency, pairs):
+    """`end`'s figures of calls by the client alone, two a pair, `concurrency` at a time; nothing is kept, nothing tried again."""
     from huggingface_hub import AsyncInferenceClient
 
     from services.labeling import judge
@@ -74,6 +76,7 @@ async def bare(url, concurrency, pairs):
 
 
 async def concord(url, concurrency, pairs, kept=False):
+    """`end`'s figures of the same calls by Concord's judge, shards of 64 pairs; `kept`: the answers stand in its cache already."""
     from concord.v1 import config_pb2 as cfg
     from services.labeling.answers import AnswerCache
     from services.labeling.chat import Settings
@@ -103,15 +106,18 @@ _begun = {}
 
 
 def cpu_s():
+    """CPU seconds of this process until now, those of the kernel for it among them."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
 def begin():
+    """From here on `end` counts; what was loaded and connected before is not measured."""
     _begun.update(wall=time.perf_counter(), cpu=cpu_s())
 
 
 def end(calls, unlabelled):
+    """Calls a second: more is better. CPU seconds for 1,000 calls, wall seconds, peak MB, pairs without a label: less is."""
     wall, cpu = time.perf_counter() - _begun["wall"], cpu_s() - _begun["cpu"]
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"calls_s": calls / wall, "cpu_s_per_1000": 1000 * cpu / calls, "unlabelled": unlabelled,
@@ -119,18 +125,21 @@ def end(calls, unlabelled):
 
 
 def one_side(who, url, concurrency, count, seed):
+    """Prints one side's figures as JSON: it runs in a process of its own, so that peak memory is its own as well."""
     pairs = make_pairs(count, seed)
     run = bare(url, concurrency, pairs) if who == "bare" else concord(url, concurrency, pairs, who == "kept")
     print(json.dumps(asyncio.run(run)))
 
 
 def start_endpoint(failing):
+    """A process that answers after 50 ms and fails the given share of requests, and its URL."""
     command = [sys.executable, str(ROOT / "tests/endpoint.py"), "--latency-ms", "50", "--failing", str(failing)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     return process, process.stdout.readline().strip()
 
 
 def stats(url):
+    """What the endpoint counted: all calls that came, and how many were in flight at most since it was asked last."""
     with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as answer:
         return json.load(answer)
 

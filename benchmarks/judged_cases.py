@@ -50,6 +50,7 @@ class Case:
 
     @property
     def name(self) -> str:
+        """`group: judge + helper, …`; no two cases have the same."""
         return f"{self.group}: {self.judge}" + (f" + {', '.join(self.helpers)}" if self.helpers else "")
 
 

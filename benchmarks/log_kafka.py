@@ -28,11 +28,13 @@ class Kafka:
             self._log.append([Entry(TRIAGE, n % TRIAGE.partitions, b"", value) for n, value in enumerate(batch)])
 
     def append_ours(self) -> float:
+        """Facts a second through `KafkaLog.append`, a batch each; more is better, as everywhere here."""
         return self._count / seconds(
             lambda: [self._log.append([Entry(FACTS, 1, b"run", v) for v in batch]) for batch in self._batches]
         )
 
     def append_bare(self) -> float:
+        """The same batches through kafka-python's producer, flushed after each."""
         def send() -> None:
             for batch in self._batches:
                 sent = [self._bare.send(self._topic, value, b"run", partition=2) for value in batch]
@@ -42,6 +44,7 @@ class Kafka:
         return self._count / seconds(send)
 
     def read_ours(self) -> float:
+        """Facts a second through `KafkaLog.read`, from the partition's start to its end."""
         found = 0
 
         def read() -> None:
@@ -52,6 +55,7 @@ class Kafka:
         return self._count / self._checked(seconds(read), found - 1)
 
     def read_bare(self) -> float:
+        """The same partition through a consumer without a group."""
         consumer = self._consumer()
         place = TopicPartition(self._topic, self._filled)
         consumer.assign([place])
@@ -69,6 +73,7 @@ class Kafka:
         return self._count / self._checked(spent, found - 1)
 
     def poll_ours(self) -> float:
+        """Records a second that a member of a group of its own is handed, once it owns all partitions."""
         member = self._log.subscribe(TRIAGE, uuid4().hex, start=lambda partition: 0)
         while len(member.assignment()) < TRIAGE.partitions:
             first = member.poll(0.1, 1)
@@ -84,6 +89,7 @@ class Kafka:
         return self._count / self._checked(spent, found)
 
     def poll_bare(self) -> float:
+        """The same through kafka-python's consumer, with its own way of sharing partitions."""
         consumer = self._consumer(group_id=uuid4().hex, enable_auto_commit=False)
         consumer.subscribe([self._settings.prefix + TRIAGE.name])
         found = 0
@@ -107,6 +113,7 @@ class Kafka:
         return spent
 
     def close(self) -> None:
+        """Ends both sides and deletes their topics."""
         self._bare.close()
         self._log.close()
         admin = KafkaAdminClient(**self._settings.connection())

@@ -43,6 +43,7 @@ class Sqlite:
         self._folder, self._batches, self._count = folder, batches(count), count
 
     def append_ours(self) -> float:
+        """Facts a second through `SqliteLog.append`, a batch and a flushed transaction each; more is better, as everywhere here."""
         with self._fresh() as path:
             log = SqliteLog(path)
             spent = seconds(lambda: [log.append([Entry(FACTS, 3, b"run", v) for v in batch]) for batch in self._batches])
@@ -50,6 +51,7 @@ class Sqlite:
             return self._count / spent
 
     def read_ours(self) -> float:
+        """Facts a second through `SqliteLog.read`, from the log's start to its end."""
         with self._fresh() as path:
             log = SqliteLog(path)
             for batch in self._batches:
@@ -67,6 +69,7 @@ class Sqlite:
             return self._count / spent
 
     def append_aggregate(self) -> float:
+        """The same facts as events of eventsourcing's aggregate, saved a batch at a time."""
         with self._application() as application:
             run, texts = aggregate()(), [[value.decode() for value in batch] for batch in self._batches]
 
@@ -79,10 +82,12 @@ class Sqlite:
             return self._count / seconds(save)
 
     def append_recorder(self) -> float:
+        """The same through eventsourcing's recorder alone, without aggregate and mapper."""
         with self._application() as application:
             return self._count / seconds(lambda: self._insert(application))
 
     def read_recorder(self) -> float:
+        """Notifications a second that the recorder gives, from the first to the last."""
         with self._application() as application:
             self._insert(application)
             found = 0

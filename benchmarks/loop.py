@@ -120,6 +120,7 @@ class Began:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     def until_now(self) -> dict[str, object]:
+        """Wall and CPU seconds since, and the peak and the loaded megabytes; fewer is better for all."""
         wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
         return {"wall_s": wall, "cpu_s": cpu, "peak_mb": _peak_mb(), "loaded_mb": self._loaded_mb}
 

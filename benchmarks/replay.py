@@ -41,12 +41,14 @@ class Replay:
         self._folder, self._aggregate = folder, None
 
     def ours(self) -> float:
+        """Facts a second of `history.fold`, which reads, hashes and folds; more is better, as everywhere here."""
         def replay() -> None:
             assert len(history.fold(self._log, self._run_id).ids) == len(self._values)
 
         return self._rate(replay)
 
     def bare(self) -> float:
+        """Facts a second of decoding and folding alone, from memory, without reading and checking."""
         fold = runs.fold()
 
         def replay() -> None:
@@ -56,6 +58,7 @@ class Replay:
         return self._rate(replay)
 
     def eventsourcing(self) -> float:
+        """Events a second of its repository, which reads, decodes and applies as many events to an aggregate."""
         application, run_id = self._aggregate or self._save_aggregate()
 
         def replay() -> None:

@@ -79,13 +79,17 @@ def test_bytes_that_changed_on_disk_are_corrupt_never_an_answer(tmp_path):
         blobs.get(uri)
 
 
-NO_URIS = ["", "sha256:", "sha256:../../../etc/passwd", "s3://bucket/x", "sha256:" + "/" * 64]
+NO_URIS = [
+    "", "sha256:", "sha256:../../../etc/passwd", "s3://bucket/x", "sha256:" + "/" * 64,
+    "sha256:" + "x" * 64, "sha256:" + "A" * 64, "sha256:" + "é" * 64, "a" * 64, f"sha256:{'a' * 64}\n",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("uri", NO_URIS)
 def test_what_is_no_uri_is_refused_before_the_disk_is_touched(tmp_path, uri):
-    with pytest.raises(InvalidInput, match="not a blob URI"):
-        FileBlobs(tmp_path).get(uri)
+    for blobs in (FileBlobs(tmp_path), MemoryBlobs()):
+        with pytest.raises(InvalidInput, match="not a blob URI"):
+            blobs.get(uri)
 
 
 def test_what_is_no_uri_is_refused_before_the_bucket_is_asked(s3_keys):

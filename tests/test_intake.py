@@ -13,10 +13,7 @@ from services.client import intake, lines
 from services.kit.errors import InvalidInput
 from services.preference.records import PREFERENCE, RECORD, RESPONSES
 from tests.data import data_path
-
-
-def good(number: int, **changes) -> dict:
-    return {"id": f"p{number}", "prompt": f"Question {number}?", "chosen": "yes", "rejected": "no"} | changes
+from tests.row_files import good
 
 
 def labelled(number: int, **changes) -> dict:

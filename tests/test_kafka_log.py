@@ -1,10 +1,12 @@
 """What only a cluster has: several members of a group, brokers that die, topics that somebody else made."""
 import os
 import signal
+import socketserver
 import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack, closing
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -12,6 +14,8 @@ from kafka.errors import KafkaTimeoutError
 
 from services.kit.errors import InvalidInput, Unavailable
 from services.kit.kafka_log import KafkaLog
+from services.kit.kafka_net import CONNECT_MS, PatientClient
+from services.kit.kafka_reader import UNUSED_S, Readers
 from services.kit.kafka_settings import KafkaSettings, opened
 from services.kit.kafka_topics import settings_of
 from services.kit.kafka_url import parse
@@ -302,6 +306,61 @@ def test_a_record_that_expired_after_it_was_sent_does_not_end_all_appends_of_its
     assert log.read(TRIAGE, 0, 0, 10)[-1].value == b"after"
 
 
+class ClosedDoor(socketserver.ThreadingTCPServer):
+    """What a relay or load balancer is while there is no broker behind it: it takes each connection, and ends it."""
+
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), socketserver.BaseRequestHandler)
+        self.knocks = 0
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def process_request(self, request, client_address) -> None:
+        self.knocks += 1
+        self.shutdown_request(request)
+
+    def __exit__(self, *error: object) -> None:
+        self.shutdown()
+        super().__exit__(*error)
+
+
+def test_a_relay_without_its_broker_is_knocked_at_with_pauses_and_the_wait_costs_little(open_kafka, broker):
+    log = open_kafka(timeout_s=4)
+    member = log.subscribe(TRIAGE, "triage")
+    share(member)
+    broker.kill()
+    try:
+        with ClosedDoor(broker.port) as door:
+            before, began = time.process_time(), time.monotonic()
+            with pytest.raises(Unavailable, match="does not answer"):
+                log.append([entry(b"during")])
+            assert member.poll(0.5, 10) == []
+            busy = (time.process_time() - before) / (time.monotonic() - began)
+    finally:
+        broker.restart()
+    # Without the pauses each client knocks some 500 times a second, and three quarters of a core go with it.
+    assert door.knocks < 100
+    assert busy < 0.4
+    member.close()
+
+
+def test_no_single_try_to_connect_takes_longer_than_an_append_waits():
+    with closing(PatientClient(bootstrap_servers="127.0.0.1:1")) as client:
+        for _ in range(10):
+            client._manager.update_backoff(1)
+        assert client._manager.socket_connection_setup_timeout_ms(1) <= 1.2 * CONNECT_MS < 1000 * KafkaSettings(()).timeout_s
+
+
+def test_a_question_for_news_that_is_still_open_does_not_end_the_wait_for_its_answer():
+    with closing(PatientClient(bootstrap_servers="127.0.0.1:1")) as client:
+        first = client.cluster.request_update()
+        waiting = len(client._net._ready)
+        assert client.cluster.request_update() is first and len(client._net._ready) == waiting
+        client.cluster.failed_update(KafkaTimeoutError())
+        assert client.cluster.request_update() is not first and len(client._net._ready) > waiting
+
+
 def test_no_broker_at_all_is_unavailable_in_words():
     with pytest.raises(Unavailable, match=r"no way into Kafka: 127.0.0.1:1: nothing answers there \(Connection refused\)"):
         KafkaLog("kafka://127.0.0.1:1?timeout_s=1")
@@ -435,6 +494,34 @@ def test_reading_on_in_pieces_from_many_threads_gives_each_record_once(open_kafk
     assert found == {partition: list(range(partition, 4000, 4)) for partition in range(4)}
 
 
+def test_readers_that_nobody_used_for_minutes_are_closed_when_another_is_lent(open_kafka, kafka_url):
+    open_kafka().append(rows(3))
+    settings, now = parse(kafka_url), [0.0]
+    others, readers = set(threading.enumerate()), Readers(settings, lambda: now[0])
+    places = [TopicPartition(settings.prefix + TRIAGE.name, partition) for partition in range(4)]
+
+    def threads() -> int:
+        return len(set(threading.enumerate()) - others)
+
+    with ExitStack() as together:
+        for reader, place in [(together.enter_context(readers.lent(place, 0)), place) for place in places]:
+            assert [record.value for record in reader.read(place, 0, 1)] == [b"0"]
+    assert threads() == 4
+    now[0] = UNUSED_S
+    with readers.lent(places[2], 1) as stays:
+        assert [record.value for record in stays.read(places[2], 1, 1)] == [b"1"]
+    assert threads() == 4
+    now[0] = UNUSED_S + 1
+    with readers.lent(places[0]) as asked:
+        assert asked is stays and asked.end(places[0]) == 3
+    assert threads() == 1
+    now[0] = 10 * UNUSED_S
+    with readers.lent(places[2], 2) as asked:
+        assert asked is stays and [record.value for record in asked.read(places[2], 2, 1)] == [b"2"]
+    readers.close()
+    assert threads() == 0
+
+
 # The URL
 
 
@@ -450,6 +537,7 @@ def test_the_url_gives_brokers_and_options():
         ("kafka://", "is no Kafka address; write kafka://host:port"),
         ("kafka://host", "is no Kafka address"),
         ("kafka://user:secret@host:1", "^kafka://host:1: a user or password stands before the address.*password_file=PATH"),
+        ("kafka://user:sec/ret@host:1", "^kafka://host:1: a user or password stands before the address"),
         ("kafka://host:1?replicas=3", "there is no option 'replicas'; there are prefix, replication"),
         ("kafka://host:1?replication=many", "replication must be a whole number above 0, not 'many'"),
     ],

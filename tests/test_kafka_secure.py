@@ -1,12 +1,17 @@
 """Kafka behind TLS and passwords, on a real broker: who has the right keys gets in, who has not is told why."""
 import logging
+import shutil
+import threading
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.client import backends
+from services.kit.drive import drive
 from services.kit.errors import InvalidInput, Unavailable
 from services.kit.kafka_log import KafkaLog
+from services.kit.kafka_settings import translated
 from services.kit.kafka_url import parse
 from services.kit.log import Entry
 from services.kit.topics import TRIAGE
@@ -87,7 +92,10 @@ def test_whoever_is_let_in_but_has_no_rights_hears_that(guarded):
 
 
 def test_the_doctor_never_prints_a_password_that_stands_in_the_url():
-    for url in ("kafka://me:hunter2@host:1", "kafka://host:1?password=hunter2", "postgresql://me:hunter2@host/db"):
+    for url in (
+        "kafka://me:hunter2@host:1", "kafka://host:1?password=hunter2", "postgresql://me:hunter2@host/db",
+        "kafka://host:1?user=me&sasl_pass=hunter2", "kafka://host:1?pwd=hunter2#x", "https://host/?X-Amz-Signature=hunter2",
+    ):  # fmt: skip
         assert "hunter2" not in without_secrets(url)
     assert without_secrets("kafka://host:1?password_file=/run/p&key_file=/k") == "kafka://host:1?password_file=/run/p&key_file=/k"
     found = backends._backend("CONCORD_LOG_URL", "the log", "kafka://me:hunter2@host:1", lambda: KafkaLog("kafka://me:hunter2@host:1"))
@@ -124,3 +132,54 @@ def test_files_and_variables_that_are_missing_or_of_another_kind_are_named(tmp_p
         parse(f"kafka://host:1?security=SSL&ca_file={tmp_path}/no.pem").connection({})
     with pytest.raises(InvalidInput, match=r"are no PEM pair without a passphrase"):
         parse(f"kafka://host:1?security=SSL&cert_file={tmp_path}/no.pem").connection({})
+
+
+def test_a_key_that_cannot_be_read_is_a_mistake_at_the_start_and_an_outage_in_mid_run(guarded, tmp_path):
+    own = shutil.copytree(guarded.tls, tmp_path / "tls")
+    url = guarded.mtls().replace(str(guarded.tls), str(own)) + "&prefix=exchanged."
+    log = KafkaLog(url)
+    key = own / "concord.key"
+    away = key.rename(tmp_path / "away.key")
+    with pytest.raises(InvalidInput, match=r"key_file '.*concord.key' cannot be read: No such file"):
+        KafkaLog(url)
+    for new in (lambda: log.read(TRIAGE, 3, 0, 10), lambda: log.subscribe(TRIAGE, "triage")):
+        with pytest.raises(Unavailable, match=r"no new connection to Kafka at .*key_file '.*concord.key' cannot be read"):
+            new()
+    assert list(log.append([Entry(TRIAGE, 3, b"run", b"over what is connected")])) == [0]
+    key.write_text("half of a key")
+    with pytest.raises(Unavailable, match="no PEM pair"):
+        log.read(TRIAGE, 3, 0, 10)
+    key.unlink()
+    away.rename(key)
+    assert [record.value for record in log.read(TRIAGE, 3, 0, 10)] == [b"over what is connected"]
+    log.close()
+
+
+def test_a_loop_says_once_that_a_secret_is_away_and_goes_on_when_it_is_back(tmp_path):
+    secret, stop, tries = tmp_path / "password", threading.Event(), []
+    settings = parse(f"kafka://host:1?security=SASL_SSL&user=judge&password_file={secret}")
+
+    class Stepper:
+        def step(self, timeout_s: float) -> int:
+            stop.set()
+            return 0
+
+        def ready(self) -> bool:
+            return True
+
+        drain = ready
+
+        def close(self) -> None: ...
+
+    def make() -> Stepper:
+        tries.append(secret)
+        if len(tries) == 3:
+            secret.write_text("pw")
+        with translated(settings):
+            settings.connection()
+        return Stepper()
+
+    with capture_logs() as said:
+        drive("triage", make, stop, threading.Event())
+    assert [str(secret) in one["why"] for one in said if one["log_level"] == "warning"] == [True]
+    assert len(tries) == 3

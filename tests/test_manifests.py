@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import fields
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import kubernetes_validate
@@ -294,7 +295,40 @@ def test_nothing_comes_in_or_goes_out_unless_a_policy_says_so(overlay):
             assert rule.get("to"), policy["metadata"]["name"]
             for to in rule["to"]:
                 if to.get("ipBlock", {}).get("cidr") == "0.0.0.0/0":
-                    assert to["ipBlock"]["except"] == ["169.254.0.0/16"]
+                    assert "169.254.0.0/16" in to["ipBlock"]["except"]
+
+
+def lets_out(overlay: str, name: str, address: str, port: int) -> bool:
+    """Whether a policy lets the service's pods out to an address that is no pod of the cluster."""
+    labels = of_kind("Deployment", built(overlay))[name]["spec"]["template"]["metadata"]["labels"].items()
+    policies = [policy["spec"] for policy in of_kind("NetworkPolicy", built(overlay)).values()]
+    meant = [spec for spec in policies if spec["podSelector"].get("matchLabels", {}).items() <= labels]
+    rules = [rule for spec in meant for rule in spec.get("egress", ())]
+    return any(
+        one["port"] == port and ip_address(address) in ip_network(block["cidr"])
+        and not any(ip_address(address) in ip_network(but) for but in block.get("except", ()))
+        for rule in rules for one in rule["ports"] for block in (to["ipBlock"] for to in rule["to"] if "ipBlock" in to)
+    )  # fmt: skip
+
+
+INSIDE = (
+    "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.100.100.200", "127.0.0.1", "0.0.0.0", "169.254.169.254",
+    "192.0.0.192", "224.0.0.1", "255.255.255.255", "::1", "fe80::1", "fd00:ec2::254", "fc00::1", "::ffff:10.0.0.1",
+    "64:ff9b::a00:1", "2002:a00:1::1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_in_prod_a_judge_s_url_leads_to_nothing_inside(address):
+    assert not any(lets_out("prod", "labeling", address, port) for port in (80, 443, 5432, 6443, 7070, 8000, 8080, 9000, 9093))
+
+
+def test_in_prod_judges_and_s3_are_reached_at_public_addresses_over_https_alone():
+    for name in SERVICES:
+        for address in ("93.184.215.14", "172.15.0.1", "2606:4700::1111"):
+            assert lets_out("prod", name, address, 443)
+            assert not lets_out("prod", name, address, 80)
+    assert lets_out("dev", "labeling", "10.0.0.1", 8000), "dev has judges anywhere, or this would find nothing"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

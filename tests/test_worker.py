@@ -367,6 +367,44 @@ def test_rebalances_and_orderly_ends_are_no_deaths(place):
     )
 
 
+class NoEnds(MemoryBlobs):
+    """Cannot write how the first `lost` units ended; each try takes `takes_s` of the place's time."""
+
+    def __init__(self, place: Place, lost: int, takes_s: float) -> None:
+        super().__init__()
+        self.place, self.lost, self.takes_s = place, lost, takes_s
+        self.refused = 0
+
+    def put_if_absent(self, name: str, content: bytes) -> bytes:
+        if name.startswith("ended/") and self.refused < self.lost:
+            self.refused += 1
+            self.place.now += self.takes_s
+            raise Unavailable("the blobs are away")
+        return super().put_if_absent(name, content)
+
+
+def test_an_end_that_cannot_be_written_holds_up_neither_the_other_ends_nor_the_group(place):
+    place.blobs = NoEnds(place, lost=1, takes_s=0)
+    items = place.ask(0, 1, 2)
+    worker = place.worker(concurrency=3)
+    worker.step(0)
+    worker.close()
+    assert all(future.cancelled() for _, future in place.started)
+    assert [place.blobs.marker(f"ended/{item.work_id}.1") for item in items] == [None, b"stopped", b"stopped"]
+    place.worker(inline(label)).step(0)
+    assert place.kinds() == [(0, "shard_labeled"), (1, "shard_labeled")]
+
+
+def test_blobs_that_stay_away_hold_up_an_end_only_once(place):
+    place.blobs = NoEnds(place, lost=100, takes_s=45)
+    place.ask(*range(8))
+    worker = place.worker(concurrency=8)
+    worker.step(0)
+    worker.close()
+    assert place.blobs.refused == 1
+    assert all(future.cancelled() for _, future in place.started)
+
+
 CALLS = ("poll", "append", "commit", "marker", "put_if_absent")
 
 

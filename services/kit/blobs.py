@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from services.kit.errors import Corrupt, InvalidInput, NotFound, Unavailable
-from services.kit.ids import uri_of
+from services.kit.ids import URI, uri_of
 
 # Markers of a word each, that need not survive a power cut: how often a process died in a unit is a suspicion, and to lose
 # one is to try the unit once more. They survive the death of their process, and cost a fifth of the others.
@@ -44,10 +44,10 @@ def verified(uri: str, content: bytes) -> bytes:
 
 def digest_of(uri: str) -> str:
     """The 64 hexadecimal digits of a URI; raises InvalidInput for what is none."""
-    digest = uri.removeprefix("sha256:")
-    if len(digest) != 64 or not digest.isalnum():
-        raise InvalidInput(f"{uri!r} is not a blob URI: sha256: and 64 hexadecimal digits are expected")
-    return digest
+    found = URI.fullmatch(uri)
+    if found is None:
+        raise InvalidInput(f"{uri[:100]!r} is not a blob URI: sha256: and 64 hexadecimal digits, in small letters, are expected")
+    return found[1]
 
 
 class MemoryBlobs:
@@ -63,6 +63,7 @@ class MemoryBlobs:
         return uri
 
     def get(self, uri: str) -> bytes:
+        digest_of(uri)
         if uri not in self._blobs:
             raise NotFound(f"blob {uri} is not in memory")
         return verified(uri, self._blobs[uri])

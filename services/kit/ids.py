@@ -1,11 +1,14 @@
 """Names of decisions. Every decision has one name, its id is a UUIDv5 of that name: saying it twice is saying it once."""
 
 import hashlib
+import re
 from functools import lru_cache
 from uuid import UUID, uuid5
 
 from concord.v1.events_pb2 import Stage, Unit
 
+# What `uri_of` makes, and nothing else is a blob's URI.
+URI = re.compile(r"sha256:([0-9a-f]{64})")
 CONCORD = UUID("6f7b9a1e-52c1-5d0b-9c64-0c8d1f0e4a77")
 
 

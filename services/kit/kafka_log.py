@@ -14,6 +14,7 @@ from services.kit import kafka_topics
 from services.kit.errors import InvalidInput, Unavailable
 from services.kit.kafka_consumer import GroupMember, records_of
 from services.kit.kafka_contact import why
+from services.kit.kafka_net import ProducerClient
 from services.kit.kafka_reader import Readers
 from services.kit.kafka_settings import KafkaSettings, opened, translated, unavailable
 from services.kit.kafka_url import parse
@@ -133,6 +134,7 @@ def producer(settings: KafkaSettings) -> KafkaProducer:
     """One for all threads. Durable means acknowledged by all copies that are in step."""
     return opened(
         KafkaProducer,
+        ProducerClient,
         **settings.connection(),
         acks="all",
         enable_idempotence=True,

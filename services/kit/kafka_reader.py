@@ -1,7 +1,9 @@
 """Reads a Kafka topic without a group: replay, look-ups, ends. Readers are lent to one thread at a time."""
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
@@ -13,6 +15,8 @@ from services.kit.kafka_settings import KafkaSettings, opened, translated
 FETCH_BYTES = 4 * 1024 * 1024
 AT_ONCE = 100_000
 WAIT_MS = 500
+# A reader is a thread and its connections: after so long without use it goes when another is lent.
+UNUSED_S = 300.0
 
 
 class Reader:
@@ -26,6 +30,7 @@ class Reader:
         )  # fmt: skip
         self.place: TopicPartition | None = None
         self.next = 0
+        self.used_at = 0.0
         # Fetched and not asked for yet. kafka-python fetches on only when nothing of the last fetch is left with it.
         self._ahead: list[ConsumerRecord] = []
         self._ahead_to = 0
@@ -45,6 +50,10 @@ class Reader:
         found, self._ahead = self._ahead[:limit], self._ahead[limit:]
         self.next = self._ahead[0].offset if self._ahead else self._ahead_to
         return found
+
+    def holds(self) -> bool:
+        """Whether it has fetched what nobody asked for yet."""
+        return bool(self._ahead)
 
     def _more(self, place: TopicPartition) -> bool:
         if self._ahead_to >= self._known_end:
@@ -71,31 +80,49 @@ class Reader:
 class Readers:
     """Readers that nobody uses just now. At most as many exist as threads ever read at once."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: KafkaSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings, self._clock = settings, clock
         self._lock = threading.Lock()
+        # Those used last stand last.
         self._idle: list[Reader] = []
 
     @contextmanager
     def lent(self, place: TopicPartition, offset: int = -1) -> Iterator[Reader]:
-        """A reader for one thread, if possible the one that stands there; one that failed does not come back."""
+        """A reader for one thread, if possible the one that stands there; one that failed does not come back.
+
+        Without an offset the reader must not be moved.
+        """
         with translated(self._settings):
             reader = self._take(place, offset) or Reader(self._settings)
             try:
+                self._close_unused()
                 yield reader
             except BaseException:
                 reader.close()
                 raise
+        reader.used_at = self._clock()
         with self._lock:
             self._idle.append(reader)
 
     def _take(self, place: TopicPartition, offset: int) -> Reader | None:
+        """The one that stands there; else the newest that loses nothing by it, so that the others grow old; else the oldest."""
         with self._lock:
-            for reader in self._idle:
-                if (reader.place, reader.next) == (place, offset):
-                    self._idle.remove(reader)
-                    return reader
-            return self._idle.pop(0) if self._idle else None
+            newest_first = self._idle[::-1]
+            stands = (reader for reader in newest_first if (reader.place, reader.next) == (place, offset))
+            free = (reader for reader in newest_first if offset < 0 or not reader.holds())
+            reader = next(chain(stands, free, self._idle), None)
+            if reader is not None:
+                self._idle.remove(reader)
+            return reader
+
+    def _close_unused(self) -> None:
+        """What is needed was taken before: a log that is asked once in an hour keeps its one reader."""
+        before = self._clock() - UNUSED_S
+        with self._lock:
+            unused = [reader for reader in self._idle if reader.used_at < before]
+            self._idle = [reader for reader in self._idle if reader.used_at >= before]
+        for reader in unused:
+            reader.close()
 
     def close(self) -> None:
         with self._lock:

@@ -9,10 +9,15 @@ from typing import Any, TypeVar
 from kafka.errors import AuthorizationError, KafkaError
 
 from services.kit.errors import InvalidInput, Unavailable
+from services.kit.kafka_net import PatientClient
 
 # How long a question (where is the end, a commit, a first contact) may take before Kafka counts as away.
 ASK_S = 5
 Client = TypeVar("Client")
+
+
+class BadSecret(InvalidInput):
+    """A file or variable with a secret cannot be used: the user's mistake at the start; later it is being exchanged."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class KafkaSettings:
         return ", ".join(parts)
 
     def connection(self, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
-        """What each kafka-python client is given. Raises InvalidInput where a file or variable cannot be read."""
+        """What each kafka-python client is given. Raises BadSecret where a file or variable cannot be used."""
         given: dict[str, Any] = {
             "bootstrap_servers": list(self.bootstrap),
             "bootstrap_timeout_ms": self.ask_ms,
@@ -97,21 +102,22 @@ class KafkaSettings:
             _readable(name, getattr(self, name))
         try:
             context = ssl.create_default_context(cafile=self.ca_file or None)
-        except ssl.SSLError:
-            raise InvalidInput(f"Kafka's ca_file {self.ca_file!r} holds no certificates in PEM form") from None
+        # Also an OSError that is none of TLS: the file went away in between.
+        except OSError:
+            raise BadSecret(f"Kafka's ca_file {self.ca_file!r} holds no certificates in PEM form") from None
         if self.cert_file:
             try:
                 # A key with a passphrase would ask for it at the terminal, and hang where there is none.
                 context.load_cert_chain(self.cert_file, self.key_file or None, password=lambda: b"")
-            except (ssl.SSLError, ValueError) as error:
+            except (OSError, ValueError) as error:
                 pair = f"cert_file {self.cert_file!r} and key_file {self.key_file or self.cert_file!r}"
-                raise InvalidInput(f"Kafka's {pair} are no PEM pair without a passphrase: {error}") from None
+                raise BadSecret(f"Kafka's {pair} are no PEM pair without a passphrase: {error}") from None
         return context
 
     def _password(self, environ: Mapping[str, str]) -> str:
         if self.password_env:
             if not environ.get(self.password_env):
-                raise InvalidInput(f"Kafka's password_env: no environment variable {self.password_env} holds a password")
+                raise BadSecret(f"Kafka's password_env: no environment variable {self.password_env} holds a password")
             return environ[self.password_env]
         return _readable("password_file", self.password_file).decode(errors="replace").strip()
 
@@ -120,10 +126,10 @@ def _readable(name: str, path: str) -> bytes:
     try:
         return Path(path).read_bytes() if path else b""
     except OSError as error:
-        raise InvalidInput(f"Kafka's {name} {path!r} cannot be read: {error.strerror or error}") from None
+        raise BadSecret(f"Kafka's {name} {path!r} cannot be read: {error.strerror or error}") from None
 
 
-def opened(kind: Callable[..., Client], **given: Any) -> Client:
+def opened(kind: Callable[..., Client], net: type[PatientClient] = PatientClient, **given: Any) -> Client:
     """A client of kafka-python's class `kind`; where it raises instead, nothing of it is left behind.
 
     Its constructor starts a thread and connects; where no broker answers it raises and leaves both running (3.0.12), and
@@ -132,14 +138,14 @@ def opened(kind: Callable[..., Client], **given: Any) -> Client:
     nets: list[Any] = []
 
     def remembered(**config: Any) -> Any:
-        nets.append(kind.DEFAULT_CONFIG["kafka_client"](**config))  # type: ignore[attr-defined]
+        nets.append(net(**config))
         return nets[-1]
 
     try:
         return kind(kafka_client=remembered, **given)
     except BaseException:
-        for net in nets:
-            net.close()
+        for made in nets:
+            made.close()
         raise
 
 
@@ -156,7 +162,7 @@ def unavailable(settings: KafkaSettings, error: KafkaError) -> Unavailable:
 
 
 class translated:
-    """Turns kafka-python's errors into Unavailable."""
+    """Turns kafka-python's errors into Unavailable, for whoever was let in once; and a secret that cannot be used now."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -166,3 +172,5 @@ class translated:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, KafkaError):
             raise unavailable(self._settings, error) from error
+        if isinstance(error, BadSecret):
+            raise Unavailable(f"no new connection to Kafka at {self._settings.where}: {error}") from error

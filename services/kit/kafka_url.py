@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from services.kit.errors import InvalidInput
 from services.kit.kafka_settings import KafkaSettings
+from services.kit.urls import address
 
 SECURITY = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
@@ -21,11 +22,11 @@ NO_SECRET = (
 def parse(url: str) -> KafkaSettings:
     """The settings in a `kafka://` URL. Raises InvalidInput that names the part which is wrong, and never repeats a secret."""
     split = urlsplit(url)
-    shown = f"{split.scheme}://{split.netloc.rpartition('@')[2]}"
-    if "@" in split.netloc:
+    shown = address(url)
+    if "@" in url.partition("?")[0]:
         raise InvalidInput(f"{shown}: a user or password stands before the address. {NO_SECRET}")
     bootstrap = tuple(split.netloc.split(","))
-    if split.scheme != "kafka" or not all(_is_address(address) for address in bootstrap):
+    if split.scheme != "kafka" or not all(map(_is_address, bootstrap)):
         raise InvalidInput(f"{shown!r} is no Kafka address; write kafka://host:port[,host:port][?option=value&…]")
     kinds = {field.name: field.type for field in fields(KafkaSettings) if field.name != "bootstrap"}
     given: dict[str, Any] = {}
@@ -61,6 +62,6 @@ def _checked(shown: str, settings: KafkaSettings) -> KafkaSettings:
     return settings
 
 
-def _is_address(address: str) -> bool:
-    host, colon, port = address.rpartition(":")
+def _is_address(text: str) -> bool:
+    host, colon, port = text.rpartition(":")
     return bool(host and colon and port.isdigit() and "@" not in host)

@@ -32,6 +32,8 @@ DEATHS_ALONE = 10
 RETRY_S = 2.0
 # A unit that met a store that is away is not to blame; it is asked for again after so long.
 AWAY_S = 5.0
+# Where the blob store is away each write may wait for it; a process that is told to stop has not that long.
+CLOSING_S = 5.0
 
 
 @dataclass
@@ -267,9 +269,26 @@ class Worker:
         return not self._running() and not self._unsaid
 
     def close(self) -> None:
-        """Ends what runs and leaves the group; nothing unfinished is committed."""
+        """Ends what runs and leaves the group, whatever is away; nothing unfinished is committed."""
         try:
-            for held in self._running():
-                self._stop(held)
+            self._end_running()
         finally:
             self._consumer.close()
+
+    def _end_running(self) -> None:
+        """Writes how the units ended, as many as can be written: each of the others seems to have killed its process."""
+        running, until = self._running(), self._clock() + CLOSING_S
+        for held in running:
+            assert held.future is not None
+            held.future.cancel()
+        unwritten, why = 0, ""
+        for held in running:
+            if unwritten and self._clock() >= until:
+                unwritten += 1
+                continue
+            try:
+                self._end(held, tries.STOPPED)
+            except Unavailable as error:
+                unwritten, why = unwritten + 1, str(error)
+        if unwritten:
+            self._logger.warning("ends of units not written; they look like deaths of this process", units=unwritten, why=why)
