@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from concord.v1.config_pb2 import JudgeConfig, Parent, RunConfig
 from concord.v1.pairs_pb2 import Pair
 from services.kit.errors import InvalidInput
+from services.kit.ids import URI
 from services.runs import plan
 
 Bounds = Mapping[str, tuple[float, float]]
@@ -42,7 +43,6 @@ MOST_URL = 2_000
 MOST_PAIRS = 100_000_000
 # Each is named in the work items of triage and training.
 MOST_JUDGED = 500
-BLOB = re.compile(r"sha256:[0-9a-f]{64}")
 # It travels in a record of the log and in every unit of work.
 MOST_CONFIG_BYTES = 500_000
 # A task shows one pair with the run's criteria, and fits into one message of gRPC's 4 MB.
@@ -100,7 +100,7 @@ def _check_parent(parent: Parent) -> None:
     if len(parent.judged_uris) > MOST_JUDGED:
         raise InvalidInput(f"parent.judged_uris: at most {MOST_JUDGED:,} stages are taken over, not {len(parent.judged_uris):,}")
     for uri in parent.judged_uris:
-        if not BLOB.fullmatch(uri):
+        if not URI.fullmatch(uri):
             raise InvalidInput(f"parent.judged_uris: {uri[:100]!r} is no blob URI such as sha256: and 64 hexadecimal digits")
 
 
