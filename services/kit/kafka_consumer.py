@@ -29,6 +29,8 @@ FETCH_WAIT_MS = 100
 HEARTBEAT_MS = 1000
 # A rebalance takes two rounds, each after a heartbeat; whoever has nothing after that is a spare.
 SETTLED_S = 3.0
+# A broker that does not answer is said so often.
+SAY_AGAIN_S = 60.0
 LOGGER = structlog.get_logger()
 
 
@@ -49,8 +51,8 @@ class GroupMember:
         self._changed = self._joined = False
         # Since when the group has had this member in it, and nothing for it to do.
         self._idle_since: float | None = None
-        # A silence is looked at twenty times a second, and said once.
-        self._silent = False
+        # A silence is looked at twenty times a second, and broken now and then by a poll that meets no error.
+        self._said_at = float("-inf")
         self._woken = threading.Event()
         with translated(settings):
             self._kafka = opened(
@@ -124,14 +126,13 @@ class GroupMember:
             keep_join(self._kafka)
             found = self._kafka.poll(timeout_ms=int(timeout_s * 1000), max_records=limit)
         except RetriableError as error:
-            if not self._silent:
+            if time.monotonic() - self._said_at >= SAY_AGAIN_S:
                 self._logger.warning("Kafka does not answer; polling on", why=str(error) or type(error).__name__)
-            self._silent = True
+                self._said_at = time.monotonic()
             self._woken.wait(timeout_s)
             return []
         except KafkaError as error:
             raise unavailable(self._settings, error) from error
-        self._silent = False
         return [record for records in found.values() for record in records_of(self._topic, records)]
 
     def assignment(self) -> frozenset[int]:
