@@ -1,5 +1,6 @@
 """`concord doctor`: what is wrong, in words, on real runs and broken settings."""
 
+import re
 import fcntl
 import json
 import os
@@ -112,7 +113,7 @@ def test_failed_units_are_named_with_their_reason_and_their_dead_letters(tmp_pat
         view = run_in(settings, truth, judge=f"{judge.url}#stub", pilot=0)
         assert view.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS
         says = " ".join(finding.says for finding in found(settings, view))
-    assert "units failed" in says and "LABEL/0" in says and "404" in says and "dead letters" in says
+    assert "units failed" in says and re.search(r"LABEL/\d", says) and "404" in says and "dead letters" in says
 
 
 def test_a_judge_that_cannot_be_reached_any_more_is_said(tmp_path):
