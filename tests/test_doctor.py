@@ -1,9 +1,9 @@
 """`concord doctor`: what is wrong, in words, on real runs and broken settings."""
 
-import re
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
