@@ -32,8 +32,8 @@ def why(settled: Mapping[int, Event]) -> str:
     if seen < LEAST or silent <= MOST * seen:
         return ""
     return (
-        f"the judge gave no usable verdict on {silent} of the last {seen} pairs. Look at what it answers and mend it, then "
-        "retry: those pairs alone are judged anew; or resume to go on with this judge"
+        f"the judge gave no usable verdict on {silent} of the last {seen} pairs. Mend it and have those pairs judged anew "
+        "(RetryStage; --resume), or go on without their verdicts (ResumeRun; --resume --accept-judge)"
     )
 
 
