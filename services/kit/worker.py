@@ -155,7 +155,7 @@ class Worker:
                 self._conclude(held, [facts.fact(held.work, marker)])
                 continue
             past = tries.tries(self._blobs, held.work.work_id)
-            held.alone = len(past) >= SUSPICIONS <= tries.deaths(past, alone_only=False)
+            held.alone = tries.deaths(past, alone_only=False) >= SUSPICIONS
             if held.alone and (died := tries.deaths(past, alone_only=True)) >= DEATHS_ALONE:
                 self._conclude(held, self._failed(held, died, f"its process died {died} times while it ran alone"))
                 continue
