@@ -34,6 +34,7 @@ test-trl: $(TRL)/trl  ## TRL's own trainers on an export; torch, so a virtual en
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(TRL)/bin/pytest -m trl tests/test_trl.py
 
 check: $(VENV)/dev $(BUF)  ## style, types and the contract's compatibility
+	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BUF) lint

@@ -1,4 +1,5 @@
 """Generates the gRPC stubs: `protos/concord/v1/x.proto` becomes `from concord.v1 import x_pb2`, never committed."""
+
 import sys
 from pathlib import Path
 

@@ -11,6 +11,7 @@ PostgreSQL, and starts both. `label_efficiency` takes
 hours, keeps its cells in benchmarks/.cache and goes on from them, and needs what `benchmarks.encode` and
 `benchmarks.teachers` make; all others together take about an hour.
 """
+
 import argparse
 import json
 import os
@@ -74,16 +75,23 @@ def label_efficiency(quick: bool, out: Path) -> str:
 
 
 BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
-    "log": log, "replay": module("replay"), "loop": module("loop"), "judge_speed": module("judge_speed"),
-    "judge_noise": judge_noise, "loop_scale": module("loop_scale"), "cluster": module("cluster"),
+    "log": log,
+    "replay": module("replay"),
+    "loop": module("loop"),
+    "judge_speed": module("judge_speed"),
+    "judge_noise": judge_noise,
+    "loop_scale": module("loop_scale"),
+    "cluster": module("cluster"),
     "label_efficiency": label_efficiency,
-}  # fmt: skip
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; none: all")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the data pack; default CONCORD_DATA, else ../shared/data")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="the data pack; default CONCORD_DATA, else ../shared/data"
+    )
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--results", type=Path, help="folder for NAME.json")

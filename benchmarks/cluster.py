@@ -70,7 +70,10 @@ def beside(title: str, unit: str, measures: Mapping[str, Callable[[], float]], r
     show(title, {name: spread(values) for name, values in found.items()}, unit)
     show("  ours divided by it", {other: share}, "times")
     wanted = {"wanted": RATE, "met": share["median"] >= RATE}
-    return {"per_second": {name: spread(values) for name, values in found.items()}, "ours_divided_by_bare": share | wanted}
+    return {
+        "per_second": {name: spread(values) for name, values in found.items()},
+        "ours_divided_by_bare": share | wanted,
+    }
 
 
 def rates(url: str, store: SqlStore, sizes: Sizes) -> dict[str, object]:
@@ -89,7 +92,10 @@ def rates(url: str, store: SqlStore, sizes: Sizes) -> dict[str, object]:
     }
     for count in (AS_DEPLOYED, MANY):
         ours, bare = (lambda n=count: here.worker(n, MemoryBlobs())), (lambda n=count: here.bare_work(n))
-        sides[f"worker_{count}"] = (f"work through a Worker that does nothing, {count} units at once", {"ours": ours, BARE: bare})
+        sides[f"worker_{count}"] = (
+            f"work through a Worker that does nothing, {count} units at once",
+            {"ours": ours, BARE: bare},
+        )
     out: dict[str, object] = {"fact_bytes": here.fact_bytes, "work_fact_bytes": len(here.fact)}
     for name, (title, measures) in sides.items():
         out[name] = beside(title, "/s", measures, sizes.repeats)
@@ -114,7 +120,9 @@ def outage(url: str, store: SqlStore, sizes: Sizes) -> dict[str, object]:
     for _ in range(sizes.repeats):
         here = Rates(url, store, sizes.runs, facts // sizes.runs, items)
         took["runs, facts"].append(seconds(lambda here=here: here.reactor(runs.fold())))
-        took["a worker, units that do nothing"].append(seconds(lambda here=here: here.worker(AS_DEPLOYED, MemoryBlobs())))
+        took["a worker, units that do nothing"].append(
+            seconds(lambda here=here: here.worker(AS_DEPLOYED, MemoryBlobs()))
+        )
         here.close()
     show(f"{facts:,} facts, {items:,} items after {sizes.outage_s} s", {k: spread(v) for k, v in took.items()}, "s")
     return {"facts": facts, "items": items, "seconds_until_none_is_left": {k: spread(v) for k, v in took.items()}}
@@ -127,10 +135,14 @@ def whole_runs(cluster: Cluster, sizes: Sizes) -> dict[str, object]:
     # Not in turns: a round's two are of no common moment, so the medians are divided.
     share = statistics.median(took["beside"]) / statistics.median(took["alone"])
     show("two runs at once", {name: spread(values) for name, values in names.items()}, "s")
-    print(f"  beside / alone {share:.2f} (at most {SLOWER}); the large run was in {', '.join(took['the large run was in'])}")
+    print(
+        f"  beside / alone {share:.2f} (at most {SLOWER}); the large run was in {', '.join(took['the large run was in'])}"
+    )
     gaps = sorted(between_stages(cluster.log, lone))
     p50, p99 = (quantile(gaps, share) for share in (0.5, 0.99))
-    print(f"\nlast fact of a stage → first work of the next: p50 {1000 * p50:.0f} ms, p99 {1000 * p99:.0f} ms of {len(gaps)}")
+    print(
+        f"\nlast fact of a stage → first work of the next: p50 {1000 * p50:.0f} ms, p99 {1000 * p99:.0f} ms of {len(gaps)}"
+    )
     return {
         "two_runs": {name: spread(values) for name, values in names.items()}
         | {"beside_divided_by_alone": share, "wanted_at_most": SLOWER, "met": share <= SLOWER}
@@ -152,13 +164,24 @@ def scaling(cluster: Cluster, sizes: Sizes, reaction_s: float) -> dict[str, obje
     show(f"the LABEL stage, {calls}", {f"{count} replicas": spread(values) for count, values in took.items()}, "s")
     show("  faster than one", {f"{count} replicas": row for count, row in faster.items()}, "times")
     like_this = cluster_model.Stage(
-        sizes.judged_pairs // sizes.shard_pairs, 2 * sizes.shard_pairs, 96, LATENCY_S, reaction_s, IN_FLIGHT, AS_DEPLOYED
+        sizes.judged_pairs // sizes.shard_pairs,
+        2 * sizes.shard_pairs,
+        96,
+        LATENCY_S,
+        reaction_s,
+        IN_FLIGHT,
+        AS_DEPLOYED,
     )
     # As a large run on a hosted judge has it: 64 pairs a unit, 64 calls in flight a replica.
-    large = {window: cluster_model.Stage(1_563, 128, window, 1.0, reaction_s, 64, AS_DEPLOYED) for window in (16, 64, 256)}
+    large = {
+        window: cluster_model.Stage(1_563, 128, window, 1.0, reaction_s, 64, AS_DEPLOYED) for window in (16, 64, 256)
+    }
     simulated = {
         "this stage": cluster_model.speed_ups(like_this, (2, 4)),
-        **{f"100,000 pairs, window {window}": cluster_model.speed_ups(stage, (2, 4, 8, 16, 48)) for window, stage in large.items()},
+        **{
+            f"100,000 pairs, window {window}": cluster_model.speed_ups(stage, (2, 4, 8, 16, 48))
+            for window, stage in large.items()
+        },
     }
     print("\nsimulated, times as fast as one replica (cluster_model.py has the assumptions)")
     for name, row in simulated.items():
@@ -166,9 +189,12 @@ def scaling(cluster: Cluster, sizes: Sizes, reaction_s: float) -> dict[str, obje
     return {
         "seconds": {str(count): spread(values) for count, values in took.items()},
         "faster_than_one": {
-            str(count): row | {"wanted": FASTER[count], "met": row["median"] >= FASTER[count]} for count, row in faster.items()
+            str(count): row | {"wanted": FASTER[count], "met": row["median"] >= FASTER[count]}
+            for count, row in faster.items()
         },
-        "simulated_faster_than_one": {name: {str(n): times for n, times in row.items()} for name, row in simulated.items()},
+        "simulated_faster_than_one": {
+            name: {str(n): times for n, times in row.items()} for name, row in simulated.items()
+        },
     }
 
 
@@ -178,7 +204,9 @@ def main() -> None:
     os.environ |= ONE_THREAD
     log_json("error")
     began = time.perf_counter()
-    figures = circumstances(asdict(sizes) | {"call_s": LATENCY_S, "judge_concurrency": IN_FLIGHT, "store": "PostgreSQL, fsync off"})
+    figures = circumstances(
+        asdict(sizes) | {"call_s": LATENCY_S, "judge_concurrency": IN_FLIGHT, "store": "PostgreSQL, fsync off"}
+    )
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         # PostgreSQL's own user must be able to enter.
         os.chmod(name, 0o755)

@@ -39,10 +39,14 @@ SPARE = FACTS.partitions - 1
 WAIT_S, PATIENCE_S = 0.5, 120.0
 # Keeps how many facts a run has and decides nothing: what is left is the kit's own.
 COUNTING: Fold[int] = Fold(
-    1, lambda run: 0, lambda state, events: (state + len(events), frozenset({"count"})),
-    lambda state, name: str(state).encode(), lambda run, rows: int(rows.get("count", b"0")), lambda state, context: (),
+    1,
+    lambda run: 0,
+    lambda state, events: (state + len(events), frozenset({"count"})),
+    lambda state, name: str(state).encode(),
+    lambda run, rows: int(rows.get("count", b"0")),
+    lambda state, context: (),
     lambda state: True,
-)  # fmt: skip
+)
 
 
 class Rates:
@@ -123,9 +127,12 @@ class Rates:
 
     def _consume(self, topic: str, batch: int, whole: int, take: Callable[[dict], None]) -> float:
         consumer = KafkaConsumer(
-            **self._settings.connection(), group_id=uuid4().hex, enable_auto_commit=False, auto_offset_reset="earliest",
+            **self._settings.connection(),
+            group_id=uuid4().hex,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
             fetch_max_wait_ms=FETCH_WAIT_MS,
-        )  # fmt: skip
+        )
         consumer.subscribe([self._settings.prefix + topic])
 
         def step() -> int:

@@ -39,9 +39,11 @@ class Cluster:
 
     def __init__(self, home: Path, bootstrap: str, state_url: str) -> None:
         self._environment = ONE_THREAD | {
-            "CONCORD_LOG_URL": f"kafka://{bootstrap}?prefix=runs-{uuid4().hex[:8]}.", "CONCORD_STATE_URL": state_url,
-            "CONCORD_JUDGE_CONCURRENCY": str(IN_FLIGHT), "CONCORD_LOG_LEVEL": "error",
-        }  # fmt: skip
+            "CONCORD_LOG_URL": f"kafka://{bootstrap}?prefix=runs-{uuid4().hex[:8]}.",
+            "CONCORD_STATE_URL": state_url,
+            "CONCORD_JUDGE_CONCURRENCY": str(IN_FLIGHT),
+            "CONCORD_LOG_LEVEL": "error",
+        }
         self.fleet = Fleet(home, self._environment, each_its_own(), limit_s=3_600.0)
         self.log: Log = open_log(from_environment(self._environment, home=str(home)))
 
@@ -96,7 +98,9 @@ class Cluster:
                 self.fleet.wait_ready(name)
             elif running:
                 self.fleet.terminate(name)
-        wait_for(lambda: self._shares() == [topics.LABEL.partitions // replicas] * replicas, "even shares of the partitions")
+        wait_for(
+            lambda: self._shares() == [topics.LABEL.partitions // replicas] * replicas, "even shares of the partitions"
+        )
 
     def _shares(self) -> list[int]:
         settings = parse(self._environment["CONCORD_LOG_URL"])
@@ -109,7 +113,13 @@ class Cluster:
     def labelled(self, url: str, pairs: int, shard_pairs: int) -> float:
         """Seconds of the LABEL stage of a run on the judge at `url`, by the log's clock."""
         # Each a model of its own: an answer that was kept is not asked for again.
-        asked = {"judge": f"{url}#judge-{uuid4().hex[:8]}", "method": "none", "pilot": 0, "shard_pairs": shard_pairs, "window": 96}
+        asked = {
+            "judge": f"{url}#judge-{uuid4().hex[:8]}",
+            "method": "none",
+            "pilot": 0,
+            "shard_pairs": shard_pairs,
+            "window": 96,
+        }
         config = options.run_config(options.resolve(asked), None)
         given = intake.read_sample()
         given = replace(given, rows=given.rows[:pairs])
@@ -133,7 +143,9 @@ def part_of(job: session.Job, pairs: int, salt: str) -> session.Job:
     """A run of its own on the job's first pairs."""
     given = replace(job.given, rows=job.given.rows[:pairs])
     answer = people.answerer(job.options.humans, given.rows, job.options.seed)
-    return replace(job, given=given, answer=answer, run_id=run_id(f"{salt}/{pairs}", options.semantic(job.config), uuid4().hex))
+    return replace(
+        job, given=given, answer=answer, run_id=run_id(f"{salt}/{pairs}", options.semantic(job.config), uuid4().hex)
+    )
 
 
 def two_at_once(cluster: Cluster, small: int, large: int, repeats: int) -> tuple[dict[str, list], list[str]]:
@@ -144,7 +156,9 @@ def two_at_once(cluster: Cluster, small: int, large: int, repeats: int) -> tuple
     beside: list[float] = []
     stages: list[str] = []
     with cluster.begun(big) as annotators:
-        wait_for(lambda: cluster.stage_of(big.run_id) not in ("", "PILOT_LABEL", "PILOT_JUDGE"), "the large run's own stages")
+        wait_for(
+            lambda: cluster.stage_of(big.run_id) not in ("", "PILOT_LABEL", "PILOT_JUDGE"), "the large run's own stages"
+        )
         for n in range(repeats):
             stages.append(cluster.stage_of(big.run_id))
             beside.append(cluster.whole(part_of(big, small, f"beside {n}")))
@@ -170,7 +184,9 @@ def between_stages(log: Log, runs: Sequence[str]) -> list[float]:
     return [gap for run in runs for gap in _gaps(run, history.events(log, run), first)]
 
 
-def _gaps(run: str, facts: Sequence[tuple[Event, float]], first: Mapping[tuple[str, int, int], float]) -> Iterator[float]:
+def _gaps(
+    run: str, facts: Sequence[tuple[Event, float]], first: Mapping[tuple[str, int, int], float]
+) -> Iterator[float]:
     last, closed = 0.0, False
     for event, at in facts:
         kind = event.WhichOneof("kind")
@@ -193,7 +209,9 @@ def everything(log: Log, topic: topics.Topic, partition: int) -> Iterator:
         offset = batch[-1].offset + 1
 
 
-def replicas(cluster: Cluster, counts: Sequence[int], pairs: int, shard_pairs: int, repeats: int) -> dict[int, list[float]]:
+def replicas(
+    cluster: Cluster, counts: Sequence[int], pairs: int, shard_pairs: int, repeats: int
+) -> dict[int, list[float]]:
     """Replicas of labeling → seconds of the LABEL stage; the judge takes LATENCY_S a call and has room for all."""
     found: dict[int, list[float]] = {count: [] for count in counts}
     with waiting_judge() as url:
@@ -223,4 +241,3 @@ def wait_for(reached: Callable[[], bool], what: str) -> None:
     while not reached():
         assert time.monotonic() < deadline, f"{what}: not so after {PATIENCE_S:.0f} s"
         over.wait(0.1)
-

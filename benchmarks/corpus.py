@@ -4,6 +4,7 @@ Two responses of one domain are drawn at random for each pair; the first one's p
 sign of a hidden linear rule over the texts' surface statistics plus noise; the recorded judge errs on a quarter of the
 pairs, more often towards the longer response, and sometimes changes its mind with the order; people say the truth.
 """
+
 import hashlib
 
 import numpy as np
@@ -34,10 +35,18 @@ def virtual(pairs: int, seed: int) -> Input:
     truth = score + 0.5 * score.std() * generator.standard_normal(pairs) > 0
     says, swapped, confidence = _verdicts(generator, truth, difference[:, 0])
     rows = tuple(
-        _row(number, sources[one][0], sources[one][1], sources[other][1], bool(truth[number]), says[number], swapped[number],
-             confidence[number])
+        _row(
+            number,
+            sources[one][0],
+            sources[one][1],
+            sources[other][1],
+            bool(truth[number]),
+            says[number],
+            swapped[number],
+            confidence[number],
+        )
         for number, (one, other) in enumerate(zip(first, second, strict=True))
-    )  # fmt: skip
+    )
     digest = hashlib.sha256(f"virtual/{pairs}/{seed}".encode()).hexdigest()
     return Input("virtual corpus", digest, "prompt/responses with labels", rows, judges={JUDGE: pairs})
 
@@ -65,7 +74,14 @@ def _verdicts(generator: np.random.Generator, truth: np.ndarray, longer: np.ndar
 
 
 def _row(
-    number: int, pair: pb.Pair, first: pb.Response, second: pb.Response, truth: bool, says: bool, swapped: bool, confidence: float
+    number: int,
+    pair: pb.Pair,
+    first: pb.Response,
+    second: pb.Response,
+    truth: bool,
+    says: bool,
+    swapped: bool,
+    confidence: float,
 ) -> Row:
     choices = [pb.CHOICE_FIRST if is_first else pb.CHOICE_SECOND for is_first in (truth, says, swapped)]
     said = pb.RecordedVerdict(judge=JUDGE, choice=choices[1], choice_swapped=choices[2], confidence=float(confidence))

@@ -3,6 +3,7 @@
 Stages, units, ids, order and manifests are what `due` of runs and tasks says; only what units and people answer is drawn
 at random, in the shape that workers give it: a labelled shard holds 64 pairs with every column, a score 64 margins.
 """
+
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -21,9 +22,19 @@ from services.tasks.queue import TasksState
 SHARD = 64
 CHOICES = (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND)
 CONFIG = RunConfig(
-    method="posterior", judge=JudgeConfig(kind="llm", name="judge", both_orders=True), humans="recorded", quorum=1, pilot=-1,
-    human_budget_share=0.06, batch_share=0.01, audit_share=0.1, folds=4, shard_pairs=SHARD, window=16, components=256,
-)  # fmt: skip
+    method="posterior",
+    judge=JudgeConfig(kind="llm", name="judge", both_orders=True),
+    humans="recorded",
+    quorum=1,
+    pilot=-1,
+    human_budget_share=0.06,
+    batch_share=0.01,
+    audit_share=0.1,
+    folds=4,
+    shard_pairs=SHARD,
+    window=16,
+    components=256,
+)
 
 
 def facts(pairs: int, seed: int) -> Iterator[bytes]:
@@ -49,7 +60,9 @@ class _World:
         while runs.fold().active(self.runs.state):
             said = [self._answered(output) for output in self._due(runs.fold(), self.runs)]
             yield from self._fold(said or self._judgements())
-            while resolved := [output.event for output in self._due(tasks.fold(), self.tasks) if isinstance(output, Say)]:
+            while resolved := [
+                output.event for output in self._due(tasks.fold(), self.tasks) if isinstance(output, Say)
+            ]:
                 yield from self._fold(resolved)
 
     def _due(self, fold: Fold, folded) -> Sequence[Say | Ask]:
@@ -102,11 +115,18 @@ class _World:
         # People answer "first" everywhere, so that they agree with the judge on three pairs of four.
         p_first = np.where(self.draw.random(count) < 0.75, 1, -1) * 0.5 * self.draw.random(count) + 0.5
         columns = {
-            "pair_index": indexes, "choice": [CHOICES[int(p < 0.5)] for p in p_first], "p_first": p_first,
-            "confidence": np.maximum(p_first, 1 - p_first), "order_flipped": (self.draw.random(count) < 0.15).astype(int),
-            "own_disagree": [-1.0] * count, "verified": [0] * count, "length_difference": self.draw.standard_normal(count),
-        }  # fmt: skip
-        used = Usage(calls=2 * count, prompt_tokens=1_200 * count, completion_tokens=80 * count, dollars=0.01, seconds=9.5)
+            "pair_index": indexes,
+            "choice": [CHOICES[int(p < 0.5)] for p in p_first],
+            "p_first": p_first,
+            "confidence": np.maximum(p_first, 1 - p_first),
+            "order_flipped": (self.draw.random(count) < 0.15).astype(int),
+            "own_disagree": [-1.0] * count,
+            "verified": [0] * count,
+            "length_difference": self.draw.standard_normal(count),
+        }
+        used = Usage(
+            calls=2 * count, prompt_tokens=1_200 * count, completion_tokens=80 * count, dollars=0.01, seconds=9.5
+        )
         return Event(shard_labeled=columns, usage=used)
 
     def _indexes(self, number: int) -> list[int]:
@@ -131,11 +151,19 @@ class _World:
 
     def _triage(self, work) -> Event:
         asked = self.draw.choice(self.pairs, work.triage_round.ask, replace=False)
-        signals = [{"signal": f"signal {n}", "value": float(value)} for n, value in enumerate(self.draw.standard_normal(12))]
+        signals = [
+            {"signal": f"signal {n}", "value": float(value)} for n, value in enumerate(self.draw.standard_normal(12))
+        ]
         decided = {
-            "asked": asked, "p_ask": np.full(len(asked), 0.3), "audit": self.draw.random(len(asked)) < 0.1,
-            "posterior_uri": self._uri(), "trust": 2, "flipped": 900, "coefficients": signals, "expected_error": 0.1,
-        }  # fmt: skip
+            "asked": asked,
+            "p_ask": np.full(len(asked), 0.3),
+            "audit": self.draw.random(len(asked)) < 0.1,
+            "posterior_uri": self._uri(),
+            "trust": 2,
+            "flipped": 900,
+            "coefficients": signals,
+            "expected_error": 0.1,
+        }
         return Event(round_triaged=decided, usage=Usage(seconds=1.0))
 
     def _final(self, work) -> Event:
@@ -158,15 +186,24 @@ class _World:
 
     def _judgement(self, task, annotator: str) -> Event:
         said = {
-            "pair_index": task.pair_index, "annotator": annotator, "revision": 1, "vote": 0,
-            "choice": Choice.CHOICE_FIRST, "seconds": 21.5,
-        }  # fmt: skip
+            "pair_index": task.pair_index,
+            "annotator": annotator,
+            "revision": 1,
+            "vote": 0,
+            "choice": Choice.CHOICE_FIRST,
+            "seconds": 21.5,
+        }
         own = event_id(self.run_id, f"judged/{annotator}/1", unit_name(task.unit))
         return Event(event_id=own, unit=task.unit, judgement_submitted=said)
 
 
 UNITS = {
-    "label_shard": _World._label, "fit_features": _World._fit, "featurise_shard": _World._features,
-    "train_fold": _World._fold_trained, "score_shard": _World._score, "triage_round": _World._triage,
-    "train_final": _World._final, "build_dataset": _World._dataset,
-}  # fmt: skip
+    "label_shard": _World._label,
+    "fit_features": _World._fit,
+    "featurise_shard": _World._features,
+    "train_fold": _World._fold_trained,
+    "score_shard": _World._score,
+    "triage_round": _World._triage,
+    "train_final": _World._final,
+    "build_dataset": _World._dataset,
+}

@@ -108,10 +108,18 @@ def world(pairs: int, teacher: str, judge: str, kind: str, seed: int) -> World:
     label, flipped, confidence = judged(judge, margin, length_difference, taste, style[one] - style[other], seed)
     absent = np.full(pairs, -1.0)
     signals = Signals(
-        label=label, margin=np.zeros(pairs), confidence=confidence, order_flipped=flipped, own_disagree=absent, helpers=(),
-        helper_disagree=np.zeros((0, pairs)), length_difference=length_difference, domain=known.domain[one],
-        group=np.random.default_rng(seed).integers(0, 2**63, pairs).astype(np.uint64), x=(x[one] - x[other]).astype(np.float16),
-    )  # fmt: skip
+        label=label,
+        margin=np.zeros(pairs),
+        confidence=confidence,
+        order_flipped=flipped,
+        own_disagree=absent,
+        helpers=(),
+        helper_disagree=np.zeros((0, pairs)),
+        length_difference=length_difference,
+        domain=known.domain[one],
+        group=np.random.default_rng(seed).integers(0, 2**63, pairs).astype(np.uint64),
+        x=(x[one] - x[other]).astype(np.float16),
+    )
     truth_test = reward[test[0]] > reward[test[1]]
     return World(signals, margin > 0, RIDGE[kind], x[test[0]] - x[test[1]], known.domain[test[0]], truth_test)
 
@@ -138,7 +146,10 @@ def judged(
     other = taste - margin * (taste @ margin) / (margin @ margin)
     of_style = style @ np.random.default_rng(77 + seed).standard_normal(style.shape[1])
     length, other, of_style = length / length.std(), other / other.std(), of_style / of_style.std()
-    bias = {"len": 0.9 * length + 0.45 * of_style + 0.3 * normal(), "mix": 0.6 * length + 0.5 * other + 0.62 * normal()}[kind]
+    bias = {
+        "len": 0.9 * length + 0.45 * of_style + 0.3 * normal(),
+        "mix": 0.6 * length + 0.5 * other + 0.62 * normal(),
+    }[kind]
     low, high = 0.05, 6.0
     for _ in range(30):
         strength = (low + high) / 2

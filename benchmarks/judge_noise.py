@@ -11,6 +11,7 @@ verdict of the judge are not in the case. Reads
 `judged_pairs.jsonl.gz`. With --cells each finished run is a line there, and is not done again until the code or its
 settings change.
 """
+
 import argparse
 import hashlib
 import json
@@ -46,7 +47,9 @@ def run(there: World, method: str, with_pilot: bool, seed: int, budget_share: fl
     """Spend the budget as a run of the system does, and count what is wrong at the end."""
     pairs, label = len(there.truth), there.signals.label
     budget = round(budget_share * pairs) if method not in plan.ASK_NOBODY else 0
-    asked = options.resolve({"judge": "recorded:made", "method": method, "seed": seed, "pilot": -1 if with_pilot else 0})
+    asked = options.resolve(
+        {"judge": "recorded:made", "method": method, "seed": seed, "pilot": -1 if with_pilot else 0}
+    )
     config = RunConfig(seed=seed, audit_share=asked.audit, human_weight=asked.human_weight, quorum=1, pilot=asked.pilot)
     options.set_method(config, asked)
     answers, gate = planner.NOBODY, False
@@ -90,7 +93,9 @@ def _figures(there: World, last: planner.Step) -> dict:
     }
 
 
-def grid(cases: list[Case], methods: list[str], budgets: list[float], seeds: int) -> Iterator[tuple[Case, str, bool, float, int]]:
+def grid(
+    cases: list[Case], methods: list[str], budgets: list[float], seeds: int
+) -> Iterator[tuple[Case, str, bool, float, int]]:
     """(case, method, with pilot, share of the pairs asked, seed) of each run; who asks nobody needs no second budget or seed."""
     for case in cases:
         for method in methods:
@@ -112,7 +117,9 @@ def fingerprint(asked: argparse.Namespace) -> str:
 
 def main() -> None:
     parser = parser_of(__doc__, "the non-adversarial cases with 2 seeds; under a minute")
-    parser.add_argument("--cells", type=Path, metavar="FILE", help="a line for each run; runs that stand there are kept")
+    parser.add_argument(
+        "--cells", type=Path, metavar="FILE", help="a line for each run; runs that stand there are kept"
+    )
     parser.add_argument("--seeds", type=int, default=None, help=f"default {SEEDS}")
     parser.add_argument("--budgets", type=float, nargs="+", default=None, help=f"shares of the pairs, default {BUDGET}")
     parser.add_argument("--full", action="store_true", help=f"every method, budgets {', '.join(map(str, BUDGETS))}")
@@ -135,8 +142,13 @@ def run_grid(cases: list[Case], seeds: int, asked: argparse.Namespace) -> list[d
     budgets = asked.budgets or (list(BUDGETS) if asked.full else [BUDGET])
     for case, method, with_pilot, budget, seed in grid(cases, METHODS if asked.full else USUAL, budgets, seeds):
         cell = {
-            "case": case.name, "group": case.group, "method": method, "pilot": with_pilot, "budget": budget, "seed": seed,
-        }  # fmt: skip
+            "case": case.name,
+            "group": case.group,
+            "method": method,
+            "pilot": with_pilot,
+            "budget": budget,
+            "seed": seed,
+        }
         if _key(cell) not in kept:
             if case.name not in worlds:
                 worlds = {case.name: world(case, rows, asked.by_source)}

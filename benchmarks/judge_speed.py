@@ -6,6 +6,7 @@ Each side runs in a fresh process against one local endpoint that answers after 
 `bare` is a semaphore around AsyncInferenceClient.chat_completion that keeps nothing. `concord` asks both orders, parses,
 and has every answer on disk before it counts; a call is one request of either.
 """
+
 import argparse
 import asyncio
 import json
@@ -120,8 +121,13 @@ def end(calls, unlabelled):
     """Calls a second: more is better. CPU seconds for 1,000 calls, wall seconds, peak MB, pairs without a label: less is."""
     wall, cpu = time.perf_counter() - _begun["wall"], cpu_s() - _begun["cpu"]
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"calls_s": calls / wall, "cpu_s_per_1000": 1000 * cpu / calls, "unlabelled": unlabelled,
-            "wall_s": wall, "peak_mb": peak_mb}  # fmt: skip
+    return {
+        "calls_s": calls / wall,
+        "cpu_s_per_1000": 1000 * cpu / calls,
+        "unlabelled": unlabelled,
+        "wall_s": wall,
+        "peak_mb": peak_mb,
+    }
 
 
 def one_side(who, url, concurrency, count, seed):
@@ -166,10 +172,16 @@ def measure(repeats, count):
 def summary(figures):
     """side → median and range of each figure."""
     return {
-        name: {key: {"median": statistics.median(r[key] for r in runs), "low": min(r[key] for r in runs),
-                     "high": max(r[key] for r in runs)} for key in runs[0]}
+        name: {
+            key: {
+                "median": statistics.median(r[key] for r in runs),
+                "low": min(r[key] for r in runs),
+                "high": max(r[key] for r in runs),
+            }
+            for key in runs[0]
+        }
         for name, runs in figures.items()
-    }  # fmt: skip
+    }
 
 
 def ratios(figures):

@@ -1,4 +1,5 @@
 """The judges' benchmarks as results: the figures of `judge_speed` and `judge_noise` with date, commit and machine."""
+
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -12,14 +13,23 @@ Cell = dict
 def noise(cells: Sequence[Cell]) -> dict[str, object]:
     """Figures of `judge_noise`'s runs."""
     budgets = sorted({cell["budget"] for cell in cells})
-    settings = {"budgets": budgets, "cases": len({cell["case"] for cell in cells}), "seeds": len({cell["seed"] for cell in cells})}
+    settings = {
+        "budgets": budgets,
+        "cases": len({cell["case"] for cell in cells}),
+        "seeds": len({cell["seed"] for cell in cells}),
+    }
     groups: dict[str, dict] = defaultdict(dict)
     cases: dict[str, dict] = defaultdict(dict)
     for method, group in sorted({(_method(cell), cell["group"]) for cell in cells}):
         groups[group][method] = summary([cell for cell in cells if (_method(cell), cell["group"]) == (method, group)])
     for method, case in sorted({(_method(cell), cell["case"]) for cell in cells}):
         mine = [cell for cell in cells if (_method(cell), cell["case"]) == (method, case)]
-        kept = {"pairs": mine[0]["pairs"], "start": mine[0]["start"], "end": _mean(mine, "end"), "removed": _mean(mine, "removed")}
+        kept = {
+            "pairs": mine[0]["pairs"],
+            "start": mine[0]["start"],
+            "end": _mean(mine, "end"),
+            "removed": _mean(mine, "removed"),
+        }
         cases[case][method] = kept
     return circumstances(settings) | {"groups": groups, "cases": cases}
 
@@ -38,7 +48,9 @@ def summary(cells: Sequence[Cell]) -> dict[str, object]:
         "error_left": _mean(cells, "error_left"),
         "error_left_expected": _mean(cells, "expected_error"),
         "audits": len(held),
-        "audits_that_hold_the_error": sum(c["audited_error"][1] <= c["error_left"] <= c["audited_error"][2] for c in held),
+        "audits_that_hold_the_error": sum(
+            c["audited_error"][1] <= c["error_left"] <= c["audited_error"][2] for c in held
+        ),
         "gate_shut": sum(cell["gate"] for cell in cells),
         "seconds_a_round": _mean(cells, "seconds_a_round"),
     }

@@ -3,6 +3,7 @@
 Judge resolution: a name is an exact key of `ai_labels`, or an LLM's name and then means its prompt `Vanilla_NoRules`,
 else `Vanilla`. `/vote` is never an input. The LLM's other prompts are signals of its own doubt.
 """
+
 import hashlib
 import re
 from collections.abc import Callable
@@ -136,14 +137,16 @@ def world(case: Case, all_rows: list[Row], by_source: bool) -> World:
         margin=ai_margins(x, label, domain, group),
         confidence=np.full(len(rows), -1.0),
         order_flipped=np.array([_order_flipped(row, key) for row, key, _ in cells], dtype=float),
-        own_disagree=np.array([
-            _against([v for other in _own_prompts(row, case.judge, key) for v in _verdicts(row, other)], c)
-            for row, key, c in cells
-        ]),
+        own_disagree=np.array(
+            [
+                _against([v for other in _own_prompts(row, case.judge, key) for v in _verdicts(row, other)], c)
+                for row, key, c in cells
+            ]
+        ),
         helpers=case.helpers,
-        helper_disagree=np.array([
-            [_helper_against(row, helper, c) for row, _, c in cells] for helper in case.helpers
-        ]).reshape(len(case.helpers), len(rows)),
+        helper_disagree=np.array(
+            [[_helper_against(row, helper, c) for row, _, c in cells] for helper in case.helpers]
+        ).reshape(len(case.helpers), len(rows)),
         length_difference=np.array([np.log1p(len(a)) - np.log1p(len(b)) for a, b in zip(firsts, seconds, strict=True)]),
         domain=domain,
         group=group,

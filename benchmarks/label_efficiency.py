@@ -59,12 +59,23 @@ METHODS: dict[str, dict[str, object]] = {
 BUDGET = 0.06
 # What a cell's figures follow from.
 CALLED = (
-    "benchmarks/hh.py", "benchmarks/planner.py", "services/preference/curve.py", "services/preference/folds.py",
-    "services/preference/head.py", "services/preference/logistic.py", "services/preference/pilot.py",
+    "benchmarks/hh.py",
+    "benchmarks/planner.py",
+    "services/preference/curve.py",
+    "services/preference/folds.py",
+    "services/preference/head.py",
+    "services/preference/logistic.py",
+    "services/preference/pilot.py",
     "services/preference/teaching.py",
-    "services/runs/plan.py", "services/scoring/features.py", "services/triage/ask.py", "services/triage/baselines.py",
-    "services/triage/posterior.py", "services/triage/rlthf.py", "services/triage/rounds.py", "services/triage/signals.py",
-)  # fmt: skip
+    "services/runs/plan.py",
+    "services/scoring/features.py",
+    "services/triage/ask.py",
+    "services/triage/baselines.py",
+    "services/triage/posterior.py",
+    "services/triage/rlthf.py",
+    "services/triage/rounds.py",
+    "services/triage/signals.py",
+)
 # Shares of the corpus at which a run is measured.
 POINTS = (0.01, 0.02, 0.03, 0.06)
 # The default is for runs whose people answered at least so often.
@@ -77,15 +88,26 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--features", nargs="+", choices=hh.FEATURES, default=list(hh.FEATURES))
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
-    parser.add_argument("--cells", type=Path, metavar="FILE", help="a line for each cell; cells that stand there are kept")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="gap and labels against the share that people answered")
+    parser.add_argument(
+        "--cells", type=Path, metavar="FILE", help="a line for each cell; cells that stand there are kept"
+    )
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE", help="gap and labels against the share that people answered"
+    )
     asked = asked_of(parser)
     if asked.quick:
-        asked.pairs, asked.seeds, asked.features, asked.methods = [2_000], 1, ["light"], ["posterior", "rlthf", "random"]
+        asked.pairs, asked.seeds, asked.features, asked.methods = (
+            [2_000],
+            1,
+            ["light"],
+            ["posterior", "rlthf", "random"],
+        )
     cells = list(run_grid(list(grid(asked)), asked.cells))
     print(table(cells), comparison(cells), sep="\n\n")
     if asked.json:
-        write(str(asked.json), circumstances({"budget": BUDGET, "points": POINTS, "ridge": hh.RIDGE}) | {"cells": cells})
+        write(
+            str(asked.json), circumstances({"budget": BUDGET, "points": POINTS, "ridge": hh.RIDGE}) | {"cells": cells}
+        )
     if asked.picture:
         picture(cells, asked.picture)
 
@@ -97,7 +119,14 @@ def grid(asked: argparse.Namespace) -> Iterator[dict]:
             for kind in asked.features:
                 for teacher, judge in QUICK if asked.quick else CASES:
                     for method in asked.methods:
-                        yield {"pairs": pairs, "seed": seed, "features": kind, "teacher": teacher, "judge": judge, "method": method}
+                        yield {
+                            "pairs": pairs,
+                            "seed": seed,
+                            "features": kind,
+                            "teacher": teacher,
+                            "judge": judge,
+                            "method": method,
+                        }
 
 
 def run_grid(cells: Sequence[dict], file: Path | None) -> Iterator[dict]:
@@ -111,7 +140,10 @@ def run_grid(cells: Sequence[dict], file: Path | None) -> Iterator[dict]:
         if _key(cell) not in kept:
             place = {name: cell[name] for name in ("pairs", "teacher", "judge", "features", "seed")}
             if place != of:
-                world, of = hh.world(place["pairs"], place["teacher"], place["judge"], place["features"], place["seed"]), place
+                world, of = (
+                    hh.world(place["pairs"], place["teacher"], place["judge"], place["features"], place["seed"]),
+                    place,
+                )
                 ends = bounds(world)
             began = time.perf_counter()
             made = cell | ends | {"code": code, "curve": curve(world, cell), "seconds": time.perf_counter() - began}
@@ -157,7 +189,10 @@ def curve(world: hh.World, cell: dict) -> list[dict]:
     found: dict[float, dict] = {}
     for step in planner.run(known, config, budget, _person(world)):
         share = len(step.said.pair) / len(truth)
-        at = next((point for point in POINTS if abs(share - point) < 0.002), BUDGET if step.stage == Stage.STAGE_FINAL else None)
+        at = next(
+            (point for point in POINTS if abs(share - point) < 0.002),
+            BUDGET if step.stage == Stage.STAGE_FINAL else None,
+        )
         if at is not None and at not in found and (measured := _measured(world, known, config, step)):
             found[at] = _point(world, at, step, *measured)
     return list(found.values())
@@ -184,9 +219,12 @@ def _point(world: hh.World, at: float, step: planner.Step, model: head.Head, p_f
     p_first[pair] = step.said.p_first
     judge_wrong = (world.signals.label[pair] > 0) != truth[pair]
     return {
-        "share": at, "asked": len(pair) / len(truth), "test": _tested(world, model),
-        "labels": float(((p_first > 0.5) == truth).mean()), "wrong_asked": float(judge_wrong.mean()) if len(pair) else None,
-    }  # fmt: skip
+        "share": at,
+        "asked": len(pair) / len(truth),
+        "test": _tested(world, model),
+        "labels": float(((p_first > 0.5) == truth).mean()),
+        "wrong_asked": float(judge_wrong.mean()) if len(pair) else None,
+    }
 
 
 def _measured(world: hh.World, known: planner.Known, config: RunConfig, step: planner.Step):
@@ -204,7 +242,9 @@ def _measured(world: hh.World, known: planner.Known, config: RunConfig, step: pl
             return None
         model = _fit(world, *lesson(known.judge, teacher, config, None, step.said, config.human_weight))
         return model, (head.margins(model, x, domain) > 0).astype(float)
-    if step.decided is None or step.stage != (Stage.STAGE_TRIAGE if config.method == "posterior" else Stage.STAGE_JUDGE):
+    if step.decided is None or step.stage != (
+        Stage.STAGE_TRIAGE if config.method == "posterior" else Stage.STAGE_JUDGE
+    ):
         return None
     p_first = step.decided.target.astype(float) if config.method == "posterior" else known.judge[0].copy()
     return planner.final_head(known, world.signals, config, step.decided, step.said), p_first
@@ -267,9 +307,12 @@ def comparison(cells: Sequence[dict]) -> str:
 def fallen(cells: Sequence[dict]) -> tuple[str, int]:
     """How many runs of the default that got ENOUGH answers end below the judge, in words; and how many there are."""
     runs = [
-        (cell, point) for cell in cells if cell["method"] == "posterior" for point in cell["curve"]
+        (cell, point)
+        for cell in cells
+        if cell["method"] == "posterior"
+        for point in cell["curve"]
         if point["asked"] * cell["pairs"] >= ENOUGH - 0.5
-    ]  # fmt: skip
+    ]
     head_below = sum(point["test"] < cell["ai_only"] for cell, point in runs)
     labels_below = sum(point["labels"] < cell["ai_labels"] for cell, point in runs)
     return f"Reward models below AI only: {head_below}; labels below the judge's: {labels_below}.", len(runs)
@@ -320,7 +363,10 @@ def picture(cells: Sequence[dict], path: Path) -> None:
             if (pairs, kind) != place or not points:
                 continue
             number = list(METHODS).index(method)
-            style = {"marker": "osD^v<>Pp*XhH8"[number], "color": pyplot.get_cmap("tab20")(2 * number % 20 + number // 10)}
+            style = {
+                "marker": "osD^v<>Pp*XhH8"[number],
+                "color": pyplot.get_cmap("tab20")(2 * number % 20 + number // 10),
+            }
             style["linewidth"] = 2.5 if method == "posterior" else 1.2
             for axis, at in zip(row, (0, 1), strict=True):
                 axis.plot([x for x, _ in points], [found[at] for _, found in points], label=method, **style)

@@ -6,6 +6,7 @@ On SQLite beside pyeventsourcing: its own way (events of an aggregate, saved 500
 that are ready). On Kafka beside bare kafka-python with the same settings. Every append is durable when it is counted:
 SQLite with synchronous=FULL, Kafka with acks=all after each batch. A broker: `python -m tests.broker --port 9092 DIR`.
 """
+
 import os
 import tempfile
 from collections.abc import Callable
@@ -36,7 +37,13 @@ def main() -> None:
     parser.add_argument("--kafka", help="kafka://HOST:PORT of a broker that may be written to; without it SQLite alone")
     given = asked_of(parser)
     count, repeats = (5_000, 3) if given.quick else (50_000, 7)
-    settings = {"payload_bytes": PAYLOAD_BYTES, "batch": BATCH, "facts": count, "read_at_once": READ, "kafka": given.kafka}
+    settings = {
+        "payload_bytes": PAYLOAD_BYTES,
+        "batch": BATCH,
+        "facts": count,
+        "read_at_once": READ,
+        "kafka": given.kafka,
+    }
     figures = circumstances(settings | {"sqlite": "WAL, synchronous=FULL", "folder": tempfile.gettempdir()})
     with tempfile.TemporaryDirectory() as folder:
         sqlite = Sqlite(Path(folder), count)

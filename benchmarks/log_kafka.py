@@ -1,4 +1,5 @@
 """The Kafka log beside bare kafka-python with the same settings: what `benchmarks.log` repeats."""
+
 from uuid import uuid4
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
@@ -35,6 +36,7 @@ class Kafka:
 
     def append_bare(self) -> float:
         """The same batches through kafka-python's producer, flushed after each."""
+
         def send() -> None:
             for batch in self._batches:
                 sent = [self._bare.send(self._topic, value, b"run", partition=2) for value in batch]

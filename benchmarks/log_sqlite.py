@@ -1,4 +1,5 @@
 """The SQLite log beside pyeventsourcing's: what `benchmarks.log` repeats."""
+
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -46,7 +47,9 @@ class Sqlite:
         """Facts a second through `SqliteLog.append`, a batch and a flushed transaction each; more is better, as everywhere here."""
         with self._fresh() as path:
             log = SqliteLog(path)
-            spent = seconds(lambda: [log.append([Entry(FACTS, 3, b"run", v) for v in batch]) for batch in self._batches])
+            spent = seconds(
+                lambda: [log.append([Entry(FACTS, 3, b"run", v) for v in batch]) for batch in self._batches]
+            )
             log.close()
             return self._count / spent
 

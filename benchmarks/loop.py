@@ -8,6 +8,7 @@ caller's hands. Concord goes over gRPC, appends every fact and answer durably, k
 each task under a lease; `straight` (straight.py) keeps nothing. Both must give the same dataset hash, or there are no
 figures.
 """
+
 import argparse
 import json
 import os
@@ -160,13 +161,21 @@ def compare(corpus: str, pairs: int, repeats: int) -> dict[str, object]:
     ratios["wall, fastest concord / fastest straight"] = spread([fastest["concord"] / fastest["straight"]])
     show("  ", ratios, "times")
     wall = max(row["median"] for name, row in ratios.items() if name.startswith("wall"))
-    measured = {side: {key: spread(values) for key, values in keys.items() if isinstance(values[0], int | float)}
-                for side, keys in column.items()}  # fmt: skip
-    stages = {name: spread([run[name] for run in column["concord"]["stage_s"]]) for name in column["concord"]["stage_s"][0]}
+    measured = {
+        side: {key: spread(values) for key, values in keys.items() if isinstance(values[0], int | float)}
+        for side, keys in column.items()
+    }
+    stages = {
+        name: spread([run[name] for run in column["concord"]["stage_s"]]) for name in column["concord"]["stage_s"][0]
+    }
     return {
-        "dataset_sha256": hashes.pop(), "measured": measured, "stage_s": stages, "ratios": ratios,
-        "wanted": WANTED, "met": wall <= WANTED,
-    }  # fmt: skip
+        "dataset_sha256": hashes.pop(),
+        "measured": measured,
+        "stage_s": stages,
+        "ratios": ratios,
+        "wanted": WANTED,
+        "met": wall <= WANTED,
+    }
 
 
 def main() -> None:
@@ -180,12 +189,24 @@ def main() -> None:
         return print(json.dumps(SIDES[side](job_of(corpus, int(pairs)))))
     pairs, repeats = (2_000, 1) if given.quick else (20_000, 5)
     settings = {
-        "pairs": pairs, "seed": SEED, "shard_pairs": KNOWN_SHARD,
-        "folds": 4, "budget": "6 %", "batch": "1 %", "pilot": "max(8, 0.5 %)",
-        "judge": "recorded, right on 75 %", "people": "recorded, 8 annotators", "blas_threads": 1,
-        "log": "SQLite, WAL, synchronous=FULL", "store": "SQLite, WAL, synchronous=NORMAL", "blobs": "files, fsync",
-    }  # fmt: skip
-    figures = circumstances(settings) | {"virtual": compare("virtual", pairs, repeats), "sample": compare("sample", 0, repeats)}
+        "pairs": pairs,
+        "seed": SEED,
+        "shard_pairs": KNOWN_SHARD,
+        "folds": 4,
+        "budget": "6 %",
+        "batch": "1 %",
+        "pilot": "max(8, 0.5 %)",
+        "judge": "recorded, right on 75 %",
+        "people": "recorded, 8 annotators",
+        "blas_threads": 1,
+        "log": "SQLite, WAL, synchronous=FULL",
+        "store": "SQLite, WAL, synchronous=NORMAL",
+        "blobs": "files, fsync",
+    }
+    figures = circumstances(settings) | {
+        "virtual": compare("virtual", pairs, repeats),
+        "sample": compare("sample", 0, repeats),
+    }
     if given.json:
         write(given.json, figures)
 

@@ -40,7 +40,9 @@ def services_apart(pairs: int, longer: int) -> dict[str, object]:
         began = time.perf_counter()
         with rpc.channel(fleet.where("runs")) as one, rpc.channel(fleet.where("tasks")) as other:
             runs = RunServiceStub(one)
-            drive.begin(runs, job.run_id, job.config, [row.pair for row in job.given.rows], job.given.sha256, job.given.name)
+            drive.begin(
+                runs, job.run_id, job.config, [row.pair for row in job.given.rows], job.given.sha256, job.given.name
+            )
             people = drive.People(TaskServiceStub(other), job.run_id, job.answer, "recorded")
             view = drive.watch(runs, job.run_id, people, lambda view: None)
             people.stop()
@@ -74,7 +76,9 @@ def one_core(pairs: int) -> dict[str, float]:
     basis = features.fit([text for at in drawn for text in (rows[at].first.text, rows[at].second.text)], 256, 0)
     fitted = time.perf_counter()
     shards = [rows[at : at + 256] for at in range(0, len(rows), 256)]
-    x = np.concatenate([features.differences(basis, [p.first.text for p in s], [p.second.text for p in s]) for s in shards])
+    x = np.concatenate(
+        [features.differences(basis, [p.first.text for p in s], [p.second.text for p in s]) for s in shards]
+    )
     featurised = time.perf_counter()
     label = np.random.default_rng(1).random(len(rows)) < 0.5
     head.fit_head(x, label.astype(float), np.ones(len(rows)), np.zeros(len(rows), np.int64))
@@ -93,7 +97,9 @@ def main() -> None:
     figures = circumstances({"pairs": pairs, "seed": loop.SEED, "blas_threads": 1}) | {
         "loop": loop.compare("virtual", pairs, repeats),
         "one_core": one_core(pairs),
-        "services": {f"texts x {longer}": services_apart(pairs, longer) for longer in ((1,) if asked.quick else (1, 3))},
+        "services": {
+            f"texts x {longer}": services_apart(pairs, longer) for longer in ((1,) if asked.quick else (1, 3))
+        },
     }
     print(f"\none core: {', '.join(f'{name} {value:.1f}' for name, value in figures['one_core'].items())}")
     show_memory(figures["services"])
@@ -105,7 +111,9 @@ def show_memory(services: dict[str, dict]) -> None:
     """A line for each length of the texts."""
     for name, apart in services.items():
         peaks = ", ".join(f"{service} {mb:.0f}" for service, mb in apart["peak_mb"].items())
-        print(f"{name} ({apart['text_mb']:.0f} MB of text), {apart['wall_s']:.0f} s; largest resident set in MB: {peaks}")
+        print(
+            f"{name} ({apart['text_mb']:.0f} MB of text), {apart['wall_s']:.0f} s; largest resident set in MB: {peaks}"
+        )
 
 
 if __name__ == "__main__":

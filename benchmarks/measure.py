@@ -1,4 +1,5 @@
 """What the benchmarks share: interleaved repeats, medians with their spread, and where and when it was measured."""
+
 import argparse
 import json
 import os
@@ -16,7 +17,9 @@ from typing import Any
 def parser_of(usage: str | None, quick: str) -> argparse.ArgumentParser:
     """The options that every benchmark has; `quick` says what its quick form leaves out. See `asked_of`."""
     parser = argparse.ArgumentParser(description=usage, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the data pack; default CONCORD_DATA, else ../shared/data")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="the data pack; default CONCORD_DATA, else ../shared/data"
+    )
     parser.add_argument("--quick", action="store_true", help=quick)
     where = "the figures with date, commit and machine: to FILE, or as all that goes to standard output"
     parser.add_argument("--json", nargs="?", const="-", metavar="FILE", help=where)
@@ -110,7 +113,9 @@ def _module() -> list[str]:
 
 
 def _commit() -> str:
-    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=os.path.dirname(__file__))
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=os.path.dirname(__file__)
+    )
     return done.stdout.strip() or "unknown"
 
 

@@ -53,10 +53,13 @@ def newcomer(repository: Path) -> dict[str, object]:
         installed = (folder / ".venv" / "light").stat().st_mtime
         first = reports[0].stat().st_mtime
         return {
-            "commands": commands, "install_s": installed - began, "report_s": first - began,
+            "commands": commands,
+            "install_s": installed - began,
+            "report_s": first - began,
             "after_install_s": first - installed,
-            "cpu_s": _cpu_s() - used, **_size(folder / ".venv"),
-        }  # fmt: skip
+            "cpu_s": _cpu_s() - used,
+            **_size(folder / ".venv"),
+        }
 
 
 def peer(requirement: str) -> dict[str, object]:
@@ -97,7 +100,10 @@ def _size(folder: Path) -> dict[str, object]:
 
 def table(rows: Mapping[str, Mapping[str, object]]) -> str:
     """Markdown."""
-    lines = ["| | commands | installed, s | MB | packages | first report, s | processor, s |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| | commands | installed, s | MB | packages | first report, s | processor, s |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name, row in rows.items():
         commands = row.get("commands")
         asked = f"{len(commands)}" if isinstance(commands, Sequence) else "1 pip"

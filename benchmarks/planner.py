@@ -79,7 +79,9 @@ def final_head(known: Known, signals: Signals, config: RunConfig, decided: Round
     return head.fit_head(signals.x, p_first, weight, signals.domain, known.ridge)
 
 
-def _trained(known: Known, signals: Signals, config: RunConfig, decided: Round | None, said: Answers) -> list[head.Head]:
+def _trained(
+    known: Known, signals: Signals, config: RunConfig, decided: Round | None, said: Answers
+) -> list[head.Head]:
     teacher = plan.TEACHERS.get(config.method, Teacher.TEACHER_UNSPECIFIED)
     chosen = (decided.target, decided.weight) if decided is not None and decided.weight is not None else None
     human_weight = (decided.human_weight if decided else 0) or config.human_weight
@@ -112,4 +114,6 @@ def asked(pair: Array, audit: Array, person: Person) -> Answers:
 
 
 def _joined(one: Answers, other: Answers) -> Answers:
-    return Answers(*(np.concatenate([getattr(one, f), getattr(other, f)]) for f in ("pair", "p_first", "audit", "votes")))
+    return Answers(
+        *(np.concatenate([getattr(one, f), getattr(other, f)]) for f in ("pair", "p_first", "audit", "votes"))
+    )

@@ -7,6 +7,7 @@ what `concord replay` does: read the partition, keep the run's records, decode, 
 evolve. `bare` has the same bytes in memory, decodes them and calls the same `evolve`: no log, no duplicates, no hash.
 pyeventsourcing reads one aggregate of as many small events from its own SQLite tables.
 """
+
 import gc
 import tempfile
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ class Replay:
 
     def ours(self) -> float:
         """Facts a second of `history.fold`, which reads, hashes and folds; more is better, as everywhere here."""
+
         def replay() -> None:
             assert len(history.fold(self._log, self._run_id).ids) == len(self._values)
 
@@ -112,14 +114,20 @@ def main() -> None:
     figures = circumstances(settings)
     with tempfile.TemporaryDirectory() as folder:
         replay = Replay(Path(folder), values)
-        measures = {"ours": replay.ours, "bare decode and fold": replay.bare, "eventsourcing, aggregate": replay.eventsourcing}
+        measures = {
+            "ours": replay.ours,
+            "bare decode and fold": replay.bare,
+            "eventsourcing, aggregate": replay.eventsourcing,
+        }
         found = interleaved(measures, repeats)
     show("Replay", {name: spread(rates) for name, rates in found.items()}, "facts/s")
     ratios = {name: ratio(found["ours"], found[name]) for name in WANTED}
     show("  ours divided by", ratios, "times")
     figures |= {
         "facts_per_second": {name: spread(rates) for name, rates in found.items()},
-        "ours_divided_by": {n: row | {"wanted": WANTED[n], "met": row["median"] >= WANTED[n]} for n, row in ratios.items()},
+        "ours_divided_by": {
+            n: row | {"wanted": WANTED[n], "met": row["median"] >= WANTED[n]} for n, row in ratios.items()
+        },
     }
     if given.json:
         write(given.json, figures)

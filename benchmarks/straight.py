@@ -2,6 +2,7 @@
 
 Nothing here keeps anything: what a run makes durable (facts, features, manifests, leases, answers) is a local variable.
 """
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -42,7 +43,9 @@ def run(pairs: Sequence[Pair], config: RunConfig, answer: Answerer) -> Made:
     shards = [PairShard(first_index=at, pairs=pairs[at : at + size]) for at in range(0, count, size)]
     budget = config.human_budget or round(config.human_budget_share * count)
     said = _pilot(pairs, config, budget, answer) if config.method not in plan.ASK_NOBODY else planner.NOBODY
-    labeled = [_label([(shard.first_index + at, pair) for at, pair in enumerate(shard.pairs)], config) for shard in shards]
+    labeled = [
+        _label([(shard.first_index + at, pair) for at, pair in enumerate(shard.pairs)], config) for shard in shards
+    ]
     columns = _features(pairs, shards, config)
     labels = StageManifest(events=[Event(shard_labeled=shard) for shard in labeled])
     signals = signals_of(labeled, np.zeros(count), columns.x, columns.group, columns.domain)
@@ -85,6 +88,8 @@ def _features(pairs: Sequence[Pair], shards: Sequence[PairShard], config: RunCon
     basis = features.fit(texts, config.components, config.seed)
     parts = []
     for shard in shards:
-        x = features.differences(basis, [pair.first.text for pair in shard.pairs], [pair.second.text for pair in shard.pairs])
+        x = features.differences(
+            basis, [pair.first.text for pair in shard.pairs], [pair.second.text for pair in shard.pairs]
+        )
         parts.append(shard_arrays(shard, x))
     return Columns(*(np.concatenate([part[name] for part in parts]) for name in ("x", "group", "domain")))

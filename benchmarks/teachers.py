@@ -30,7 +30,11 @@ def taught(x: Array, first_wins: Array, passes: int) -> Array:
     from torch import nn
 
     pairs, rewards = len(first_wins), np.zeros(len(x), np.float32)
-    first, second, target = torch.tensor(x[:pairs]), torch.tensor(x[pairs:]), torch.tensor(first_wins.astype(np.float32))
+    first, second, target = (
+        torch.tensor(x[:pairs]),
+        torch.tensor(x[pairs:]),
+        torch.tensor(first_wins.astype(np.float32)),
+    )
     for seed in range(NETWORKS):
         torch.manual_seed(seed)
         network = nn.Sequential(nn.Linear(x.shape[1], UNITS), nn.Tanh(), nn.Linear(UNITS, 1))

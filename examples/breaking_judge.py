@@ -6,6 +6,7 @@ It knows the pairs of the bundled sample by heart and judges them as the sample'
 other prompt it thinks nothing. It needs no network and no key, and ends with Ctrl-C; started again without a number it is
 mended.
 """
+
 import argparse
 import contextlib
 import json
@@ -53,7 +54,11 @@ class Judge(ThreadingHTTPServer):
             return RUBBISH
         said = judged(pair, 0)
         better = pair.first.text if said.choice == CHOICE_FIRST else pair.second.text
-        verdict = {"reason": "It is better.", "winner": "A" if shown[1] == better else "B", "confidence": said.confidence}
+        verdict = {
+            "reason": "It is better.",
+            "winner": "A" if shown[1] == better else "B",
+            "confidence": said.confidence,
+        }
         return json.dumps(verdict)
 
 
@@ -86,7 +91,9 @@ class Answering(BaseHTTPRequestHandler):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8123, help="0: any free one")
-    parser.add_argument("after", type=int, nargs="?", default=0, help="so many sensible answers, then rubbish; 0: never")
+    parser.add_argument(
+        "after", type=int, nargs="?", default=0, help="so many sensible answers, then rubbish; 0: never"
+    )
     given = parser.parse_args()
     judge = Judge(given.port, given.after)
     print(f"{judge.url}#sample", flush=True)

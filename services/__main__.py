@@ -1,4 +1,5 @@
 """`python -m services [NAME…]`: the named services in this process; without names, all of them."""
+
 import signal
 import sys
 import threading
@@ -32,7 +33,9 @@ def main(names: list[str]) -> int:
         return 2
     if running is None:
         return 0
-    structlog.get_logger().info("serving", services=names or list(SERVICES), address=running.address, **settings.shown())
+    structlog.get_logger().info(
+        "serving", services=names or list(SERVICES), address=running.address, **settings.shown()
+    )
     try:
         while not over.wait(WAIT_S) and not running.wait(0):
             pass

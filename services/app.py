@@ -205,7 +205,9 @@ class Running:
         # Results must not depend on how many cores a machine has.
         threadpool_limits(1)
         if not is_loopback(settings.listen):
-            structlog.get_logger().warning("no authentication: whoever reaches this address may use it", listen=settings.listen)
+            structlog.get_logger().warning(
+                "no authentication: whoever reaches this address may use it", listen=settings.listen
+            )
         self.settings = settings
         self._stop = threading.Event()
         self._services: dict[str, Service] = {}
@@ -239,7 +241,9 @@ class Running:
     def _servicers(self) -> list[Servicer]:
         """A service that is here itself answers, not another for it."""
         servicers = {also.name: also for service in self._services.values() for also in service.also}
-        return list((servicers | {service.servicer.name: service.servicer for service in self._services.values()}).values())
+        return list(
+            (servicers | {service.servicer.name: service.servicer for service in self._services.values()}).values()
+        )
 
     def _start_loops(self) -> None:
         begun: dict[str, threading.Event] = {}

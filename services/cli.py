@@ -25,9 +25,16 @@ from services.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
 AWAY, WRONG = 4, 2
 # In the order in which `concord --help` lists them.
 COMMANDS = (
-    run.run, replay.replay, results.report, results.runs, results.export,
-    place.fetch, place.serve, place.migrate, place.doctor,
-)  # fmt: skip
+    run.run,
+    replay.replay,
+    results.report,
+    results.runs,
+    results.export,
+    place.fetch,
+    place.serve,
+    place.migrate,
+    place.doctor,
+)
 
 
 def spoken(command: Callable) -> Callable:

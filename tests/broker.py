@@ -2,6 +2,7 @@
 
 By hand: `python -m tests.broker [--port 9092] FOLDER` runs one until Ctrl-C.
 """
+
 import argparse
 import base64
 import hashlib
@@ -89,9 +90,15 @@ def install() -> None:
     LIBS.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(dir=LIBS.parent))
     _run(
-        "mvn", "-q", "-B", "-f", str(DEPLOY / "pom.xml"), "dependency:copy-dependencies", "-DincludeScope=runtime",
+        "mvn",
+        "-q",
+        "-B",
+        "-f",
+        str(DEPLOY / "pom.xml"),
+        "dependency:copy-dependencies",
+        "-DincludeScope=runtime",
         f"-DoutputDirectory={fresh}",
-    )  # fmt: skip
+    )
     (fresh / "pom.sha256").write_text(stamp)
     shutil.rmtree(LIBS, ignore_errors=True)
     fresh.rename(LIBS)

@@ -4,6 +4,7 @@
 processes of every service, a judge over HTTP who counts. Faults are drawn from the seed and begin at points of the run's
 progress. Ends with 1 and the seed where the dataset differs from the quiet run's, or anything was lost or paid twice.
 """
+
 import argparse
 import json
 import random
@@ -201,9 +202,15 @@ class Chaos:
         return ANSWER(pair, vote)
 
 
-def disturbed(judge: Endpoint, quiet: Quiet, count: int, seed: int, plan: Plan, say: Callable[[str], object]) -> dict[str, Any]:
+def disturbed(
+    judge: Endpoint, quiet: Quiet, count: int, seed: int, plan: Plan, say: Callable[[str], object]
+) -> dict[str, Any]:
     """The figures of one run with `count` faults; raises AssertionError where anything came of them."""
-    environment = {"CONCORD_JUDGE_CONCURRENCY": str(IN_FLIGHT), "CONCORD_REISSUE_AFTER_S": "5", "CONCORD_PROCESSES": "1"}
+    environment = {
+        "CONCORD_JUDGE_CONCURRENCY": str(IN_FLIGHT),
+        "CONCORD_REISSUE_AFTER_S": "5",
+        "CONCORD_PROCESSES": "1",
+    }
     judge.behaviour.latency_s = LATENCY_S
     judge.paid.clear()
     draw = random.Random(seed)
@@ -259,7 +266,9 @@ def check(view: pb.RunView, quiet: Quiet, progress: Progress, judge: Endpoint, c
     assert closed_stages(progress.facts) == quiet.stages
     assert not any(event.stage_closed.failed_units for event in progress.facts)
     assert_nothing_was_lost(world.environment, world.home)
-    assert len(judge.paid) == quiet.calls, f"{len(judge.paid)} different calls were paid, {quiet.calls} in the quiet run"
+    assert len(judge.paid) == quiet.calls, (
+        f"{len(judge.paid)} different calls were paid, {quiet.calls} in the quiet run"
+    )
     assert judge.paid_again <= lost_at_most(chaos), f"{judge.paid_again} calls were paid again"
 
 
@@ -276,19 +285,23 @@ def figures(quiet: Quiet, progress: Progress, judge: Endpoint, chaos: Chaos, sec
     kinds = Counter(one.fault.kind for one in chaos.befallen)
     return {
         "faults": len(chaos.befallen),
-        "by_kind": {kind: {"faults": kinds[kind], "longest_s_to_next_step": round(max(recovered[kind]), 1)} for kind in kinds},
+        "by_kind": {
+            kind: {"faults": kinds[kind], "longest_s_to_next_step": round(max(recovered[kind]), 1)} for kind in kinds
+        },
         "seconds": round(seconds, 1),
         "longest_stall_s": round(progress.longest_stall_s, 1),
         "steps": len(quiet.steps),
-        "facts": len(progress.facts), "facts_said_again": progress.said_again,
-        "calls": quiet.calls, "calls_paid_again": judge.paid_again,
+        "facts": len(progress.facts),
+        "facts_said_again": progress.said_again,
+        "calls": quiet.calls,
+        "calls_paid_again": judge.paid_again,
         "faults_while_paying": sum(one.paying for one in chaos.befallen),
         "dataset_sha256": quiet.dataset_sha256,
         "sequence": [
             f"step {one.step}: {one.fault.kind}, {one.fault.target}; next step after {one.recovered_s or 0:.1f} s"
             for one in chaos.befallen
         ],
-    }  # fmt: skip
+    }
 
 
 def run_chaos(count: int, seed: int, plan: Plan, say: Callable[[str], object] = print) -> dict[str, Any]:

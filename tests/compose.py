@@ -73,12 +73,19 @@ class Compose:
 
     def __init__(self, host: str, port: int) -> None:
         images = {f"{name.upper()}_IMAGE": f"concord-{name}:{TAG}" for name in SERVICES}
-        parts = {f"{name.upper()}_IMAGE": f"localhost/concord-{name}:{TAG}" for name in ("kafka", "postgres", "s3", "door")}
+        parts = {
+            f"{name.upper()}_IMAGE": f"localhost/concord-{name}:{TAG}" for name in ("kafka", "postgres", "s3", "door")
+        }
         twice = {f"{name.upper()}_REPLICAS": "2" for name in ("runs", "tasks", "labeling")}
         self.environment = {
-            **os.environ, **images, **parts, **twice, "PORT": str(port), "DOCKER_HOST": host,
+            **os.environ,
+            **images,
+            **parts,
+            **twice,
+            "PORT": str(port),
+            "DOCKER_HOST": host,
             "COMPOSE_PROJECT_NAME": "concord-test",
-        }  # fmt: skip
+        }
         if (TOOLS / "docker/cli-plugins/docker-compose").exists():
             self.environment["DOCKER_CONFIG"] = str(TOOLS / "docker")
         self.address = f"127.0.0.1:{port}"
@@ -106,7 +113,9 @@ class Compose:
 
 def dataset(address: str, seed: int) -> tuple[str, bytes]:
     """Hash and rows of a run driven to its end through this one address."""
-    asked = options.resolve({"judge": "sample", "budget": "10%", "quorum": 2, "shard_pairs": 32, "batch": 0.02, "seed": seed})
+    asked = options.resolve(
+        {"judge": "sample", "budget": "10%", "quorum": 2, "shard_pairs": 32, "batch": 0.02, "seed": seed}
+    )
     run_id = ids.run_id("compose", str(seed).encode())
     with rpc.channel(address) as channel:
         runs = RunServiceStub(channel)
@@ -125,7 +134,17 @@ def embedded(compose: Compose) -> Iterator[str]:
     """The address of all services in one container, on SQLite and files: equal hashes need equal versions of NumPy."""
     address = f"127.0.0.1:{free_port()}"
     safe = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL")
-    words = ("run", "--detach", "--network", "host", *safe, "--env", f"CONCORD_LISTEN={address}", f"concord-runs:{TAG}", *SERVICES)
+    words = (
+        "run",
+        "--detach",
+        "--network",
+        "host",
+        *safe,
+        "--env",
+        f"CONCORD_LISTEN={address}",
+        f"concord-runs:{TAG}",
+        *SERVICES,
+    )
     container = compose.docker(*words).strip()
     try:
         deadline = time.monotonic() + UP_S
@@ -162,7 +181,10 @@ def kill(compose: Compose, service: str) -> None:
 def sizes(compose: Compose) -> dict[str, int]:
     """Megabytes of each image, its base included; services share all layers but the last."""
     names = {f"concord-{name}:{TAG}" for name in SERVICES} | {f"localhost/concord-base:{TAG}"}
-    return {name: int(compose.docker("image", "inspect", "--format", "{{.Size}}", name)) // 1_000_000 for name in sorted(names)}
+    return {
+        name: int(compose.docker("image", "inspect", "--format", "{{.Size}}", name)) // 1_000_000
+        for name in sorted(names)
+    }
 
 
 def test(compose: Compose, seconds: dict[str, float]) -> None:

@@ -1,4 +1,5 @@
 """Fixtures that several files share: one for each seam, giving every implementation in turn."""
+
 import os
 import shutil
 import tempfile

@@ -20,7 +20,9 @@ CONTROLLERS = "*,-node-ipam-controller,-service-lb-controller,-cloud-node-lifecy
 
 def missing() -> list[str]:
     """The programs that `make kube-tools` would build."""
-    return [name for name in PROGRAMS if not os.access(TOOLS / name, os.X_OK)] + ["kubectl"] * (shutil.which("kubectl") is None)
+    return [name for name in PROGRAMS if not os.access(TOOLS / name, os.X_OK)] + ["kubectl"] * (
+        shutil.which("kubectl") is None
+    )
 
 
 def wait(what: str, true: Callable[[], object], timeout_s: float = READY_S) -> None:
@@ -61,9 +63,13 @@ class ControlPlane:
         """One of the programs in TOOLS, until the block ends."""
         with (self._folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                [TOOLS / name, *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder,
+                [TOOLS / name, *flags],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
                 env=os.environ | environment,
-            )  # fmt: skip
+            )
         self._processes.append((name, process))
 
     def _start_all(self) -> None:
@@ -73,18 +79,43 @@ class ControlPlane:
         (self._folder / "tokens.csv").write_text("admin-token,admin,admin,system:masters\n")
         self._write_kubeconfig(port)
         self.start(
-            "etcd", "--data-dir", "etcd", "--listen-client-urls", etcd, "--advertise-client-urls", etcd, "--listen-peer-urls", peer,
-            "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}", "--unsafe-no-fsync",
-        )  # fmt: skip
+            "etcd",
+            "--data-dir",
+            "etcd",
+            "--listen-client-urls",
+            etcd,
+            "--advertise-client-urls",
+            etcd,
+            "--listen-peer-urls",
+            peer,
+            "--initial-advertise-peer-urls",
+            peer,
+            "--initial-cluster",
+            f"default={peer}",
+            "--unsafe-no-fsync",
+        )
         self.start(
-            "kube-apiserver", f"--etcd-servers={etcd}", "--bind-address=127.0.0.1", f"--secure-port={port}", "--cert-dir=certs",
-            "--service-cluster-ip-range=10.0.0.0/24", f"--service-account-key-file={key}",
-            f"--service-account-signing-key-file={key}", "--service-account-issuer=https://kubernetes.default.svc",
-            "--token-auth-file=tokens.csv", "--authorization-mode=RBAC,Node", "--advertise-address=127.0.0.1",
+            "kube-apiserver",
+            f"--etcd-servers={etcd}",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={port}",
+            "--cert-dir=certs",
+            "--service-cluster-ip-range=10.0.0.0/24",
+            f"--service-account-key-file={key}",
+            f"--service-account-signing-key-file={key}",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            "--token-auth-file=tokens.csv",
+            "--authorization-mode=RBAC,Node",
+            "--advertise-address=127.0.0.1",
             "--endpoint-reconciler-type=none",
-        )  # fmt: skip
+        )
         wait("the API server is ready", self._is_ready)
-        local = (f"--kubeconfig={self.kubeconfig}", "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0")
+        local = (
+            f"--kubeconfig={self.kubeconfig}",
+            "--leader-elect=false",
+            "--bind-address=127.0.0.1",
+            "--secure-port=0",
+        )
         signing = f"--service-account-private-key-file={key}"
         quick = "--horizontal-pod-autoscaler-sync-period=2s"
         self.start("kube-controller-manager", *local, signing, f"--controllers={CONTROLLERS}", quick)
@@ -95,10 +126,13 @@ class ControlPlane:
     def _write_kubeconfig(self, port: int) -> None:
         cluster = {"server": f"https://127.0.0.1:{port}", "insecure-skip-tls-verify": True}
         made = {
-            "apiVersion": "v1", "kind": "Config", "current-context": "it",
-            "clusters": [{"name": "it", "cluster": cluster}], "users": [{"name": "admin", "user": {"token": "admin-token"}}],
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "it",
+            "clusters": [{"name": "it", "cluster": cluster}],
+            "users": [{"name": "admin", "user": {"token": "admin-token"}}],
             "contexts": [{"name": "it", "context": {"cluster": "it", "user": "admin"}}],
-        }  # fmt: skip
+        }
         self.kubeconfig.write_text(json.dumps(made))
 
     def _is_ready(self) -> bool:

@@ -1,4 +1,5 @@
 """The real data that some tests need; it does not travel with the code."""
+
 import os
 from pathlib import Path
 

@@ -4,6 +4,7 @@ The better of two answers is the one with the higher hash, in both orders alike,
 picks: there A always wins. Failures are drawn from (request, how often it was asked), so trying again may help;
 `poison` makes a request fail for ever. Also runs by hand, for benchmarks: `python tests/endpoint.py --latency-ms 50`.
 """
+
 import argparse
 import asyncio
 import hashlib
@@ -40,7 +41,9 @@ class Behaviour:
     bad_texts: float = 0.0
     truncated: float = 0.0
     down: int = 0  # status of every answer; 0: none
-    poison: dict[str, int | str] = field(default_factory=dict)  # text in the prompt → status, "bad", "truncated", "hang"
+    poison: dict[str, int | str] = field(
+        default_factory=dict
+    )  # text in the prompt → status, "bad", "truncated", "hang"
     rejects: dict[str, str] = field(default_factory=dict)  # field of the request → message of the 400
     error: str = "failure"  # what a failure's body says
     usage: bool = True  # count tokens

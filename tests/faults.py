@@ -6,6 +6,7 @@
 
 Use it from the main thread: servers die with the thread that started them.
 """
+
 import os
 import random
 import shutil
@@ -88,8 +89,11 @@ class World:
         blobs = self.s3.url(uuid4().hex[:8]).replace(self.s3.endpoint, f"http://127.0.0.1:{s3}")
         return {
             "CONCORD_LOG_URL": f"kafka://127.0.0.1:{kafka}?session_ms={SESSION_S * 1000:.0f}",
-            "CONCORD_STATE_URL": database, "CONCORD_BLOB_URL": blobs, **self.s3.variables, **s3_servers.ALONE,
-        }  # fmt: skip
+            "CONCORD_STATE_URL": database,
+            "CONCORD_BLOB_URL": blobs,
+            **self.s3.variables,
+            **s3_servers.ALONE,
+        }
 
     def _mount(self) -> None:
         """The blobs' disk is a small one of its own; where that is not allowed, it cannot be filled."""

@@ -9,8 +9,12 @@ OLD, BUSY, LOSE_ANSWER, CONFLICT, REFUSES = "ignores If-None-Match", "503", "doe
 CUT_BODY = "hangs up in the middle of the content"
 
 CODES = {
-    404: "NoSuchKey", 412: "PreconditionFailed", 503: "SlowDown", 409: "ConditionalRequestConflict", 403: "AccessDenied",
-}  # fmt: skip
+    404: "NoSuchKey",
+    412: "PreconditionFailed",
+    503: "SlowDown",
+    409: "ConditionalRequestConflict",
+    403: "AccessDenied",
+}
 
 
 class FaultyS3:

@@ -1,4 +1,5 @@
 """The services as processes, as in a cluster: started, killed with SIGKILL, started again."""
+
 import os
 import re
 import signal
@@ -102,9 +103,11 @@ class Fleet:
         """Starts the process; `wait_ready` says when it serves."""
         code = tree or self._tree
         own = {
-            "CONCORD_HOME": str(self.home), "CONCORD_LISTEN": self.address(name),
-            "CONCORD_METRICS_PORT": str(self.metrics[name] if self._metered else 0), "PYTHONPATH": f"{code}:{code / 'protos'}",
-        }  # fmt: skip
+            "CONCORD_HOME": str(self.home),
+            "CONCORD_LISTEN": self.address(name),
+            "CONCORD_METRICS_PORT": str(self.metrics[name] if self._metered else 0),
+            "PYTHONPATH": f"{code}:{code / 'protos'}",
+        }
         # Equal hashes need equal instruction sets: whatever chose OpenBLAS's kernels here chooses them there.
         kernels = {key: value for key, value in os.environ.items() if key.startswith("OPENBLAS_")}
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), **kernels, **self._environment, **own}
@@ -161,7 +164,9 @@ class Fleet:
     def rpcs(self, name: str) -> dict[tuple[str, str], int]:
         """(method, status) → how many calls the process has answered since it started."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics[name]}/metrics", timeout=10) as page:
-            found = re.findall(r'^concord_rpcs_total\{code="(\w+)",method="([^"]+)"\} (\S+)$', page.read().decode(), re.MULTILINE)
+            found = re.findall(
+                r'^concord_rpcs_total\{code="(\w+)",method="([^"]+)"\} (\S+)$', page.read().decode(), re.MULTILINE
+            )
         return {(method, code): int(float(count)) for code, method, count in found}
 
     def address(self, name: str) -> str:

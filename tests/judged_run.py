@@ -1,4 +1,5 @@
 """One run that processes are disturbed in: its pairs, its people, a judge over HTTP who counts, and what must come of it."""
+
 import asyncio
 import threading
 from collections.abc import Iterator, Mapping
@@ -35,10 +36,20 @@ ANSWER = people.simulated(ROWS, seed=3, rate=0.1)
 # What happens to every run that ends, once: results of units, and stages.
 STEPS = frozenset(
     {
-        "shard_labeled", "features_fitted", "shard_featurised", "fold_trained", "shard_scored", "round_triaged",
-        "task_resolved", "final_trained", "dataset_built", "stage_opened", "stage_closed", "run_finished",
+        "shard_labeled",
+        "features_fitted",
+        "shard_featurised",
+        "fold_trained",
+        "shard_scored",
+        "round_triaged",
+        "task_resolved",
+        "final_trained",
+        "dataset_built",
+        "stage_opened",
+        "stage_closed",
+        "run_finished",
     }
-)  # fmt: skip
+)
 
 
 @contextmanager

@@ -49,7 +49,9 @@ def settled(plane: ControlPlane) -> bool:
         wanted, status = one["spec"]["replicas"], one["status"]
         if status.get("observedGeneration", 0) < one["metadata"]["generation"]:
             return False
-        if (status.get("readyReplicas", 0), status.get("updatedReplicas", 0), status.get("replicas", 0)) != (wanted,) * 3:
+        if (status.get("readyReplicas", 0), status.get("updatedReplicas", 0), status.get("replicas", 0)) != (
+            wanted,
+        ) * 3:
             return False
     return True
 
@@ -71,7 +73,15 @@ def prod_is_taken_whole(plane: ControlPlane) -> None:
     apply(plane, nodes())
     apply(plane, list(of_kind("Namespace", built("prod")).values()))
     for name in ("concord-state", "concord-s3", "concord-tls"):
-        plane.do("-n", "concord", "create", "secret", "generic", name, "--from-literal=url=postgresql://u:p@db.example/concord")
+        plane.do(
+            "-n",
+            "concord",
+            "create",
+            "secret",
+            "generic",
+            name,
+            "--from-literal=url=postgresql://u:p@db.example/concord",
+        )
     said = plane.asked("apply", "--validate=strict", "-k", "k8s/overlays/prod")
     assert said.returncode == 0, said.stderr
     assert "violate" not in said.stderr, said.stderr
@@ -91,7 +101,10 @@ def pods_with_rights_are_refused(plane: ControlPlane) -> None:
     named = {"name": "bad", "namespace": "concord"}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": named, "spec": {"containers": [container]}}
     # Until the controllers have made it, a pod is refused for want of its service account.
-    wait("the default service account is there", lambda: plane.asked("-n", "concord", "get", "sa", "default").returncode == 0)
+    wait(
+        "the default service account is there",
+        lambda: plane.asked("-n", "concord", "get", "sa", "default").returncode == 0,
+    )
     said = plane.refused("apply", "-f", "-", given=json.dumps(pod))
     assert "violates PodSecurity" in said, said
 
@@ -101,7 +114,11 @@ def service_accounts_may_do_nothing(plane: ControlPlane) -> None:
     for name in (*SERVICES, "door"):
         who = f"--as=system:serviceaccount:concord:{name}"
         for verb, what in (("get", "secrets"), ("list", "pods"), ("create", "pods"), ("get", "configmaps")):
-            assert plane.asked("-n", "concord", "auth", "can-i", verb, what, who).stdout.strip() == "no", (name, verb, what)
+            assert plane.asked("-n", "concord", "auth", "can-i", verb, what, who).stdout.strip() == "no", (
+                name,
+                verb,
+                what,
+            )
 
 
 def pods_stand_where_they_should(plane: ControlPlane) -> None:
@@ -147,7 +164,9 @@ def a_second_eviction_waits_for_the_first(plane: ControlPlane) -> None:
     first, second, *_ = (pod["metadata"]["name"] for pod in pods(plane, "runs"))
     plane.do("create", "--raw", f"/api/v1/namespaces/concord/pods/{first}/eviction", "-f", "-", given=eviction(first))
     wait("the eviction is noticed", lambda: plane.get("pdb", "runs")["status"]["disruptionsAllowed"] == 0)
-    said = plane.refused("create", "--raw", f"/api/v1/namespaces/concord/pods/{second}/eviction", "-f", "-", given=eviction(second))
+    said = plane.refused(
+        "create", "--raw", f"/api/v1/namespaces/concord/pods/{second}/eviction", "-f", "-", given=eviction(second)
+    )
     assert "disruption budget" in said, said
     for name in ("cpu-0", "cpu-1", "cpu-2"):
         plane.do("uncordon", name)
@@ -155,7 +174,9 @@ def a_second_eviction_waits_for_the_first(plane: ControlPlane) -> None:
 
 
 def eviction(pod: str) -> str:
-    return json.dumps({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": "concord"}})
+    return json.dumps(
+        {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": "concord"}}
+    )
 
 
 def an_update_takes_no_replica_away_first(plane: ControlPlane) -> None:
@@ -170,10 +191,16 @@ def an_update_takes_no_replica_away_first(plane: ControlPlane) -> None:
 
 
 CHECKS: tuple[Callable[[ControlPlane], None], ...] = (
-    dev_fits_on_one_node, prod_is_taken_whole, misspelt_fields_are_refused, pods_with_rights_are_refused,
-    service_accounts_may_do_nothing, pods_stand_where_they_should, a_drain_keeps_to_the_budgets,
-    a_second_eviction_waits_for_the_first, an_update_takes_no_replica_away_first,
-)  # fmt: skip
+    dev_fits_on_one_node,
+    prod_is_taken_whole,
+    misspelt_fields_are_refused,
+    pods_with_rights_are_refused,
+    service_accounts_may_do_nothing,
+    pods_stand_where_they_should,
+    a_drain_keeps_to_the_budgets,
+    a_second_eviction_waits_for_the_first,
+    an_update_takes_no_replica_away_first,
+)
 
 
 def main() -> int:
@@ -186,7 +213,11 @@ def main() -> int:
     seconds: dict[str, float] = {}
     with TemporaryDirectory() as folder, ControlPlane(Path(folder)) as plane:
         version = json.loads(plane.do("version", "-o", "json"))["serverVersion"]["gitVersion"]
-        plane.do("apply", "--server-side", *(word for path in sorted((TOOLS / "crds").iterdir()) for word in ("-f", str(path))))
+        plane.do(
+            "apply",
+            "--server-side",
+            *(word for path in sorted((TOOLS / "crds").iterdir()) for word in ("-f", str(path))),
+        )
         plane.do("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         for check in CHECKS:
             started = time.monotonic()
@@ -201,7 +232,9 @@ def main() -> int:
         else:
             print("kube: NOT TESTED: scaling by lag, for KEDA is not built (`make keda`, a further 12 minutes or more)")
     if given.json:
-        commit = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=ROOT, capture_output=True, text=True)
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=ROOT, capture_output=True, text=True
+        )
         made = {"commit": commit.stdout.strip(), "server": version, "seconds": seconds}
         given.json.write_text(json.dumps(made, indent=2) + "\n")
     return 0

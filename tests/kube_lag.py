@@ -61,7 +61,9 @@ def _apply(plane: ControlPlane, broker: Broker) -> int:
     deployment = of_kind("Deployment", built("prod"))["labeling"]
     scaled = of_kind("ScaledObject", built("prod"))["labeling"]
     scaled["spec"] |= {"pollingInterval": POLL_S, "cooldownPeriod": COOL_DOWN_S}
-    scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"] = STABLE_S
+    scaled["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"][
+        "stabilizationWindowSeconds"
+    ] = STABLE_S
     (trigger,) = scaled["spec"]["triggers"]
     trigger["metadata"].pop("bootstrapServersFromEnv")
     trigger["metadata"]["bootstrapServers"] = broker.bootstrap
@@ -78,29 +80,61 @@ def _start_keda(plane: ControlPlane, folder: Path) -> None:
     certificates = folder / "keda"
     certificates.mkdir()
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext",
-         "subjectAltName=DNS:localhost", "-keyout", certificates / "tls.key", "-out", certificates / "tls.crt"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "1",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-keyout",
+            certificates / "tls.key",
+            "-out",
+            certificates / "tls.crt",
+        ],
+        check=True,
+        capture_output=True,
+    )
     (certificates / "ca.crt").write_bytes((certificates / "tls.crt").read_bytes())
     plane.do("create", "namespace", "keda")
     lag, port = f"localhost:{free_port()}", free_port()
     names = {
-        "KEDA_CLUSTER_OBJECT_NAMESPACE": "keda", "POD_NAMESPACE": "keda", "WATCH_NAMESPACE": "",
+        "KEDA_CLUSTER_OBJECT_NAMESPACE": "keda",
+        "POD_NAMESPACE": "keda",
+        "WATCH_NAMESPACE": "",
         "KUBECONFIG": str(plane.kubeconfig),
-    }  # fmt: skip
+    }
     plane.start(
-        OPERATOR, f"--cert-dir={certificates}", "--enable-cert-rotation=false",
-        f"--metrics-bind-address=127.0.0.1:{free_port()}", f"--health-probe-bind-address=127.0.0.1:{free_port()}",
-        f"--metrics-service-bind-address={lag}", environment=names,
-    )  # fmt: skip
+        OPERATOR,
+        f"--cert-dir={certificates}",
+        "--enable-cert-rotation=false",
+        f"--metrics-bind-address=127.0.0.1:{free_port()}",
+        f"--health-probe-bind-address=127.0.0.1:{free_port()}",
+        f"--metrics-service-bind-address={lag}",
+        environment=names,
+    )
     config = f"kubeconfig={plane.kubeconfig}"
     plane.start(
-        ADAPTER, "--bind-address=127.0.0.1", f"--secure-port={port}", f"--cert-dir={certificates}", f"--port={free_port()}",
-        f"--tls-cert-file={certificates / 'tls.crt'}", f"--tls-private-key-file={certificates / 'tls.key'}",
-        f"--metrics-service-address={lag}", f"--authentication-{config}", f"--authorization-{config}", f"--lister-{config}",
-        "--authentication-skip-lookup=true", environment=names,
-    )  # fmt: skip
+        ADAPTER,
+        "--bind-address=127.0.0.1",
+        f"--secure-port={port}",
+        f"--cert-dir={certificates}",
+        f"--port={free_port()}",
+        f"--tls-cert-file={certificates / 'tls.crt'}",
+        f"--tls-private-key-file={certificates / 'tls.key'}",
+        f"--metrics-service-address={lag}",
+        f"--authentication-{config}",
+        f"--authorization-{config}",
+        f"--lister-{config}",
+        "--authentication-skip-lookup=true",
+        environment=names,
+    )
     for made in _found_by_kubernetes(port):
         plane.do("apply", "-f", "-", given=json.dumps(made))
     plane.do("wait", "--for=condition=Available", f"apiservice/v1beta1.{GROUP_OF_METRICS}", "--timeout=90s")
@@ -115,16 +149,34 @@ def _found_by_kubernetes(port: int) -> list[dict]:
     named, reads = {"name": SERVICE, "namespace": "keda"}, {"name": "reads-lag"}
     group, anybody = "rbac.authorization.k8s.io", {"kind": "User", "name": "system:anonymous"}
     return [
-        {"apiVersion": "v1", "kind": "Service", "metadata": named,
-         "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]}},
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": named,
+            "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]},
+        },
         {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": reads, "rules": rights},
-        {"apiVersion": f"{group}/v1", "kind": "ClusterRoleBinding", "metadata": reads,
-         "roleRef": {"apiGroup": group, "kind": "ClusterRole", **reads}, "subjects": [{"apiGroup": group, **anybody}]},
-        {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
-         "metadata": {"name": f"v1beta1.{GROUP_OF_METRICS}"},
-         "spec": {"group": GROUP_OF_METRICS, "version": "v1beta1", "service": {**named, "port": port},
-                  "insecureSkipTLSVerify": True, "groupPriorityMinimum": 100, "versionPriority": 100}},
-    ]  # fmt: skip
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": reads,
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", **reads},
+            "subjects": [{"apiGroup": group, **anybody}],
+        },
+        {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {"name": f"v1beta1.{GROUP_OF_METRICS}"},
+            "spec": {
+                "group": GROUP_OF_METRICS,
+                "version": "v1beta1",
+                "service": {**named, "port": port},
+                "insecureSkipTLSVerify": True,
+                "groupPriorityMinimum": 100,
+                "versionPriority": 100,
+            },
+        },
+    ]
 
 
 def _take(log: KafkaLog) -> None:

@@ -3,6 +3,7 @@
 The process, its loop and its group are the product's; only the training is made up: each interval hashes the state once
 and waits. FOLDER/begun holds a line for each interval that any process began: its pid and the interval's number.
 """
+
 import hashlib
 import os
 import signal

@@ -38,13 +38,18 @@ def targets() -> tuple[str, ...]:
 @cache
 def built(overlay: str) -> tuple[Mapping, ...]:
     """The manifests of an overlay. Raises RuntimeError that says what to install, or what kustomize says."""
-    kubectl, kustomize = shutil.which("kubectl"), shutil.which("kustomize", path=f"{ROOT}/.tools/bin:{os.environ['PATH']}")
+    kubectl, kustomize = (
+        shutil.which("kubectl"),
+        shutil.which("kustomize", path=f"{ROOT}/.tools/bin:{os.environ['PATH']}"),
+    )
     if kustomize:
         command = [kustomize, "build"]
     elif kubectl:
         command = [kubectl, "kustomize"]
     else:
-        raise RuntimeError("the manifests are built by kubectl (1.31 or newer) or kustomize: run `make kustomize` (needs Go)")
+        raise RuntimeError(
+            "the manifests are built by kubectl (1.31 or newer) or kustomize: run `make kustomize` (needs Go)"
+        )
     done = subprocess.run([*command, str(K8S / "overlays" / overlay)], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} {overlay}: {done.stderr}")

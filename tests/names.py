@@ -2,6 +2,7 @@
 
 gRPC asks it where the target names it: `dns://127.0.0.1:PORT/front.test:7070`.
 """
+
 import socket
 import struct
 import threading

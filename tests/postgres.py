@@ -79,8 +79,19 @@ def start_postgres(folder: Path, port: int | None = None) -> Postgres:
         if os.geteuid() == 0:
             # The server refuses to run as root.
             shutil.chown(folder, "postgres", "postgres")
-        setup = (_program("initdb"), "-D", str(folder / "data"), "-U", USER, "-A", "trust", "--no-sync", "-E", "UTF8",
-                 "--locale=C.UTF-8")  # fmt: skip
+        setup = (
+            _program("initdb"),
+            "-D",
+            str(folder / "data"),
+            "-U",
+            USER,
+            "-A",
+            "trust",
+            "--no-sync",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+        )
         done = subprocess.run(dies_with_parent(setup, signal.SIGKILL, _user()), capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"`{' '.join(setup)}` failed:\n{(done.stdout + done.stderr)[-2000:]}")

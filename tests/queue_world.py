@@ -43,9 +43,12 @@ def _named(number: int, name: str, round_: int, **kind: object) -> Event:
 
 def judged(number: int, who: str, vote: int, choice: int = FIRST, revision: int = 1, round_: int = 1, pair: int = -1):
     said = {
-        "pair_index": PAIRS[number] if pair < 0 else pair, "annotator": who, "vote": vote, "revision": revision,
+        "pair_index": PAIRS[number] if pair < 0 else pair,
+        "annotator": who,
+        "vote": vote,
+        "revision": revision,
         "choice": choice,
-    }  # fmt: skip
+    }
     return _named(number, f"judged/{who}/{revision}", round_, judgement_submitted=said)
 
 

@@ -1,4 +1,5 @@
 """Rows of pairs in files of a user's, and what reading them gives: for the tests of formats."""
+
 import json
 from pathlib import Path
 

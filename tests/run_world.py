@@ -20,9 +20,18 @@ SHARD_PAIRS = 4
 def config(**more: object) -> RunConfig:
     """A small run of the method `random`; `more` overrules."""
     base = {
-        "method": "random", "seed": 7, "quorum": 1, "human_budget": 6, "pilot": 0, "batch_share": 0.15, "folds": 2,
-        "shard_pairs": SHARD_PAIRS, "window": 8, "components": 1, "judge": JudgeConfig(kind="sample"),
-    }  # fmt: skip
+        "method": "random",
+        "seed": 7,
+        "quorum": 1,
+        "human_budget": 6,
+        "pilot": 0,
+        "batch_share": 0.15,
+        "folds": 2,
+        "shard_pairs": SHARD_PAIRS,
+        "window": 8,
+        "components": 1,
+        "judge": JudgeConfig(kind="sample"),
+    }
     return RunConfig(**{**base, **more})
 
 

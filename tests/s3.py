@@ -21,7 +21,11 @@ VERSITY = ROOT / ".tools" / "s3" / "versitygw"
 KEY, SECRET = "concord", "a-long-secret-of-the-tests"
 BUCKET = "concord-tests"
 # No other place for keys or settings is looked at: no file of the user's, no machine's role.
-ALONE = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
+ALONE = {
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+}
 UP_S = 30.0
 
 
@@ -52,7 +56,11 @@ class S3:
         import boto3
 
         return boto3.client(
-            "s3", endpoint_url=self.endpoint, region_name="us-east-1", aws_access_key_id=KEY, aws_secret_access_key=SECRET
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=KEY,
+            aws_secret_access_key=SECRET,
         )
 
     def stop(self) -> None:
@@ -94,7 +102,15 @@ def start_s3(kind: str, folder: Path, port: int | None = None) -> S3:
 def _launch(kind: str, folder: Path, port: int) -> subprocess.Popen:
     (folder / "objects").mkdir(exist_ok=True)
     command = {
-        "versity": [str(VERSITY), "--port", f"127.0.0.1:{port}", "--keep-alive", "--quiet", "posix", str(folder / "objects")],
+        "versity": [
+            str(VERSITY),
+            "--port",
+            f"127.0.0.1:{port}",
+            "--keep-alive",
+            "--quiet",
+            "posix",
+            str(folder / "objects"),
+        ],
         "moto": [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
     }[kind]
     environment = os.environ | {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
@@ -122,7 +138,9 @@ def main() -> None:
     given = parser.parse_args()
     server = start_s3(given.kind, given.folder.resolve(), given.port)
     words = " ".join(f"{name}={value}" for name, value in server.variables.items())
-    print(f"{words} CONCORD_BLOB_URL='{server.url('concord')}'   (pid {server.process.pid}; Ctrl-C ends it)", flush=True)
+    print(
+        f"{words} CONCORD_BLOB_URL='{server.url('concord')}'   (pid {server.process.pid}; Ctrl-C ends it)", flush=True
+    )
     try:
         server.process.wait()
     except KeyboardInterrupt:

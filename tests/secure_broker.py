@@ -1,6 +1,7 @@
 """A real Kafka broker that lets nobody in without a certificate or a password: mutual TLS on one port, TLS with
 SCRAM-SHA-512 on another. Its keys are made anew by openssl each time.
 """
+
 import shutil
 import string
 import subprocess
@@ -75,8 +76,25 @@ def make_keys(tls: Path) -> None:
         raise RuntimeError("the tests with a secure broker need `openssl`: `apt-get install openssl` (Debian)")
     run = _openssl(tls)
     for name in ("ca", "stranger"):
-        run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "2",
-            "-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign", "-addext", "subjectKeyIdentifier=hash")  # fmt: skip
+        run(
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            f"{name}.key",
+            "-out",
+            f"{name}.crt",
+            "-days",
+            "2",
+            "-subj",
+            f"/CN={name}",
+            "-addext",
+            "keyUsage=critical,keyCertSign",
+            "-addext",
+            "subjectKeyIdentifier=hash",
+        )
     for name, signer in (("broker", "ca"), ("concord", "ca"), ("impostor", "stranger")):
         certificate(tls, name, signer)
     (tls / "broker.pem").write_text((tls / "broker.key").read_text() + (tls / "broker.crt").read_text())
@@ -89,8 +107,23 @@ def certificate(tls: Path, name: str, signer: str) -> None:
     run = _openssl(tls)
     (tls / f"{name}.ext").write_text("subjectAltName=IP:127.0.0.1\n")
     run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-    run("x509", "-req", "-in", f"{name}.csr", "-CA", f"{signer}.crt", "-CAkey", f"{signer}.key", "-CAcreateserial",
-        "-out", f"{name}.crt", "-days", "2", "-extfile", f"{name}.ext")  # fmt: skip
+    run(
+        "x509",
+        "-req",
+        "-in",
+        f"{name}.csr",
+        "-CA",
+        f"{signer}.crt",
+        "-CAkey",
+        f"{signer}.key",
+        "-CAcreateserial",
+        "-out",
+        f"{name}.crt",
+        "-days",
+        "2",
+        "-extfile",
+        f"{name}.ext",
+    )
 
 
 def _openssl(tls: Path) -> Callable[..., None]:

@@ -23,9 +23,13 @@ def dies_with_parent(command: Sequence[str], sign: signal.Signals, user: str = "
 
 
 def started(
-    what: str, command: Sequence[str], log: Path, answers: Callable[[], bool], up_s: float,
+    what: str,
+    command: Sequence[str],
+    log: Path,
+    answers: Callable[[], bool],
+    up_s: float,
     environment: Mapping[str, str] | None = None,
-) -> subprocess.Popen:  # fmt: skip
+) -> subprocess.Popen:
     """The command's process, once it answers. Raises RuntimeError with what it wrote where it ends or stays silent."""
     with log.open("ab") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment)

@@ -1,4 +1,5 @@
 """Pairs for tests, in one line."""
+
 from concord.v1.pairs_pb2 import Pair, Response
 
 

@@ -3,6 +3,7 @@
 Each invented answer holds some sound sentences and some padding. The truth counts the sound ones; the judge also likes
 padding, so it has something to be corrected; people err now and then. All of it follows from the seed.
 """
+
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +32,15 @@ FIRST, SECOND, TIE = Choice.CHOICE_FIRST, Choice.CHOICE_SECOND, Choice.CHOICE_TI
 RUNS = Fold(1, runs_state.initial, runs_evolve.evolve, runs_state.row, runs_state.restore, loop.due, runs_state.active)
 TASKS = Fold(1, queue.initial, queue.evolve, queue.row, queue.restore, queue.due, queue.active)
 
-TOPICS = ("sourdough starter", "bicycle chain", "leaking tap", "tax return", "first aid kit", "house plant", "old laptop")
+TOPICS = (
+    "sourdough starter",
+    "bicycle chain",
+    "leaking tap",
+    "tax return",
+    "first aid kit",
+    "house plant",
+    "old laptop",
+)
 SOUND = (
     "Start by checking the {} for anything loose or worn.",
     "Write down what you change, so that you can undo it.",
@@ -59,10 +68,22 @@ class SmallRun:
 def config_of(method: str = "posterior", **changes: object) -> RunConfig:
     """A small run's configuration."""
     settings: dict[str, object] = dict(
-        method=method, seed=7, judge=JudgeConfig(kind="llm", name="small-judge", both_orders=True), quorum=1, pilot=-1,
-        humans="simulated:0.05", human_budget=48, batch_share=0.05, audit_share=0.25, folds=4, shard_pairs=32,
-        window=4, max_failed_units=1, human_weight=2.0, components=16,
-    )  # fmt: skip
+        method=method,
+        seed=7,
+        judge=JudgeConfig(kind="llm", name="small-judge", both_orders=True),
+        quorum=1,
+        pilot=-1,
+        humans="simulated:0.05",
+        human_budget=48,
+        batch_share=0.05,
+        audit_share=0.25,
+        folds=4,
+        shard_pairs=32,
+        window=4,
+        max_failed_units=1,
+        human_weight=2.0,
+        components=16,
+    )
     return RunConfig(**(settings | changes))
 
 
@@ -81,7 +102,9 @@ def small_run(
 
 
 class _World:
-    def __init__(self, config: RunConfig, count: int, texts: Mapping[int, tuple[str, str, str]], inverted: bool) -> None:
+    def __init__(
+        self, config: RunConfig, count: int, texts: Mapping[int, tuple[str, str, str]], inverted: bool
+    ) -> None:
         self.config, self.left, self.clock = config, SmallRun(), 1_760_000_000.0
         self.invented = _invent(count, texts)
         self.inverted = inverted
@@ -120,7 +143,11 @@ class _World:
             uri = self.left.blobs.put(shard.SerializeToString())
             refs.append(ShardRef(uri=uri, first_index=at, pairs=len(shard.pairs), text_bytes=40_000))
         manifest = PairsManifest(shards=refs, pairs=len(self.invented)).SerializeToString()
-        created = {"config": self.config, "input_sha256": hashlib.sha256(b"small").hexdigest(), "input_name": "small.jsonl"}
+        created = {
+            "config": self.config,
+            "input_sha256": hashlib.sha256(b"small").hexdigest(),
+            "input_name": "small.jsonl",
+        }
         started = {"pairs_uri": self.left.blobs.put(manifest), "pairs": len(self.invented)}
         self._say(Event(event_id=event_id(self.id, "created"), run_created=created))
         self._say(Event(event_id=event_id(self.id, "added"), pairs_added={"shards": refs}))

@@ -21,9 +21,14 @@ def argilla_record(number: int, *votes: object, question: str = "preference", **
     answers = [{"value": vote, "user_id": f"u{at}"} for at, vote in enumerate(votes)]
     shown = {"instruction": f"Question {number}?", "response_1": "yes", "response_2": "no"}
     return {
-        "id": f"r{number}", "fields": shown, "metadata": {}, "vectors": {}, "_server_id": "s",
-        "responses": {question: answers} if votes else {}, "suggestions": {},
-    } | changes  # fmt: skip
+        "id": f"r{number}",
+        "fields": shown,
+        "metadata": {},
+        "vectors": {},
+        "_server_id": "s",
+        "responses": {question: answers} if votes else {},
+        "suggestions": {},
+    } | changes
 
 
 def test_argillas_json_is_read_with_peoples_majority_as_truth(tmp_path):
@@ -46,20 +51,33 @@ def test_argillas_json_is_read_with_peoples_majority_as_truth(tmp_path):
 
 def test_an_argilla_ranking_orders_every_two_responses(tmp_path):
     shown = {"prompt": "q", "generation-1": "a", "generation-2": "b", "generation-3": "c"}
-    ranking = [{"value": "generation-3", "rank": 1}, {"value": "generation-1", "rank": 2}, {"value": "generation-2", "rank": 2}]
+    ranking = [
+        {"value": "generation-3", "rank": 1},
+        {"value": "generation-1", "rank": 2},
+        {"value": "generation-2", "rank": 2},
+    ]
     record = argilla_record(1, ranking, question="ranking", fields=shown)
     given = intake.read(jsonl(tmp_path / "records.jsonl", [record]))
     assert dict(zip(ids(given), [row.truth for row in given.rows], strict=True)) == {
-        "r1/0-1": TIE, "r1/0-2": SECOND, "r1/1-2": SECOND,
-    }  # fmt: skip
+        "r1/0-1": TIE,
+        "r1/0-2": SECOND,
+        "r1/1-2": SECOND,
+    }
 
 
 def test_argilla_on_the_hub_counts_only_what_was_submitted(tmp_path):
     row = {
-        "id": "h1", "status": "completed", "prompt": chat("user", "q"), "response_a": "yes", "response_b": "no",
-        "best.responses": ["response_a", "response_b"], "best.responses.users": ["u", "v"],
-        "best.responses.status": ["submitted", "discarded"], "best.suggestion": "response_b", "best.suggestion.agent": "m",
-    }  # fmt: skip
+        "id": "h1",
+        "status": "completed",
+        "prompt": chat("user", "q"),
+        "response_a": "yes",
+        "response_b": "no",
+        "best.responses": ["response_a", "response_b"],
+        "best.responses.users": ["u", "v"],
+        "best.responses.status": ["submitted", "discarded"],
+        "best.suggestion": "response_b",
+        "best.suggestion.agent": "m",
+    }
     (read,) = intake.read(parquet(tmp_path / "train.parquet", [row])).rows
     assert read.truth == FIRST and read.people == (FIRST,)
     verdict = read.verdict_of("m")
@@ -77,11 +95,15 @@ def test_fields_and_questions_that_are_not_plain_are_refused_with_what_there_is(
     odd = argilla_record(1, fields={"prompt": "q", "one thing": "a", "another": "b"})
     assert "which fields hold the responses?" in refusal(jsonl(tmp_path / "odd.jsonl", [odd]))
     two = argilla_record(1, responses={q: [{"value": "response_1"}] for q in ("preferred style", "preferred facts")})
-    assert "which question is the preference? 'preferred facts', 'preferred style'" in refusal(jsonl(tmp_path / "two.jsonl", [two]))
+    assert "which question is the preference? 'preferred facts', 'preferred style'" in refusal(
+        jsonl(tmp_path / "two.jsonl", [two])
+    )
 
 
 def task(number: int, *results: dict, **changes) -> dict:
-    annotations = [{"id": at, "completed_by": at, "was_cancelled": False, "result": [held]} for at, held in enumerate(results)]
+    annotations = [
+        {"id": at, "completed_by": at, "was_cancelled": False, "result": [held]} for at, held in enumerate(results)
+    ]
     shown = {"prompt": f"Question {number}?", "answer1": "yes", "answer2": "no"}
     return {"id": number, "data": shown, "annotations": annotations, "predictions": [], "project": 1} | changes
 
@@ -121,23 +143,34 @@ def test_a_pairwise_result_that_names_its_data_says_which_response_is_on_the_lef
 @pytest.mark.parametrize(
     ("label", "names", "short", "index"),
     [
-        ("response_2", ("response_1", "response_2"), False, 1), ("Response 2 is better", ("answer1", "answer2"), False, 1),
-        ("B", ("text_a", "text_b"), True, 1), ("Response A", ("answer1", "answer2"), False, 0), ("left", ("a", "b"), False, 0),
-        ("Tie", ("answer1", "answer2"), False, "tie"), ("both are equally bad", ("answer1", "answer2"), False, "tie"),
-        ("1", ("response_0", "response_1"), True, 1), ("1", ("answer1", "answer2"), True, 0),
+        ("response_2", ("response_1", "response_2"), False, 1),
+        ("Response 2 is better", ("answer1", "answer2"), False, 1),
+        ("B", ("text_a", "text_b"), True, 1),
+        ("Response A", ("answer1", "answer2"), False, 0),
+        ("left", ("a", "b"), False, 0),
+        ("Tie", ("answer1", "answer2"), False, "tie"),
+        ("both are equally bad", ("answer1", "answer2"), False, "tie"),
+        ("1", ("response_0", "response_1"), True, 1),
+        ("1", ("answer1", "answer2"), True, 0),
         ("1", ("answer1", "answer2"), False, None),
-        ("A is not better", ("a", "b"), True, None), ("good", ("answer1", "answer2"), True, None), (1, ("a", "b"), True, None),
+        ("A is not better", ("a", "b"), True, None),
+        ("good", ("answer1", "answer2"), True, None),
+        (1, ("a", "b"), True, None),
         ("response 3", ("answer1", "answer2"), True, None),
     ],
-)  # fmt: skip
+)
 def test_a_label_in_words_means_a_response_a_tie_or_nothing(label, names, short, index):
     assert fields.index_of(label, names, short) == index
 
 
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers(-2, 5) | st.text(max_size=8) | st.sampled_from(["tie", "left", "pairwise"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["value", "result", "type", "selected", "answer1", "answer2", "prompt"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["value", "result", "type", "selected", "answer1", "answer2", "prompt"]), inner, max_size=4
+        )
+    ),
     max_leaves=12,
 )
 

@@ -1,4 +1,5 @@
 """The contract of the answer cache, for both of its implementations."""
+
 import asyncio
 from contextlib import asynccontextmanager
 
@@ -12,13 +13,19 @@ from services.labeling.answers import AnswerCache, MemoryAnswers, request_key
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request, tmp_path):
     """A database that several open."""
-    return f"sqlite:///{tmp_path / 'answers.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    return (
+        f"sqlite:///{tmp_path / 'answers.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    )
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
 def opened(request, tmp_path):
     """A function that opens the cache for the length of a block."""
-    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else f"sqlite:///{tmp_path / 'answers.db'}"
+    url = (
+        request.getfixturevalue("postgres_url")
+        if request.param == "postgres"
+        else f"sqlite:///{tmp_path / 'answers.db'}"
+    )
 
     @asynccontextmanager
     async def open_cache():
@@ -37,7 +44,9 @@ def test_what_was_put_is_got(opened):
         async with opened() as answers:
             assert await answers.get("k") is None
             assert await answers.put("k", {"text": "größer", "odds": [[0, 1, 0.5, 0.5]]}) == {
-                "text": "größer", "odds": [[0, 1, 0.5, 0.5]]}  # fmt: skip
+                "text": "größer",
+                "odds": [[0, 1, 0.5, 0.5]],
+            }
             assert await answers.get("k") == {"text": "größer", "odds": [[0, 1, 0.5, 0.5]]}
 
     asyncio.run(scenario())
@@ -109,7 +118,9 @@ def test_puts_that_wait_together_share_transactions(url):
 def test_two_processes_agree_on_the_first_answer(url):
     async def scenario():
         here, there = AnswerCache(url), AnswerCache(url)
-        given = await asyncio.gather(*(c.put(f"k{n}", {"by": i}) for n in range(50) for i, c in enumerate((here, there))))
+        given = await asyncio.gather(
+            *(c.put(f"k{n}", {"by": i}) for n in range(50) for i, c in enumerate((here, there)))
+        )
         assert given[::2] == given[1::2]
         await here.close()
         await there.close()
@@ -171,9 +182,16 @@ REQUEST = {"model": "m", "messages": [{"role": "user", "content": "x"}], "temper
 
 
 @pytest.mark.parametrize(
-    "change", [{"model": "n"}, {"messages": [{"role": "user", "content": "y"}]}, {"temperature": 0.1}, {"seed": 2},
-               {"response_format": {}}, {"max_tokens": 5}],
-)  # fmt: skip
+    "change",
+    [
+        {"model": "n"},
+        {"messages": [{"role": "user", "content": "y"}]},
+        {"temperature": 0.1},
+        {"seed": 2},
+        {"response_format": {}},
+        {"max_tokens": 5},
+    ],
+)
 def test_every_field_of_the_request_is_part_of_the_key(change):
     assert request_key("u", REQUEST | change, 0) != request_key("u", REQUEST, 0)
 

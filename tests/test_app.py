@@ -1,4 +1,5 @@
 """The wiring: a service that cannot go on is heard of, and everything ends in order."""
+
 import socket
 import threading
 from dataclasses import replace
@@ -109,7 +110,9 @@ def test_a_cancelled_run_stops_spending(tmp_path):
         def cancel(view) -> None:
             if view.stages:
                 with rpc.channel(running.address) as channel:
-                    RunServiceStub(channel).CancelRun(CancelRunRequest(run_id=view.run_id, request_id="enough", reason="enough"))
+                    RunServiceStub(channel).CancelRun(
+                        CancelRunRequest(run_id=view.run_id, request_id="enough", reason="enough")
+                    )
 
         view = session.run(asked, running, cancel)
         assert view.detail == "enough"

@@ -1,4 +1,5 @@
 """Who is asked, with which probability; the pilot and its gate."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,9 +10,18 @@ from services.preference.pilot import draw_pilot, misaligned, pilot_size
 from services.triage.ask import random_asks, random_only, targeted_asks, usefulness, wilson
 
 
-@pytest.mark.parametrize(("pairs", "places", "share"), [
-    (40, 6, 0.1), (40, 6, 0.0), (40, 6, 1.0), (12, 8, 0.3), (7, 7, 0.2), (5, 9, 0.5), (30, 1, 0.5),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("pairs", "places", "share"),
+    [
+        (40, 6, 0.1),
+        (40, 6, 0.0),
+        (40, 6, 1.0),
+        (12, 8, 0.3),
+        (7, 7, 0.2),
+        (5, 9, 0.5),
+        (30, 1, 0.5),
+    ],
+)
 def test_every_pair_is_asked_as_often_as_its_p_ask_says(pairs, places, share):
     score = np.linspace(0.5, 0, pairs)
     unasked, draws = np.arange(pairs), 6_000
@@ -35,7 +45,9 @@ scores = st.lists(st.floats(0, 0.5), min_size=1, max_size=40)
 
 @settings(deadline=None)
 @given(scores, st.integers(0, 45), st.floats(0, 1), st.integers(0, 2**64 - 1), st.integers(0, 99), st.data())
-def test_a_batch_has_its_size_without_repeats_and_only_open_pairs_most_useful_first(score, places, share, seed, k, data):
+def test_a_batch_has_its_size_without_repeats_and_only_open_pairs_most_useful_first(
+    score, places, share, seed, k, data
+):
     score = np.array(score)
     unasked = np.array(sorted(data.draw(st.sets(st.integers(0, len(score) - 1)))), dtype=int)
     asked = targeted_asks(score, unasked, places, share, seed, k)
@@ -102,10 +114,20 @@ def test_wilson_gives_the_textbook_interval():
     assert wilson(30, 100) == pytest.approx((0.2189, 0.3959), abs=1e-4)
 
 
-@pytest.mark.parametrize(("pairs", "tasks", "wished", "size"), [
-    (600, 36, -1, 8), (395, 24, -1, 6), (20_000, 1_200, -1, 100), (600, 12, -1, 3), (600, 3, -1, 0),
-    (600, 36, 0, 0), (600, 36, 20, 20), (600, 36, 50, 36), (5, 100, 9, 5),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("pairs", "tasks", "wished", "size"),
+    [
+        (600, 36, -1, 8),
+        (395, 24, -1, 6),
+        (20_000, 1_200, -1, 100),
+        (600, 12, -1, 3),
+        (600, 3, -1, 0),
+        (600, 36, 0, 0),
+        (600, 36, 20, 20),
+        (600, 36, 50, 36),
+        (5, 100, 9, 5),
+    ],
+)
 def test_the_pilot_is_small_against_pairs_and_budget(pairs, tasks, wished, size):
     assert pilot_size(pairs, tasks, wished) == size
 

@@ -19,7 +19,13 @@ LIMIT_S = 300.0
 
 def variables(folder: Path, **more: str) -> dict[str, str]:
     kernels = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
-    return {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": os.environ.get("PYTHONPATH", ""), **kernels, **more}
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        **kernels,
+        **more,
+    }
 
 
 def concord(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess:
@@ -112,7 +118,9 @@ def test_the_dataset_is_the_same_when_postgresql_crashes_twice_and_s3_is_away_in
 
 def test_migrate_makes_the_tables_and_says_where_it_stood(postgres_url, tmp_path):
     made = concord(tmp_path, "migrate", CONCORD_STATE_URL=postgres_url)
-    assert (made.returncode, made.stdout.split(": ")[1:]) == (0, ["tables of version 0001, before", "none\n"]), made.stderr
+    assert (made.returncode, made.stdout.split(": ")[1:]) == (0, ["tables of version 0001, before", "none\n"]), (
+        made.stderr
+    )
     assert "before: 0001" in concord(tmp_path, "migrate", CONCORD_STATE_URL=postgres_url).stdout
     assert "nothing to do" in concord(tmp_path, "migrate").stdout
 
@@ -128,13 +136,22 @@ def test_services_print_their_settings_without_the_password(tmp_path, postgres, 
     """`guarded` owns nothing, so the tables are made beforehand."""
     database = postgres_url.rpartition("/")[2]
     assert concord(tmp_path, "migrate", CONCORD_STATE_URL=postgres_url).returncode == 0
-    postgres.execute("grant all on all tables in schema public to public", "grant all on all sequences in schema public to public",
-                     database=database)  # fmt: skip
-    given = variables(tmp_path, CONCORD_STATE_URL=postgres.guarded_url(database), CONCORD_LISTEN=f"127.0.0.1:{free_port}")
+    postgres.execute(
+        "grant all on all tables in schema public to public",
+        "grant all on all sequences in schema public to public",
+        database=database,
+    )
+    given = variables(
+        tmp_path, CONCORD_STATE_URL=postgres.guarded_url(database), CONCORD_LISTEN=f"127.0.0.1:{free_port}"
+    )
     with subprocess.Popen(
-        [sys.executable, "-m", "services", "runs"], cwd=tmp_path, env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [sys.executable, "-m", "services", "runs"],
+        cwd=tmp_path,
+        env=given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-    ) as running:  # fmt: skip
+    ) as running:
         line = next(line for line in running.stdout if '"serving"' in line)
         running.terminate()
         assert running.wait(60) == 0

@@ -42,12 +42,18 @@ def test_label_efficiency_finds_the_posterior_above_rlthf_and_random_asking():
 def test_the_loop_at_scale_makes_the_same_dataset_as_a_straight_script():
     figures = quick("loop_scale")
     # There are no figures where the two datasets differ.
-    assert figures["loop"]["dataset_sha256"] and set(figures["services"]["texts x 1"]["peak_mb"]) > {"runs", "tasks", "triage"}
+    assert figures["loop"]["dataset_sha256"] and set(figures["services"]["texts x 1"]["peak_mb"]) > {
+        "runs",
+        "tasks",
+        "triage",
+    }
 
 
 def test_the_log_is_measured_beside_one_that_does_the_same():
     figures = quick("log")
-    assert figures["sqlite_append"]["ours_divided_by"] and figures["sqlite_read"]["facts_per_second"]["ours"]["median"] > 0
+    assert (
+        figures["sqlite_append"]["ours_divided_by"] and figures["sqlite_read"]["facts_per_second"]["ours"]["median"] > 0
+    )
 
 
 def test_the_cluster_is_measured_beside_bare_kafka_and_replicas_share_the_judges_calls():

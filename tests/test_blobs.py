@@ -80,9 +80,17 @@ def test_bytes_that_changed_on_disk_are_corrupt_never_an_answer(tmp_path):
 
 
 NO_URIS = [
-    "", "sha256:", "sha256:../../../etc/passwd", "s3://bucket/x", "sha256:" + "/" * 64,
-    "sha256:" + "x" * 64, "sha256:" + "A" * 64, "sha256:" + "é" * 64, "a" * 64, f"sha256:{'a' * 64}\n",
-]  # fmt: skip
+    "",
+    "sha256:",
+    "sha256:../../../etc/passwd",
+    "s3://bucket/x",
+    "sha256:" + "/" * 64,
+    "sha256:" + "x" * 64,
+    "sha256:" + "A" * 64,
+    "sha256:" + "é" * 64,
+    "a" * 64,
+    f"sha256:{'a' * 64}\n",
+]
 
 
 @pytest.mark.parametrize("uri", NO_URIS)
@@ -268,10 +276,13 @@ def test_two_writers_at_the_same_moment_are_told_to_look_again(s3_keys):
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("s3://", "s3://BUCKET"), ("s3:///prefix", "s3://BUCKET"), ("s3://key:hunter2@bucket/x", "AWS_ACCESS_KEY_ID"),
-        ("s3://bucket/x?secret=hunter2", "no option 'secret'"), ("s3://bucket?endpoint_url=minio:9000", "http://"),
+        ("s3://", "s3://BUCKET"),
+        ("s3:///prefix", "s3://BUCKET"),
+        ("s3://key:hunter2@bucket/x", "AWS_ACCESS_KEY_ID"),
+        ("s3://bucket/x?secret=hunter2", "no option 'secret'"),
+        ("s3://bucket?endpoint_url=minio:9000", "http://"),
     ],
-)  # fmt: skip
+)
 def test_an_s3_address_that_is_none_is_refused_without_its_secrets(url, says):
     with pytest.raises(InvalidInput, match=says) as refused:
         S3Blobs(url)

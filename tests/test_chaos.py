@@ -1,4 +1,5 @@
 """The short form of `make chaos`: one fault of every kind in one run on Kafka, PostgreSQL and S3, and nothing comes of it."""
+
 import json
 
 from tests.chaos import run_chaos

@@ -30,7 +30,9 @@ def fit(blobs: FileBlobs) -> Work:
     shard = blobs.put(PairShard(pairs=PAIRS).SerializeToString())
     manifest = PairsManifest(shards=[{"uri": shard, "pairs": len(PAIRS)}], pairs=len(PAIRS))
     unit = {"stage": Stage.STAGE_FIT_FEATURES}
-    work = Work(run_id=RUN, unit=unit, pairs_uri=blobs.put(manifest.SerializeToString()), fit_features={"max_texts": 64})
+    work = Work(
+        run_id=RUN, unit=unit, pairs_uri=blobs.put(manifest.SerializeToString()), fit_features={"max_texts": 64}
+    )
     work.config.components = 8
     work.work_id = work_id(RUN, work.unit)
     return work
@@ -149,9 +151,13 @@ def test_no_child_outlives_the_process_that_started_it(tmp_path):
         "print('started', flush=True)\nsys.stdin.read()"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         cwd=Path(__file__).parent.parent,
-    ) as parent:  # fmt: skip
+    ) as parent:
         assert parent.stdout.readline() == "started\n"
         parent.kill()
         assert "Traceback" not in parent.stderr.read()

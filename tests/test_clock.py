@@ -1,4 +1,5 @@
 """A machine's clock that jumps, with deadlines on: the run ends, and what its log says can be folded again."""
+
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,7 +63,9 @@ def set_wrong(file: Path, seconds: int) -> None:
 
 def expired(progress: Progress) -> int:
     """Tasks that people were too late for, by the services' clock."""
-    said = {event.event_id: event.task_resolved for event in progress.facts if event.WhichOneof("kind") == "task_resolved"}
+    said = {
+        event.event_id: event.task_resolved for event in progress.facts if event.WhichOneof("kind") == "task_resolved"
+    }
     return sum(task.outcome == TaskOutcome.TASK_OUTCOME_EXPIRED for task in said.values())
 
 

@@ -1,4 +1,5 @@
 """The sample on a real cluster: Kafka, PostgreSQL, S3, two processes of every service; the same dataset as in one process."""
+
 from uuid import uuid4
 
 import grpc

@@ -1,4 +1,5 @@
 """Per-pair results as the columns of one fact."""
+
 import math
 
 import pytest
@@ -32,7 +33,13 @@ def test_a_shards_columns_line_up_with_its_pairs():
 
 @pytest.mark.parametrize(
     ("verdicts", "label", "share"),
-    [([], FIRST, -1), ([FIRST], NONE, -1), ([NONE, SECOND], FIRST, 1), ([FIRST, SECOND], FIRST, 0.5), ([FIRST], FIRST, 0)],
+    [
+        ([], FIRST, -1),
+        ([FIRST], NONE, -1),
+        ([NONE, SECOND], FIRST, 1),
+        ([FIRST, SECOND], FIRST, 0.5),
+        ([FIRST], FIRST, 0),
+    ],
 )
 def test_disagreement_is_a_share_of_usable_verdicts(verdicts, label, share):
     assert disagreement(verdicts, label) == share

@@ -11,9 +11,11 @@ from tests.small_pairs import pair
 
 def test_a_pair_on_which_nobody_said_anything_is_a_tie_from_no_one():
     shard = ShardLabeled(
-        pair_index=[0, 1], choice=[Choice.CHOICE_SECOND, Choice.CHOICE_UNSPECIFIED], p_first=[0.2, 0.5],
+        pair_index=[0, 1],
+        choice=[Choice.CHOICE_SECOND, Choice.CHOICE_UNSPECIFIED],
+        p_first=[0.2, 0.5],
         confidence=[0.8, -1],
-    )  # fmt: skip
+    )
     labels = StageManifest(events=[Event(shard_labeled=shard)])
     for target in (None, np.array([0.2, 0.5], np.float32)):
         believed = dataset.beliefs(labels, target, read([]), 2)

@@ -33,7 +33,9 @@ def test_every_command_in_the_readme_exists(line):
 
 
 def test_every_flag_in_the_readme_exists():
-    known = {flag for command in (get_command(app), *COMMANDS.values()) for param in command.params for flag in param.opts}
+    known = {
+        flag for command in (get_command(app), *COMMANDS.values()) for param in command.params for flag in param.opts
+    }
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", README))
     assert named <= known, named - known
 
@@ -72,8 +74,12 @@ def test_a_virtual_environment_that_came_half_way_is_made_again(tmp_path):
     python.write_text('#!/bin/sh\n[ "$1" = -c ] && exit 0\nmkdir -p "$3/bin" && touch "$3/bin/python"; exit 1\n')
     python.chmod(0o755)
     for _ in range(2):
-        made = subprocess.run(["make", "-f", ROOT / "Makefile", ".venv/bin/python", f"PYTHON={python}"],
-                              cwd=tmp_path, capture_output=True, text=True)  # fmt: skip
+        made = subprocess.run(
+            ["make", "-f", ROOT / "Makefile", ".venv/bin/python", f"PYTHON={python}"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
         assert made.returncode != 0
         assert "apt-get install python3-venv" in made.stdout
         assert not (tmp_path / ".venv/bin/python").exists()

@@ -96,7 +96,9 @@ def test_a_run_that_the_pilots_gate_stopped_says_so_and_what_to_do(tmp_path):
 
 def test_a_run_that_waits_for_people_says_how_many_questions_and_votes(tmp_path):
     settings = settings_in(tmp_path)
-    view = run_in(settings, until=lambda view: view.stages and view.stages[-1].units == 5 and asked(view), pilot=5, quorum=3)
+    view = run_in(
+        settings, until=lambda view: view.stages and view.stages[-1].units == 5 and asked(view), pilot=5, quorum=3
+    )
     says = [finding.says for finding in found(settings, view)]
     assert any("5 of 5 questions of stage PILOT_JUDGE wait for people; 15 votes are missing" in one for one in says)
     # The services of this test have stopped.
@@ -140,7 +142,9 @@ def test_a_name_that_means_no_run_is_refused(tmp_path):
 
 
 def seen(**more) -> Seen:
-    return replace(Seen(now=10_000.0, last_fact_at=9_990.0, facts_behind=0, dead_letters=(), working=list(SERVICES)), **more)
+    return replace(
+        Seen(now=10_000.0, last_fact_at=9_990.0, facts_behind=0, dead_letters=(), working=list(SERVICES)), **more
+    )
 
 
 def findings(world: FoldedRun, **more) -> tuple[Finding, ...]:
@@ -169,7 +173,12 @@ def test_a_run_that_was_never_started_or_was_cancelled_says_so():
 
 @pytest.mark.parametrize(
     ("reason", "do"),
-    [("BUDGET", "--dollars"), ("DEFERRED", "goes on by itself"), ("CALLER", "--resume"), ("FAILED_UNITS", "mend the cause")],
+    [
+        ("BUDGET", "--dollars"),
+        ("DEFERRED", "goes on by itself"),
+        ("CALLER", "--resume"),
+        ("FAILED_UNITS", "mend the cause"),
+    ],
 )
 def test_each_reason_for_a_pause_comes_with_what_to_do(reason, do):
     world = FoldedRun(config())
@@ -207,7 +216,10 @@ def test_folders_that_cannot_be_written_or_are_full_are_findings():
         Folder("CONCORD_LOG_URL", "/c", "", 2**40),
     ]
     health = doctor.folder_health(folders)
-    assert ["/a cannot be written" in health.findings[0].says, "/b has 0.0 GiB" in health.findings[1].says] == [True, True]
+    assert ["/a cannot be written" in health.findings[0].says, "/b has 0.0 GiB" in health.findings[1].says] == [
+        True,
+        True,
+    ]
     assert len(health.findings) == 2 and "/c can be written" in health.notes[0]
 
 
@@ -228,7 +240,9 @@ def test_a_back_end_that_does_not_open_is_a_finding_and_an_empty_place_is_not(tm
 def test_a_database_without_tables_is_not_begun_and_is_left_as_it_is(postgres_url, tmp_path):
     settings = from_environment({"CONCORD_STATE_URL": postgres_url, "CONCORD_HOME": str(tmp_path)})
     health = probes.place(settings)
-    assert health.findings == () and any("the store (postgresql" in note and "is not there yet" in note for note in health.notes)
+    assert health.findings == () and any(
+        "the store (postgresql" in note and "is not there yet" in note for note in health.notes
+    )
     assert migrations.standing(open_engine(postgres_url)) is None
     open_store(settings)
     assert any("the store (postgresql" in note and note.endswith(" answers") for note in probes.place(settings).notes)
@@ -287,4 +301,6 @@ def test_the_command_ends_with_0_where_all_is_well_and_with_1_where_something_is
     assert (well.returncode, well.stdout.splitlines()[-1]) == (0, "nothing wrong was found"), well.stdout + well.stderr
     wrong = doctor_in(tmp_path, "--json", CONCORD_LEASE="600")
     said = json.loads(wrong.stdout)
-    assert wrong.returncode == 3 and not said["well"] and "CONCORD_LEASE is not a setting" in said["findings"][0]["says"]
+    assert (
+        wrong.returncode == 3 and not said["well"] and "CONCORD_LEASE is not a setting" in said["findings"][0]["says"]
+    )

@@ -19,17 +19,29 @@ from tests.test_cli import concord, finished_rows, small_file
 
 MESSAGES = pyarrow.list_(pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())]))
 CARRIED = {
-    "pair_id": pyarrow.string(), "p_chosen": pyarrow.float64(), "weight": pyarrow.float64(), "source": pyarrow.string(),
-}  # fmt: skip
+    "pair_id": pyarrow.string(),
+    "p_chosen": pyarrow.float64(),
+    "weight": pyarrow.float64(),
+    "source": pyarrow.string(),
+}
 
 
 def row(**changes) -> dict:
     """A row of dataset.jsonl."""
     return {
-        "index": 0, "pair_id": "p", "pair_sha256": "aa", "prompt": [{"role": "user", "content": "q"}], "chosen": "yes",
-        "rejected": "no", "label": "first", "source": "judge", "p_chosen": 0.8, "weight": 1.0, "judge_label": "first",
+        "index": 0,
+        "pair_id": "p",
+        "pair_sha256": "aa",
+        "prompt": [{"role": "user", "content": "q"}],
+        "chosen": "yes",
+        "rejected": "no",
+        "label": "first",
+        "source": "judge",
+        "p_chosen": 0.8,
+        "weight": 1.0,
+        "judge_label": "first",
         "judge_confidence": 0.7,
-    } | changes  # fmt: skip
+    } | changes
 
 
 def export_of(rows: list[dict], format_: str) -> tuple[list[dict], Exported]:
@@ -73,7 +85,10 @@ def test_every_format_carries_who_said_it_and_how_sure_it_is_and_leaves_ties_out
 
 
 def test_one_user_message_is_the_prompt_itself_and_more_become_a_transcript_that_is_said():
-    turns = [{"role": role, "content": text} for role, text in (("system", "s"), ("user", "u"), ("assistant", "a"), ("user", "v"))]
+    turns = [
+        {"role": role, "content": text}
+        for role, text in (("system", "s"), ("user", "u"), ("assistant", "a"), ("user", "v"))
+    ]
     assert prompt_text([{"role": "user", "content": "q"}]) == "q" and prompt_text([]) == ""
     assert prompt_text(turns) == "System: s\n\nUser: u\n\nAssistant: a\n\nUser: v\n\nAssistant:"
     assert export_of([row(prompt=turns), row()], "trl")[1].notes == (
@@ -86,11 +101,15 @@ def test_one_user_message_is_the_prompt_itself_and_more_become_a_transcript_that
 @pytest.mark.parametrize(
     ("prompt", "chosen", "rejected", "written"),
     [
-        ("Is it so?", "yes", "no", "Is it so?\n"), ("The sky is", " blue", " green", "The sky is"),
-        ("The sky is", " blue", "green", "The sky is\n"), ("Is it so?\n", "yes", "no", "Is it so?\n"),
+        ("Is it so?", "yes", "no", "Is it so?\n"),
+        ("The sky is", " blue", " green", "The sky is"),
+        ("The sky is", " blue", "green", "The sky is\n"),
+        ("Is it so?\n", "yes", "no", "Is it so?\n"),
     ],
-)  # fmt: skip
-def test_a_line_break_keeps_a_text_prompt_and_its_answers_apart_where_nothing_else_does(prompt, chosen, rejected, written):
+)
+def test_a_line_break_keeps_a_text_prompt_and_its_answers_apart_where_nothing_else_does(
+    prompt, chosen, rejected, written
+):
     asked = [{"role": "user", "content": prompt}]
     (kept,), _ = export_of([row(prompt=asked, chosen=chosen, rejected=rejected)], "trl")
     assert (kept["prompt"], kept["chosen"], kept["rejected"]) == (written, chosen, rejected)
@@ -131,10 +150,15 @@ def test_a_parquet_file_has_its_columns_types_whatever_its_first_rows_hold(tmp_p
 def test_trl_standard_preference_has_three_text_columns(finished):
     table = pyarrow.json.read_json(export(finished, "trl"))
     assert dict(zip(table.schema.names, table.schema.types, strict=True)) == {
-        "prompt": pyarrow.string(), "chosen": pyarrow.string(), "rejected": pyarrow.string(), **CARRIED,
-    }  # fmt: skip
+        "prompt": pyarrow.string(),
+        "chosen": pyarrow.string(),
+        "rejected": pyarrow.string(),
+        **CARRIED,
+    }
     rows = table.to_pylist()
-    assert [(held["chosen"], held["rejected"]) for held in rows] == [(d["chosen"], d["rejected"]) for d in decided(finished)]
+    assert [(held["chosen"], held["rejected"]) for held in rows] == [
+        (d["chosen"], d["rejected"]) for d in decided(finished)
+    ]
     # A prompt in front of both answers would be in the text twice.
     assert not any(held[key].startswith(held["prompt"]) for held in rows for key in ("chosen", "rejected"))
 
@@ -142,8 +166,11 @@ def test_trl_standard_preference_has_three_text_columns(finished):
 def test_trl_conversational_preference_has_three_columns_of_messages(finished):
     table = pyarrow.json.read_json(export(finished, "trl-conversational"))
     assert dict(zip(table.schema.names, table.schema.types, strict=True)) == {
-        "prompt": MESSAGES, "chosen": MESSAGES, "rejected": MESSAGES, **CARRIED,
-    }  # fmt: skip
+        "prompt": MESSAGES,
+        "chosen": MESSAGES,
+        "rejected": MESSAGES,
+        **CARRIED,
+    }
     for held, made in zip(table.to_pylist(), decided(finished), strict=True):
         assert held["prompt"] == made["prompt"] and held["prompt"][-1]["role"] == "user"
         assert (held["chosen"], held["rejected"]) == (said(made["chosen"]), said(made["rejected"]))
@@ -156,11 +183,16 @@ def test_nemo_rows_have_a_context_and_two_ranked_completions_of_one_answer_each(
     table = pyarrow.json.read_json(export(finished, "nemo"))
     completion = pyarrow.struct([("rank", pyarrow.int64()), ("completion", MESSAGES)])
     assert dict(zip(table.schema.names, table.schema.types, strict=True)) == {
-        "context": MESSAGES, "completions": pyarrow.list_(completion), **CARRIED,
-    }  # fmt: skip
+        "context": MESSAGES,
+        "completions": pyarrow.list_(completion),
+        **CARRIED,
+    }
     for held, made in zip(table.to_pylist(), decided(finished), strict=True):
         assert [answer["rank"] for answer in held["completions"]] == [0, 1]
-        assert [answer["completion"] for answer in held["completions"]] == [said(made["chosen"]), said(made["rejected"])]
+        assert [answer["completion"] for answer in held["completions"]] == [
+            said(made["chosen"]),
+            said(made["rejected"]),
+        ]
 
 
 # A real run
@@ -215,7 +247,10 @@ def test_what_cannot_be_exported_is_said_in_words(finished, words, message):
 def test_a_run_that_stands_still_has_nothing_to_export(tmp_path):
     small_file(tmp_path, 60)
     rows = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
-    rows = [{**held, "human_majority": 1 - held["human_majority"]} if held["human_majority"] in (0, 1) else held for held in rows]
+    rows = [
+        {**held, "human_majority": 1 - held["human_majority"]} if held["human_majority"] in (0, 1) else held
+        for held in rows
+    ]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(held) + "\n" for held in rows))
     stopped = concord(tmp_path, "run", "pairs.jsonl", "--judge", "sample", "--budget", "100%", "--pilot", "30")
     assert stopped.returncode == 3, stopped.stderr
@@ -254,9 +289,13 @@ def test_a_card_gives_away_no_folder_and_no_address_and_no_name_breaks_it():
     report["input_name"] = 'a "b": | c`\n---\n<script>'
     head, text = split_card(card(report, export_of([row()], "hf")[1], "1.0"))
     assert "secret" not in text and "internal.example" not in text and "<script>" not in text
-    assert head["pretty_name"].startswith('a "b": | c') and head["license"] == "unknown" and "answers from a file" in text
+    assert (
+        head["pretty_name"].startswith('a "b": | c') and head["license"] == "unknown" and "answers from a file" in text
+    )
 
 
-@pytest.mark.parametrize(("rows", "category"), [(999, "n<1K"), (1_000, "1K<n<10K"), (250_000, "100K<n<1M"), (10**8, "n>10M")])
+@pytest.mark.parametrize(
+    ("rows", "category"), [(999, "n<1K"), (1_000, "1K<n<10K"), (250_000, "100K<n<1M"), (10**8, "n>10M")]
+)
 def test_the_size_is_said_in_the_hubs_words(rows, category):
     assert size_category(rows) == category

@@ -1,4 +1,5 @@
 """The light text features."""
+
 import io
 from collections import Counter
 
@@ -10,7 +11,9 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from services.scoring import features
 
-ENOUGH = [f"the {a} {b} walks to the {c}, slowly" for a in ("old", "new", "big") for b in ("dog", "cat") for c in "xyzw"]
+ENOUGH = [
+    f"the {a} {b} walks to the {c}, slowly" for a in ("old", "new", "big") for b in ("dog", "cat") for c in "xyzw"
+]
 text = st.text(alphabet="aAbB zé1,.?!\n\t_Ω日", max_size=60)
 
 
@@ -85,14 +88,28 @@ def test_the_last_columns_are_the_statistics_over_their_sd(basis):
 
 
 def test_statistics_count_what_they_say():
-    row = dict(zip(features.STATISTICS, features.surface_statistics(["I'm sorry, 2 lines?\n- Yes yes!"])[0], strict=True))
-    counts = {"lines": 1, "question marks": 1, "exclamation marks": 1, "commas": 1, "digits": 1, "list items": 1,
-              "first person": 1, "refusals": 1, "words": 7, "characters": 30}  # fmt: skip
+    row = dict(
+        zip(features.STATISTICS, features.surface_statistics(["I'm sorry, 2 lines?\n- Yes yes!"])[0], strict=True)
+    )
+    counts = {
+        "lines": 1,
+        "question marks": 1,
+        "exclamation marks": 1,
+        "commas": 1,
+        "digits": 1,
+        "list items": 1,
+        "first person": 1,
+        "refusals": 1,
+        "words": 7,
+        "characters": 30,
+    }
     assert {name: round(float(np.expm1(row[name]))) for name in counts} == counts
     assert row["distinct words"] == pytest.approx(7 / 7) and row["word length"] == pytest.approx(24 / 7)
 
 
-@pytest.mark.parametrize("texts", [[], [""], ["", ""], ["a"], ["same words"] * 5, ["   \n", "\ud800 lone", "x" * 50_000]])
+@pytest.mark.parametrize(
+    "texts", [[], [""], ["", ""], ["a"], ["same words"] * 5, ["   \n", "\ud800 lone", "x" * 50_000]]
+)
 def test_strange_corpora_still_make_a_basis(texts):
     basis = features.fit(texts, 256, seed=0)
     assert basis.dimensions <= 12 + max(len(texts) - 1, 0)

@@ -1,4 +1,5 @@
 """The figures are what the run's facts say, and nothing that they cannot know."""
+
 import json
 from dataclasses import replace
 from functools import cache
@@ -237,11 +238,16 @@ def test_report_json_holds_what_readers_rely_on():
     assert measured["methods"]["random"] == {"label_accuracy": 0.7, "human_labels": 48, "curve": []}
     assert measured["methods"]["posterior"]["label_accuracy"] == measured["label_accuracy"]["final"]
     assert measured["usage"]["calls"] > 0
-    assert (measured["dataset_sha256"], measured["history_sha256"]) == (finished.dataset_sha256, finished.history_sha256)
+    assert (measured["dataset_sha256"], measured["history_sha256"]) == (
+        finished.dataset_sha256,
+        finished.history_sha256,
+    )
 
 
 def test_an_address_with_a_key_in_it_loses_the_key():
-    judge = JudgeConfig(kind="llm", name="j", url="https://me:hunter2@judge.example:8000/v1?key=hunter2", api_key_env="KEY")
+    judge = JudgeConfig(
+        kind="llm", name="j", url="https://me:hunter2@judge.example:8000/v1?key=hunter2", api_key_env="KEY"
+    )
     measured = figures(small_run(config_of("none", judge=judge))).as_json()
     assert "hunter2" not in json.dumps(measured)
     assert measured["config"]["judge"]["url"] == "https://judge.example:8000/v1"
@@ -329,8 +335,9 @@ def test_rlthfs_curve_shows_what_each_rounds_reward_model_would_have_labelled():
         margin = history.margins[round_.round]
         right = [
             people.get(at, Choice.CHOICE_FIRST if margin[at] > 0 else Choice.CHOICE_SECOND) == truth
-            for at, truth in run.truth.items() if truth != Choice.CHOICE_TIE
-        ]  # fmt: skip
+            for at, truth in run.truth.items()
+            if truth != Choice.CHOICE_TIE
+        ]
         assert round_.accuracy == pytest.approx(sum(right) / len(right))
     assert len(measured.methods["rlthf"].curve) > 2
 

@@ -1,4 +1,5 @@
 """Folds by a hash of the group."""
+
 import numpy as np
 import pytest
 from hypothesis import given

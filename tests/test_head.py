@@ -1,4 +1,5 @@
 """The linear Bradley-Terry heads."""
+
 import io
 
 import numpy as np

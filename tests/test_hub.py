@@ -84,7 +84,10 @@ class _Hub(BaseHTTPRequestHandler):
         if "me/gated" in path:
             self.say(403, b"{}", {"X-Error-Code": "GatedRepo", "X-Error-Message": "gated"})
         elif path.startswith("/api/datasets/me/pairs/tree/"):
-            tree = [{"type": "file", "path": n, "size": f.stat().st_size, "oid": n} for n, f in zip(names, files, strict=True)]
+            tree = [
+                {"type": "file", "path": n, "size": f.stat().st_size, "oid": n}
+                for n, f in zip(names, files, strict=True)
+            ]
             self.say(200, json.dumps(tree).encode(), {"Content-Type": "application/json"})
         elif path.startswith("/api/datasets/me/pairs"):
             info = {"id": "me/pairs", "sha": self.COMMIT, "siblings": [{"rfilename": name} for name in names]}
@@ -135,10 +138,11 @@ def test_the_hubs_own_client_fetches_the_files_of_the_split_and_no_others(tmp_pa
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("me/gated", "is gated: accept its terms at"), ("me/nothing", "there is no such data set on the hub"),
+        ("me/gated", "is gated: accept its terms at"),
+        ("me/nothing", "there is no such data set on the hub"),
         ("a/b/c", "a data set's name such as OWNER/NAME is expected"),
     ],
-)  # fmt: skip
+)
 def test_the_hubs_refusals_are_said_in_words(tmp_path, hub_url, name, words):
     done = concord_fetch(tmp_path, hub_url, name)
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr, done.stderr

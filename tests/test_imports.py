@@ -25,8 +25,15 @@ ONLY_IN = {
     "s3fs": ("kit/s3_blobs.py",),
     "fsspec": ("kit/s3_blobs.py",),
     "botocore": ("kit/s3_blobs.py",),
-    "sqlalchemy": ("kit/store.py", "kit/sql.py", "kit/postgres.py", "kit/migrations/", "tasks/slots.py", "tasks/tables.py",
-                   "labeling/answers.py"),
+    "sqlalchemy": (
+        "kit/store.py",
+        "kit/sql.py",
+        "kit/postgres.py",
+        "kit/migrations/",
+        "tasks/slots.py",
+        "tasks/tables.py",
+        "labeling/answers.py",
+    ),
     "fastapi": ("console/",),
     "matplotlib": ("report/pictures.py",),
     "huggingface_hub": ("labeling/wire.py", "client/fetch.py"),
@@ -124,11 +131,24 @@ for name, opened, url in urls:
         print(error)
 """
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, cwd=ROOT, env=os.environ)
-    assert re.findall(r"pip install 'concord-preference\[(\w+)\]'", done.stdout) == ["kafka", "postgres", "s3"], done.stderr
+    assert re.findall(r"pip install 'concord-preference\[(\w+)\]'", done.stdout) == ["kafka", "postgres", "s3"], (
+        done.stderr
+    )
 
 
 def test_the_folds_and_the_algorithms_are_declared_pure():
     pure = {str(path.relative_to(ROOT / "services")) for path in SOURCES if says_pure(path)}
-    wanted = {"runs/loop.py", "runs/evolve.py", "runs/plan.py", "tasks/queue.py", "triage/posterior.py", "triage/ask.py",
-              "triage/rounds.py", "labeling/judge.py", "scoring/features.py", "preference/head.py", "kit/fold.py"}  # fmt: skip
+    wanted = {
+        "runs/loop.py",
+        "runs/evolve.py",
+        "runs/plan.py",
+        "tasks/queue.py",
+        "triage/posterior.py",
+        "triage/ask.py",
+        "triage/rounds.py",
+        "labeling/judge.py",
+        "scoring/features.py",
+        "preference/head.py",
+        "kit/fold.py",
+    }
     assert wanted <= pure, wanted - pure

@@ -1,4 +1,5 @@
 """A user's file: checked as a whole, refused with file, line and reason, or its bad rows set aside."""
+
 import gzip
 import hashlib
 import json
@@ -18,9 +19,12 @@ from tests.row_files import good
 
 def labelled(number: int, **changes) -> dict:
     return {
-        "id": f"p{number}", "prompt": f"Question {number}?", "responses": ["yes", "no"], "human_majority": 0,
+        "id": f"p{number}",
+        "prompt": f"Question {number}?",
+        "responses": ["yes", "no"],
+        "human_majority": 0,
         "ai_labels": {"L/Vanilla": {"choice": 0, "choice_swapped": 1}, "L/CoT": {"choice": 1}, "M": {"choice": 1}},
-    } | changes  # fmt: skip
+    } | changes
 
 
 def write(path: Path, *rows: dict | bytes | str) -> Path:
@@ -186,7 +190,9 @@ def test_the_bundled_sample_reads_like_a_file():
 LINES = st.one_of(
     st.binary(max_size=60),
     st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")),
-    st.builds(lambda at, cut, byte: _damaged(at, cut, byte), st.integers(0, 3), st.integers(0, 120), st.binary(max_size=2)),
+    st.builds(
+        lambda at, cut, byte: _damaged(at, cut, byte), st.integers(0, 3), st.integers(0, 120), st.binary(max_size=2)
+    ),
 )
 
 
@@ -246,9 +252,7 @@ def test_real_rows_of_many_responses_give_pairs(tmp_path, name, pairs, prompts, 
     assert len({row.pair.group for row in given.rows}) == prompts
 
 
-@pytest.mark.parametrize(
-    ("judge", "decided", "agreement"), [("gpt-3.5-turbo", 622, 81.7), ("pandalm-7b", 595, 77.1)]
-)
+@pytest.mark.parametrize(("judge", "decided", "agreement"), [("gpt-3.5-turbo", 622, 81.7), ("pandalm-7b", 595, 77.1)])
 def test_the_published_agreement_of_real_judges_comes_out_again(judge, decided, agreement):
     judged, judges = intake.judged_by(intake.read(data_path("judged_pairs.jsonl.gz")), judge)
     told = [row for row in judged.rows if row.truth != pb.CHOICE_TIE]

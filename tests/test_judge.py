@@ -1,4 +1,5 @@
 """The judge's prompt, what its answers mean, and what both orders say together."""
+
 import json
 import math
 
@@ -101,7 +102,16 @@ def test_any_text_is_parsed_without_an_error(text):
 
 @pytest.mark.parametrize(
     ("stated", "confidence"),
-    [("0.8", 0.8), ("1", 1.0), ("0.2", 0.5), ("85", None), ("-1", None), ('"high"', None), ("true", None), ("NaN", None)],
+    [
+        ("0.8", 0.8),
+        ("1", 1.0),
+        ("0.2", 0.5),
+        ("85", None),
+        ("-1", None),
+        ('"high"', None),
+        ("true", None),
+        ("NaN", None),
+    ],
 )
 def test_a_stated_confidence_is_a_probability_or_none(stated, confidence):
     assert parse(f'{{"winner": "B", "confidence": {stated}}}') == Verdict("B", confidence)

@@ -1,4 +1,5 @@
 """Jumps in a judge's verdicts: found where they are, and not where there is only chance."""
+
 import numpy as np
 
 from services.client.jumps import Signal, bars, jumps

@@ -1,4 +1,5 @@
 """What only a cluster has: several members of a group, brokers that die, topics that somebody else made."""
+
 import os
 import signal
 import socketserver
@@ -349,7 +350,11 @@ def test_no_single_try_to_connect_takes_longer_than_an_append_waits():
     with closing(PatientClient(bootstrap_servers="127.0.0.1:1")) as client:
         for _ in range(10):
             client._manager.update_backoff(1)
-        assert client._manager.socket_connection_setup_timeout_ms(1) <= 1.2 * CONNECT_MS < 1000 * KafkaSettings(()).timeout_s
+        assert (
+            client._manager.socket_connection_setup_timeout_ms(1)
+            <= 1.2 * CONNECT_MS
+            < 1000 * KafkaSettings(()).timeout_s
+        )
 
 
 def test_a_question_for_news_that_is_still_open_does_not_end_the_wait_for_its_answer():
@@ -362,7 +367,9 @@ def test_a_question_for_news_that_is_still_open_does_not_end_the_wait_for_its_an
 
 
 def test_no_broker_at_all_is_unavailable_in_words():
-    with pytest.raises(Unavailable, match=r"no way into Kafka: 127.0.0.1:1: nothing answers there \(Connection refused\)"):
+    with pytest.raises(
+        Unavailable, match=r"no way into Kafka: 127.0.0.1:1: nothing answers there \(Connection refused\)"
+    ):
         KafkaLog("kafka://127.0.0.1:1?timeout_s=1")
 
 
@@ -536,7 +543,10 @@ def test_the_url_gives_brokers_and_options():
     [
         ("kafka://", "is no Kafka address; write kafka://host:port"),
         ("kafka://host", "is no Kafka address"),
-        ("kafka://user:secret@host:1", "^kafka://host:1: a user or password stands before the address.*password_file=PATH"),
+        (
+            "kafka://user:secret@host:1",
+            "^kafka://host:1: a user or password stands before the address.*password_file=PATH",
+        ),
         ("kafka://user:sec/ret@host:1", "^kafka://host:1: a user or password stands before the address"),
         ("kafka://host:1?replicas=3", "there is no option 'replicas'; there are prefix, replication"),
         ("kafka://host:1?replication=many", "replication must be a whole number above 0, not 'many'"),

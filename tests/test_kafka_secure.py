@@ -1,4 +1,5 @@
 """Kafka behind TLS and passwords, on a real broker: who has the right keys gets in, who has not is told why."""
+
 import logging
 import shutil
 import threading
@@ -58,16 +59,20 @@ def test_with_the_right_keys_the_log_keeps_its_promises(right_url):
 
 
 WRONG = {
-    "a wrong password": (lambda b: b.sasl("wrong-password"), r"does not let user 'judge' in: a wrong password, or a user"),
+    "a wrong password": (
+        lambda b: b.sasl("wrong-password"),
+        r"does not let user 'judge' in: a wrong password, or a user",
+    ),
     "a wrong CA": (lambda b: b.mtls(ca="stranger"), r"certificate is not to be trusted \(.*issuer.*ca_file must hold"),
     "a wrong CA with a password": (lambda b: b.sasl(ca="stranger"), r"certificate is not to be trusted"),
     "no certificate": (lambda b: b.mtls(""), r"asks for a certificate and the client shows none"),
     "a stranger's certificate": (lambda b: b.mtls("impostor"), r"the client shows one that it does not trust"),
     "no TLS where TLS is spoken": (lambda b: f"kafka://127.0.0.1:{b.mtls_port}", r"it may want TLS: security=SSL"),
     "TLS where none is spoken": (
-        lambda b: b.mtls().replace(f":{b.mtls_port}", f":{b.running.port}"), r"TLS fails .*security=PLAINTEXT",
+        lambda b: b.mtls().replace(f":{b.mtls_port}", f":{b.running.port}"),
+        r"TLS fails .*security=PLAINTEXT",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("mistake", WRONG)
@@ -93,12 +98,21 @@ def test_whoever_is_let_in_but_has_no_rights_hears_that(guarded):
 
 def test_the_doctor_never_prints_a_password_that_stands_in_the_url():
     for url in (
-        "kafka://me:hunter2@host:1", "kafka://host:1?password=hunter2", "postgresql://me:hunter2@host/db",
-        "kafka://host:1?user=me&sasl_pass=hunter2", "kafka://host:1?pwd=hunter2#x", "https://host/?X-Amz-Signature=hunter2",
-    ):  # fmt: skip
+        "kafka://me:hunter2@host:1",
+        "kafka://host:1?password=hunter2",
+        "postgresql://me:hunter2@host/db",
+        "kafka://host:1?user=me&sasl_pass=hunter2",
+        "kafka://host:1?pwd=hunter2#x",
+        "https://host/?X-Amz-Signature=hunter2",
+    ):
         assert "hunter2" not in without_secrets(url)
-    assert without_secrets("kafka://host:1?password_file=/run/p&key_file=/k") == "kafka://host:1?password_file=/run/p&key_file=/k"
-    found = backends._backend("CONCORD_LOG_URL", "the log", "kafka://me:hunter2@host:1", lambda: KafkaLog("kafka://me:hunter2@host:1"))
+    assert (
+        without_secrets("kafka://host:1?password_file=/run/p&key_file=/k")
+        == "kafka://host:1?password_file=/run/p&key_file=/k"
+    )
+    found = backends._backend(
+        "CONCORD_LOG_URL", "the log", "kafka://me:hunter2@host:1", lambda: KafkaLog("kafka://me:hunter2@host:1")
+    )
     assert "hunter2" not in found.what + found.error and "password_file=PATH" in found.error
 
 
@@ -143,7 +157,9 @@ def test_a_key_that_cannot_be_read_is_a_mistake_at_the_start_and_an_outage_in_mi
     with pytest.raises(InvalidInput, match=r"key_file '.*concord.key' cannot be read: No such file"):
         KafkaLog(url)
     for new in (lambda: log.read(TRIAGE, 3, 0, 10), lambda: log.subscribe(TRIAGE, "triage")):
-        with pytest.raises(Unavailable, match=r"no new connection to Kafka at .*key_file '.*concord.key' cannot be read"):
+        with pytest.raises(
+            Unavailable, match=r"no new connection to Kafka at .*key_file '.*concord.key' cannot be read"
+        ):
             new()
     assert list(log.append([Entry(TRIAGE, 3, b"run", b"over what is connected")])) == [0]
     key.write_text("half of a key")

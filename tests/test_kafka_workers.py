@@ -1,4 +1,5 @@
 """Workers of one group on a real broker: what moves is ended, what stays goes on, what closes is taken over at once."""
+
 from collections.abc import Callable
 from concurrent.futures import Future
 
@@ -56,7 +57,9 @@ def step(members: list[Member], until: Callable[[], bool]) -> None:
 @pytest.fixture
 def place(open_kafka):
     log, blobs = open_kafka(session_ms=30_000), MemoryBlobs()
-    log.append([Entry(TRIAGE, number % TRIAGE.partitions, b"", item(number).SerializeToString()) for number in range(UNITS)])
+    log.append(
+        [Entry(TRIAGE, number % TRIAGE.partitions, b"", item(number).SerializeToString()) for number in range(UNITS)]
+    )
     return log, blobs
 
 
@@ -80,7 +83,9 @@ def test_when_a_third_worker_joins_units_of_kept_partitions_go_on_and_only_those
             future.set_result(Event(round_triaged={"asked": [number]}))
     step([one, two, three], lambda: log.end(FACTS, fact_partition(RUN)) >= UNITS)
     said = [Event.FromString(record.value) for record in log.read(FACTS, fact_partition(RUN), 0, 1000)]
-    assert sorted(event.event_id for event in said) == sorted(result_id(RUN, item(number).unit) for number in range(UNITS))
+    assert sorted(event.event_id for event in said) == sorted(
+        result_id(RUN, item(number).unit) for number in range(UNITS)
+    )
     for member in (one, two, three):
         member.worker.close()
 

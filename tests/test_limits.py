@@ -49,12 +49,15 @@ def test_every_number_of_a_run_and_of_a_judge_has_bounds():
 @pytest.mark.parametrize(
     ("knobs", "said"),
     [
-        ({"shard_share": 0.0}, "rlthf: shard_share"), ({"shard_share": 1.5}, "rlthf.shard_share"),
-        ({"amplification": []}, "amplification"), ({"amplification": [math.nan]}, "rlthf.amplification"),
-        ({"back_off": [0.6, 1.1]}, "rlthf.back_off"), ({"back_off": [0.1] * 101}, "rlthf.back_off: at most 100"),
+        ({"shard_share": 0.0}, "rlthf: shard_share"),
+        ({"shard_share": 1.5}, "rlthf.shard_share"),
+        ({"amplification": []}, "amplification"),
+        ({"amplification": [math.nan]}, "rlthf.amplification"),
+        ({"back_off": [0.6, 1.1]}, "rlthf.back_off"),
+        ({"back_off": [0.1] * 101}, "rlthf.back_off: at most 100"),
         ({"stop_below": -0.1}, "rlthf.stop_below"),
     ],
-)  # fmt: skip
+)
 def test_knobs_of_rlthf_that_cannot_be_are_refused_by_name(knobs, said):
     config = sound()
     config.method = "rlthf"
@@ -66,17 +69,24 @@ def test_knobs_of_rlthf_that_cannot_be_are_refused_by_name(knobs, said):
 @pytest.mark.parametrize(
     ("judge", "said"),
     [
-        (JudgeConfig(kind="oracle"), "judge.kind 'oracle' is not one of sample, recorded, llm"), (JudgeConfig(), "judge.kind"),
-        (llm(name=""), "judge.name is empty"), (llm(name="x" * 301), "judge.name has 301"), (llm(url=""), "judge.url"),
-        (llm(url="ftp://host/v1"), "judge.url"), (llm(url="http://[::1/v1"), "judge.url"),
-        (llm(url="http://host:port/v1"), "judge.url"), (llm(criteria="x" * 20_001), "judge.criteria has 20,001"),
-        (llm(temperature=math.nan), "judge.temperature"), (llm(temperature=-1), "judge.temperature"),
-        (llm(max_tokens=100_001), "judge.max_tokens"), (llm(prompt_dollars=-1), "judge.prompt_dollars"),
+        (JudgeConfig(kind="oracle"), "judge.kind 'oracle' is not one of sample, recorded, llm"),
+        (JudgeConfig(), "judge.kind"),
+        (llm(name=""), "judge.name is empty"),
+        (llm(name="x" * 301), "judge.name has 301"),
+        (llm(url=""), "judge.url"),
+        (llm(url="ftp://host/v1"), "judge.url"),
+        (llm(url="http://[::1/v1"), "judge.url"),
+        (llm(url="http://host:port/v1"), "judge.url"),
+        (llm(criteria="x" * 20_001), "judge.criteria has 20,001"),
+        (llm(temperature=math.nan), "judge.temperature"),
+        (llm(temperature=-1), "judge.temperature"),
+        (llm(max_tokens=100_001), "judge.max_tokens"),
+        (llm(prompt_dollars=-1), "judge.prompt_dollars"),
         (llm(completion_dollars=math.inf), "judge.completion_dollars"),
         (JudgeConfig(kind="recorded", own_prompts=["p"] * 101), "judge.own_prompts: at most 100"),
         (JudgeConfig(kind="recorded", own_prompts=["p" * 301]), "judge.own_prompts has 301"),
     ],
-)  # fmt: skip
+)
 def test_a_judge_that_cannot_be_asked_is_refused_with_its_field(judge, said):
     with pytest.raises(InvalidInput) as caught:
         limits.check_judge("judge", judge)
@@ -86,10 +96,16 @@ def test_a_judge_that_cannot_be_asked_is_refused_with_its_field(judge, said):
 @pytest.mark.parametrize(
     "url",
     [
-        "https://hunter2@h/v1", "https://me:hunter2@h/v1", "https://h/v1?api_key=hunter2", "https://h/v1?v=1&Token=hunter2",
-        "https://h/v1?sig=hunter2", "https://h/v1?client-secret=hunter2", "https://h/v1?password=hunter2", "hunter2@?key=hunter2",
+        "https://hunter2@h/v1",
+        "https://me:hunter2@h/v1",
+        "https://h/v1?api_key=hunter2",
+        "https://h/v1?v=1&Token=hunter2",
+        "https://h/v1?sig=hunter2",
+        "https://h/v1?client-secret=hunter2",
+        "https://h/v1?password=hunter2",
+        "hunter2@?key=hunter2",
     ],
-)  # fmt: skip
+)
 def test_a_url_with_a_secret_is_refused_without_repeating_it(url):
     with pytest.raises(InvalidInput, match=r"helpers\[0\]\.url") as caught:
         limits.check_config(sound(helpers=[llm(url=url)]))

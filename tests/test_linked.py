@@ -38,7 +38,9 @@ FIRST, SECOND, TIE = Choice.CHOICE_FIRST, Choice.CHOICE_SECOND, Choice.CHOICE_TI
 
 
 def earlier(*pairs, config: RunConfig | None = None, votes: int = 0, truth: dict | None = None) -> Earlier:
-    view = RunView(run_id="0" * 8, config=config, pairs=len(pairs), human_budget=votes, input_name="old", input_sha256="a" * 64)
+    view = RunView(
+        run_id="0" * 8, config=config, pairs=len(pairs), human_budget=votes, input_name="old", input_sha256="a" * 64
+    )
     return Earlier(view, rows_of(pairs, truth or {}), {})
 
 
@@ -166,7 +168,12 @@ def stage(**said: int) -> StageManifest:
     manifest = StageManifest(stage=Stage.STAGE_JUDGE)
     for number, (name, choice) in enumerate(said.items()):
         outcome = TaskOutcome.TASK_OUTCOME_DECIDED if choice else TaskOutcome.TASK_OUTCOME_SKIPPED
-        task = {"pair_index": int(name[1:]), "outcome": outcome, "choice": choice, "judgement_ids": ["a"] if choice else []}
+        task = {
+            "pair_index": int(name[1:]),
+            "outcome": outcome,
+            "choice": choice,
+            "judgement_ids": ["a"] if choice else [],
+        }
         manifest.events.append(Event(unit={"number": number}, task_resolved=task))
         manifest.audit.append(True)
     return manifest
@@ -209,7 +216,9 @@ class Done:
 
     @property
     def figures(self) -> Figures:
-        return figures_of(history.events(open_log(self.settings), self.view.run_id), open_blobs(self.settings).get, self.job.truth)
+        return figures_of(
+            history.events(open_log(self.settings), self.view.run_id), open_blobs(self.settings).get, self.job.truth
+        )
 
     def asked(self, *stages: int) -> set[int]:
         """Pairs that became questions to people, in these stages or in any."""
@@ -236,7 +245,9 @@ def write(path: Path, numbers: range, agree: float) -> Path:
             first, second = f"the answer {at}", f"another answer {at}"
             judged = 0 if share("good", first) > share("good", second) else 1
             truth = judged if share("agrees", at) < agree else 1 - judged
-            file.write(json.dumps({"prompt": f"Question {at}?", "responses": [first, second], "human_majority": truth}) + "\n")
+            file.write(
+                json.dumps({"prompt": f"Question {at}?", "responses": [first, second], "human_majority": truth}) + "\n"
+            )
     return path
 
 
@@ -258,7 +269,14 @@ def chain(tmp_path_factory) -> Iterator[Chain]:
     old = write(folder / "old.jsonl", range(OLD), 0.8)
     more = write(folder / "more.jsonl", range(OLD - SHARED, OLD + NEW), 0.8)
     with endpoint() as judge:
-        flags = {"judge": f"{judge.url}#stub", "criteria": "Be right.", "budget": "20%", "pilot": 8, "seed": 3, "shard_pairs": 32}
+        flags = {
+            "judge": f"{judge.url}#stub",
+            "criteria": "Be right.",
+            "budget": "20%",
+            "pilot": 8,
+            "seed": 3,
+            "shard_pairs": 32,
+        }
         first = run(settings, session.prepare(str(old), resolve(flags), None, ""))
         before = judge.calls
         second = run(settings, linked(settings, "last", more))
@@ -294,7 +312,9 @@ def test_what_people_said_before_stands_in_the_dataset_and_teaches(chain):
 
 def test_only_the_pilot_may_meet_a_pair_again_and_then_the_earlier_answer_is_taken(chain):
     again_ = chain.first.asked() & chain.second.asked()
-    assert again_ <= chain.second.asked(Stage.STAGE_PILOT_JUDGE) and len(chain.second.asked(Stage.STAGE_PILOT_JUDGE)) == 8
+    assert (
+        again_ <= chain.second.asked(Stage.STAGE_PILOT_JUDGE) and len(chain.second.asked(Stage.STAGE_PILOT_JUDGE)) == 8
+    )
 
 
 def test_the_link_is_shown_wherever_a_run_is_shown(chain):
@@ -304,7 +324,10 @@ def test_the_link_is_shown_wherever_a_run_is_shown(chain):
     figures = chain.second.figures
     new = len(chain.first.asked() - chain.second.asked())
     assert (figures.parent.run_id, figures.parent.pairs, figures.parent.answers) == (first.run_id, OLD, new)
-    assert f"goes on from run {first.run_id[:8]} with 60 new pairs; {new} answers of people count from there" in summary(figures)
+    assert (
+        f"goes on from run {first.run_id[:8]} with 60 new pairs; {new} answers of people count from there"
+        in summary(figures)
+    )
     folded = history.as_json(history.fold(open_log(settings), second.run_id))
     assert folded["state"]["view"]["config"]["parent"]["run_id"] == first.run_id
     assert figures.rows == OLD + NEW and chain.first.figures.parent is None
@@ -328,8 +351,12 @@ def test_the_same_command_again_means_the_same_run_and_nothing_new_is_refused(ch
 def test_a_third_run_takes_over_the_answers_of_both(chain):
     third = linked(chain.second.settings, "last", write(chain.folder / "third.jsonl", range(300, 310), 0.8))
     before = chain.second.view.config.parent.judged_uris
-    assert list(third.config.parent.judged_uris[: len(before)]) == list(before) and third.config.parent.pairs == OLD + NEW
-    said = answers.taken_over(third.config, lambda uri: StageManifest.FromString(open_blobs(chain.first.settings).get(uri)))
+    assert (
+        list(third.config.parent.judged_uris[: len(before)]) == list(before) and third.config.parent.pairs == OLD + NEW
+    )
+    said = answers.taken_over(
+        third.config, lambda uri: StageManifest.FromString(open_blobs(chain.first.settings).get(uri))
+    )
     assert set(said.pair.tolist()) == chain.first.asked() | chain.second.asked()
     hashes = {row["index"]: row["pair_sha256"] for row in chain.second.rows}
     with here(chain.second.settings) as records:
@@ -354,7 +381,9 @@ def test_after_a_shut_gate_new_criteria_go_on_with_the_same_pairs_and_the_pilots
     settings = replace(from_environment({}, home=str(tmp_path / "home")), judge_concurrency=1)
     with endpoint(kind=Listening) as judge:
         flags = {"judge": f"{judge.url}#stub", "criteria": "Be nice.", "budget": "40%", "pilot": 16}
-        shut = run(settings, session.prepare(str(write(tmp_path / "pairs.jsonl", range(60), 1.0)), resolve(flags), None, ""))
+        shut = run(
+            settings, session.prepare(str(write(tmp_path / "pairs.jsonl", range(60), 1.0)), resolve(flags), None, "")
+        )
         assert (shut.view.status, shut.view.pause_reason) == (RUN_STATUS_PAUSED, PauseReason.PAUSE_REASON_MISALIGNED)
         assert "--from RUN --criteria" in shut.view.detail
         job = linked(settings, "last", "", criteria="Be right.")
@@ -366,7 +395,9 @@ def test_after_a_shut_gate_new_criteria_go_on_with_the_same_pairs_and_the_pilots
             )
         )
         # These people know nothing of the pilot's pairs: their answers can only come from the run before.
-        open_ = run(settings, linked(settings, "last", "", criteria="Be right.", humans=f"file:{tmp_path / 'answers.jsonl'}"))
+        open_ = run(
+            settings, linked(settings, "last", "", criteria="Be right.", humans=f"file:{tmp_path / 'answers.jsonl'}")
+        )
     assert open_.view.status == RUN_STATUS_FINISHED, open_.view.detail
     assert shut.asked() <= open_.asked() and open_.figures.unanswered == 0
     assert len(open_.rows) == 60 and open_.view.config.judge.criteria == "Be right."
@@ -382,11 +413,18 @@ def test_a_linked_run_of_the_command_line_is_exported_and_its_report_can_be_made
     assert (report["pairs"], report["human_budget"], report["parent"]["pairs"]) == (120, 4, 80)
     assert report["methods"]["none"]["label_accuracy"] == report["label_accuracy"]["start"]
     assert "with its 80 pairs and 40 new ones; 80 of the file it has already" in done.stderr
-    for words in (("report", report["run_id"]), ("export", report["run_id"], "--format", "trl"), ("doctor", report["run_id"])):
+    for words in (
+        ("report", report["run_id"]),
+        ("export", report["run_id"], "--format", "trl"),
+        ("doctor", report["run_id"]),
+    ):
         made = concord(tmp_path, *words)
         assert made.returncode == 0, made.stderr
     card_ = concord(tmp_path, "export", report["run_id"], "--format", "hf", "--out", "hub")
     assert card_.returncode == 0, card_.stderr
-    assert f"| goes on from run | `{report['parent']['run_id']}`: 80 of the pairs, " in (tmp_path / "hub" / "README.md").read_text()
+    assert (
+        f"| goes on from run | `{report['parent']['run_id']}`: 80 of the pairs, "
+        in (tmp_path / "hub" / "README.md").read_text()
+    )
     unit = concord(tmp_path, "replay", report["run_id"], "--unit", "DATASET/0")
     assert unit.returncode == 0, unit.stdout + unit.stderr

@@ -1,4 +1,5 @@
 """The LLM judge against a real HTTP endpoint. Time is a fake wherever something waits."""
+
 import asyncio
 import json
 from random import Random
@@ -157,7 +158,9 @@ def test_what_may_pass_is_asked_again_with_growing_delays(status):
                 await judges(time=time, concurrency=1).ask(pairs(1), config(endpoint), 1)
             assert raised.value.retry_after_s >= 15
             assert 240 <= time.now <= 300 and 10 < len(time.slept) < 40
-            assert time.slept[0] <= 0.2 and max(time.slept) > 10 and time.slept == sorted(time.slept[:8]) + time.slept[8:]
+            assert (
+                time.slept[0] <= 0.2 and max(time.slept) > 10 and time.slept == sorted(time.slept[:8]) + time.slept[8:]
+            )
 
     asyncio.run(scenario())
 
@@ -279,7 +282,11 @@ def test_another_criterion_seed_or_model_is_another_question():
         async with Endpoint() as endpoint:
             llm = judges()
             await llm.ask(pairs(1), config(endpoint), 1)
-            for judge, seed in ((config(endpoint, criteria="x"), 1), (config(endpoint, name="y"), 1), (config(endpoint), 2)):
+            for judge, seed in (
+                (config(endpoint, criteria="x"), 1),
+                (config(endpoint, name="y"), 1),
+                (config(endpoint), 2),
+            ):
                 before = endpoint.calls
                 await llm.ask(pairs(1), judge, seed)
                 assert endpoint.calls == before + 2
@@ -444,9 +451,13 @@ def test_the_key_shows_in_no_log_and_no_repr(caplog):
 
 @pytest.mark.parametrize(
     ("judge", "says"),
-    [({"url": "localhost:8000"}, "judge.url"), ({"url": "http://u:p@host/v1"}, "judge.api_key_env"),
-     ({"url": "http://h/v1", "name": ""}, "judge.name"), ({"url": "http://h/v1", "api_key_env": "BAD"}, "BAD")],
-)  # fmt: skip
+    [
+        ({"url": "localhost:8000"}, "judge.url"),
+        ({"url": "http://u:p@host/v1"}, "judge.api_key_env"),
+        ({"url": "http://h/v1", "name": ""}, "judge.name"),
+        ({"url": "http://h/v1", "api_key_env": "BAD"}, "BAD"),
+    ],
+)
 def test_a_setting_that_cannot_be_is_named(judge, says):
     with pytest.raises(InvalidInput, match=says) as raised:
         judges(environ={"BAD": "sk\nx"}).of(cfg.JudgeConfig(**{"kind": "llm", "name": "m"} | judge))

@@ -1,4 +1,5 @@
 """One contract for every log; each implementation is run through all of it."""
+
 import threading
 
 import pytest

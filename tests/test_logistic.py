@@ -1,4 +1,5 @@
 """Logistic regression with a Gaussian prior."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -3,6 +3,7 @@
 Scaled from 10 minutes and 30 s to 40 s and 2 s, on a real broker, with processes that end as a pod's do;
 `LONG_UNIT_SCALE=15 pytest tests/test_long_training.py` takes the ten minutes.
 """
+
 import os
 import signal
 import subprocess
@@ -35,10 +36,14 @@ class Group:
 
     def add(self, grace_s: float) -> subprocess.Popen:
         environment = {
-            "PATH": os.environ["PATH"], "HOME": str(self._folder), "PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}",
-            "CONCORD_HOME": str(self._folder), "CONCORD_LISTEN": "127.0.0.1:0", "CONCORD_GRACE_S": str(grace_s),
+            "PATH": os.environ["PATH"],
+            "HOME": str(self._folder),
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}",
+            "CONCORD_HOME": str(self._folder),
+            "CONCORD_LISTEN": "127.0.0.1:0",
+            "CONCORD_GRACE_S": str(grace_s),
             "CONCORD_LOG_URL": f"{self._log_url}&session_ms={SESSION_S * 1000:.0f}&poll_interval_ms={POLL_S * 1000:.0f}",
-        }  # fmt: skip
+        }
         command = [sys.executable, "-m", "tests.long_training", str(self._folder), str(INTERVALS), str(INTERVAL_S)]
         with (self._folder / "training.log").open("ab") as log:
             self.processes.append(subprocess.Popen(command, env=environment, cwd=self._folder, stdout=log, stderr=log))
@@ -64,7 +69,9 @@ class Group:
             process.wait()
 
 
-def test_a_long_unit_survives_a_rolling_restart_it_resumes_from_its_checkpoint_or_drains(open_kafka, kafka_url, tmp_path):
+def test_a_long_unit_survives_a_rolling_restart_it_resumes_from_its_checkpoint_or_drains(
+    open_kafka, kafka_url, tmp_path
+):
     log = open_kafka()
     work = Work(run_id=RUN, unit={"stage": Stage.STAGE_FINAL, "number": 0}, train_final={})
     work.work_id = work_id(RUN, work.unit)

@@ -33,13 +33,19 @@ from services.triage import service as triage
 from tests.manifests import K8S, OVERLAYS, ROOT, built, compose, containers, filled, named, of_kind, targets, workloads
 
 PROTOS = {
-    "runs": runs_service_pb2, "tasks": tasks_service_pb2, "labeling": labeling_service_pb2,
-    "scoring": scoring_service_pb2, "triage": triage_service_pb2, "training": training_service_pb2,
-}  # fmt: skip
+    "runs": runs_service_pb2,
+    "tasks": tasks_service_pb2,
+    "labeling": labeling_service_pb2,
+    "scoring": scoring_service_pb2,
+    "triage": triage_service_pb2,
+    "training": training_service_pb2,
+}
 WORK = {
-    labeling.SERVICE: topics.LABEL, scoring.SERVICE: topics.SCORE, triage.SERVICE: topics.TRIAGE,
+    labeling.SERVICE: topics.LABEL,
+    scoring.SERVICE: topics.SCORE,
+    triage.SERVICE: topics.TRIAGE,
     training.SERVICE: topics.TRAIN,
-}  # fmt: skip
+}
 STRICT = "1.36"
 # What kubernetes-validate has no schema for; `make kube` has the first two checked by a real API server.
 FOREIGN = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PrometheusRule"}
@@ -152,9 +158,10 @@ def test_compose_services_cannot_write_and_have_no_rights():
 def test_compose_waits_for_log_store_and_bucket_before_the_services_start():
     for name in SERVICES:
         assert compose()["services"][name]["depends_on"] == {
-            "kafka": {"condition": "service_healthy"}, "postgres": {"condition": "service_healthy"},
+            "kafka": {"condition": "service_healthy"},
+            "postgres": {"condition": "service_healthy"},
             "bucket": {"condition": "service_completed_successfully"},
-        }  # fmt: skip
+        }
 
 
 def test_every_variable_of_compose_has_a_default_and_the_example_names_no_other():
@@ -178,7 +185,9 @@ def test_the_urls_of_compose_are_such_as_the_services_read():
 
 def test_the_stand_in_for_kafka_is_the_version_that_compose_names():
     pom = (ROOT / "deploy/kafka/pom.xml").read_text()
-    assert compose()["services"]["kafka"]["image"].endswith(":" + re.search(r"kafka_2.13</artifactId>\s*<version>([\d.]+)", pom)[1])
+    assert compose()["services"]["kafka"]["image"].endswith(
+        ":" + re.search(r"kafka_2.13</artifactId>\s*<version>([\d.]+)", pom)[1]
+    )
 
 
 def test_prometheus_scrapes_every_service_on_the_port_that_they_are_given():
@@ -194,7 +203,9 @@ def test_prometheus_scrapes_every_service_on_the_port_that_they_are_given():
 def test_the_door_leads_each_call_to_its_service():
     text = (K8S / "base/door/nginx.conf").read_text()
     for name in SERVICES:
-        assert re.search(rf'location /{re.escape(full_name(name))}/ {{ set \$to "{name}\$domain:7070"; grpc_pass', text), name
+        assert re.search(
+            rf'location /{re.escape(full_name(name))}/ {{ set \$to "{name}\$domain:7070"; grpc_pass', text
+        ), name
 
 
 # --- Kubernetes
@@ -244,7 +255,9 @@ def test_every_pod_is_restricted(overlay):
 def test_a_service_is_probed_by_grpc_alive_as_a_process_and_ready_by_its_name(name, overlay):
     (container,) = containers(of_kind("Deployment", built(overlay))[name])
     port = {one["name"]: one["containerPort"] for one in container["ports"]}["grpc"]
-    assert container["startupProbe"]["grpc"] == container["livenessProbe"]["grpc"] == {"port": port, "service": rpc.ALIVE}
+    assert (
+        container["startupProbe"]["grpc"] == container["livenessProbe"]["grpc"] == {"port": port, "service": rpc.ALIVE}
+    )
     assert container["readinessProbe"]["grpc"] == {"port": port, "service": full_name(name)}
     image = re.search(r"CONCORD_LISTEN=0\.0\.0\.0:(\d+)", (ROOT / "deploy/Dockerfile").read_text())
     assert port == int(image[1])
@@ -305,22 +318,42 @@ def lets_out(overlay: str, name: str, address: str, port: int) -> bool:
     meant = [spec for spec in policies if spec["podSelector"].get("matchLabels", {}).items() <= labels]
     rules = [rule for spec in meant for rule in spec.get("egress", ())]
     return any(
-        one["port"] == port and ip_address(address) in ip_network(block["cidr"])
+        one["port"] == port
+        and ip_address(address) in ip_network(block["cidr"])
         and not any(ip_address(address) in ip_network(but) for but in block.get("except", ()))
-        for rule in rules for one in rule["ports"] for block in (to["ipBlock"] for to in rule["to"] if "ipBlock" in to)
-    )  # fmt: skip
+        for rule in rules
+        for one in rule["ports"]
+        for block in (to["ipBlock"] for to in rule["to"] if "ipBlock" in to)
+    )
 
 
 INSIDE = (
-    "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.100.100.200", "127.0.0.1", "0.0.0.0", "169.254.169.254",
-    "192.0.0.192", "224.0.0.1", "255.255.255.255", "::1", "fe80::1", "fd00:ec2::254", "fc00::1", "::ffff:10.0.0.1",
-    "64:ff9b::a00:1", "2002:a00:1::1",
-)  # fmt: skip
+    "10.0.0.1",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.1.1",
+    "100.100.100.200",
+    "127.0.0.1",
+    "0.0.0.0",
+    "169.254.169.254",
+    "192.0.0.192",
+    "224.0.0.1",
+    "255.255.255.255",
+    "::1",
+    "fe80::1",
+    "fd00:ec2::254",
+    "fc00::1",
+    "::ffff:10.0.0.1",
+    "64:ff9b::a00:1",
+    "2002:a00:1::1",
+)
 
 
 @pytest.mark.parametrize("address", INSIDE)
 def test_in_prod_a_judge_s_url_leads_to_nothing_inside(address):
-    assert not any(lets_out("prod", "labeling", address, port) for port in (80, 443, 5432, 6443, 7070, 8000, 8080, 9000, 9093))
+    assert not any(
+        lets_out("prod", "labeling", address, port) for port in (80, 443, 5432, 6443, 7070, 8000, 8080, 9000, 9093)
+    )
 
 
 def test_in_prod_judges_and_s3_are_reached_at_public_addresses_over_https_alone():
@@ -355,7 +388,11 @@ def test_prod_brings_no_secret_and_no_floating_image():
 
 def test_the_urls_of_the_overlays_are_such_as_the_services_read():
     for overlay in OVERLAYS:
-        (data,) = (m["data"] for n, m in of_kind("ConfigMap", built(overlay)).items() if re.fullmatch(r"concord-[a-z0-9]{10}", n))
+        (data,) = (
+            m["data"]
+            for n, m in of_kind("ConfigMap", built(overlay)).items()
+            if re.fullmatch(r"concord-[a-z0-9]{10}", n)
+        )
         kafka = kafka_url.parse(data["CONCORD_LOG_URL"])
         s3_blobs.parse(data["CONCORD_BLOB_URL"])
         if overlay == "prod":
@@ -422,7 +459,9 @@ def metrics() -> set[str]:
     assert telemetry.UNITS  # imported: its metrics are registered
     names = set()
     for family in REGISTRY.collect():
-        suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}.get(family.type, ())
+        suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}.get(
+            family.type, ()
+        )
         names |= {family.name + suffix for suffix in suffixes}
     return names
 
@@ -458,12 +497,15 @@ def test_the_topics_for_strimzi_are_those_of_the_code():
     given = yaml.safe_load_all((K8S / "examples/strimzi/topics.yaml").read_text())
     said = {one["metadata"]["name"]: one["spec"] for one in given}
     assert said == {
-        topic.name: {"partitions": topic.partitions, "replicas": 3, "config": settings_of(topic, 3)} for topic in topics.ALL
+        topic.name: {"partitions": topic.partitions, "replicas": 3, "config": settings_of(topic, 3)}
+        for topic in topics.ALL
     }
 
 
 def test_the_users_for_strimzi_may_use_every_topic_and_group():
-    users = {one["metadata"]["name"]: one for one in yaml.safe_load_all((K8S / "examples/strimzi/users.yaml").read_text())}
+    users = {
+        one["metadata"]["name"]: one for one in yaml.safe_load_all((K8S / "examples/strimzi/users.yaml").read_text())
+    }
     acls = users["concord"]["spec"]["authorization"]["acls"]
     groups = {acl["resource"]["name"] for acl in acls if acl["resource"]["type"] == "group"}
     (prefix,) = (acl["resource"]["name"] for acl in acls if acl["resource"]["type"] == "topic")

@@ -30,7 +30,10 @@ def store(blobs: FileBlobs, characters: int) -> tuple[PairsManifest, str]:
     """A run's pairs, and their manifest's URI."""
     manifest = PairsManifest(pairs=ALL)
     for first in range(0, ALL, PAIRS):
-        texts = [(f"{at} yes ".ljust(characters, "a"), f"{at} no ".ljust(characters, "b")) for at in range(first, first + PAIRS)]
+        texts = [
+            (f"{at} yes ".ljust(characters, "a"), f"{at} no ".ljust(characters, "b"))
+            for at in range(first, first + PAIRS)
+        ]
         shard = PairShard(first_index=first, pairs=[pair(*both) for both in texts])
         manifest.shards.append(ShardRef(uri=blobs.put(shard.SerializeToString()), first_index=first, pairs=PAIRS))
     return manifest, blobs.put(manifest.SerializeToString(deterministic=True))
@@ -78,7 +81,9 @@ def peak_mb(unit: str, folder: Path, uri: str) -> float:
     paths = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.test_memory", unit, str(folder), uri]
-    return float(subprocess.run(command, env=environment, cwd=root, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return float(
+        subprocess.run(command, env=environment, cwd=root, check=True, stdout=subprocess.PIPE, text=True).stdout
+    )
 
 
 @pytest.fixture(scope="module")

@@ -53,9 +53,13 @@ def test_a_method_spends_its_budget_and_takes_people_at_their_word(method, runni
 def test_the_ablations_of_rlthf_run_through_the_services(running):
     labels = {}
     for name, flags in {
-        "whole": {}, "nobody": {"nobody": True}, "one shot": {"batch": 1.0}, "plain": {"amplification": "1", "back_off": "0"},
-        "all pairs": {"shard": 1.0}, "out of fold": {"folds": 4},
-    }.items():  # fmt: skip
+        "whole": {},
+        "nobody": {"nobody": True},
+        "one shot": {"batch": 1.0},
+        "plain": {"amplification": "1", "back_off": "0"},
+        "all pairs": {"shard": 1.0},
+        "out of fold": {"folds": 4},
+    }.items():
         view, rows = finished(running, method="rlthf", **flags)
         assert view.votes == (0 if name == "nobody" else 40), name
         labels[name] = np.array([row["label"] for row in rows])

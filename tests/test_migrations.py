@@ -52,7 +52,9 @@ def test_a_column_that_the_steps_forgot_would_be_found(engine):
     metadata.tables["tasks"].append_column(sa.Column("forgotten", sa.Integer))
     metadata.tables["slots"].c.annotator.type = sa.String(100)
     assert sorted(str(one[0] if isinstance(one, tuple) else one[0][0]) for one in differences(engine, metadata)) == [
-        "add_column", "modify_type"]  # fmt: skip
+        "add_column",
+        "modify_type",
+    ]
 
 
 def test_tables_made_at_once_from_the_metadata_have_the_same_indexes_and_constraints(postgres, engine):

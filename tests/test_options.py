@@ -39,7 +39,13 @@ def test_a_setting_that_cannot_be_is_refused_by_name(file, said):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://me:hunter2@h/v1#m", "https://hunter2@h/v1#m", "http://h/v1?api_key=hunter2#m", "http://h/v1?SIG=hunter2#m"]
+    "url",
+    [
+        "http://me:hunter2@h/v1#m",
+        "https://hunter2@h/v1#m",
+        "http://h/v1?api_key=hunter2#m",
+        "http://h/v1?SIG=hunter2#m",
+    ],
 )
 def test_an_address_with_a_secret_is_refused_and_the_secret_not_repeated(url):
     with pytest.raises(InvalidInput, match="--api-key-env NAME") as caught:

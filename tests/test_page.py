@@ -1,4 +1,5 @@
 """The page is one file, says only what is known, and shows strangers' texts as text."""
+
 import re
 from dataclasses import replace
 from functools import cache
@@ -21,10 +22,50 @@ HOSTILE = (
     "]]><!-- <base href='//evil.example'><form action=//evil.example><style>*{display:none}</style>",
 )
 ALLOWED = {
-    "html", "head", "meta", "title", "style", "body", "header", "section", "article", "h1", "h2", "h3", "h4", "p", "div",
-    "dl", "dt", "dd", "figure", "figcaption", "strong", "ul", "li", "i", "table", "thead", "tbody", "tfoot", "tr", "th",
-    "td", "pre", "code", "details", "summary", "svg", "g", "path", "text", "defs", "use", "clippath", "rect",
-}  # fmt: skip
+    "html",
+    "head",
+    "meta",
+    "title",
+    "style",
+    "body",
+    "header",
+    "section",
+    "article",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "p",
+    "div",
+    "dl",
+    "dt",
+    "dd",
+    "figure",
+    "figcaption",
+    "strong",
+    "ul",
+    "li",
+    "i",
+    "table",
+    "thead",
+    "tbody",
+    "tfoot",
+    "tr",
+    "th",
+    "td",
+    "pre",
+    "code",
+    "details",
+    "summary",
+    "svg",
+    "g",
+    "path",
+    "text",
+    "defs",
+    "use",
+    "clippath",
+    "rect",
+}
 
 
 class Reader(HTMLParser):
@@ -178,7 +219,9 @@ def test_pairs_without_a_verdict_are_said_and_no_single_order_is_claimed():
 def test_a_gap_that_is_too_small_is_not_given():
     said = words_of(evaluation=Evaluation(0.70, 0.75, 0.75, 400))
     assert "a gap of under 8 points" in said and "closed" in said
-    assert "closed 50" + words.NARROW + "% of the gap" in words_of(evaluation=Evaluation(0.6, 0.7, 0.8, 400), gap_closed=0.5)
+    assert "closed 50" + words.NARROW + "% of the gap" in words_of(
+        evaluation=Evaluation(0.6, 0.7, 0.8, 400), gap_closed=0.5
+    )
 
 
 def test_the_ledger_leaves_out_what_was_not_used():
@@ -216,10 +259,19 @@ def test_text_is_escaped_unless_it_is_markup():
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (None, "–"), (0.04, "0.0 s"), (59.94, "59.9 s"), (59.97, "1 min"), (125, "2 min 5 s"), (119.6, "2 min"),
-        (3_599.9, "60 min"), (3_600, "1 h"), (12_000, "3 h 20 min"), (187_200, "2 d 4 h"), (900_000, "10 d"),
+        (None, "–"),
+        (0.04, "0.0 s"),
+        (59.94, "59.9 s"),
+        (59.97, "1 min"),
+        (125, "2 min 5 s"),
+        (119.6, "2 min"),
+        (3_599.9, "60 min"),
+        (3_600, "1 h"),
+        (12_000, "3 h 20 min"),
+        (187_200, "2 d 4 h"),
+        (900_000, "10 d"),
     ],
-)  # fmt: skip
+)
 def test_durations_read_as_people_say_them(seconds, said):
     assert words.duration(seconds).replace(words.NARROW, " ") == said
 

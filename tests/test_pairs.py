@@ -1,4 +1,5 @@
 """From one decoded record to a row."""
+
 import math
 from collections import Counter
 
@@ -42,11 +43,14 @@ def assistant(text: str) -> dict:
 
 def labelled(**changes) -> dict:
     return {
-        "id": "a", "source": "llmbar/natural", "prompt": [user("Why?")],
+        "id": "a",
+        "source": "llmbar/natural",
+        "prompt": [user("Why?")],
         "responses": [{"text": "Because.", "model": "m1"}, {"text": "", "model": None}],
         "human_labels": [{"annotator": "x", "kind": "pairwise", "pair": [0, 1], "choice": 1}],
-        "human_majority": 1, "ai_labels": {"L/Vanilla": {"pair": [0, 1], "choice": 0, "choice_swapped": 1}},
-    } | changes  # fmt: skip
+        "human_majority": 1,
+        "ai_labels": {"L/Vanilla": {"pair": [0, 1], "choice": 0, "choice_swapped": 1}},
+    } | changes
 
 
 def chosen_text(row: Row) -> str:
@@ -138,7 +142,8 @@ def test_a_judges_tie_is_no_usable_verdict_and_a_vote_is_never_read():
         ({"chosen": [assistant("a")], "rejected": [assistant("b")]}, "missing prompt", "in common"),
         (
             {"chosen": [user("x"), assistant("a"), user("y"), assistant("z")], "rejected": [user("x"), assistant("b")]},
-            "not one answer", "part ways",
+            "not one answer",
+            "part ways",
         ),
         ({"prompt": "x", "responses": ["a"]}, "missing response", "1 of two"),
         ({"prompt": "x", "responses": ["a", "b", "c"]}, "more than two responses", "3 responses"),
@@ -267,16 +272,38 @@ def test_half_a_surrogate_pair_is_no_text_and_a_whole_one_is():
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.sampled_from(["", "user", "tie", "a", "\ud800"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["id", "prompt", "chosen", "rejected", "responses", "text", "model", "role", "content", "choice", "pair",
-             "ai_labels", "human_labels", "human_majority", "confidence", "choice_swapped", "gold", "answer", "source"]
-        ),
-        inner, max_size=5,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "id",
+                    "prompt",
+                    "chosen",
+                    "rejected",
+                    "responses",
+                    "text",
+                    "model",
+                    "role",
+                    "content",
+                    "choice",
+                    "pair",
+                    "ai_labels",
+                    "human_labels",
+                    "human_majority",
+                    "confidence",
+                    "choice_swapped",
+                    "gold",
+                    "answer",
+                    "source",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @given(JSON)

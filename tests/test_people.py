@@ -1,4 +1,5 @@
 """People on the caller's side: an answer depends on seed, pair and vote, and on nothing else."""
+
 import json
 from collections.abc import Callable
 
@@ -43,8 +44,22 @@ def test_people_without_any_truth_are_refused():
         assert "nobody to answer" in refusal(spec, [row(0, None)])
 
 
-@pytest.mark.parametrize("spec", ["", "record", "recorded:x", "simulated", "simulated:", "simulated:x", "simulated:1.5",
-                                  "simulated:nan", "simulated:-0.1", "file:", "file"])  # fmt: skip
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "",
+        "record",
+        "recorded:x",
+        "simulated",
+        "simulated:",
+        "simulated:x",
+        "simulated:1.5",
+        "simulated:nan",
+        "simulated:-0.1",
+        "file:",
+        "file",
+    ],
+)
 def test_a_spec_that_is_none_is_refused_with_an_example(spec):
     assert "simulated:" in refusal(spec, [row(0)])
 
@@ -82,9 +97,13 @@ def test_an_answer_follows_the_pair_and_not_its_place():
 
 def test_a_file_answers_by_id_for_every_vote_or_for_one(tmp_path):
     spec = answers(
-        tmp_path / "a.jsonl", {"pair_id": "p0", "choice": "second"}, "", {"pair_id": "p1", "choice": 0, "vote": 1},
-        {"pair_id": "p1", "choice": "tie"}, {"pair_id": "p2", "choice": 1, "vote": 0},
-    )  # fmt: skip
+        tmp_path / "a.jsonl",
+        {"pair_id": "p0", "choice": "second"},
+        "",
+        {"pair_id": "p1", "choice": 0, "vote": 1},
+        {"pair_id": "p1", "choice": "tie"},
+        {"pair_id": "p2", "choice": 1, "vote": 0},
+    )
     answer = people.answerer(spec, [row(0), row(1), row(2), row(3)], seed=0)
     said = [[answer(pair, vote) for vote in (0, 1)] for pair in range(4)]
     assert said == [[SECOND, SECOND], [TIE, FIRST], [SECOND, None], [None, None]]
@@ -143,11 +162,19 @@ def test_an_absent_or_empty_file_is_refused(tmp_path):
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.one_of(st.binary(max_size=50), st.builds(
-    lambda choice, vote: json.dumps({"pair_id": "p0", "choice": choice, "vote": vote}).encode(),
-    st.one_of(st.none(), st.integers(-1, 2), st.text(max_size=3), st.lists(st.none(), max_size=1)),
-    st.one_of(st.none(), st.integers(-1, 3), st.floats()),
-)), max_size=4))  # fmt: skip
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=50),
+            st.builds(
+                lambda choice, vote: json.dumps({"pair_id": "p0", "choice": choice, "vote": vote}).encode(),
+                st.one_of(st.none(), st.integers(-1, 2), st.text(max_size=3), st.lists(st.none(), max_size=1)),
+                st.one_of(st.none(), st.integers(-1, 3), st.floats()),
+            ),
+        ),
+        max_size=4,
+    )
+)
 def test_no_file_of_answers_ends_in_anything_but_answers_or_a_refusal(tmp_path, lines):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"\n".join(lines))

@@ -19,18 +19,38 @@ def config(**more: object) -> RunConfig:
 
 def test_posterior_trains_the_ai_head_once_then_asks_and_updates_in_turn():
     assert names(plan.stages(config(), 100, 20)) == [
-        "LABEL", "FIT_FEATURES", "FEATURES", "TRAIN.1", "SCORE.1", "TRIAGE.1", "JUDGE.1", "TRIAGE.2", "JUDGE.2",
-        "TRIAGE.3", "FINAL", "DATASET",
-    ]  # fmt: skip
+        "LABEL",
+        "FIT_FEATURES",
+        "FEATURES",
+        "TRAIN.1",
+        "SCORE.1",
+        "TRIAGE.1",
+        "JUDGE.1",
+        "TRIAGE.2",
+        "JUDGE.2",
+        "TRIAGE.3",
+        "FINAL",
+        "DATASET",
+    ]
 
 
 def test_random_has_no_ai_head_and_none_asks_nobody():
     assert names(plan.stages(config(method="random"), 100, 10)) == [
-        "LABEL", "FIT_FEATURES", "FEATURES", "TRIAGE.1", "JUDGE.1", "FINAL", "DATASET",
-    ]  # fmt: skip
+        "LABEL",
+        "FIT_FEATURES",
+        "FEATURES",
+        "TRIAGE.1",
+        "JUDGE.1",
+        "FINAL",
+        "DATASET",
+    ]
     assert names(plan.stages(config(method="none", pilot=-1), 100, 10)) == [
-        "LABEL", "FIT_FEATURES", "FEATURES", "FINAL", "DATASET",
-    ]  # fmt: skip
+        "LABEL",
+        "FIT_FEATURES",
+        "FEATURES",
+        "FINAL",
+        "DATASET",
+    ]
 
 
 def test_a_pilot_comes_first_where_the_budget_pays_one():
@@ -47,8 +67,12 @@ def test_the_pilot_has_eight_pairs_or_half_a_per_cent_and_at_most_a_quarter_of_t
 
 
 @given(
-    st.sampled_from(sorted(plan.PLANS)), st.integers(1, 400), st.integers(1, 3), st.integers(-1, 9), st.data(),
-)  # fmt: skip
+    st.sampled_from(sorted(plan.PLANS)),
+    st.integers(1, 400),
+    st.integers(1, 3),
+    st.integers(-1, 9),
+    st.data(),
+)
 def test_what_is_opened_stays_whatever_the_budget_does(method, pairs, quorum, pilot, data):
     given_config = config(method=method, quorum=quorum, pilot=pilot)
     budgets = st.integers(0, 3 * pairs)

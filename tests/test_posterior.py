@@ -1,4 +1,5 @@
 """P(label wrong), learned from people's answers."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -21,8 +22,14 @@ def coefficients(believed) -> dict[str, float]:
 def test_planted_coefficients_are_recovered():
     world, truth = planted(6_000, 0, **TRUE)
     found = coefficients(posterior(world, answers(np.arange(6_000), truth)))
-    names = {"intercept": "intercept", "margin": "margin", "flip": "order flip", "own": "own other prompts",
-             "helper": "helper other", "length": "length"}  # fmt: skip
+    names = {
+        "intercept": "intercept",
+        "margin": "margin",
+        "flip": "order flip",
+        "own": "own other prompts",
+        "helper": "helper other",
+        "length": "length",
+    }
     for name, value in TRUE.items():
         assert found[names[name]] == pytest.approx(value, abs=0.2), name
 
@@ -42,7 +49,9 @@ def test_features_without_meaning_do_no_harm():
     seen = answers(np.arange(150), truth[:150])
     rest = np.arange(150, 3_000)
     with_features = np.mean((posterior(world, seen).target[rest] > 0.5) == (truth[rest] == 1))
-    without = np.mean((posterior(replace(world, x=np.zeros((3_000, 0))), seen).target[rest] > 0.5) == (truth[rest] == 1))
+    without = np.mean(
+        (posterior(replace(world, x=np.zeros((3_000, 0))), seen).target[rest] > 0.5) == (truth[rest] == 1)
+    )
     assert with_features > without - 0.02
 
 
@@ -53,9 +62,12 @@ def test_exchanging_the_responses_of_any_pairs_changes_no_belief(seed, asked):
     exchanged = np.random.default_rng(seed).random(200) < 0.5
     sign = np.where(exchanged, -1, 1)
     mirror = replace(
-        world, label=world.label * sign, margin=world.margin * sign, x=world.x * sign[:, None],
+        world,
+        label=world.label * sign,
+        margin=world.margin * sign,
+        x=world.x * sign[:, None],
         length_difference=world.length_difference * sign,
-    )  # fmt: skip
+    )
     there = posterior(world, answers(np.arange(asked), truth[:asked]))
     back = posterior(mirror, answers(np.arange(asked), np.where(exchanged, 1 - truth, truth)[:asked]))
     assert back.p_wrong == pytest.approx(there.p_wrong, abs=2e-3)
@@ -172,9 +184,14 @@ def test_many_helpers_share_their_weight():
     assert mean(1) == pytest.approx(2.2) and mean(3) == pytest.approx(2.2 / 3**0.7)
 
 
-@pytest.mark.parametrize(("audited", "errors", "weak"), [
-    (AUDITED_FOR_HELPERS, 7, True), (AUDITED_FOR_HELPERS, 4, False), (AUDITED_FOR_HELPERS - 1, 19, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("audited", "errors", "weak"),
+    [
+        (AUDITED_FOR_HELPERS, 7, True),
+        (AUDITED_FOR_HELPERS, 4, False),
+        (AUDITED_FOR_HELPERS - 1, 19, False),
+    ],
+)
 def test_a_helper_is_weak_once_audits_show_it_over_five_points_below_the_judge(audited, errors, weak):
     # The judge errs in 4 of 20; the helper contradicts it on as many pairs as it takes to err `errors` times.
     wrong = np.arange(60) < 4
@@ -209,10 +226,15 @@ def test_held_out_predictions_do_not_see_their_own_answer():
 def test_columns_come_out_of_the_shards_by_pair_index():
     first, second, unusable = pairs_pb2.CHOICE_FIRST, pairs_pb2.CHOICE_SECOND, pairs_pb2.CHOICE_UNSPECIFIED
     late = events_pb2.ShardLabeled(
-        pair_index=[3, 2], choice=[second, unusable], confidence=[0.9, 0.0], order_flipped=[1, -1],
-        own_disagree=[0.25, -1], length_difference=[0.5, 0], p_first=[0.1, 0.5],
+        pair_index=[3, 2],
+        choice=[second, unusable],
+        confidence=[0.9, 0.0],
+        order_flipped=[1, -1],
+        own_disagree=[0.25, -1],
+        length_difference=[0.5, 0],
+        p_first=[0.1, 0.5],
         helpers=[events_pb2.HelperColumn(judge="h", disagree=[1, -1])],
-    )  # fmt: skip
+    )
     early = events_pb2.ShardLabeled(
         pair_index=[0], choice=[first], confidence=[-1], order_flipped=[0], own_disagree=[-1], length_difference=[0]
     )

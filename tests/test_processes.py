@@ -1,4 +1,5 @@
 """The same services in one process, in two, each in its own: the same dataset."""
+
 import subprocess
 
 import pytest

@@ -15,11 +15,18 @@ SKIPPED, EXPIRED = TaskOutcome.TASK_OUTCOME_SKIPPED, TaskOutcome.TASK_OUTCOME_EX
 @pytest.mark.parametrize(
     ("choices", "outcome", "choice"),
     [
-        ([FIRST], DECIDED, FIRST), ([TIE], TIED, TIE), ([FIRST, SECOND], TIED, TIE), ([FIRST, FIRST], DECIDED, FIRST),
-        ([FIRST, SECOND, SECOND], DECIDED, SECOND), ([FIRST, SECOND, TIE], TIED, TIE), ([TIE, TIE, FIRST], TIED, TIE),
-        ([FIRST, None], DECIDED, FIRST), ([None, None], SKIPPED, 0), ([FIRST, SECOND, None], TIED, TIE),
+        ([FIRST], DECIDED, FIRST),
+        ([TIE], TIED, TIE),
+        ([FIRST, SECOND], TIED, TIE),
+        ([FIRST, FIRST], DECIDED, FIRST),
+        ([FIRST, SECOND, SECOND], DECIDED, SECOND),
+        ([FIRST, SECOND, TIE], TIED, TIE),
+        ([TIE, TIE, FIRST], TIED, TIE),
+        ([FIRST, None], DECIDED, FIRST),
+        ([None, None], SKIPPED, 0),
+        ([FIRST, SECOND, None], TIED, TIE),
     ],
-)  # fmt: skip
+)
 def test_a_task_is_resolved_by_majority_once_every_vote_is_used(choices, outcome, choice):
     state = opened(quorum=len(choices))
     for vote, said in enumerate(choices):
@@ -35,13 +42,19 @@ def test_a_task_is_resolved_by_majority_once_every_vote_is_used(choices, outcome
 
 ANSWERS = st.lists(
     st.one_of(
-        st.builds(judged, st.integers(0, 2), st.sampled_from("abcd"), st.integers(0, 3), st.sampled_from([FIRST, SECOND, TIE]),
-                  st.integers(1, 3)),
+        st.builds(
+            judged,
+            st.integers(0, 2),
+            st.sampled_from("abcd"),
+            st.integers(0, 3),
+            st.sampled_from([FIRST, SECOND, TIE]),
+            st.integers(1, 3),
+        ),
         st.builds(skipped, st.integers(0, 2), st.sampled_from("abcd"), st.integers(0, 3), st.integers(1, 3)),
         st.builds(withdrawn, st.integers(0, 2), st.sampled_from("abcd"), st.integers(1, 3)),
     ),
     max_size=40,
-)  # fmt: skip
+)
 
 
 @given(st.integers(1, 3), ANSWERS, st.data())

@@ -1,4 +1,5 @@
 """Ready means: in the group, and come to where the log ended. Health says so, and nothing earlier."""
+
 import threading
 
 import grpc
@@ -135,7 +136,10 @@ def test_what_is_under_way_when_a_loop_is_told_to_stop_has_its_grace_and_no_more
 
 def test_health_says_serving_only_when_the_loop_is_ready_and_no_more_once_it_is_told_to_stop(tmp_path, monkeypatch):
     slow = Slow()
-    parts = {**app.SERVICES, "training": lambda parts: app.Service(app.SERVICES["training"](parts).servicer, lambda: slow)}
+    parts = {
+        **app.SERVICES,
+        "training": lambda parts: app.Service(app.SERVICES["training"](parts).servicer, lambda: slow),
+    }
     settings = from_environment({}, home=str(tmp_path), listen="127.0.0.1:0")
     monkeypatch.setattr(app, "START_S", 0.3)
     running = app.Running(["training"], settings, parts)

@@ -1,4 +1,5 @@
 """Verdicts that came with the data."""
+
 import pytest
 
 from concord.v1 import config_pb2 as cfg

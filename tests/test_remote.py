@@ -158,9 +158,12 @@ def test_whoever_only_knows_the_door_has_no_log_no_store_and_no_blobs_afterwards
 
 
 REFUSED = {
-    "--log": "CONCORD_LOG_URL", "--dead-letters": "CONCORD_LOG_URL", "--requeue": "CONCORD_LOG_URL",
-    "--diff": "CONCORD_LOG_URL and CONCORD_STATE_URL", "--unit": "CONCORD_LOG_URL, CONCORD_STATE_URL and CONCORD_BLOB_URL",
-}  # fmt: skip
+    "--log": "CONCORD_LOG_URL",
+    "--dead-letters": "CONCORD_LOG_URL",
+    "--requeue": "CONCORD_LOG_URL",
+    "--diff": "CONCORD_LOG_URL and CONCORD_STATE_URL",
+    "--unit": "CONCORD_LOG_URL, CONCORD_STATE_URL and CONCORD_BLOB_URL",
+}
 
 
 def test_what_a_door_does_not_hand_out_is_refused_with_the_variables_to_set(world):

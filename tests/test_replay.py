@@ -1,5 +1,6 @@
 """A run read back from its log, on SQLite and on a real broker: as it was at any offset or time, by the log alone, without a
 group; dead letters listed and put back once."""
+
 import json
 import os
 import sys
@@ -54,7 +55,9 @@ def test_letters_are_listed_and_put_back_once_and_their_run_then_finishes(settin
         listed = json.loads(told(replaying.print_letters, log, view.run_id, True))
         # The first failure pauses the run; what else was under way may have failed as well.
         assert listed and {letter["unit"] for letter in listed} <= {"LABEL/0", "LABEL/1", "LABEL/2"}
-        assert all(letter["topic"] == LABEL.name and "401" in letter["error"] and letter["at"] > 1e9 for letter in listed)
+        assert all(
+            letter["topic"] == LABEL.name and "401" in letter["error"] and letter["at"] > 1e9 for letter in listed
+        )
         assert listed[0]["letter"] in told(replaying.print_letters, log, "", False)
         judge.behaviour.key = ""
         with pytest.raises(NotFound, match="no such dead letter"):
@@ -119,7 +122,9 @@ def test_an_item_that_nobody_could_read_goes_back_as_it_came(open_log, tmp_path)
     steps = letters.plan(found, lambda run_id: pytest.fail("there is no run to ask for"))
     assert letters.put_back(log, steps) == 1
     back = log.read(LABEL, 3, 1, 10)
-    assert [(r.key, r.value, r.headers) for r in back] == [(b"key", b"\xff\xff", (("requeued-from", letter.name.encode()),))]
+    assert [(r.key, r.value, r.headers) for r in back] == [
+        (b"key", b"\xff\xff", (("requeued-from", letter.name.encode()),))
+    ]
     assert letters.put_back(log, letters.plan(letters.read(log), lambda run_id: None)) == 0
     worker.close()
 

@@ -1,4 +1,5 @@
 """Replicas behind one name: calls are spread, a killed one costs no call, one that is added or comes back gets its share."""
+
 import threading
 import time
 from collections import Counter
@@ -162,7 +163,11 @@ def test_a_message_that_is_too_large_is_refused_in_words(megabytes):
     port = free_port()
     large = pb.SubmitPairsRequest(pairs=[pair("a", "b" * megabytes * 1_000_000)])
     words = rf"SubmitPairs has {megabytes}.0 MB.*4.2 MB at most.*fewer pairs"
-    with replica(HOSTS[0], port), rpc.channel(f"{HOSTS[0]}:{port}") as channel, pytest.raises(InvalidInput, match=words):
+    with (
+        replica(HOSTS[0], port),
+        rpc.channel(f"{HOSTS[0]}:{port}") as channel,
+        pytest.raises(InvalidInput, match=words),
+    ):
         RunServiceStub(channel).SubmitPairs(large)
 
 
@@ -180,9 +185,14 @@ CALLERS, PAIRS, ORDERS = 8, 6, 4
 CONFIG = options.run_config(options.resolve({"judge": "sample", "shard_pairs": 4}), None)
 # What a caller's commands become in each run, each just once.
 SAID = {
-    "run_created": 1, "pairs_added": PAIRS, "run_started": 1, "budget_changed": ORDERS, "run_paused": ORDERS,
-    "run_resumed": ORDERS, "run_cancelled": 1,
-}  # fmt: skip
+    "run_created": 1,
+    "pairs_added": PAIRS,
+    "run_started": 1,
+    "budget_changed": ORDERS,
+    "run_paused": ORDERS,
+    "run_resumed": ORDERS,
+    "run_cancelled": 1,
+}
 
 
 class Callers:

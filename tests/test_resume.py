@@ -1,4 +1,5 @@
 """`concord run` is killed in the middle; the same command goes on where it was."""
+
 import json
 import os
 import signal
@@ -17,10 +18,19 @@ PAIRS = 120
 
 def command(folder: Path, judge: Endpoint) -> subprocess.Popen:
     kernels = {key: value for key, value in os.environ.items() if key.startswith("OPENBLAS_")}
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "CONCORD_JUDGE_CONCURRENCY": str(IN_FLIGHT), **kernels}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "CONCORD_JUDGE_CONCURRENCY": str(IN_FLIGHT),
+        **kernels,
+    }
     words = ["run", "pairs.jsonl", "--judge", f"{judge.url}#stub", "--budget", "10%", "--json"]
     return subprocess.Popen(
-        [sys.executable, "-m", "services.cli", *words], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "services.cli", *words],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 

@@ -1,4 +1,5 @@
 """One round of triage, as the service and the benchmark call it."""
+
 from dataclasses import replace
 
 import numpy as np

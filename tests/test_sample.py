@@ -1,4 +1,5 @@
 """The bundled sample: every truth in it is worked out again here, from the prompt's text alone and in another way."""
+
 import io
 import json
 import re
@@ -101,9 +102,10 @@ def mail(prompt: str) -> str:
     text, question = prompt.split("\n\n")[:2]
     wanted = re.search(r"What is the (\w+) number", question).group(1)
     found = {
-        "order": r"order (\d{5})", "customer": r"(?:customer number|customer|customer number, is it) (\d{5})",
+        "order": r"order (\d{5})",
+        "customer": r"(?:customer number|customer|customer number, is it) (\d{5})",
         "invoice": r"[Ii]nvoice (?:that came with them is )?(\d{5})",
-    }  # fmt: skip
+    }
     (number,) = re.findall(found[wanted], text)
     return number
 
@@ -159,11 +161,28 @@ def table(prompt: str) -> str:
 
 
 SOLVERS = {
-    "change": change, "expression": expression, "discount": discount, "bags": bags, "speed": speed, "sequence": sequence,
-    "median": middle, "loop": printed, "later date": later, "days between": until, "weekday": weekday, "arrival": arrival,
-    "mail": mail, "shift": shift, "in order": in_order, "decimals": decimals, "as JSON": as_json, "letters": letters,
-    "backwards": backwards, "roman": roman, "table": table,
-}  # fmt: skip
+    "change": change,
+    "expression": expression,
+    "discount": discount,
+    "bags": bags,
+    "speed": speed,
+    "sequence": sequence,
+    "median": middle,
+    "loop": printed,
+    "later date": later,
+    "days between": until,
+    "weekday": weekday,
+    "arrival": arrival,
+    "mail": mail,
+    "shift": shift,
+    "in order": in_order,
+    "decimals": decimals,
+    "as JSON": as_json,
+    "letters": letters,
+    "backwards": backwards,
+    "roman": roman,
+    "table": table,
+}
 ONLY = ("answer only.", "Just the answer, please.", "nothing but the answer.", "Reply with the JSON only.")
 SHOWN = ("how you got there.", "show your working.", "Show the steps.")
 STYLES = ["terse", "worked", "verbose"]
@@ -182,8 +201,10 @@ def gives(text: str, answer: str) -> bool:
     """Whether the answer stands in the text, with nothing around it that would make it another one."""
     places = [found.start() for found in re.finditer(re.escape(answer), text)]
     around = [(text[:at][-2:], text[at + len(answer) :][:2]) for at in places]
-    return any(not re.search(r"\w$|\d[.,:]$|[-−]$", before) and not re.match(r"\w|[.,:]\d", behind)
-               for before, behind in around)  # fmt: skip
+    return any(
+        not re.search(r"\w$|\d[.,:]$|[-−]$", before) and not re.match(r"\w|[.,:]\d", behind)
+        for before, behind in around
+    )
 
 
 def derived_truth(record: dict) -> int | str:
@@ -215,7 +236,10 @@ def test_every_right_answer_and_every_truth_is_derived_again_from_the_text(recor
 def test_a_wrong_truth_would_be_noticed(records):
     for record in records[:200]:
         first, second = record["responses"]
-        exchanged = record | {"responses": [second, first], "meta": record["meta"] | {"made": record["meta"]["made"][::-1]}}
+        exchanged = record | {
+            "responses": [second, first],
+            "meta": record["meta"] | {"made": record["meta"]["made"][::-1]},
+        }
         if record["human_majority"] != "tie":
             assert derived_truth(exchanged) == 1 - record["human_majority"]
     dull = records[0] | {"responses": [{"text": "I do not know."}, {"text": "I do not know either."}]}

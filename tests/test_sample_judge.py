@@ -1,4 +1,5 @@
 """The simulated judge: good and bad in the ways that it is said to be."""
+
 import numpy as np
 import pytest
 

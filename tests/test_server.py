@@ -53,7 +53,9 @@ def test_a_run_elsewhere_gives_the_dataset_that_a_run_here_gives(cluster, tmp_pa
 
 def test_report_and_comparison_are_made_from_what_the_front_door_lets_be_read(cluster, tmp_path):
     small_file(tmp_path)
-    done = concord(tmp_path, "run", "pairs.jsonl", *ASKED, "--server", cluster, "--out", "out", "--compare", "--json", **KERNELS)
+    done = concord(
+        tmp_path, "run", "pairs.jsonl", *ASKED, "--server", cluster, "--out", "out", "--compare", "--json", **KERNELS
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report == json.loads((tmp_path / "out/report.json").read_text())

@@ -267,9 +267,11 @@ def test_a_blob_that_is_no_model_is_refused_in_words(runs, channel):
     view = runs.GetRun(pb.GetRunRequest(run_id=new_run("whole"))).run
     score = ScoringServiceStub(channel).ScorePairs
     for model, basis, said in (
-        (view.basis_uri, view.basis_uri, "model_uri"), (view.pairs_uri, view.basis_uri, "model_uri"),
-        (view.model_uri, view.model_uri, "basis_uri"), (view.model_uri, view.dataset_uri, "basis_uri"),
-    ):  # fmt: skip
+        (view.basis_uri, view.basis_uri, "model_uri"),
+        (view.pairs_uri, view.basis_uri, "model_uri"),
+        (view.model_uri, view.model_uri, "basis_uri"),
+        (view.model_uri, view.dataset_uri, "basis_uri"),
+    ):
         assert said in refused(score, ScorePairsRequest(model_uri=model, basis_uri=basis, pairs=PAIRS[:2]))
 
 
@@ -357,7 +359,9 @@ def test_the_same_answer_again_is_that_answer_and_not_a_new_revision(runs, tasks
     """A caller whose connection broke cannot know whether it was heard, and says it again."""
     run_id = begun(runs, "again", quorum=2, budget="20%")
     task = asked(runs, tasks, run_id, "ann")
-    one = SubmitJudgementRequest(task_id=task.task_id, annotator="ann", choice=Choice.CHOICE_FIRST, seconds=3, comment="so")
+    one = SubmitJudgementRequest(
+        task_id=task.task_id, annotator="ann", choice=Choice.CHOICE_FIRST, seconds=3, comment="so"
+    )
     assert [tasks.SubmitJudgement(one).revision for _ in range(3)] == [1, 1, 1]
     one.comment = "on second thoughts"
     assert [tasks.SubmitJudgement(one).revision for _ in range(2)] == [2, 2]

@@ -46,11 +46,19 @@ def test_the_back_ends_open_where_the_home_is(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("CONCURRENCY", "0"), ("JUDGE_CONCURRENCY", "-1"), ("METRICS_PORT", "70000"), ("LEASE_S", "0"), ("LEASE_S", "nan"),
-        ("REISSUE_AFTER_S", "-5"), ("LOG_LEVEL", "loud"), ("LISTEN", "7070"), ("LISTEN", "localhost:99999"),
-        ("LISTEN", "a b:1"), ("LISTEN", ":7070"),
+        ("CONCURRENCY", "0"),
+        ("JUDGE_CONCURRENCY", "-1"),
+        ("METRICS_PORT", "70000"),
+        ("LEASE_S", "0"),
+        ("LEASE_S", "nan"),
+        ("REISSUE_AFTER_S", "-5"),
+        ("LOG_LEVEL", "loud"),
+        ("LISTEN", "7070"),
+        ("LISTEN", "localhost:99999"),
+        ("LISTEN", "a b:1"),
+        ("LISTEN", ":7070"),
     ],
-)  # fmt: skip
+)
 def test_a_setting_that_cannot_be_is_refused_by_its_name(name, value):
     with pytest.raises(InvalidInput, match=f"CONCORD_{name}="):
         from_environment({f"CONCORD_{name}": value})
@@ -59,11 +67,15 @@ def test_a_setting_that_cannot_be_is_refused_by_its_name(name, value):
 @pytest.mark.parametrize(
     ("opened", "name", "url"),
     [
-        (open_log, "LOG", "sqlite://relative"), (open_log, "LOG", "sqlite:///"), (open_log, "LOG", "kafka://[::1"),
-        (open_store, "STATE", "sqlite://"), (open_store, "STATE", "sqlite:/one"), (open_blobs, "BLOB", "file://host/path"),
+        (open_log, "LOG", "sqlite://relative"),
+        (open_log, "LOG", "sqlite:///"),
+        (open_log, "LOG", "kafka://[::1"),
+        (open_store, "STATE", "sqlite://"),
+        (open_store, "STATE", "sqlite:/one"),
+        (open_blobs, "BLOB", "file://host/path"),
         (open_blobs, "BLOB", "file:///"),
     ],
-)  # fmt: skip
+)
 def test_a_url_without_a_path_is_refused(opened, name, url):
     with pytest.raises(InvalidInput, match=f"CONCORD_{name}_URL="):
         opened(from_environment({f"CONCORD_{name}_URL": url}))
@@ -86,10 +98,15 @@ def test_judges_may_use_the_variables_that_are_named_and_no_other():
 @pytest.mark.parametrize(
     ("listen", "alone"),
     [
-        ("127.0.0.1:7070", True), ("127.8.8.8:1", True), ("localhost:0", True), ("[::1]:7070", True),
-        ("0.0.0.0:7070", False), ("[::]:7070", False), ("concord.example:7070", False),
+        ("127.0.0.1:7070", True),
+        ("127.8.8.8:1", True),
+        ("localhost:0", True),
+        ("[::1]:7070", True),
+        ("0.0.0.0:7070", False),
+        ("[::]:7070", False),
+        ("concord.example:7070", False),
     ],
-)  # fmt: skip
+)
 def test_an_address_that_others_can_reach_is_told_from_one_that_they_cannot(listen, alone):
     assert is_loopback(from_environment({"CONCORD_LISTEN": listen}).listen) is alone
 
@@ -102,8 +119,9 @@ def test_a_metrics_port_in_use_is_said_with_the_setting_to_change():
 def test_settings_are_shown_without_passwords_whatever_the_password_holds():
     given = {
         "CONCORD_STATE_URL": "postgresql://me:p@ss:w/rd@host:5432/db?sslmode=require&password=hunter2&sslpassword=hunter3",
-        "CONCORD_LOG_URL": "kafka://me:hunter2@host:9092", "CONCORD_BLOB_URL": "s3://bucket/x?endpoint_url=http://a:hunter2@h:1",
-    }  # fmt: skip
+        "CONCORD_LOG_URL": "kafka://me:hunter2@host:9092",
+        "CONCORD_BLOB_URL": "s3://bucket/x?endpoint_url=http://a:hunter2@h:1",
+    }
     shown = from_environment(given).shown()
     assert shown["state_url"] == "postgresql://me:***@host:5432/db?sslmode=require&password=***&sslpassword=***"
     assert "hunter" not in str(shown) and "***@host:9092" in str(shown["log_url"])

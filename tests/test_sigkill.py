@@ -1,4 +1,5 @@
 """Processes are killed at random moments, and nothing changes: the same dataset, nothing paid twice that was kept."""
+
 import json
 import random
 import threading

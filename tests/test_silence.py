@@ -17,7 +17,9 @@ UNITS = PAIRS // SHARD_PAIRS
 
 def shard(number: int) -> Work:
     """The work item of one shard."""
-    return Work(run_id=RUN, unit={"stage": Stage.STAGE_LABEL, "number": number}, label_shard={"shard_uris": [f"shard-{number}"]})
+    return Work(
+        run_id=RUN, unit={"stage": Stage.STAGE_LABEL, "number": number}, label_shard={"shard_uris": [f"shard-{number}"]}
+    )
 
 
 def silent(work: Work, pairs: int = SHARD_PAIRS) -> Event:
@@ -38,7 +40,10 @@ def labelled(silent_from: int, **more: object) -> tuple[FoldedRun, list[Work]]:
 
 def test_a_judge_that_falls_silent_pauses_the_run_and_the_reason_says_what_to_do():
     run, _ = labelled(silent_from=60)
-    assert (run.view.status, run.view.pause_reason) == (RunStatus.RUN_STATUS_PAUSED, PauseReason.PAUSE_REASON_SILENT_JUDGE)
+    assert (run.view.status, run.view.pause_reason) == (
+        RunStatus.RUN_STATUS_PAUSED,
+        PauseReason.PAUSE_REASON_SILENT_JUDGE,
+    )
     assert "no usable verdict on 160 of the last 200 pairs" in run.view.detail and "--resume" in run.view.detail
     assert run.due() == []
 

@@ -83,7 +83,7 @@ def test_more_rows_than_a_statement_takes_are_written_and_deleted_of_each_run_it
     assert store.rows("runs", "other") == {**many, "last": b"row"}
 
 
-@pytest.mark.parametrize("content", [b"", bytes(range(256)), b"\\x00{,}\"NULL\""])
+@pytest.mark.parametrize("content", [b"", bytes(range(256)), b'\\x00{,}"NULL"'])
 def test_a_row_holds_any_bytes_under_any_name(store, content):
     rows = {"plain": content, 'a "name", {with} \\ NULL': content}
     store.save("runs", 3, Position(), HERE, [RunChange("run", True, rows)], None)

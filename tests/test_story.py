@@ -1,4 +1,5 @@
 """The story of a run: every stage once, and what is odd about it where it happened."""
+
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -37,7 +38,10 @@ def shard(number: int, choices: Sequence[int], calls: int | None = None, **colum
     count = len(choices)
     given = {"order_flipped": [0] * count, "confidence": [0.8] * count, "verified": [0] * count} | columns
     said = ShardLabeled(
-        pair_index=range(number * count, (number + 1) * count), choice=choices, length_difference=[-1.0] * count, **given
+        pair_index=range(number * count, (number + 1) * count),
+        choice=choices,
+        length_difference=[-1.0] * count,
+        **given,
     )
     used = Usage(calls=2 * count if calls is None else calls)
     return Event(unit=Unit(stage=LABEL, number=number), shard_labeled=said, usage=used)
@@ -60,7 +64,9 @@ def test_every_stage_is_told_once_in_order_and_every_fact_belongs_somewhere(whol
     chapters = story.tell(whole)
     stages = [chapter.stage for chapter in chapters if chapter.stage]
     opened_ = [fact.event.stage_opened for fact in whole if fact.kind == "stage_opened"]
-    assert len(stages) == len(opened_) and stages[0] == "PILOT_LABEL" and stages[-1] == "DATASET" and "TRIAGE.2" in stages
+    assert (
+        len(stages) == len(opened_) and stages[0] == "PILOT_LABEL" and stages[-1] == "DATASET" and "TRIAGE.2" in stages
+    )
     assert [chapter.first for chapter in chapters] == sorted(chapter.first for chapter in chapters)
     assert chapters[0].first == 0 and chapters[-1].last == len(whole) - 1
     assert all(after.first == before.last + 1 for before, after in pairwise(chapters))
@@ -81,7 +87,10 @@ def test_a_stage_that_is_still_open_says_how_far_it_is():
 BREAKS = {
     "silent": (lambda n: shard(n, [NONE] * 32, calls=128), "pairs without a usable verdict: from 0% to 100%"),
     "asked again": (lambda n: shard(n, MIXED, calls=120), "answers without a verdict: from 0% to 88%"),
-    "position": (lambda n: shard(n, [FIRST] * 32, order_flipped=[1] * 32), "verdicts that change with the order: from 0% to 100%"),
+    "position": (
+        lambda n: shard(n, [FIRST] * 32, order_flipped=[1] * 32),
+        "verdicts that change with the order: from 0% to 100%",
+    ),
     "first": (lambda n: shard(n, [FIRST] * 32), "verdicts for the first response: from 50% to 100%"),
     "longer": (lambda n: shard(n, [SECOND] * 32), "verdicts for the longer response: from 50% to 100%"),
     "unsure": (lambda n: shard(n, MIXED, confidence=[0.1] * 32), "mean confidence from 0.80 to 0.10"),
@@ -99,14 +108,18 @@ def test_the_shard_at_which_a_judge_breaks_is_named_with_its_offset(kind):
 
 def test_failed_and_deferred_units_pauses_and_silences_are_told_where_they_were():
     events = [
-        created(), opened(3), shard(0, MIXED),
+        created(),
+        opened(3),
+        shard(0, MIXED),
         Event(unit={"stage": LABEL, "number": 1}, unit_deferred={"reason": "busy", "times": 1}),
         Event(unit={"stage": LABEL, "number": 1}, unit_deferred={"reason": "still busy", "times": 2}),
         Event(unit={"stage": LABEL, "number": 2}, unit_failed={"error": "no such model", "attempts": 3}),
         Event(run_paused={"reason": PauseReason.PAUSE_REASON_FAILED_UNITS, "detail": "too many"}),
         Event(stage_retried={"stage": LABEL}),
-        shard(1, MIXED), closed(), Event(run_cancelled={"reason": "enough"}),
-    ]  # fmt: skip
+        shard(1, MIXED),
+        closed(),
+        Event(run_cancelled={"reason": "enough"}),
+    ]
     facts = facts_of(events)
     later = [Fact(fact.event, fact.offset, fact.at + (500 if fact.offset >= 8 else 0)) for fact in facts]
     odd = [(odd.offset, odd.unit, odd.says) for chapter in story.tell(later) for odd in chapter.odd]
@@ -131,6 +144,10 @@ def test_the_lines_point_to_the_run_before_the_break_and_to_the_unit(whole):
 
 
 def test_a_run_without_facts_and_a_judge_that_is_no_llm_are_told_as_well():
-    assert "nothing of it stands in the log" in "\n".join(storyteller.lines(storyteller.About(RunView(), 0, "", 0, 0), []))
-    made = small_run(config_of(method="none", judge=JudgeConfig(kind="recorded", name="r"), human_budget=0, pilot=0), pairs=64)
+    assert "nothing of it stands in the log" in "\n".join(
+        storyteller.lines(storyteller.About(RunView(), 0, "", 0, 0), [])
+    )
+    made = small_run(
+        config_of(method="none", judge=JudgeConfig(kind="recorded", name="r"), human_budget=0, pilot=0), pairs=64
+    )
     assert story.tell([Fact(event, at, when) for at, (event, when) in enumerate(made.events)])

@@ -42,8 +42,18 @@ def test_parquet_is_told_by_its_content_and_chats_and_labels_are_read(tmp_path):
     turns = [good(1, prompt=chat("user", "q"), chosen=chat("assistant", "a"), rejected=chat("assistant", "b"))]
     assert intake.read(parquet(tmp_path / "named.jsonl", turns)).form == CONVERSATION
     labelled = [
-        {"prompt": "q1", "responses": ["a", "b"], "human_majority": "1", "ai_labels": {"J": {"choice": 0.0}, "K": None}},
-        {"prompt": "q2", "responses": ["a", "b"], "human_majority": "tie", "ai_labels": {"J": None, "K": {"choice": 1.0}}},
+        {
+            "prompt": "q1",
+            "responses": ["a", "b"],
+            "human_majority": "1",
+            "ai_labels": {"J": {"choice": 0.0}, "K": None},
+        },
+        {
+            "prompt": "q2",
+            "responses": ["a", "b"],
+            "human_majority": "tie",
+            "ai_labels": {"J": None, "K": {"choice": 1.0}},
+        },
         {"prompt": "q3", "responses": ["a", "b"], "human_majority": None, "ai_labels": None},
     ]
     given = intake.read(parquet(tmp_path / "labelled.parquet", labelled))
@@ -142,10 +152,15 @@ def test_a_folder_that_means_more_than_one_thing_is_refused_with_the_choice(tmp_
 @pytest.mark.parametrize(
     ("name", "split"),
     [
-        ("data/train-00000-of-00001.parquet", "train"), ("data/test_prefs-00000-of-00002.parquet", "test_prefs"),
-        ("default/validation/0000.parquet", "validation"), ("my-data.dev.jsonl", "validation"), ("pairs.jsonl", ""),
-        ("training-pairs.jsonl.gz", "train"), ("attest.jsonl", ""), ("Eval 2.jsonl", "test"),
+        ("data/train-00000-of-00001.parquet", "train"),
+        ("data/test_prefs-00000-of-00002.parquet", "test_prefs"),
+        ("default/validation/0000.parquet", "validation"),
+        ("my-data.dev.jsonl", "validation"),
+        ("pairs.jsonl", ""),
+        ("training-pairs.jsonl.gz", "train"),
+        ("attest.jsonl", ""),
+        ("Eval 2.jsonl", "test"),
     ],
-)  # fmt: skip
+)
 def test_a_files_name_tells_its_split_as_on_the_hub(name, split):
     assert layout.split_of(name) == split

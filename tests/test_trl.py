@@ -14,7 +14,9 @@ from tests.test_cli import concord, finished_rows
 pytestmark = pytest.mark.trl
 
 TURN = "<|{{ message['role'] }}|>{{ message['content'] }}</s>"
-TEMPLATE = f"{{% for message in messages %}}{TURN}{{% endfor %}}{{% if add_generation_prompt %}}<|assistant|>{{% endif %}}"
+TEMPLATE = (
+    f"{{% for message in messages %}}{TURN}{{% endfor %}}{{% if add_generation_prompt %}}<|assistant|>{{% endif %}}"
+)
 STEPS = 4
 FORMATS = ["trl", "trl-conversational", "parquet", "hf"]
 
@@ -36,14 +38,25 @@ def model(tmp_path_factory):
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     alphabet, special = pre_tokenizers.ByteLevel.alphabet(), ["<pad>", "</s>"]
-    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
     bpe.train_from_iterator(sample.jsonl().splitlines()[:150], trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token="<pad>", eos_token="</s>", chat_template=TEMPLATE)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, pad_token="<pad>", eos_token="</s>", chat_template=TEMPLATE
+    )
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+    )
     folder = tmp_path_factory.mktemp("model")
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -74,9 +87,17 @@ def export(folder: Path, format_: str) -> Path:
 def settings(folder: Path) -> dict:
     """What a small training on the CPU needs; all else is TRL's own default."""
     return {
-        "output_dir": str(folder), "use_cpu": True, "bf16": False, "max_steps": STEPS, "per_device_train_batch_size": 8,
-        "learning_rate": 1e-3, "logging_steps": 1, "save_strategy": "no", "report_to": "none", "disable_tqdm": True,
-    }  # fmt: skip
+        "output_dir": str(folder),
+        "use_cpu": True,
+        "bf16": False,
+        "max_steps": STEPS,
+        "per_device_train_batch_size": 8,
+        "learning_rate": 1e-3,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
 
 
 def trained(trainer) -> list[float]:
@@ -119,7 +140,10 @@ def test_the_dpo_trainer_learns_from_the_export_as_it_is(finished, model, loaded
     columns = {name: read(list(trainer.train_dataset[f"{name}_ids"])) for name in ("prompt", "chosen", "rejected")}
     for at, row in enumerate(finished[1]):
         assert row["prompt"][0]["content"] in columns["prompt"][at]
-        assert [columns[side][at].removesuffix("</s>") for side in ("chosen", "rejected")] == [row["chosen"], row["rejected"]]
+        assert [columns[side][at].removesuffix("</s>") for side in ("chosen", "rejected")] == [
+            row["chosen"],
+            row["rejected"],
+        ]
     losses = trained(trainer)
     # The first step compares the policy with itself.
     assert losses[0] == pytest.approx(math.log(2), abs=1e-4)

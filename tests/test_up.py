@@ -27,8 +27,14 @@ ROWS = intake.read_sample().rows[:120]
 
 def local(*words: str, folder: Path) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "deploy.cluster", *words, "--folder", str(folder)]
-    return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}"}, capture_output=True,
-                          text=True, timeout=300)  # fmt: skip
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 @pytest.fixture
@@ -84,7 +90,9 @@ def test_a_cluster_comes_up_once_runs_and_leaves_nothing_running(folder, free_po
     assert {name: running.running(name) for name in running.names()} == pids
 
     ended = local("down", folder=folder)
-    assert ended.returncode == 0 and "the cluster is down" in ended.stdout and "killed" not in ended.stdout, ended.stdout
+    assert ended.returncode == 0 and "the cluster is down" in ended.stdout and "killed" not in ended.stdout, (
+        ended.stdout
+    )
     # What is left of a process until its parent looks for it is none.
     assert not any(began(pid) for pid in pids.values())
     assert not running.names() and (folder / "kafka" / "data").exists()

@@ -4,6 +4,7 @@ Both orders: the earlier one's processes are replaced by this one's, and the oth
 replacement is SIGTERM and a start on the same port, at a point of the run that the log shows. Where a process has two
 replicas, both versions are in one consumer group for a while.
 """
+
 import io
 import subprocess
 import sys
@@ -48,7 +49,9 @@ def run_of(kind: str) -> Callable[[Event], str]:
 
     def place(event: Event) -> str:
         said = getattr(event, kind)
-        return f"{Stage.Name(said.stage).removeprefix('STAGE_')}.{said.round}" if event.WhichOneof("kind") == kind else ""
+        return (
+            f"{Stage.Name(said.stage).removeprefix('STAGE_')}.{said.round}" if event.WhichOneof("kind") == kind else ""
+        )
 
     return place
 
@@ -101,7 +104,15 @@ def judge() -> Iterator[Endpoint]:
 
 
 def configuration(url: str):
-    asked = {"judge": f"{url}#stub", "budget": "10%", "batch": 0.02, "shard_pairs": 24, "seed": 7, "window": 3, "pilot": 0}
+    asked = {
+        "judge": f"{url}#stub",
+        "budget": "10%",
+        "batch": 0.02,
+        "shard_pairs": 24,
+        "seed": 7,
+        "window": 3,
+        "pilot": 0,
+    }
     return options.run_config(options.resolve(asked), None)
 
 
@@ -222,7 +233,9 @@ def test_an_earlier_version_and_this_one_finish_a_run_together(order, earlier, q
         assert view.status == pb.RUN_STATUS_FINISHED, (
             f"{order}: the run is {pb.RunStatus.Name(view.status)}: {view.detail}; replaced by then: {list(upgrader.done)}"
         )
-        assert len(upgrader.done) == len(STEPS), f"{order}: the run ended before all were replaced; were: {list(upgrader.done)}"
+        assert len(upgrader.done) == len(STEPS), (
+            f"{order}: the run ended before all were replaced; were: {list(upgrader.done)}"
+        )
         assert max(after for _, after in upgrader.done.values()) < len(facts)
         for name in fleet.names:
             assert fleet.is_ready(name)

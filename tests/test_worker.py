@@ -244,10 +244,12 @@ def test_a_dependency_that_is_down_defers_the_unit_as_often_as_it_is_asked_and_m
 @pytest.mark.parametrize(
     "poison",
     [
-        b"\xff\xff\xff", b"", Work(work_id="x", run_id=RUN).SerializeToString(),
+        b"\xff\xff\xff",
+        b"",
+        Work(work_id="x", run_id=RUN).SerializeToString(),
         Work(work_id=RUN, run_id="x").SerializeToString(),
     ],
-)  # fmt: skip
+)
 def test_poison_goes_to_the_dead_letters_and_stops_nobody(place, poison):
     place.log.append([Entry(LABEL, 0, b"", poison)])
     place.ask(1)

@@ -1,5 +1,6 @@
 """The README's run that went wrong, by its own commands: the judge breaks in the middle, the run stops, the story shows
 where, and the mended judge is asked only for what is missing."""
+
 import json
 import os
 import re

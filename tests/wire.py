@@ -1,10 +1,10 @@
 """A network between two processes that can be slow, cut or silent: a TCP relay on loopback, one for each link.
 
-    with Wire(port) as wire:      # whoever should go over it connects to wire.port
-        wire.slow(0.2)            # every piece takes 0.2 s longer, each way
-        wire.hold()               # nothing arrives any more, and nobody is told: what was sent waits
-        wire.cut()                # connections end at once, new ones are refused
-        wire.mend()               # all well again; what was held goes on
+with Wire(port) as wire:      # whoever should go over it connects to wire.port
+    wire.slow(0.2)            # every piece takes 0.2 s longer, each way
+    wire.hold()               # nothing arrives any more, and nobody is told: what was sent waits
+    wire.cut()                # connections end at once, new ones are refused
+    wire.mend()               # all well again; what was held goes on
 """
 
 import asyncio

@@ -3,6 +3,7 @@
 By as many seconds as the file that WRONG_CLOCK names says at that moment. It is the clock of all Python code, `time.time`:
 the services' and their Kafka client's. What libraries ask in C stays right, as do monotonic clocks and the servers' own.
 """
+
 import os
 import sys
 import time

@@ -66,7 +66,9 @@ def _plan(folder: Path, port: int, replicas: int) -> Plan:
     kept: dict[str, int] = before.get("ports", {})
     front = kept.get("runs-0", port)
     if front != port and Processes(folder).running("runs-0"):
-        raise Failed(f"the cluster in {folder} is up with its front door at port {front}, not {port}: `make down` first")
+        raise Failed(
+            f"the cluster in {folder} is up with its front door at port {front}, not {port}: `make down` first"
+        )
     ports: dict[str, int] = {}
     for name in pieces.names(replicas):
         ports[name] = port if name == "runs-0" else kept.get(name) or _free(ports, kept)
@@ -156,12 +158,16 @@ def _write_environment(plan: Plan) -> None:
 def _say_next(plan: Plan, anything_new: bool) -> None:
     print("the cluster is up" if anything_new else "the cluster was up already")
     print(f"\n    concord run sample --server {plan.front}      a run through the front door")
-    print(f"    . {_short(plan.folder / 'env')}      the three URLs, for `concord doctor` and what else no front door hands out:")
+    print(
+        f"    . {_short(plan.folder / 'env')}      the three URLs, for `concord doctor` and what else no front door hands out:"
+    )
     for name, value in plan.urls().items():
         print(f"        {name}={value}")
     print(f"    make down      ends it and keeps what is in {_short(plan.folder)}; `make down DATA=gone` deletes it")
     if plan.s3_kind == "moto":
-        print("\nS3 is moto's imitation with its objects in memory: runs do not outlive `make down`. `make s3` builds a real one.")
+        print(
+            "\nS3 is moto's imitation with its objects in memory: runs do not outlive `make down`. `make s3` builds a real one."
+        )
 
 
 def _short(path: Path) -> str:
@@ -175,7 +181,9 @@ def down(folder: Path, delete: bool) -> None:
     killed = running.end([name for name in names if name not in GROUND], signal.SIGTERM, PATIENCE_S)
     killed += running.end([name for name in names if name in GROUND], signal.SIGINT, PATIENCE_S)
     if killed:
-        print(f"did not end within {PATIENCE_S:.0f} s and were killed: {', '.join(killed)}; their logs are in {folder / 'logs'}")
+        print(
+            f"did not end within {PATIENCE_S:.0f} s and were killed: {', '.join(killed)}; their logs are in {folder / 'logs'}"
+        )
     print("the cluster is down" if names else f"no cluster was up in {_short(folder)}")
     known = folder / "ports.json"
     if delete and known.exists():
@@ -196,16 +204,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("up", "down"))
     parser.add_argument("--folder", type=Path, default=Path("concord-data/cluster"), help="data, logs and pids")
-    parser.add_argument("--port", type=int, default=7070, help="of the front door; the other ports are free ones, and stay")
+    parser.add_argument(
+        "--port", type=int, default=7070, help="of the front door; the other ports are free ones, and stay"
+    )
     parser.add_argument("--replicas", type=int, default=1, help="processes of each service")
     parser.add_argument("--delete", action="store_true", help="down: the data as well")
     given = parser.parse_args()
     folder = given.folder.resolve()
     if given.replicas < 1:
         parser.error("--replicas: at least 1")
-    do: Callable[[], None] = (lambda: down(folder, given.delete)) if given.what == "down" else (
-        lambda: up(folder, given.port, given.replicas)
-    )  # fmt: skip
+    do: Callable[[], None] = (
+        (lambda: down(folder, given.delete))
+        if given.what == "down"
+        else (lambda: up(folder, given.port, given.replicas))
+    )
     try:
         with alone(folder):
             do()

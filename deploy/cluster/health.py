@@ -20,11 +20,15 @@ def needs(kind: str) -> list[str]:
     """What is missing on this machine, in words; empty where everything is there."""
     fetched = (broker.LIBS / "pom.sha256").exists()
     wanted = {"java": "openjdk-17-jre-headless"} | ({} if fetched else {"mvn": "maven"})
-    out = [f"Kafka: `{name}` " + MISSING.format(package) for name, package in wanted.items() if shutil.which(name) is None]
+    out = [
+        f"Kafka: `{name}` " + MISSING.format(package) for name, package in wanted.items() if shutil.which(name) is None
+    ]
     if not shutil.which("initdb") and not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         out.append("PostgreSQL: `initdb` " + MISSING.format("postgresql"))
     if kind == "versity" and not s3.VERSITY.exists():
-        out.append(f"S3: {s3.VERSITY} is gone, which holds this cluster's blobs: `make s3`, or begin anew: `make down DATA=gone`")
+        out.append(
+            f"S3: {s3.VERSITY} is gone, which holds this cluster's blobs: `make s3`, or begin anew: `make down DATA=gone`"
+        )
     return out
 
 

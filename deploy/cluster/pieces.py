@@ -12,7 +12,14 @@ from tests import s3
 GROUND = ("kafka", "postgres", "s3")
 DATABASE, BUCKET = "concord", "concord"
 # Set by the cluster alone, whatever the caller's environment says.
-OWN = ("CONCORD_HOME", "CONCORD_LOG_URL", "CONCORD_STATE_URL", "CONCORD_BLOB_URL", "CONCORD_LISTEN", "CONCORD_METRICS_PORT")
+OWN = (
+    "CONCORD_HOME",
+    "CONCORD_LOG_URL",
+    "CONCORD_STATE_URL",
+    "CONCORD_BLOB_URL",
+    "CONCORD_LISTEN",
+    "CONCORD_METRICS_PORT",
+)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,13 @@ class Processes:
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         with self.log(name).open("ab") as log:
             process = subprocess.Popen(
-                command, env=environment, cwd=where, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                env=environment,
+                cwd=where,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         (self.folder / "pids" / name).write_text(f"{process.pid} {began(process.pid)}")
 

@@ -80,9 +80,11 @@ def _paused(run: RunState) -> Finding:
     resume = "the same `concord run` command with --resume"
     match run.view.pause_reason:
         case PauseReason.PAUSE_REASON_MISALIGNED:
-            return _run(f"the pilot's gate stopped it: {why}",
-                        "look at the pairs where people and judge differ (`concord report`), mend the judge or its criteria and "
-                        f"go on from this run (--from RUN --criteria …); {resume} goes on all the same")  # fmt: skip
+            return _run(
+                f"the pilot's gate stopped it: {why}",
+                "look at the pairs where people and judge differ (`concord report`), mend the judge or its criteria and "
+                f"go on from this run (--from RUN --criteria …); {resume} goes on all the same",
+            )
         case PauseReason.PAUSE_REASON_BUDGET:
             return _run(f"its money is spent: {why}", f"raise the limit (--dollars), then {resume}")
         case PauseReason.PAUSE_REASON_FAILED_UNITS:
@@ -97,8 +99,10 @@ def _paused(run: RunState) -> Finding:
                 "--accept-judge beside it goes on without their verdicts",
             )
         case PauseReason.PAUSE_REASON_DEFERRED:
-            return _run(f"it waits for something that does not answer: {why}",
-                        "bring that up; the run goes on by itself while services run, else " + _AGAIN)  # fmt: skip
+            return _run(
+                f"it waits for something that does not answer: {why}",
+                "bring that up; the run goes on by itself while services run, else " + _AGAIN,
+            )
         case _:
             return _run(f"somebody paused it: {why}", f"{resume} lets it go on")
 
@@ -133,8 +137,10 @@ def _idle(run: RunState, seen: Seen) -> Iterator[Finding]:
     silent = seen.now - seen.last_fact_at if seen.last_fact_at is not None else 0.0
     human = run.open is not None and run.open.stage in HUMAN
     if silent > SILENT_S and not human:
-        yield _run(f"nothing has happened for {_ago(silent)}{behind}",
-                   "read concord.log in CONCORD_HOME; units may be slow, or a service may hang: then start it again")  # fmt: skip
+        yield _run(
+            f"nothing has happened for {_ago(silent)}{behind}",
+            "read concord.log in CONCORD_HOME; units may be slow, or a service may hang: then start it again",
+        )
 
 
 def _units(run: RunState) -> Iterator[Finding]:
@@ -150,7 +156,9 @@ def _units(run: RunState) -> Iterator[Finding]:
             f"{len(failed):,} of {units:,} units failed (unit after so many tries: why): {which}{more}",
             f"mend the cause, then --resume; `concord replay {run.view.run_id[:8]} --events` shows every fact",
         )
-    waits = run.view.status == RunStatus.RUN_STATUS_PAUSED and run.view.pause_reason == PauseReason.PAUSE_REASON_DEFERRED
+    waits = (
+        run.view.status == RunStatus.RUN_STATUS_PAUSED and run.view.pause_reason == PauseReason.PAUSE_REASON_DEFERRED
+    )
     # A run that is paused for it has said so already.
     if run.deferral is not None and not waits:
         yield _run(
@@ -161,15 +169,19 @@ def _units(run: RunState) -> Iterator[Finding]:
 
 def _broken(seen: Seen) -> Iterator[Finding]:
     if seen.lost:
-        yield _run(f"{len(seen.lost):,} of the files it needs are not there: {', '.join(seen.lost[:_SHOWN])}",
-                   "put back the folder that CONCORD_BLOB_URL names from a copy")  # fmt: skip
+        yield _run(
+            f"{len(seen.lost):,} of the files it needs are not there: {', '.join(seen.lost[:_SHOWN])}",
+            "put back the folder that CONCORD_BLOB_URL names from a copy",
+        )
 
 
 def _letters(seen: Seen) -> Iterator[Finding]:
     if seen.dead_letters:
         first = "; ".join(sorted(set(seen.dead_letters))[:_SHOWN])
-        yield _run(f"{len(seen.dead_letters):,} of its items lie among the dead letters: {first}",
-                   "nothing is lost: mend the cause, and --resume issues their units anew")  # fmt: skip
+        yield _run(
+            f"{len(seen.dead_letters):,} of its items lie among the dead letters: {first}",
+            "nothing is lost: mend the cause, and --resume issues their units anew",
+        )
 
 
 def _stage(run: RunState) -> str:

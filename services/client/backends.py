@@ -14,7 +14,10 @@ from services.runs import service as runs
 
 # What a back end says, and what to do about it.
 SIGNS = (
-    ("password authentication failed", "put the right password into CONCORD_STATE_URL, PGPASSWORD or the file of PGPASSFILE"),
+    (
+        "password authentication failed",
+        "put the right password into CONCORD_STATE_URL, PGPASSWORD or the file of PGPASSFILE",
+    ),
     ("no pg_hba.conf entry", "let this user and address in, in the server's pg_hba.conf, or ask with ?sslmode=require"),
     ("does not support SSL", "switch TLS on in the server, or leave ?sslmode out where the network is trusted"),
     ("too many clients", "raise the server's max_connections, or run fewer processes: each takes up to eight"),
@@ -30,7 +33,9 @@ def backends(settings: Settings) -> list[Backend]:
     return [
         _backend("CONCORD_LOG_URL", "the log", settings.log_url, lambda: _ask_log(settings)),
         _backend("CONCORD_STATE_URL", "the store", settings.state_url, lambda: _ask_store(settings)),
-        _backend("CONCORD_BLOB_URL", "the blob store", settings.blob_url, lambda: open_blobs(settings).marker("doctor")),
+        _backend(
+            "CONCORD_BLOB_URL", "the blob store", settings.blob_url, lambda: open_blobs(settings).marker("doctor")
+        ),
     ]
 
 

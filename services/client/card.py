@@ -15,7 +15,11 @@ _SOURCES = {
     "flipped": "the judge's label, corrected by a model that learned from people's answers",
     "none": "nobody said anything usable",
 }
-_PEOPLE = {"recorded": "labels that came with the input", "file": "answers from a file", "simulated": "simulated, by a program"}
+_PEOPLE = {
+    "recorded": "labels that came with the input",
+    "file": "answers from a file",
+    "simulated": "simulated, by a program",
+}
 _BASES = {
     "audit": "from an audit: pairs drawn uniformly and answered by people",
     "model": "by the model's own expectation, which no audit has checked",
@@ -102,7 +106,9 @@ def _provenance(report: Report, version: str) -> list[str]:
     config = report["config"]
     judges = [_judge(judge) for judge in (config["judge"], *config["helpers"])]
     helpers = f" (informed by {', '.join(judges[1:])})" if judges[1:] else ""
-    asked = f"{report['human_labels']:,} of {report['pairs']:,} pairs answered, {report['votes']:,} votes of a budget of "
+    asked = (
+        f"{report['human_labels']:,} of {report['pairs']:,} pairs answered, {report['votes']:,} votes of a budget of "
+    )
     facts = [
         ("Concord", version),
         ("run", _code(report["run_id"])),
@@ -114,7 +120,14 @@ def _provenance(report: Report, version: str) -> list[str]:
         ("dataset", f"sha256 {_code(report['dataset_sha256'])}"),
         ("history", f"sha256 {_code(report['history_sha256'])}"),
     ]
-    return ["## Where the labels come from", "", "| | |", "| --- | --- |", *(f"| {name} | {said} |" for name, said in facts), ""]
+    return [
+        "## Where the labels come from",
+        "",
+        "| | |",
+        "| --- | --- |",
+        *(f"| {name} | {said} |" for name, said in facts),
+        "",
+    ]
 
 
 def _parent(report: Report) -> list[tuple[str, str]]:

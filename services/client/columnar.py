@@ -65,11 +65,15 @@ def _export_schema(pyarrow: ModuleType) -> Any:
     return pyarrow.schema(
         [
             *((name, messages) for name in ("prompt", "chosen", "rejected")),
-            ("pair_id", pyarrow.string()), ("p_chosen", pyarrow.float64()), ("weight", pyarrow.float64()),
-            ("source", pyarrow.string()), ("judge_agrees", pyarrow.bool_()), ("judge_confidence", pyarrow.float64()),
+            ("pair_id", pyarrow.string()),
+            ("p_chosen", pyarrow.float64()),
+            ("weight", pyarrow.float64()),
+            ("source", pyarrow.string()),
+            ("judge_agrees", pyarrow.bool_()),
+            ("judge_confidence", pyarrow.float64()),
             ("pair_sha256", pyarrow.string()),
         ]
-    )  # fmt: skip
+    )
 
 
 def _batches(pyarrow: ModuleType, source: Any, is_file: bool) -> Iterator[Any]:
@@ -85,7 +89,9 @@ def _plain(value: Any) -> Any:
     """The value as JSON would hold it: a column that is null in this row is a key that the row does not have."""
     if isinstance(value, dict):
         return {
-            key: _choice(held) if key in _CHOICES else _plain(held) for key, held in value.items() if not _is_absent(held)
+            key: _choice(held) if key in _CHOICES else _plain(held)
+            for key, held in value.items()
+            if not _is_absent(held)
         }
     return [_plain(held) for held in value] if isinstance(value, list) else value
 

@@ -93,9 +93,12 @@ def package_health(package: Package, urls: Mapping[str, str]) -> Health:
         if urls.get(setting, "").startswith(begins) and package.extras.get(extra):
             missing = ", ".join(package.extras[extra])
             findings.append(
-                Finding("installation", f"{setting} names {what}, and the extra `{extra}` is missing ({missing})",
-                        f"pip install 'concord-preference[{extra}]'")
-            )  # fmt: skip
+                Finding(
+                    "installation",
+                    f"{setting} names {what}, and the extra `{extra}` is missing ({missing})",
+                    f"pip install 'concord-preference[{extra}]'",
+                )
+            )
     return Health(tuple(findings), (f"Python {is_}", *map(_extra, package.extras.items())))
 
 
@@ -112,14 +115,20 @@ def folder_health(folders: Sequence[Folder]) -> Health:
     for folder in folders:
         if folder.error:
             findings.append(
-                Finding("settings", f"{folder.setting}: {folder.path} cannot be written: {folder.error}",
-                        f"name a folder of yours in {folder.setting}, or let yourself write there")
-            )  # fmt: skip
+                Finding(
+                    "settings",
+                    f"{folder.setting}: {folder.path} cannot be written: {folder.error}",
+                    f"name a folder of yours in {folder.setting}, or let yourself write there",
+                )
+            )
         elif folder.free_bytes is not None and folder.free_bytes < LEAST_FREE:
             findings.append(
-                Finding("settings", f"{folder.path} has {gib(folder.free_bytes)} free; a run may need more than {gib(LEAST_FREE)}",
-                        f"make room there, or name another folder in {folder.setting}")
-            )  # fmt: skip
+                Finding(
+                    "settings",
+                    f"{folder.path} has {gib(folder.free_bytes)} free; a run may need more than {gib(LEAST_FREE)}",
+                    f"make room there, or name another folder in {folder.setting}",
+                )
+            )
         else:
             room = "" if folder.free_bytes is None else f", {gib(folder.free_bytes)} free"
             notes.append(f"{folder.setting}: {folder.path} can be written{room}")
@@ -150,10 +159,15 @@ def lock_health(held: Sequence[str], services: Sequence[str]) -> Health:
     if not missing:
         return Health((), (note,))
     return Health(
-        (Finding("backends", f"services run here, but not {', '.join(missing)}: runs come to a stand where those are needed",
-                 f"start them: concord serve {' '.join(missing)}"),),
+        (
+            Finding(
+                "backends",
+                f"services run here, but not {', '.join(missing)}: runs come to a stand where those are needed",
+                f"start them: concord serve {' '.join(missing)}",
+            ),
+        ),
         (note,),
-    )  # fmt: skip
+    )
 
 
 def gib(size: int) -> str:

@@ -84,9 +84,11 @@ def begin(
         view = runs.StartRun(pb.StartRunRequest(run_id=run_id, request_id="start")).run
     if view.dollar_budget != config.dollar_budget and view.status not in ENDED:
         changed = pb.SetBudgetRequest(
-            run_id=run_id, request_id=str(uuid4()), human_budget=view.human_budget,
+            run_id=run_id,
+            request_id=str(uuid4()),
+            human_budget=view.human_budget,
             dollar_budget=config.dollar_budget,
-        )  # fmt: skip
+        )
         view = runs.SetBudget(changed).run
     return view
 

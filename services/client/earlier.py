@@ -64,15 +64,23 @@ def join(earlier: Earlier, given: Input | None) -> Joined:
     known = {pair_hash(row.pair) for row in earlier.rows}
     new = [row for row in given.rows if pair_hash(row.pair) not in known]
     if not new:
-        raise InvalidInput(f"{given.name}: none of its {len(given.rows):,} pairs is new: run {view.run_id} has them all")
+        raise InvalidInput(
+            f"{given.name}: none of its {len(given.rows):,} pairs is new: run {view.run_id} has them all"
+        )
     left_out = {row.pair.pair_id for row in given.rows} - {row.pair.pair_id for row in new}
     new, renamed = _with_ids_of_their_own(new, {row.pair.pair_id for row in earlier.rows}, given, view.run_id)
     rows = (*earlier.rows, *new)
-    notes = [f"{ours} and {len(new):,} new ones" + (f"; {len(left_out):,} of the file it has already" if left_out else "")]
+    notes = [
+        f"{ours} and {len(new):,} new ones" + (f"; {len(left_out):,} of the file it has already" if left_out else "")
+    ]
     if renamed:
-        notes.append(f"{renamed:,} new rows have no id of their own, and row-N is taken: they are row-N@{given.sha256[:8]} here")
+        notes.append(
+            f"{renamed:,} new rows have no id of their own, and row-N is taken: they are row-N@{given.sha256[:8]} here"
+        )
     if given.rows_with_truth and not any(row.truth is not None for row in earlier.rows):
-        notes.append("people's labels of the earlier pairs are not known here: only results in their usual place hold them")
+        notes.append(
+            "people's labels of the earlier pairs are not known here: only results in their usual place hold them"
+        )
     both = replace(given, rows=rows, judges=verdicts_seen(rows), notes=(*given.notes, *notes))
     return Joined(both, frozenset(left_out))
 

@@ -45,7 +45,10 @@ class Exported:
         said = (
             (self.ties, "ties, in which nothing is chosen, are left out"),
             (self.without_prompt, "rows without a prompt, for which this format has no place, are left out"),
-            (self.transcripts, "prompts of several messages are written as one text (trl-conversational keeps the messages)"),
+            (
+                self.transcripts,
+                "prompts of several messages are written as one text (trl-conversational keeps the messages)",
+            ),
         )
         return tuple(f"{words}: {count:,}" for count, words in said if count)
 
@@ -77,8 +80,11 @@ def trl(row: Row) -> dict[str, Any]:
 def conversational(row: Row) -> dict[str, Any]:
     """`prompt`, `chosen` and `rejected` as lists of messages; both answers are one message of the assistant."""
     return {
-        "prompt": list(row["prompt"]), "chosen": _said(row["chosen"]), "rejected": _said(row["rejected"]), **_carried(row),
-    }  # fmt: skip
+        "prompt": list(row["prompt"]),
+        "chosen": _said(row["chosen"]),
+        "rejected": _said(row["rejected"]),
+        **_carried(row),
+    }
 
 
 def nemo(row: Row) -> dict[str, Any]:
@@ -115,5 +121,9 @@ def _carried(row: Row) -> dict[str, Any]:
 
 
 FORMATS: Mapping[str, Callable[[Row], dict[str, Any]]] = {
-    "trl": trl, "trl-conversational": conversational, "nemo": nemo, "parquet": table_row, "hf": table_row,
-}  # fmt: skip
+    "trl": trl,
+    "trl-conversational": conversational,
+    "nemo": nemo,
+    "parquet": table_row,
+    "hf": table_row,
+}

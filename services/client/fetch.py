@@ -49,10 +49,16 @@ def fetch(
 
 def _check_is_alone(out: Path, chosen: layout.Chosen) -> None:
     """Other files of that split in the folder would be read with these."""
-    held = {path.relative_to(out).as_posix() for path in out.rglob("*") if layout.kind_of(path.name)} if out.exists() else set()
+    held = (
+        {path.relative_to(out).as_posix() for path in out.rglob("*") if layout.kind_of(path.name)}
+        if out.exists()
+        else set()
+    )
     others = sorted(file for file in held - set(chosen.files) if layout.split_of(file) == chosen.split)
     if others:
-        raise InvalidInput(f"{out}: holds {others[0]} already, which is not of that data set; choose another folder with --out")
+        raise InvalidInput(
+            f"{out}: holds {others[0]} already, which is not of that data set; choose another folder with --out"
+        )
 
 
 @contextmanager
@@ -80,10 +86,18 @@ def _in_words(name: str, out: Path) -> Iterator[None]:
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "with an error"
         raise Unavailable(f"{name}: the hub answers {status}; try again later") from None
-    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, TransportError, ConnectionError, TimeoutError) as error:
+    except (
+        errors.OfflineModeIsEnabled,
+        errors.LocalEntryNotFoundError,
+        TransportError,
+        ConnectionError,
+        TimeoutError,
+    ) as error:
         raise Unavailable(
             f"{name}: the hub cannot be reached ({type(error).__name__}); without a network, get the files from {page} by other "
             "means and give their folder to `concord run`"
         ) from None
     except OSError as error:
-        raise InvalidInput(f"{out}: cannot be written: {error.strerror or error}; choose another folder with --out") from None
+        raise InvalidInput(
+            f"{out}: cannot be written: {error.strerror or error}; choose another folder with --out"
+        ) from None

@@ -113,13 +113,13 @@ def event_line(record: Record) -> str:
     try:
         event = MessageToDict(Event.FromString(record.value), preserving_proto_field_name=True)
     except DecodeError:
-        return json.dumps({"offset": record.offset, "at": record.at, "undecodable": record.value.hex()}, separators=(",", ":"))
+        return json.dumps(
+            {"offset": record.offset, "at": record.at, "undecodable": record.value.hex()}, separators=(",", ":")
+        )
     return json.dumps({"offset": record.offset, "at": record.at, "event": event}, separators=(",", ":"))
 
 
-def differences(
-    one: object, other: object, path: str = "", names: tuple[str, str] = ("log", "store")
-) -> Iterator[str]:
+def differences(one: object, other: object, path: str = "", names: tuple[str, str] = ("log", "store")) -> Iterator[str]:
     """Where two JSON values differ, one line each; columns of the same length are compared row by row."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for key in sorted(set(one) | set(other)):

@@ -19,12 +19,24 @@ def options_of(config: RunConfig, pairs: int, human_budget: int) -> Options:
     """
     asked = next((judge for judge in (config.judge, *config.helpers) if judge.kind == "llm"), JudgeConfig())
     options = Options(
-        judge=_spec(config.judge), helper=tuple(map(_spec, config.helpers)), humans=_people(config.humans),
-        budget=_percent(human_budget / max(1, new_pairs(config, pairs))), method=config.method, pilot=config.pilot,
-        quorum=config.quorum, seed=config.seed, audit=config.audit_share, components=config.components,
-        human_weight=config.human_weight, dollars=config.dollar_budget, deadline=config.judge_deadline_s,
-        max_failed=config.max_failed_units, window=config.window, **_rlthf(config), **_llm(asked),
-    )  # fmt: skip
+        judge=_spec(config.judge),
+        helper=tuple(map(_spec, config.helpers)),
+        humans=_people(config.humans),
+        budget=_percent(human_budget / max(1, new_pairs(config, pairs))),
+        method=config.method,
+        pilot=config.pilot,
+        quorum=config.quorum,
+        seed=config.seed,
+        audit=config.audit_share,
+        components=config.components,
+        human_weight=config.human_weight,
+        dollars=config.dollar_budget,
+        deadline=config.judge_deadline_s,
+        max_failed=config.max_failed_units,
+        window=config.window,
+        **_rlthf(config),
+        **_llm(asked),
+    )
     return _left_open(options, config)
 
 
@@ -46,10 +58,14 @@ def _llm(judge: JudgeConfig) -> dict:
     if judge.kind != "llm":
         return {}
     return {
-        "criteria": judge.criteria, "api_key_env": judge.api_key_env, "temperature": judge.temperature,
-        "max_tokens": judge.max_tokens, "both_orders": judge.both_orders, "prompt_price": judge.prompt_dollars,
+        "criteria": judge.criteria,
+        "api_key_env": judge.api_key_env,
+        "temperature": judge.temperature,
+        "max_tokens": judge.max_tokens,
+        "both_orders": judge.both_orders,
+        "prompt_price": judge.prompt_dollars,
         "completion_price": judge.completion_dollars,
-    }  # fmt: skip
+    }
 
 
 def _rlthf(config: RunConfig) -> dict:
@@ -57,9 +73,12 @@ def _rlthf(config: RunConfig) -> dict:
         return {}
     knobs = config.rlthf
     return {
-        "shard": knobs.shard_share, "amplification": tuple(knobs.amplification), "back_off": tuple(knobs.back_off),
-        "nobody": knobs.nobody, "stop_below": knobs.stop_below,
-    }  # fmt: skip
+        "shard": knobs.shard_share,
+        "amplification": tuple(knobs.amplification),
+        "back_off": tuple(knobs.back_off),
+        "nobody": knobs.nobody,
+        "stop_below": knobs.stop_below,
+    }
 
 
 def _left_open(options: Options, config: RunConfig) -> Options:

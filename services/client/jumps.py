@@ -3,6 +3,7 @@
 A signal is a share: so many hits of so many. Between two parts of a run it jumps where one share for both explains the
 counts far worse than two. Shards that scatter more than chance would, because their texts differ, weigh less accordingly.
 """
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,5 @@
 """Which environment variables a judge may read: on the caller's own machine, those that the caller named."""
+
 from dataclasses import replace
 
 from concord.v1.config_pb2 import RunConfig

@@ -10,9 +10,17 @@ from services.kit.errors import InvalidInput
 KINDS = {".parquet": "Parquet", ".jsonl": "JSON Lines", ".jsonl.gz": "JSON Lines", ".arrow": "Arrow"}
 _SHARD = re.compile(r"(\w+)-\d{5}-of-\d{5}\.")
 _SPLITS = {
-    "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation",
-    "dev": "validation", "test": "test", "testing": "test", "eval": "test", "evaluation": "test",
-}  # fmt: skip
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+    "eval": "test",
+    "evaluation": "test",
+}
 # What may stand around a split's name, as on the hub.
 _WORDS = re.compile(r"[-._ 0-9/]+")
 
@@ -30,7 +38,9 @@ class Chosen:
     def note(self) -> str:
         """What was chosen, in words."""
         files = f"{len(self.files)} {self.kind} file" + ("s" if len(self.files) > 1 else "")
-        others = f"; left out: {', '.join(name or 'files of no split' for name in self.left_out)}" if self.left_out else ""
+        others = (
+            f"; left out: {', '.join(name or 'files of no split' for name in self.left_out)}" if self.left_out else ""
+        )
         return files + (f" of the split {self.split}" if self.split else "") + others
 
 
@@ -61,10 +71,15 @@ def choose(names: Iterable[str], where: str, split: str = "") -> Chosen:
         splits[split_of(name)].append(name)
     wanted = split or _default(sorted(splits), where)
     if wanted not in splits:
-        raise InvalidInput(f"{where}: there is no split {wanted}; there are: {', '.join(filter(None, sorted(splits))) or 'none'}")
+        raise InvalidInput(
+            f"{where}: there is no split {wanted}; there are: {', '.join(filter(None, sorted(splits))) or 'none'}"
+        )
     _check_is_one(splits[wanted], where)
     return Chosen(
-        tuple(splits[wanted]), kind_of(splits[wanted][0]), wanted, tuple(name for name in sorted(splits) if name != wanted)
+        tuple(splits[wanted]),
+        kind_of(splits[wanted][0]),
+        wanted,
+        tuple(name for name in sorted(splits) if name != wanted),
     )
 
 

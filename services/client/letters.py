@@ -4,6 +4,7 @@ A letter is named by its place in the dead letters' topic, `PARTITION/OFFSET`. P
 mark in the same partition, in the same append, names the letter, and a letter with a mark is not put back again. Should a
 crash lose the mark alone, a second time is harmless: work and facts are known by their names.
 """
+
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -90,7 +91,9 @@ def chosen(letters: Sequence[Letter], names: Sequence[str]) -> list[Letter]:
     for name in names:
         partition, slash, offset = name.partition("/")
         if not (slash and partition.isdigit() and offset.isdigit()):
-            raise InvalidInput(f"--requeue {name!r}: PARTITION/OFFSET as --dead-letters lists it, or `all`, is expected")
+            raise InvalidInput(
+                f"--requeue {name!r}: PARTITION/OFFSET as --dead-letters lists it, or `all`, is expected"
+            )
         if name not in known:
             raise NotFound(f"--requeue {name}: there is no such dead letter; --dead-letters lists those there are")
     return [known[name] for name in dict.fromkeys(names)]
@@ -108,7 +111,11 @@ def _step(letter: Letter, state_of: Callable[[str], RunState], retried: set[tupl
     if letter.unit is None:
         return _raw(letter, "goes back as it came; its bytes did not decode, so have the worker mended first")
     state, unit = state_of(letter.run_id), letter.unit
-    if state.view.status in ENDED or state.open is None or (state.open.stage, state.open.round) != (unit.stage, unit.round):
+    if (
+        state.view.status in ENDED
+        or state.open is None
+        or (state.open.stage, state.open.round) != (unit.stage, unit.round)
+    ):
         return Step(letter, "would change nothing: its stage is over, and what failed there stays out of the run")
     if unit.retry != state.open.retries.get(unit.number, 0):
         return Step(letter, "would change nothing: the unit was tried anew since")
@@ -124,7 +131,9 @@ def _raw(letter: Letter, says: str) -> Step:
     topic = next((topic for topic in topics.ALL if topic.name == letter.said.topic), None)
     if topic is None:
         return Step(letter, f"cannot go back: there is no topic {letter.said.topic!r}")
-    back = Entry(topic, letter.said.partition, letter.key, letter.said.value, (("requeued-from", letter.name.encode()),))
+    back = Entry(
+        topic, letter.said.partition, letter.key, letter.said.value, (("requeued-from", letter.name.encode()),)
+    )
     return Step(letter, says, (back, _mark(letter, "as it came")))
 
 
@@ -138,9 +147,10 @@ def _retry(letter: Letter, state: RunState, retried: set[tuple[str, int, int]]) 
         return Step(letter, says, (mark,))
     retried.add(place)
     event = Event(
-        event_id=event_id(letter.run_id, f"retry/letter/{letter.name}"), run_id=letter.run_id,
+        event_id=event_id(letter.run_id, f"retry/letter/{letter.name}"),
+        run_id=letter.run_id,
         stage_retried=StageRetried(stage=state.open.stage, round=state.open.round),
-    )  # fmt: skip
+    )
     return Step(letter, says, (entry_of(event), mark))
 
 
@@ -172,7 +182,14 @@ def as_json(letter: Letter) -> dict[str, object]:
     """Plain values."""
     said = letter.said
     return {
-        "letter": letter.name, "topic": said.topic, "partition": said.partition, "offset": said.offset,
-        "run_id": letter.run_id, "unit": unit_name(letter.unit) if letter.unit is not None else "",
-        "attempts": said.attempts, "error": said.error, "at": letter.at, "put_back_at": letter.back_at,
-    }  # fmt: skip
+        "letter": letter.name,
+        "topic": said.topic,
+        "partition": said.partition,
+        "offset": said.offset,
+        "run_id": letter.run_id,
+        "unit": unit_name(letter.unit) if letter.unit is not None else "",
+        "attempts": said.attempts,
+        "error": said.error,
+        "at": letter.at,
+        "put_back_at": letter.back_at,
+    }

@@ -18,13 +18,20 @@ from services.kit.settings import Settings
 
 
 def go_on(
-    records: Records, settings: Settings, name: str, path: str, asked: Callable[[Options], Options], skip_bad: Path | None,
-    salt: str, reused: Reused | None,
-) -> Job:  # fmt: skip
+    records: Records,
+    settings: Settings,
+    name: str,
+    path: str,
+    asked: Callable[[Options], Options],
+    skip_bad: Path | None,
+    salt: str,
+    reused: Reused | None,
+) -> Job:
     """The job that goes on from the run that `name` means; `asked` puts what is said now over the options of that run.
 
     The same command again is the same run: once it was begun, `last` means that very run, and not its parent any more.
     """
+
     def job_from(earlier: Earlier) -> Job:
         view = earlier.view
         base = options_of(view.config, view.pairs, view.human_budget)
@@ -47,7 +54,9 @@ def read(records: Records, settings: Settings, run_id: str) -> Earlier:
     if folded.corrupt:
         raise InvalidInput(f"--from: run {run_id} is corrupt, so nothing can go on from it: {folded.corrupt}")
     if not view.pairs_uri:
-        raise InvalidInput(f"--from: run {run_id} has not begun, so there is nothing to go on from; give its own command first")
+        raise InvalidInput(
+            f"--from: run {run_id} has not begun, so there is nothing to go on from; give its own command first"
+        )
     manifest = PairsManifest.FromString(records.blob(view.pairs_uri))
     pairs = [pair for ref in manifest.shards for pair in PairShard.FromString(records.blob(ref.uri)).pairs]
     truth = again.remembered_truth(again.folder(settings, run_id), run_id)

@@ -113,11 +113,25 @@ def checked(options: Options) -> Options:
     if options.method not in METHODS:
         raise InvalidInput(f"method {options.method!r} is not one of {', '.join(METHODS)}")
     for key, low, high in (
-        ("audit", 0, 1), ("batch", 0, 1), ("folds", 0, 100), ("quorum", 1, 99), ("pilot", -1, 5_000),
-        ("shard_pairs", 0, 5_000), ("components", 1, 308), ("seed", 0, 2**63), ("human_weight", 0, 1_000),
-        ("prompt_price", 0, 1e6), ("completion_price", 0, 1e6), ("dollars", 0, 1e9), ("deadline", 0, 1e9),
-        ("max_failed", 0, 10**6), ("window", 1, 10_000), ("max_tokens", 1, 100_000), ("temperature", 0, 10), ("stop_below", 0, 1),
-    ):  # fmt: skip
+        ("audit", 0, 1),
+        ("batch", 0, 1),
+        ("folds", 0, 100),
+        ("quorum", 1, 99),
+        ("pilot", -1, 5_000),
+        ("shard_pairs", 0, 5_000),
+        ("components", 1, 308),
+        ("seed", 0, 2**63),
+        ("human_weight", 0, 1_000),
+        ("prompt_price", 0, 1e6),
+        ("completion_price", 0, 1e6),
+        ("dollars", 0, 1e9),
+        ("deadline", 0, 1e9),
+        ("max_failed", 0, 10**6),
+        ("window", 1, 10_000),
+        ("max_tokens", 1, 100_000),
+        ("temperature", 0, 10),
+        ("stop_below", 0, 1),
+    ):
         value = getattr(options, key)
         if not low <= value <= high:
             raise InvalidInput(f"{key} must lie between {low:g} and {high:g}, not {value:g}")
@@ -139,9 +153,13 @@ def _check_rlthf(options: Options) -> None:
     for key, high in LISTS.items():
         values = getattr(options, key)
         if not 0 < len(values) <= MOST_SCHEDULED or not all(0 <= value <= high for value in values):
-            raise InvalidInput(f"{key}: 1 to {MOST_SCHEDULED} numbers between 0 and {high:g} are expected, not {values!r}")
+            raise InvalidInput(
+                f"{key}: 1 to {MOST_SCHEDULED} numbers between 0 and {high:g} are expected, not {values!r}"
+            )
     if options.method != "rlthf" and options.folds == 1:
-        raise InvalidInput(f"folds must be at least 2 for method {options.method}: a pair is scored by a model that never saw it")
+        raise InvalidInput(
+            f"folds must be at least 2 for method {options.method}: a pair is scored by a model that never saw it"
+        )
 
 
 def is_url(spec: str) -> bool:
@@ -192,10 +210,17 @@ def judge_config(options: Options, spec: str, judges: Judges | None, name: str =
     if is_url(spec):
         url, _, model = spec.partition("#")
         return JudgeConfig(
-            kind="llm", name=model or options.model, url=url, criteria=options.criteria, api_key_env=options.api_key_env,
-            temperature=options.temperature, max_tokens=options.max_tokens, both_orders=options.both_orders,
-            prompt_dollars=options.prompt_price, completion_dollars=options.completion_price,
-        )  # fmt: skip
+            kind="llm",
+            name=model or options.model,
+            url=url,
+            criteria=options.criteria,
+            api_key_env=options.api_key_env,
+            temperature=options.temperature,
+            max_tokens=options.max_tokens,
+            both_orders=options.both_orders,
+            prompt_dollars=options.prompt_price,
+            completion_dollars=options.completion_price,
+        )
     raise InvalidInput(f"judge {spec!r}: sample, recorded:NAME or the URL of an OpenAI-compatible endpoint is expected")
 
 
@@ -216,13 +241,23 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
     asked = "llm" in {judge.kind, *(helper.kind for helper in helpers)}
     shard_pairs = options.shard_pairs or (ASKED_SHARD if asked else KNOWN_SHARD)
     config = RunConfig(
-        seed=options.seed, judge=judge,
-        helpers=helpers, humans=options.humans, human_budget=votes, human_budget_share=share, quorum=options.quorum,
-        pilot=options.pilot, audit_share=options.audit,
-        shard_pairs=shard_pairs, window=options.window, dollar_budget=options.dollars,
-        judge_deadline_s=options.deadline, max_failed_units=options.max_failed, human_weight=options.human_weight,
+        seed=options.seed,
+        judge=judge,
+        helpers=helpers,
+        humans=options.humans,
+        human_budget=votes,
+        human_budget_share=share,
+        quorum=options.quorum,
+        pilot=options.pilot,
+        audit_share=options.audit,
+        shard_pairs=shard_pairs,
+        window=options.window,
+        dollar_budget=options.dollars,
+        judge_deadline_s=options.deadline,
+        max_failed_units=options.max_failed,
+        human_weight=options.human_weight,
         components=options.components,
-    )  # fmt: skip
+    )
     set_method(config, options)
     return config
 
@@ -236,9 +271,12 @@ def set_method(config: RunConfig, options: Options) -> None:
         config.folds = options.folds or 1
         config.batch_share = options.batch or 0.04 * options.shard
         knobs = Rlthf(
-            shard_share=options.shard, amplification=options.amplification, back_off=options.back_off,
-            nobody=options.nobody, stop_below=options.stop_below,
-        )  # fmt: skip
+            shard_share=options.shard,
+            amplification=options.amplification,
+            back_off=options.back_off,
+            nobody=options.nobody,
+            stop_below=options.stop_below,
+        )
         config.rlthf.CopyFrom(knobs)
     if options.method == "all-human":
         config.human_budget, config.human_budget_share, config.pilot = 0, 1.0, 0

@@ -22,8 +22,12 @@ Answerer = Callable[[int, int], Choice | None]
 Reused = Mapping[tuple[str, int], Choice]
 
 _CHOICES: Mapping[object, Choice] = {
-    "first": pb.CHOICE_FIRST, "second": pb.CHOICE_SECOND, "tie": pb.CHOICE_TIE, 0: pb.CHOICE_FIRST, 1: pb.CHOICE_SECOND,
-}  # fmt: skip
+    "first": pb.CHOICE_FIRST,
+    "second": pb.CHOICE_SECOND,
+    "tie": pb.CHOICE_TIE,
+    0: pb.CHOICE_FIRST,
+    1: pb.CHOICE_SECOND,
+}
 _OTHER = {pb.CHOICE_FIRST: pb.CHOICE_SECOND, pb.CHOICE_SECOND: pb.CHOICE_FIRST}
 _ANY_VOTE = -1
 

@@ -1,4 +1,5 @@
 """A look before the start: a judge whose address nobody answers is said at once, not after minutes of patience."""
+
 import os
 import re
 import socket
@@ -32,6 +33,10 @@ def check(judges: Iterable[JudgeConfig], environ: Mapping[str, str] = os.environ
         if judge.kind != "llm" or proxied or not parts.hostname:
             continue
         try:
-            socket.create_connection((parts.hostname, parts.port or {"https": 443}.get(parts.scheme, 80)), TIMEOUT_S).close()
+            socket.create_connection(
+                (parts.hostname, parts.port or {"https": 443}.get(parts.scheme, 80)), TIMEOUT_S
+            ).close()
         except OSError as error:
-            raise Unavailable(f"the judge at {judge.url} does not answer: {error.strerror or error}; is the URL right?") from None
+            raise Unavailable(
+                f"the judge at {judge.url} does not answer: {error.strerror or error}; is the URL right?"
+            ) from None

@@ -161,7 +161,9 @@ def patient(settings: Settings, name: str, now: float, environ: Mapping[str, str
     return Health((*run_findings(run.state, queue.state, seen), *unreachable), run_notes(run.state, seen))
 
 
-def _seen(place: Here, run_id: str, run: RunState, offset: int, now: float, held: list[str] | None, corrupt: str) -> Seen:
+def _seen(
+    place: Here, run_id: str, run: RunState, offset: int, now: float, held: list[str] | None, corrupt: str
+) -> Seen:
     facts = [(record.offset, record.at) for record in place.of(run_id)]
     return Seen(
         now=now,

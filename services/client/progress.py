@@ -19,11 +19,18 @@ from services.report.words import dollars
 from services.runs.plan import ASK_NOBODY
 
 WORDS = {
-    "PILOT_LABEL": "judging the pilot", "PILOT_JUDGE": "people answer the pilot", "LABEL": "judging every pair",
-    "FIT_FEATURES": "fitting the features' basis", "FEATURES": "computing features", "TRAIN": "training out of fold",
-    "SCORE": "scoring", "TRIAGE": "triage", "JUDGE": "people answer", "FINAL": "training the reward model",
+    "PILOT_LABEL": "judging the pilot",
+    "PILOT_JUDGE": "people answer the pilot",
+    "LABEL": "judging every pair",
+    "FIT_FEATURES": "fitting the features' basis",
+    "FEATURES": "computing features",
+    "TRAIN": "training out of fold",
+    "SCORE": "scoring",
+    "TRIAGE": "triage",
+    "JUDGE": "people answer",
+    "FINAL": "training the reward model",
     "DATASET": "writing the dataset",
-}  # fmt: skip
+}
 
 
 def clean(text: object) -> str:

@@ -38,7 +38,9 @@ def release(records: Records, settings: Settings, name: str, format_: str, out: 
     rows = exported(dataset, format_, made)
     first = next(rows, None)
     if first is None:
-        raise InvalidInput(f"run {run_id}: nothing is left to export: {'; '.join(made.notes) or 'the dataset has no rows'}")
+        raise InvalidInput(
+            f"run {run_id}: nothing is left to export: {'; '.join(made.notes) or 'the dataset has no rows'}"
+        )
     rows = chain((first,), rows)
     out = out or results / f"export-{format_}{_ENDINGS.get(format_, '.jsonl')}"
     if format_ == "hf":
@@ -55,7 +57,9 @@ def _finished(records: Records, run_id: str, results: Path) -> tuple[Figures, It
     view = history.fold_of(run_id, facts).state.view
     if view.status != RUN_STATUS_FINISHED:
         status = RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower()
-        raise InvalidInput(f"run {run_id} is {status}: only a finished run has a dataset; its own command goes on with it")
+        raise InvalidInput(
+            f"run {run_id} is {status}: only a finished run has a dataset; its own command goes on with it"
+        )
     truth = again.remembered_truth(results, run_id) or None
     figures = figures_of(history.events_of(facts), records.blob, truth)
     return figures, datasets.rows(view.dataset_uri, records.blob)

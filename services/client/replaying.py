@@ -2,6 +2,7 @@
 
 Reading joins no group and moves no position. It makes nothing either: no topic, no file.
 """
+
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,9 +22,12 @@ from services.kit.topics import fact_partition
 Say = Callable[[str], object]
 # What needs more than a front door hands out, and where that is named.
 THEMSELVES = {
-    "--log": "CONCORD_LOG_URL", "--dead-letters": "CONCORD_LOG_URL", "--requeue": "CONCORD_LOG_URL",
-    "--diff": "CONCORD_LOG_URL and CONCORD_STATE_URL", "--unit": "CONCORD_LOG_URL, CONCORD_STATE_URL and CONCORD_BLOB_URL",
-}  # fmt: skip
+    "--log": "CONCORD_LOG_URL",
+    "--dead-letters": "CONCORD_LOG_URL",
+    "--requeue": "CONCORD_LOG_URL",
+    "--diff": "CONCORD_LOG_URL and CONCORD_STATE_URL",
+    "--unit": "CONCORD_LOG_URL, CONCORD_STATE_URL and CONCORD_BLOB_URL",
+}
 
 
 def check_there(server: str, asked: Mapping[str, object]) -> None:

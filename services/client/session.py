@@ -59,9 +59,13 @@ class Job:
 
 
 def prepare(
-    path: str, options: Options, skip_bad: Path | None, salt: str, reused: people.Reused | None = None,
+    path: str,
+    options: Options,
+    skip_bad: Path | None,
+    salt: str,
+    reused: people.Reused | None = None,
     earlier: Earlier | None = None,
-) -> Job:  # fmt: skip
+) -> Job:
     """Reads and checks everything before anything is recorded; an empty path: the pairs of `earlier` alone."""
     joined = _joined(path, skip_bad, earlier)
     whole = joined.given
@@ -183,10 +187,15 @@ def compared(job: Job, running: Running | Cluster, records: Records, seen: Seen)
 
 
 def write(
-    out: Path, job_truth: Mapping[int, "Choice.ValueType"], events: Events, blob: Callable[[str], bytes],
-    dataset: Iterable[bytes] | None, evaluation: Evaluation | None, methods: Mapping[str, "figures.Method"],
+    out: Path,
+    job_truth: Mapping[int, "Choice.ValueType"],
+    events: Events,
+    blob: Callable[[str], bytes],
+    dataset: Iterable[bytes] | None,
+    evaluation: Evaluation | None,
+    methods: Mapping[str, "figures.Method"],
     label_price: float = LABEL_PRICE,
-) -> dict[str, object]:  # fmt: skip
+) -> dict[str, object]:
     """dataset.jsonl, report.json and report.html of the run of these events; returns what report.json holds.
 
     What a report of the same dataset knew from `--compare` and `--test` stays where nothing newer is given.

@@ -98,8 +98,10 @@ def _items(file: Path, before: int) -> Iterator[Item]:
                 yield Item(before + at, file, at, raw)
         return
     readers: Mapping[str, Callable[[Path], Any]] = {
-        LIST: _list, PARQUET: columnar.parquet_rows, ARROW: columnar.arrow_rows,
-    }  # fmt: skip
+        LIST: _list,
+        PARQUET: columnar.parquet_rows,
+        ARROW: columnar.arrow_rows,
+    }
     for at, record in enumerate(readers[kind](file), start=1):
         yield Item(before + at, file, at, record=record, is_line=False)
 

@@ -1,4 +1,5 @@
 """A run's facts told by stage, in the order of the log: when, what came of it, what is odd about it. PURE."""
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,8 +14,12 @@ from services.runs.state import HUMAN
 # A silence that is told: work that is silent for so long is issued again.
 SILENT_S = 120.0
 JUDGING = (Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL)
-OUTCOMES = {"decided": TaskOutcome.TASK_OUTCOME_DECIDED, "tied": TaskOutcome.TASK_OUTCOME_TIE,
-            "skipped": TaskOutcome.TASK_OUTCOME_SKIPPED, "expired": TaskOutcome.TASK_OUTCOME_EXPIRED}  # fmt: skip
+OUTCOMES = {
+    "decided": TaskOutcome.TASK_OUTCOME_DECIDED,
+    "tied": TaskOutcome.TASK_OUTCOME_TIE,
+    "skipped": TaskOutcome.TASK_OUTCOME_SKIPPED,
+    "expired": TaskOutcome.TASK_OUTCOME_EXPIRED,
+}
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,9 @@ def _verdicts(shards: Sequence[Fact]) -> str:
     said = [choice for fact in shards for choice in fact.event.shard_labeled.choice]
     first, second = said.count(Choice.CHOICE_FIRST), said.count(Choice.CHOICE_SECOND)
     none = len(said) - first - second
-    return f"{len(said):,} pairs: {first:,} first, {second:,} second" + (f", {none:,} without a verdict" if none else "")
+    return f"{len(said):,} pairs: {first:,} first, {second:,} second" + (
+        f", {none:,} without a verdict" if none else ""
+    )
 
 
 def _people(mine: Sequence[Fact], judge: dict[int, int]) -> str:
@@ -210,7 +217,11 @@ def _commands(facts: Sequence[Fact]) -> Iterator[Odd]:
                 yield Odd(fact.offset, fact.at, "what failed or stayed without a verdict is tried anew")
             case "budget_changed":
                 said = event.budget_changed
-                yield Odd(fact.offset, fact.at, f"budget now {said.human_budget:,} votes, ${said.dollar_budget:,.2f} (0: no limit)")
+                yield Odd(
+                    fact.offset,
+                    fact.at,
+                    f"budget now {said.human_budget:,} votes, ${said.dollar_budget:,.2f} (0: no limit)",
+                )
             case "run_cancelled":
                 yield Odd(fact.offset, fact.at, f"cancelled: {event.run_cancelled.reason or 'no reason given'}")
 
@@ -236,4 +247,3 @@ def _break(jump: Jump) -> str:
     if jump.signal == verdict_signals.SURE:
         return f"{jump.signal} from {jump.before:.2f} to {jump.after:.2f}"
     return f"{jump.signal}: from {jump.before:.0%} to {jump.after:.0%}"
-

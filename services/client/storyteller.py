@@ -1,4 +1,5 @@
 """The story of a run as lines for a terminal and as JSON, with the commands that look closer. PURE."""
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,13 +32,19 @@ def as_json(about: About, chapters: Sequence[Chapter]) -> dict[str, object]:
         "dead_letters": about.dead_letters,
         "stages": [
             {
-                "stage": c.stage, "first_offset": c.first, "last_offset": c.last, "began": c.began, "ended": c.ended,
-                "closed": c.closed, "says": c.says, "usage": MessageToDict(c.usage, preserving_proto_field_name=True),
+                "stage": c.stage,
+                "first_offset": c.first,
+                "last_offset": c.last,
+                "began": c.began,
+                "ended": c.ended,
+                "closed": c.closed,
+                "says": c.says,
+                "usage": MessageToDict(c.usage, preserving_proto_field_name=True),
                 "odd": [vars(odd) for odd in c.odd],
             }
             for c in chapters
         ],
-    }  # fmt: skip
+    }
 
 
 def lines(about: About, chapters: Sequence[Chapter]) -> Iterator[str]:
@@ -81,9 +88,13 @@ def _next(about: About, chapters: Sequence[Chapter]) -> Iterator[str]:
     name, broken = about.view.run_id[:8], _first_break(chapters)
     found = []
     if broken is not None:
-        found.append((f"concord replay {name} --until {broken.offset - 1}{about.flag}", "the run as it was before that"))
+        found.append(
+            (f"concord replay {name} --until {broken.offset - 1}{about.flag}", "the run as it was before that")
+        )
         if not about.flag:  # a unit is done again where the log itself can be read
-            found.append((f"concord replay {name} --unit {broken.unit}", "that unit done again: what the judge says now"))
+            found.append(
+                (f"concord replay {name} --unit {broken.unit}", "that unit done again: what the judge says now")
+            )
         mended = "once the judge is mended: usable verdicts are not paid again"
         found.append((f"the same concord run with {_goes_on(about.view)}", mended))
     if about.dead_letters:

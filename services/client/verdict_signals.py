@@ -1,4 +1,5 @@
 """What can be seen of a judge in its shards' facts, as shares that should hardly change from shard to shard. PURE."""
+
 from collections.abc import Sequence
 
 from concord.v1.config_pb2 import RunConfig

@@ -13,11 +13,18 @@ Door = Annotated[str, Option("--server", help="Read through the front door HOST:
 
 # Of `concord run`: the input.
 Pairs = Annotated[
-    str, Argument(metavar="[PATH]", help="A file or folder of pairs (JSONL, Parquet …), or `sample` for the bundled simulation.")
+    str,
+    Argument(
+        metavar="[PATH]", help="A file or folder of pairs (JSONL, Parquet …), or `sample` for the bundled simulation."
+    ),
 ]
 From = Annotated[
     str,
-    Option("--from", metavar="RUN", help="Go on from an earlier run: its pairs, settings and answers, and the new pairs of PATH."),
+    Option(
+        "--from",
+        metavar="RUN",
+        help="Go on from an earlier run: its pairs, settings and answers, and the new pairs of PATH.",
+    ),
 ]
 Reuse = Annotated[str | None, Option(help="A run whose people's answers on the same pairs are taken over.")]
 SkipBad = Annotated[bool, Option("--skip-bad", help="Set rows that cannot be used aside instead of stopping.")]
@@ -26,14 +33,17 @@ Test = Annotated[Path | None, Option(help="Test pairs with people's labels: how 
 # What the run is asked to be; None: the settings file's, or the earlier run's, or the default.
 Judge = Annotated[
     str | None,
-    Option(help="sample, recorded:NAME, or the URL of an OpenAI-compatible endpoint (URL#MODEL).", show_default="sample"),
+    Option(
+        help="sample, recorded:NAME, or the URL of an OpenAI-compatible endpoint (URL#MODEL).", show_default="sample"
+    ),
 ]
 Helper = Annotated[list[str] | None, Option(help="A further judge that informs, never labels; may be repeated.")]
 Humans = Annotated[str | None, Option(help="recorded, simulated:ERROR_RATE or file:PATH.", show_default="recorded")]
 Budget = Annotated[str | None, Option(help="Votes: a share of the pairs or a number.", show_default="6%")]
 Method = Annotated[str | None, Option(help=f"One of {', '.join(options.METHODS)}.", show_default="posterior")]
 Pilot = Annotated[
-    int | None, Option(help="Pilot tasks; 0: none; -1: max(8, 0.5 %), at most a quarter of the budget.", show_default="-1")
+    int | None,
+    Option(help="Pilot tasks; 0: none; -1: max(8, 0.5 %), at most a quarter of the budget.", show_default="-1"),
 ]
 Quorum = Annotated[int | None, Option(help="Votes a task needs.", show_default="1")]
 Seed = Annotated[
@@ -53,7 +63,11 @@ Server = Annotated[
     str, Option(help="HOST:PORT of the front door of services that run elsewhere; none: all in this process.")
 ]
 Resume = Annotated[
-    bool, Option("--resume", help="Let a paused run go on: what failed or got no verdict is tried anew, a shut gate is overruled.")
+    bool,
+    Option(
+        "--resume",
+        help="Let a paused run go on: what failed or got no verdict is tried anew, a shut gate is overruled.",
+    ),
 ]
 AcceptJudge = Annotated[
     bool, Option("--accept-judge", help="With --resume: go on without the verdicts that a silent judge did not give.")

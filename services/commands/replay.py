@@ -12,7 +12,10 @@ from services.kit.errors import InvalidInput
 
 def replay(
     name: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="A run's id, the beginning of it, or `last`; none: dead letters of all runs.")
+        str,
+        typer.Argument(
+            metavar="[RUN]", help="A run's id, the beginning of it, or `last`; none: dead letters of all runs."
+        ),
     ] = "",
     log: Annotated[str, typer.Option("--log", help="Read this log instead of CONCORD_LOG_URL's.")] = "",
     until: Annotated[str, typer.Option(help="Fold to this offset (inclusive) or up to this time.")] = "",

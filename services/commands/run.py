@@ -21,21 +21,52 @@ from services.report.figures import Method
 
 
 def run(
-    path: flags.Pairs = "", judge: flags.Judge = None, helper: flags.Helper = None, humans: flags.Humans = None,
-    budget: flags.Budget = None, method: flags.Method = None, pilot: flags.Pilot = None, quorum: flags.Quorum = None,
-    seed: flags.Seed = None, model: flags.Model = None, criteria: flags.Criteria = None, api_key_env: flags.ApiKeyEnv = None,
-    prompt_price: flags.PromptPrice = None, completion_price: flags.CompletionPrice = None, dollars: flags.Dollars = None,
-    test: flags.Test = None, config: flags.Config = None, out: flags.Results = None, from_: flags.From = "",
-    reuse: flags.Reuse = None, skip_bad: flags.SkipBad = False, compare: flags.Compare = False, dry_run: flags.DryRun = False,
-    as_json: flags.ReportAsJson = False, resume: flags.Resume = False, accept_judge: flags.AcceptJudge = False,
-    new: flags.New = "", server: flags.Server = "",
-) -> None:  # fmt: skip
+    path: flags.Pairs = "",
+    judge: flags.Judge = None,
+    helper: flags.Helper = None,
+    humans: flags.Humans = None,
+    budget: flags.Budget = None,
+    method: flags.Method = None,
+    pilot: flags.Pilot = None,
+    quorum: flags.Quorum = None,
+    seed: flags.Seed = None,
+    model: flags.Model = None,
+    criteria: flags.Criteria = None,
+    api_key_env: flags.ApiKeyEnv = None,
+    prompt_price: flags.PromptPrice = None,
+    completion_price: flags.CompletionPrice = None,
+    dollars: flags.Dollars = None,
+    test: flags.Test = None,
+    config: flags.Config = None,
+    out: flags.Results = None,
+    from_: flags.From = "",
+    reuse: flags.Reuse = None,
+    skip_bad: flags.SkipBad = False,
+    compare: flags.Compare = False,
+    dry_run: flags.DryRun = False,
+    as_json: flags.ReportAsJson = False,
+    resume: flags.Resume = False,
+    accept_judge: flags.AcceptJudge = False,
+    new: flags.New = "",
+    server: flags.Server = "",
+) -> None:
     """Judge, triage, ask people, train: from a file of pairs to dataset.jsonl and report.html."""
     said = {
-        "judge": judge, "helper": tuple(helper or ()), "humans": humans, "budget": budget, "method": method, "pilot": pilot,
-        "quorum": quorum, "seed": seed, "model": model, "criteria": criteria, "api_key_env": api_key_env,
-        "prompt_price": prompt_price, "completion_price": completion_price, "dollars": dollars,
-    }  # fmt: skip
+        "judge": judge,
+        "helper": tuple(helper or ()),
+        "humans": humans,
+        "budget": budget,
+        "method": method,
+        "pilot": pilot,
+        "quorum": quorum,
+        "seed": seed,
+        "model": model,
+        "criteria": criteria,
+        "api_key_env": api_key_env,
+        "prompt_price": prompt_price,
+        "completion_price": completion_price,
+        "dollars": dollars,
+    }
     asked = partial(options.resolve, said, _yaml(config) if config else None, str(config))
     settings = home.opened()
     aside = Path(settings.home) / "set-aside.jsonl" if skip_bad else None
@@ -108,7 +139,13 @@ def _say_why(view: RunView) -> None:
 
 
 def _write(
-    job: session.Job, view: RunView, records: Records, out: Path, test: Path | None, methods: Mapping[str, Method], compare: bool
+    job: session.Job,
+    view: RunView,
+    records: Records,
+    out: Path,
+    test: Path | None,
+    methods: Mapping[str, Method],
+    compare: bool,
 ) -> Mapping[str, object]:
     """The results, and what is said of them; returns what report.json holds."""
     evaluation = session.gap(view, records, job.truth, test) if test else None

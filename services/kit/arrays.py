@@ -1,4 +1,5 @@
 """Arrays as bytes: NumPy's .npz without pickles. The same arrays give the same bytes. Pure."""
+
 import io
 from collections.abc import Mapping
 

@@ -46,7 +46,9 @@ def digest_of(uri: str) -> str:
     """The 64 hexadecimal digits of a URI; raises InvalidInput for what is none."""
     found = URI.fullmatch(uri)
     if found is None:
-        raise InvalidInput(f"{uri[:100]!r} is not a blob URI: sha256: and 64 hexadecimal digits, in small letters, are expected")
+        raise InvalidInput(
+            f"{uri[:100]!r} is not a blob URI: sha256: and 64 hexadecimal digits, in small letters, are expected"
+        )
     return found[1]
 
 
@@ -133,7 +135,6 @@ class FileBlobs:
                 return _linked(partial, path)
             finally:
                 os.unlink(partial)
-
 
     def _note(self, path: Path, content: bytes) -> bool:
         """As `_create`, but neither flushed nor whole from the first moment on: a reader may find it empty."""

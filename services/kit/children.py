@@ -152,7 +152,11 @@ def answer_all(do: Callable[[Work], Event], asked: IO[bytes], said: IO[bytes]) -
         try:
             answer = DONE + do(Work.FromString(message)).SerializeToString(deterministic=True)
         except Exception as error:  # handed to the process that asked, which raises it
-            told = {"kind": type(error).__name__, "text": str(error), "retry_after_s": getattr(error, "retry_after_s", 0)}
+            told = {
+                "kind": type(error).__name__,
+                "text": str(error),
+                "retry_after_s": getattr(error, "retry_after_s", 0),
+            }
             answer = FAILED + json.dumps(told).encode()
         try:
             write(said, answer)

@@ -2,6 +2,7 @@
 
 The replica that answers may not own the run's partition; so it watches the store, not a reactor.
 """
+
 import time
 from collections.abc import Sequence
 

@@ -1,4 +1,5 @@
 """Runs a reactor or a worker until it is told to stop; an outage is waited out, never skipped over."""
+
 import threading
 import time
 from collections.abc import Callable

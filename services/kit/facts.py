@@ -41,8 +41,12 @@ def _say(work: Work, name: str, **kind: object) -> Entry:
 def dead_letter(record: Record, attempts: int, error: str) -> Entry:
     """The item as it came, where people look for it."""
     letter = DeadLetter(
-        topic=record.topic, partition=record.partition, offset=record.offset, attempts=attempts,
-        error=error[:MOST_WORDS], value=record.value,
-    )  # fmt: skip
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        attempts=attempts,
+        error=error[:MOST_WORDS],
+        value=record.value,
+    )
     place = record.offset % DEAD_LETTERS.partitions
     return Entry(DEAD_LETTERS, place, record.key, letter.SerializeToString(deterministic=True))

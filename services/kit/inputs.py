@@ -1,4 +1,5 @@
 """Reading a unit's inputs: content-addressed, so a cache by URI can never be stale."""
+
 import threading
 from collections.abc import Callable
 from functools import lru_cache

@@ -5,6 +5,7 @@ changed. A newly assigned partition is paused at once, and taken up at the next 
 may read a store for seconds) and only then can a record of it be handed out. So a partition that was lost and came
 back within one poll is seen to be gone in between.
 """
+
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,9 +38,7 @@ LOGGER = structlog.get_logger()
 class GroupMember:
     """A Consumer on Kafka. Eager assignors would stop all work at each scaling step; this one moves only what must."""
 
-    def __init__(
-        self, settings: KafkaSettings, topic: Topic, group: str, start: Callable[[int], int] | None
-    ) -> None:
+    def __init__(self, settings: KafkaSettings, topic: Topic, group: str, start: Callable[[int], int] | None) -> None:
         self._settings, self._topic, self._start = settings, topic, start
         self._name = settings.prefix + topic.name
         self._logger = LOGGER.bind(group=settings.prefix + group, topic=self._name)
@@ -186,7 +185,9 @@ class GroupMember:
         try:
             self._kafka.close(autocommit=False, timeout_ms=self._settings.ask_ms)
         except KafkaError as error:
-            self._logger.warning("left the group without a word; others take over when the session ends", why=str(error))
+            self._logger.warning(
+                "left the group without a word; others take over when the session ends", why=str(error)
+            )
         self._owned.clear()
 
 
@@ -212,5 +213,6 @@ def records_of(topic: Topic, records: Sequence[ConsumerRecord]) -> list[Record]:
     """Records in Concord's words; times are milliseconds in Kafka."""
     name = topic.name
     return [
-        Record(name, r.partition, r.offset, r.key or b"", r.value or b"", r.timestamp / 1000, tuple(r.headers)) for r in records
+        Record(name, r.partition, r.offset, r.key or b"", r.value or b"", r.timestamp / 1000, tuple(r.headers))
+        for r in records
     ]

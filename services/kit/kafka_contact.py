@@ -4,6 +4,7 @@ kafka-python says the same of a wrong password, a wrong CA, a missing certificat
 could not begin within its time. So after that the broker is knocked at once more, by hand: TCP, then TLS, then the one
 request that every broker answers before it asks who is there.
 """
+
 import socket
 import ssl
 import struct
@@ -61,7 +62,9 @@ def _tls_trouble(settings: KafkaSettings, error: ssl.SSLError) -> str:
     what = (error.reason or str(error)).lower().replace("_", " ")
     if "certificate" in what or "unknown ca" in what:
         shown = "shows none" if not settings.cert_file else "shows one that it does not trust"
-        return f"it asks for a certificate and the client {shown} ({what}); cert_file and key_file must hold the client's"
+        return (
+            f"it asks for a certificate and the client {shown} ({what}); cert_file and key_file must hold the client's"
+        )
     return f"TLS fails ({what}); perhaps that port speaks no TLS: security=PLAINTEXT or SASL_PLAINTEXT"
 
 

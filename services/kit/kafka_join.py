@@ -6,6 +6,7 @@ from news about the topic, the member does not join again at all, owns nothing a
 keeps the outcome. There is no public handle on any of this, so here, and only here, private names are used;
 `tests/test_kafka_log.py` fails when they move or when groups do not settle.
 """
+
 from kafka import KafkaConsumer
 from kafka.coordinator.base import MemberState
 

@@ -4,6 +4,7 @@ One producer for all threads (acks=all, idempotent: a retry after a lost answer 
 a group that are lent to one thread at a time, and group members (`kafka_consumer`). No transactions: they cannot cover
 a blob or a store, and the ids inside the records cover the log already.
 """
+
 import threading
 from collections.abc import Callable, Sequence
 

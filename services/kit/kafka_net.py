@@ -9,6 +9,7 @@
 The first three keep half a core busy for each process, and a broker that starts on the same machine starts four times as slowly.
 Private names are used here; `tests/test_kafka_log.py` fails when they move.
 """
+
 from typing import Any
 
 from kafka.cluster import ClusterMetadata

@@ -1,4 +1,5 @@
 """Reads a Kafka topic without a group: replay, look-ups, ends. Readers are lent to one thread at a time."""
+
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,9 +26,15 @@ class Reader:
     def __init__(self, settings: KafkaSettings) -> None:
         self._ask_ms = settings.ask_ms
         self.kafka = opened(
-            KafkaConsumer, **settings.connection(), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest",
-            allow_auto_create_topics=False, max_partition_fetch_bytes=FETCH_BYTES, metrics_enabled=False,
-        )  # fmt: skip
+            KafkaConsumer,
+            **settings.connection(),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            allow_auto_create_topics=False,
+            max_partition_fetch_bytes=FETCH_BYTES,
+            metrics_enabled=False,
+        )
         self.place: TopicPartition | None = None
         self.next = 0
         self.used_at = 0.0

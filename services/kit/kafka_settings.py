@@ -1,4 +1,5 @@
 """What every Kafka client here shares: addresses, options (`kafka_url` reads them), security, and errors in words."""
+
 import os
 import ssl
 from collections.abc import Callable, Mapping
@@ -74,7 +75,9 @@ class KafkaSettings:
         """The security settings without the secret, for messages."""
         parts = [f"security={self.security}"]
         if self.uses_sasl:
-            source = f"password_file={self.password_file}" if self.password_file else f"password_env={self.password_env}"
+            source = (
+                f"password_file={self.password_file}" if self.password_file else f"password_env={self.password_env}"
+            )
             parts += [f"mechanism={self.mechanism}", f"user={self.user}", source]
         if self.uses_tls:
             parts += [f"{name}={getattr(self, name) or 'none'}" for name in ("ca_file", "cert_file", "key_file")]

@@ -1,4 +1,5 @@
 """Makes Concord's topics on Kafka where they are missing, and refuses those that would not keep its promises."""
+
 from typing import Any
 
 from kafka import KafkaAdminClient
@@ -43,7 +44,9 @@ def found(admin: KafkaAdminClient, settings: KafkaSettings, topic: Topic) -> str
     name = settings.prefix + topic.name
     described = _describe(admin, name)
     if described is None:
-        raise NotFound(f"Kafka at {settings.where} has no topic {name}; is this the right cluster, and ?prefix=… as it should be?")
+        raise NotFound(
+            f"Kafka at {settings.where} has no topic {name}; is this the right cluster, and ?prefix=… as it should be?"
+        )
     _check_partitions(settings, topic, name, len(described["partitions"]))
     return _id_of(described)
 

@@ -3,6 +3,7 @@
 The options are the fields of `KafkaSettings`. No secret stands in the URL, which is printed and recorded: the password and
 the key lie in files (a mounted Kubernetes secret), or the password in a variable, and the URL names them.
 """
+
 from dataclasses import fields
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -48,7 +49,9 @@ def _checked(shown: str, settings: KafkaSettings) -> KafkaSettings:
         raise InvalidInput(f"{shown}: mechanism={settings.mechanism!r} is not one of {', '.join(MECHANISMS)}")
     sources = [name for name in ("password_file", "password_env") if getattr(settings, name)]
     if settings.uses_sasl and not (settings.user and len(sources) == 1):
-        raise InvalidInput(f"{shown}: security={settings.security} needs user, and one of password_file and password_env")
+        raise InvalidInput(
+            f"{shown}: security={settings.security} needs user, and one of password_file and password_env"
+        )
     if not settings.uses_sasl and (settings.user or sources):
         raise InvalidInput(
             f"{shown}: {', '.join(filter(None, ('user' if settings.user else '', *sources)))} would not be used with "
@@ -56,7 +59,9 @@ def _checked(shown: str, settings: KafkaSettings) -> KafkaSettings:
         )
     files = [name for name in ("ca_file", "cert_file", "key_file") if getattr(settings, name)]
     if files and not settings.uses_tls:
-        raise InvalidInput(f"{shown}: {', '.join(files)} would not be used with security={settings.security}; SSL or SASL_SSL?")
+        raise InvalidInput(
+            f"{shown}: {', '.join(files)} would not be used with security={settings.security}; SSL or SASL_SSL?"
+        )
     if settings.key_file and not settings.cert_file:
         raise InvalidInput(f"{shown}: key_file is given without the certificate it belongs to: cert_file")
     return settings

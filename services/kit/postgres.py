@@ -41,11 +41,15 @@ def engine(url: str) -> sa.Engine:
     try:
         return sa.create_engine(
             where.difference_update_query(["options"]),
-            pool_size=POOL, max_overflow=OVERFLOW, pool_timeout=POOL_WAIT_S, pool_pre_ping=True, pool_recycle=RECYCLE_S,
+            pool_size=POOL,
+            max_overflow=OVERFLOW,
+            pool_timeout=POOL_WAIT_S,
+            pool_pre_ping=True,
+            pool_recycle=RECYCLE_S,
             # Rows hold people's answers: they are nobody's business in an error message.
             hide_parameters=True,
             connect_args=_connect_args(where),
-        )  # fmt: skip
+        )
     except ImportError as error:
         raise InvalidInput(f"{error}: PostgreSQL needs the extra, pip install 'concord-preference[postgres]'") from None
 

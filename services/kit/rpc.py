@@ -5,6 +5,7 @@
 Replicas stand behind one name. A channel resolves it to all of them and takes them in turn; a call that finds its
 replica gone goes to another one. That is safe because every command may be said twice: see `commands.say`.
 """
+
 import contextlib
 import json
 import re
@@ -112,7 +113,9 @@ def was_tried(context: grpc.ServicerContext | None) -> bool:
 
     None: called in the process, not over gRPC.
     """
-    return context is not None and any(name == "grpc-previous-rpc-attempts" for name, _ in context.invocation_metadata())
+    return context is not None and any(
+        name == "grpc-previous-rpc-attempts" for name, _ in context.invocation_metadata()
+    )
 
 
 def check_size(method: str, message: Message) -> None:
@@ -157,7 +160,9 @@ def serve(
     try:
         port = server.add_insecure_port(address)
     except RuntimeError as error:
-        raise InvalidInput(f"cannot listen on {address}: {error}. Choose another with CONCORD_LISTEN or --listen") from None
+        raise InvalidInput(
+            f"cannot listen on {address}: {error}. Choose another with CONCORD_LISTEN or --listen"
+        ) from None
     server.start()
     # No more than that the process answers, ready or not: for whoever restarts those that do not.
     status.set(ALIVE, health_pb2.HealthCheckResponse.SERVING)

@@ -32,10 +32,18 @@ RIGHTS = "it needs s3:GetObject, s3:PutObject and s3:ListBucket there"
 NO_KEY = "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine or pod a role"
 REFUSED = frozenset(
     {
-        "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
-        "XAdminUserNotFound", "AllAccessDisabled", "AccountProblem", "403", "401",
+        "AccessDenied",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "InvalidToken",
+        "XAdminUserNotFound",
+        "AllAccessDisabled",
+        "AccountProblem",
+        "403",
+        "401",
     }
-)  # fmt: skip
+)
 # Two that write one object at the same time: the server asks the later one to look again.
 CONFLICT = ("ConditionalRequestConflict", "OperationAborted")
 
@@ -64,7 +72,9 @@ def parse(url: str) -> Place:
     given = dict(parse_qsl(split.query, keep_blank_values=True))
     for name in given:
         if name not in OPTIONS:
-            raise InvalidInput(f"CONCORD_BLOB_URL={shown!r}: there is no option {name!r}; there are {', '.join(OPTIONS)}")
+            raise InvalidInput(
+                f"CONCORD_BLOB_URL={shown!r}: there is no option {name!r}; there are {', '.join(OPTIONS)}"
+            )
     endpoint = given.get("endpoint_url")
     if endpoint is not None and not endpoint.startswith(("http://", "https://")):
         raise InvalidInput(f"CONCORD_BLOB_URL={shown!r}: endpoint_url must begin with http:// or https://")
@@ -196,15 +206,19 @@ def _connected(place: Place) -> s3fs.S3FileSystem:
     client = {"endpoint_url": place.endpoint_url, "region_name": place.region}
     files = s3fs.S3FileSystem(
         # No listings: another process may write at any moment.
-        use_listings_cache=False, skip_instance_cache=True,
+        use_listings_cache=False,
+        skip_instance_cache=True,
         client_kwargs={name: value for name, value in client.items() if value},
         config_kwargs={
-            "connect_timeout": CONNECT_S, "read_timeout": ANSWER_S, "max_pool_connections": CONNECTIONS,
+            "connect_timeout": CONNECT_S,
+            "read_timeout": ANSWER_S,
+            "max_pool_connections": CONNECTIONS,
             "retries": {"mode": "standard", "total_max_attempts": SENT},
             # The blob's own hash is checked; stores other than Amazon's know no other sums.
-            "request_checksum_calculation": "when_required", "response_checksum_validation": "when_required",
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
         },
-    )  # fmt: skip
+    )
     # Its own tries would multiply with those of botocore.
     files.retries = 1
     return files

@@ -2,6 +2,7 @@
 
 Three URLs are the whole infrastructure. They choose back ends and change no result.
 """
+
 import ipaddress
 import os
 import re
@@ -76,15 +77,21 @@ def from_environment(environment: Mapping[str, str] = os.environ, **given: objec
         try:
             values[name] = kinds[name](text)
         except ValueError:
-            raise InvalidInput(f"{variable}={text!r} is not {'a number' if kinds[name] is not str else 'text'}") from None
+            raise InvalidInput(
+                f"{variable}={text!r} is not {'a number' if kinds[name] is not str else 'text'}"
+            ) from None
     return _checked(Settings(**{**values, **given}).resolved())  # type: ignore[arg-type]
 
 
 RANGES = {
-    "metrics_port": (0, 65_535), "concurrency": (1, 1_000), "processes": (-1, 1_000),
-    "judge_concurrency": (1, 10_000), "lease_s": (0.001, 1e9),
-    "reissue_after_s": (0.001, 1e9), "grace_s": (0, 1e6),
-}  # fmt: skip
+    "metrics_port": (0, 65_535),
+    "concurrency": (1, 1_000),
+    "processes": (-1, 1_000),
+    "judge_concurrency": (1, 10_000),
+    "lease_s": (0.001, 1e9),
+    "reissue_after_s": (0.001, 1e9),
+    "grace_s": (0, 1e6),
+}
 LEVELS = ("debug", "info", "warning", "error", "critical")
 LISTEN = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
 
@@ -139,7 +146,9 @@ def open_log(settings: Settings) -> Log:
         return SqliteLog(path)
     if scheme == "kafka":
         return _kafka().KafkaLog(settings.log_url)
-    raise InvalidInput(f"CONCORD_LOG_URL={without_secrets(settings.log_url)!r}: sqlite:///PATH or kafka://HOST:PORT is expected")
+    raise InvalidInput(
+        f"CONCORD_LOG_URL={without_secrets(settings.log_url)!r}: sqlite:///PATH or kafka://HOST:PORT is expected"
+    )
 
 
 def look_at_log(settings: Settings) -> Log:

@@ -103,7 +103,9 @@ ROWS = sa.Table(
 # Built once, not at every call: building a statement costs more than running it.
 PLACE = (POSITIONS.c.service == sa.bindparam("of_service"), POSITIONS.c.partition == sa.bindparam("of_partition"))
 POSITION = sa.select(POSITIONS.c.next_offset, POSITIONS.c.log_id, POSITIONS.c.fold_version).where(*PLACE)
-MOVE = sa.update(POSITIONS).where(*PLACE, *(POSITIONS.c[name] == sa.bindparam(f"read_{name}") for name in vars(Position())))
+MOVE = sa.update(POSITIONS).where(
+    *PLACE, *(POSITIONS.c[name] == sa.bindparam(f"read_{name}") for name in vars(Position()))
+)
 OF_RUN = (ROWS.c.service == sa.bindparam("of_service"), ROWS.c.run_id == sa.bindparam("of_run"))
 DELETE_ROWS = sa.delete(ROWS).where(*OF_RUN, ROWS.c.name.in_(sa.bindparam("gone", expanding=True)))
 # A statement may have so many names; SQLite's own limit is 32,766.
@@ -111,7 +113,10 @@ MOST_GONE = 2_000
 ALL_ROWS = sa.select(ROWS.c.name, ROWS.c.value).where(*OF_RUN)
 KNOWN_RUNS = (
     sa.select(RUNS.c.run_id)
-    .where(RUNS.c.service == sa.bindparam("of_service"), sa.or_(RUNS.c.active, ~sa.bindparam("only_active", type_=sa.Boolean)))
+    .where(
+        RUNS.c.service == sa.bindparam("of_service"),
+        sa.or_(RUNS.c.active, ~sa.bindparam("only_active", type_=sa.Boolean)),
+    )
     .order_by(RUNS.c.number)
 )
 RUNS_OF_PARTITION = KNOWN_RUNS.where(RUNS.c.partition == sa.bindparam("of_partition"))
@@ -198,7 +203,8 @@ class SqlStore:
 
     def _write(self, connection: sa.Connection, service: str, partition: int, changes: Sequence[RunChange]) -> None:
         runs = [
-            {"service": service, "run_id": change.run_id, "partition": partition, "active": change.active} for change in changes
+            {"service": service, "run_id": change.run_id, "partition": partition, "active": change.active}
+            for change in changes
         ]
         upsert_all(connection, RUNS, ("service", "run_id"), ("active",), runs)
         for change in changes:

@@ -79,7 +79,10 @@ class Worker:
         self._unsaid: list[tuple[Record, list[Entry]]] = []
         self._full = self._draining = False
         self._logger = structlog.get_logger(service=service)
-        self._in_flight, self._unit_seconds = telemetry.IN_FLIGHT.labels(service), telemetry.UNIT_SECONDS.labels(service)
+        self._in_flight, self._unit_seconds = (
+            telemetry.IN_FLIGHT.labels(service),
+            telemetry.UNIT_SECONDS.labels(service),
+        )
         self._units = {how: telemetry.UNITS.labels(service, how) for how in ("done", "failed", "deferred")}
         self._consumer = log.subscribe(topic, service)
 
@@ -291,4 +294,6 @@ class Worker:
             except Unavailable as error:
                 unwritten, why = unwritten + 1, str(error)
         if unwritten:
-            self._logger.warning("ends of units not written; they look like deaths of this process", units=unwritten, why=why)
+            self._logger.warning(
+                "ends of units not written; they look like deaths of this process", units=unwritten, why=why
+            )

@@ -3,6 +3,7 @@
 A key names the whole request; the first answer written under it stands for ever, for every replica. Only usable answers
 are put here: a failure or an unparsable text is asked again at the next run.
 """
+
 import asyncio
 import hashlib
 import json

@@ -4,6 +4,7 @@ What may pass (408, 409, 425, 429, 5xx, a broken connection, a time-out, a body 
 exponential back-off. What the endpoint will never do (401, 403, 404, a redirect) is `Permanent`. What it refuses or
 fails to do for one request alone is `Rejected`, and harms that request only.
 """
+
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
 """What the judges said, pair by pair, as the columns of one fact. PURE."""
+
 from collections.abc import Iterable, Mapping, Sequence
 from math import log1p
 

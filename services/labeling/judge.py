@@ -3,6 +3,7 @@
 A pair is shown as answers A and B, once in its own order and once swapped. A text becomes a `Verdict` or None, never a
 guess; the two verdicts become one `Combined`.
 """
+
 import hashlib
 import json
 import re

@@ -3,6 +3,7 @@
 A pair's verdict is a function of the requests that it leads to and of what stands under their keys; the network is
 asked only for what is not there yet, and an answer is kept before it counts.
 """
+
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -115,9 +116,13 @@ class LLMJudges:
             if not config.name:
                 raise InvalidInput("judge.name is empty; it is the model's name at the endpoint")
             self._chats[place] = Chat(
-                Endpoint(config.url, config.name, key, config.api_key_env), self._settings, self._limit,
-                clock=self._clock, sleep=self._sleep, random=self._random,
-            )  # fmt: skip
+                Endpoint(config.url, config.name, key, config.api_key_env),
+                self._settings,
+                self._limit,
+                clock=self._clock,
+                sleep=self._sleep,
+                random=self._random,
+            )
         return LLMJudge(config, self._chats[place], self._answers)
 
     def _key(self, name: str) -> str:

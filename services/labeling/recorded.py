@@ -1,4 +1,5 @@
 """Verdicts that came with the data, read from the pair itself. PURE."""
+
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -25,7 +26,9 @@ def judged(pair: pb.Pair, key: str) -> Combined:
     if said is None:
         return NO_VERDICT
     sure = said.confidence if said.HasField("confidence") else None
-    own = None if said.choice == pb.CHOICE_UNSPECIFIED else Verdict("A" if said.choice == pb.CHOICE_FIRST else "B", sure)
+    own = (
+        None if said.choice == pb.CHOICE_UNSPECIFIED else Verdict("A" if said.choice == pb.CHOICE_FIRST else "B", sure)
+    )
     # Shown the other way round, the first response is B.
     swapped = (
         None

@@ -3,6 +3,7 @@
 It prefers the longer answer and the one that it reads first, it sees fairly often which answer is right, and it is surer
 of itself than it should be. What it says is a function of (seed, pair, order), so asking again gives the same.
 """
+
 from math import exp, log1p, tanh
 from statistics import NormalDist
 from typing import TypeAlias
@@ -40,7 +41,9 @@ def verdict(pair: pb.Pair, seed: int, swapped: bool) -> tuple[Choice, float]:
     lean += -_FIRST if swapped else _FIRST
     seems_right = [_seems_right(pair, at, seed, name) for at in (0, 1)]
     lean += _RIGHT * (seems_right[0] - seems_right[1])
-    lean += _PAIR_NOISE * _normal(seed, name, "pair") + _ORDER_NOISE * _normal(seed, name, "swapped" if swapped else "own")
+    lean += _PAIR_NOISE * _normal(seed, name, "pair") + _ORDER_NOISE * _normal(
+        seed, name, "swapped" if swapped else "own"
+    )
     confidence = min(_SUREST, 1 / (1 + exp(-_ASSURANCE * abs(lean))))
     return (pb.CHOICE_FIRST if lean > 0 else pb.CHOICE_SECOND), confidence
 

@@ -1,4 +1,5 @@
 """One shard is labelled: the judge and its helpers are asked side by side, whatever kind of judge each of them is."""
+
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar

@@ -7,6 +7,7 @@ once saved for the Hugging Face Hub.
 The hub client sends a JSON schema as {"type": "json_object", "value": schema}: TGI holds the model to the schema, vLLM
 and SGLang to JSON of any shape, so a prompt should name the shape too.
 """
+
 import asyncio
 import functools
 import ssl

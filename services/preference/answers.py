@@ -1,4 +1,5 @@
 """What people said so far, read from the manifests of the closed human stages. Pure."""
+
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 

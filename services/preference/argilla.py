@@ -5,6 +5,7 @@ Nested, as `dataset.records.to_json` and `to_list` write them:
 "agent"}}}`. Flat, as `to_datasets` and the hub hold them: the fields beside `<question>.responses`,
 `<question>.responses.status`, `<question>.suggestion`, `<question>.suggestion.agent`.
 """
+
 from typing import Any
 
 from .fields import Answer, record_of

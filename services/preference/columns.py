@@ -1,4 +1,5 @@
 """A run's feature columns, put together from its shards. Pure."""
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from zlib import crc32

@@ -27,7 +27,9 @@ def parts(uri: str, read: Callable[[str], bytes]) -> Iterator[bytes]:
     """
     manifest = read(uri)
     if manifest.startswith(b"{"):
-        raise Refused(f"dataset {uri} was kept in one piece by an earlier version; make it again: its command with --new WORD")
+        raise Refused(
+            f"dataset {uri} was kept in one piece by an earlier version; make it again: its command with --new WORD"
+        )
     return map(read, DatasetManifest.FromString(manifest).part_uris)
 
 

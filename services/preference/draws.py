@@ -1,4 +1,5 @@
 """Chance that is a function of its name: the same on every machine, under every library version. PURE."""
+
 import hashlib
 from collections.abc import Sequence
 from typing import TypeVar

@@ -3,6 +3,7 @@
 Annotation tools export what was on the screen, and neither says which field is what; so their names decide: a prompt is
 called `prompt`, `instruction`, `question` …, responses are numbered or lettered alike (`response_1`, `response_2`).
 """
+
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,22 @@ _NUMBERED = re.compile(r"(.*?)(?:[ _.-]*(\d{1,3})|[ _.-]+([a-hA-H]|left|right|fi
 _NAMED_PAIRS = (("left", "right"), ("first", "second"), ("chosen", "rejected"), ("a", "b"))
 _SIDES = {"left": 0, "right": 1, "first": 0, "second": 1}
 _TIES = {"tie", "tied", "equal", "equally", "same", "both", "neither", "none", "draw"}
-_FILLING = {"the", "is", "are", "better", "best", "wins", "preferred", "prefer", "much", "slightly", "it", "a", "one", *_NOUNS}
+_FILLING = {
+    "the",
+    "is",
+    "are",
+    "better",
+    "best",
+    "wins",
+    "preferred",
+    "prefer",
+    "much",
+    "slightly",
+    "it",
+    "a",
+    "one",
+    *_NOUNS,
+}
 _PREFERENCE = re.compile(r"prefer|better|best|compar|rank|overall|pair|chosen|choice|winner", re.I)
 
 
@@ -75,7 +91,8 @@ def response_fields(fields: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(lowered[side] for side in named[0])
     found_names = ", ".join(sorted(map(repr, fields))[:8]) or "none"
     raise BadRecord(
-        "missing response", f"which fields hold the responses? `response_1` and `response_2` are expected; found: {found_names}"
+        "missing response",
+        f"which fields hold the responses? `response_1` and `response_2` are expected; found: {found_names}",
     )
 
 
@@ -123,12 +140,16 @@ def index_of(label: object, names: Sequence[str], may_be_short: bool) -> Any:
 
 
 def _prompt(fields: Mapping[str, Any], responses: Sequence[str]) -> str:
-    others = [name for name, value in fields.items() if name not in responses and isinstance(value, str | list) and value]
+    others = [
+        name for name, value in fields.items() if name not in responses and isinstance(value, str | list) and value
+    ]
     known = [name for wish in PROMPTS for name in others if name.lower() == wish]
     if known or len(others) == 1:
         return (known or others)[0]
     listed = ", ".join(map(repr, others[:8])) or "none"
-    raise BadRecord("missing prompt", f"which field is the prompt? `{'`, `'.join(PROMPTS[:4])}` are expected; found: {listed}")
+    raise BadRecord(
+        "missing prompt", f"which field is the prompt? `{'`, `'.join(PROMPTS[:4])}` are expected; found: {listed}"
+    )
 
 
 def _one_question(questions: Sequence[str]) -> str:

@@ -1,4 +1,5 @@
 """Which fold a pair belongs to, a hash of its group, so out-of-fold needs no stored assignment; and a run's shard. PURE."""
+
 import numpy as np
 
 Array = np.ndarray

@@ -2,6 +2,7 @@
 
 P(first is better) = sigmoid(x . w) without intercept, so swapping two responses negates the margin exactly.
 """
+
 from dataclasses import dataclass
 from typing import Self
 

@@ -5,6 +5,7 @@
 `choices` (`{"choices": ["…"]}`). The labelling configuration, which knows what is on the left, is not in the export: the
 names in `to_name` are fields of `data`, or the names of these decide.
 """
+
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,9 @@ def is_record(record: Record) -> bool:
 def converted(record: Record) -> tuple[Record, str]:
     """The record in Concord's form, and an answer that says nothing of a preference (see fields). Raises BadRecord."""
     annotations = _objects(record, "annotations") or _objects(record, "completions")
-    told = [result for annotation in annotations if not annotation.get("was_cancelled") for result in _results(annotation)]
+    told = [
+        result for annotation in annotations if not annotation.get("was_cancelled") for result in _results(annotation)
+    ]
     answers = [Answer(str(result.get("from_name")), value) for result in told if (value := _value(result)) is not None]
     for prediction in _objects(record, "predictions"):
         model = str(prediction.get("model_version") or "prediction")
@@ -40,7 +43,11 @@ def _order(results: Sequence[dict[str, Any]], data: dict[str, Any]) -> tuple[str
     """The two fields that a pairwise result compares, the left one first, where they are called as their data are."""
     for result in results:
         names = [name.strip() for name in str(result.get("to_name") or "").split(",")]
-        if result.get("type") == "pairwise" and len(set(names)) == 2 and all(isinstance(data.get(name), str) for name in names):
+        if (
+            result.get("type") == "pairwise"
+            and len(set(names)) == 2
+            and all(isinstance(data.get(name), str) for name in names)
+        ):
             return tuple(names)
     return ()
 

@@ -3,6 +3,7 @@
 It minimises  sum_i w_i * BCE(t_i, sigmoid(x_i . b)) + 1/2 * sum_j precision_j * (b_j - mean_j)^2  by Newton steps with
 backtracking. The backtracking is not a refinement: without it near-separable labels send the coefficients to infinity.
 """
+
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
@@ -14,9 +15,7 @@ _MAX_STEPS = 50
 _SMALLEST_STEP = 1e-4
 
 
-def fit(
-    x: Array, target: Array, weight: Array, mean: Array, precision: Array, start: Array | None = None
-) -> Array:
+def fit(x: Array, target: Array, weight: Array, mean: Array, precision: Array, start: Array | None = None) -> Array:
     """The most probable coefficients, float64 [columns].
 
     x [rows, columns]; target [rows], P(1) in [0, 1], soft values allowed; weight [rows], 0 or more; mean and precision

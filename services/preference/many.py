@@ -4,6 +4,7 @@ Up to four responses give all their pairs, more of them six. Which six is drawn 
 same file gives the same pairs whatever the run's seed; pairs that a label in the file compares go first, for labels were
 paid for. Pairs of equal texts are none. All pairs of a row have its prompt, so they fall into one fold.
 """
+
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -63,7 +64,8 @@ def _pairs(record: Record, name: str, listed: Sequence[Any]) -> list[tuple[int, 
     }
     best = record.get("human_majority")
     drawn = sorted(
-        different, key=lambda pair: (pair not in compared and best not in pair, uniform("pair of responses", name, *pair))
+        different,
+        key=lambda pair: (pair not in compared and best not in pair, uniform("pair of responses", name, *pair)),
     )
     return sorted(drawn[:DRAWN_PAIRS])
 
@@ -116,14 +118,18 @@ def _check_labels(record: Record, responses: int) -> None:
     for label in (*_labels(record), *(said for judge in _judges(record).values() for said in judge)):
         first, second = _compared(label)
         if not 0 <= first < second < responses:
-            raise BadRecord("label without its response", f"a label compares [{first}, {second}] of {responses} responses")
+            raise BadRecord(
+                "label without its response", f"a label compares [{first}, {second}] of {responses} responses"
+            )
 
 
 def _compared(label: dict[str, Any]) -> tuple[int, int]:
     """Which two of the responses a label compares, the lower index first; raises BadRecord where it does not say."""
     pair = label.get("pair")
     if not isinstance(pair, list) or len(pair) != 2 or not all(type(at) is int for at in pair):
-        raise BadRecord("label without its response", "of more than two responses, a label must say which `pair` it compares")
+        raise BadRecord(
+            "label without its response", "of more than two responses, a label must say which `pair` it compares"
+        )
     return min(pair), max(pair)
 
 
@@ -138,5 +144,7 @@ def _choice(choice: object, i: int, j: int) -> object:
 def _in_range(best: object, record: Record) -> object:
     if type(best) is not int or not 0 <= best < len(record["responses"]):
         count = len(record["responses"])
-        raise BadRecord("label without its response", f"human_majority is {str(best)[:40]!r}, but there are {count} responses")
+        raise BadRecord(
+            "label without its response", f"human_majority is {str(best)[:40]!r}, but there are {count} responses"
+        )
     return best

@@ -2,6 +2,7 @@
 
 Whoever makes a pair goes through `make_pair`, so that every text of a run has been looked at by the same rules.
 """
+
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
@@ -66,7 +67,9 @@ def make_pair(
     pair = pb.Pair(pair_id=pair_id, prompt=prompt, first=first, second=second, domain=domain, reference=reference)
     size = sum(utf8_bytes(text) for text in _texts(pair))
     if size > MAX_PAIR_BYTES:
-        raise BadRecord("text too long", f"its texts have {megabytes(size)}, at most {megabytes(MAX_PAIR_BYTES)} a pair")
+        raise BadRecord(
+            "text too long", f"its texts have {megabytes(size)}, at most {megabytes(MAX_PAIR_BYTES)} a pair"
+        )
     pair.group = group_of(prompt) if prompt else int(pair_hash(pair)[:16], 16)
     return pair
 

@@ -1,4 +1,5 @@
 """The pilot: a few pairs drawn before the cost, and the gate that their answers open or shut. PURE."""
+
 import numpy as np
 from scipy.special import bdtr
 

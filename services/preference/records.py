@@ -11,6 +11,7 @@
 which tells what a model did: there it means that the model said nothing. In an export of one of our own runs only the
 rows whose `source` is `people` hold a truth. Rows with more responses: see many.
 """
+
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -183,7 +184,9 @@ def _messages(given: object, what: str) -> list[pb.Message]:
             raise BadRecord("broken messages", f"{what}: message {at} is not an object with `role` and `content`")
         if message.get("role") not in ROLES:
             role = str(message.get("role"))[:40]
-            raise BadRecord("broken messages", f"{what}: message {at} has the role {role!r}, not one of {', '.join(ROLES)}")
+            raise BadRecord(
+                "broken messages", f"{what}: message {at} has the role {role!r}, not one of {', '.join(ROLES)}"
+            )
         content = checked_text(message.get("content"), f"{what}: message {at}")
         turns.append(pb.Message(role=message["role"], content=content))
     return turns
@@ -191,7 +194,9 @@ def _messages(given: object, what: str) -> list[pb.Message]:
 
 def _check_turns(prompt: Sequence[pb.Message]) -> None:
     if prompt and prompt[-1].role not in ("user", "tool"):
-        raise BadRecord("broken messages", f"`prompt` ends with the {prompt[-1].role}, so that there is nothing to answer")
+        raise BadRecord(
+            "broken messages", f"`prompt` ends with the {prompt[-1].role}, so that there is nothing to answer"
+        )
 
 
 def _shared_turns(chosen: Sequence[pb.Message], rejected: Sequence[pb.Message]) -> int:

@@ -15,7 +15,12 @@ TRUST_THE_POSTERIOR = 2
 
 
 def lesson(
-    judge: Lesson, teacher: "Teacher.ValueType", config: RunConfig, chosen: Lesson | None, said: Answers, human_weight: float
+    judge: Lesson,
+    teacher: "Teacher.ValueType",
+    config: RunConfig,
+    chosen: Lesson | None,
+    said: Answers,
+    human_weight: float,
 ) -> Lesson:
     """What the next reward model learns.
 

@@ -3,6 +3,7 @@
 A majority over many prompts of one LLM (`LLM/vote`) is never an input: it holds the very signals that a run is to
 find, and no single judge would have given it.
 """
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -50,7 +51,7 @@ def better(value: object, what: str, indexes: object = None) -> Choice:
     if value == "tie":
         return pb.CHOICE_TIE
     if isinstance(value, bool) or not isinstance(value, int):
-        raise BadRecord("broken label", f"{what} is {_shown(value)}, not 0, 1, \"tie\" or null")
+        raise BadRecord("broken label", f'{what} is {_shown(value)}, not 0, 1, "tie" or null')
     if value not in (0, 1):
         raise BadRecord("label without its response", f"{what} is for response {_shown(value)}, but there are 0 and 1")
     return pb.CHOICE_SECOND if value else pb.CHOICE_FIRST

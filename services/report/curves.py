@@ -91,9 +91,15 @@ def _end_labels(axes: Axes, known: Sequence[tuple[str, Method]], end: int, heigh
     for (right, name, at), place in zip(ends, places, strict=True):
         axes.plot([end * 1.05], [place], **_look(at), clip_on=False)
         axes.annotate(
-            f"{name} {right:.1f}", (end * 1.05, place), (9, 0), textcoords="offset points", va="center",
-            color=INK, annotation_clip=False, weight="bold" if at == 0 else "normal",
-        )  # fmt: skip
+            f"{name} {right:.1f}",
+            (end * 1.05, place),
+            (9, 0),
+            textcoords="offset points",
+            va="center",
+            color=INK,
+            annotation_clip=False,
+            weight="bold" if at == 0 else "normal",
+        )
 
 
 def _spread(places: Sequence[float], apart: float, top: float) -> list[float]:
@@ -118,9 +124,15 @@ def reward_picture(curve: RewardCurve) -> Markup:
         for overruled, colour, marker, up in ((False, BLUE, "o", lift), (True, ORANGE, "x", -lift)):
             said = [answer for answer in curve.answers if answer.overruled == overruled]
             axes.plot(
-                [answer.position for answer in said], [answer.margin + up for answer in said], linestyle="none",
-                marker=marker, color=colour, markerfacecolor="none", markersize=5, markeredgewidth=1.4,
-            )  # fmt: skip
+                [answer.position for answer in said],
+                [answer.margin + up for answer in said],
+                linestyle="none",
+                marker=marker,
+                color=colour,
+                markerfacecolor="none",
+                markersize=5,
+                markeredgewidth=1.4,
+            )
         for name, mark in curve.bends:
             marker, offset, side = _BENDS[name]
             axes.plot([mark.position], [mark.margin], marker=marker, color=INK, markersize=8, markeredgecolor=PAPER)
@@ -149,7 +161,12 @@ def calibration_picture(checked: Calibration) -> Markup | None:
             axes.plot([100 * at.p_wrong] * 2, [low, high], color=BLUE, linewidth=1.4, solid_capstyle="butt")
             axes.plot([100 * at.p_wrong], [share], "o", color=BLUE, markersize=8, markeredgecolor=PAPER, clip_on=False)
             axes.annotate(
-                f"{at.wrong.of:,}", (100 * at.p_wrong, share), (7, 0), textcoords="offset points", va="center", color=INK
+                f"{at.wrong.of:,}",
+                (100 * at.p_wrong, share),
+                (7, 0),
+                textcoords="offset points",
+                va="center",
+                color=INK,
             )
         percent_axes(axes)
         axes.set(xlim=(-2, 102), ylim=(-2, 102))
@@ -177,5 +194,9 @@ def cost_picture(cost: Cost) -> Markup | None:
         axes.grid(visible=False)
         axes.spines["bottom"].set_visible(False)
 
-    keys = [Key("box blue", "people"), *([Key("box orange", "judge")] if cost.judge else []), Key("box bar", "all by people")]
+    keys = [
+        Key("box blue", "people"),
+        *([Key("box orange", "judge")] if cost.judge else []),
+        Key("box bar", "all by people"),
+    ]
     return drawn(draw, 130, 130, "Dollars, people's at an assumed price", keys)

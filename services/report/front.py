@@ -154,16 +154,22 @@ def _batches(figures: Figures) -> Markup | None:
     head = ["Round", "Asked", "Answered", *(["Votes"] if several else []), "Overruled", "Flipped after"]
     rows = [
         [
-            "Pilot" if batch.round == 0 else f"{batch.round}", words.count(batch.asked), words.count(batch.answered),
-            *([words.count(batch.votes)] if several else []), words.count(batch.overruled), words.count(batch.flipped),
+            "Pilot" if batch.round == 0 else f"{batch.round}",
+            words.count(batch.asked),
+            words.count(batch.answered),
+            *([words.count(batch.votes)] if several else []),
+            words.count(batch.overruled),
+            words.count(batch.flipped),
             *(_gained(batch) if truth else []),
         ]
         for batch in figures.bought
-    ]  # fmt: skip
+    ]
     made = table([*head, "Right after", "Gain, points"] if truth else head, rows, "What each round bought")
     says = "Overruled: the judge's labels that people changed. Flipped: those that the model, having learned from them, changes."
     if truth and any(batch.accuracy_after is None for batch in figures.bought):
-        says += " No labels are on record where the share of right ones is missing: the method makes them only at its end."
+        says += (
+            " No labels are on record where the share of right ones is missing: the method makes them only at its end."
+        )
     return joined(element("h3", "Round by round"), made, element("p", says, class_="note"))
 
 

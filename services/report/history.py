@@ -194,4 +194,6 @@ def _rows(manifests: Mapping[tuple[int, int], StageManifest], read: Read) -> Row
         for row in datasets.rows(built[0].dataset_uri, read)
     ]
     index, label, judge_label, source = zip(*kept, strict=True) if kept else ((), (), (), ())
-    return Rows(np.array(index, np.int64), np.array(label, np.int8), np.array(judge_label, np.int8), np.array(source, str))
+    return Rows(
+        np.array(index, np.int64), np.array(label, np.int8), np.array(judge_label, np.int8), np.array(source, str)
+    )

@@ -26,16 +26,40 @@ __all__ = ["Axes", "Figure", "Key", "drawn", "percent_axes"]
 INK, FAINT, GRID, BAR, PAPER = "#010101", "#020202", "#030303", "#040404", "#050505"
 BLUE, ORANGE, GREEN, PURPLE = "#060606", "#070707", "#080808", "#090909"
 _VARIABLES = {
-    INK: "--ink", FAINT: "--faint", GRID: "--grid", BAR: "--bar", PAPER: "--paper",
-    BLUE: "--blue", ORANGE: "--orange", GREEN: "--green", PURPLE: "--purple",
-}  # fmt: skip
+    INK: "--ink",
+    FAINT: "--faint",
+    GRID: "--grid",
+    BAR: "--bar",
+    PAPER: "--paper",
+    BLUE: "--blue",
+    ORANGE: "--orange",
+    GREEN: "--green",
+    PURPLE: "--purple",
+}
 _STYLE: Any = {
-    "svg.fonttype": "none", "svg.hashsalt": "concord", "font.size": 12, "text.color": INK, "axes.labelcolor": FAINT,
-    "axes.edgecolor": FAINT, "axes.linewidth": 0.8, "xtick.color": FAINT, "ytick.color": FAINT, "grid.color": GRID,
-    "grid.linewidth": 0.8, "axes.grid": True, "axes.axisbelow": True, "axes.spines.top": False,
-    "axes.spines.right": False, "axes.spines.left": False, "ytick.left": False, "lines.linewidth": 2,
-    "lines.markersize": 6, "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
-}  # fmt: skip
+    "svg.fonttype": "none",
+    "svg.hashsalt": "concord",
+    "font.size": 12,
+    "text.color": INK,
+    "axes.labelcolor": FAINT,
+    "axes.edgecolor": FAINT,
+    "axes.linewidth": 0.8,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "ytick.left": False,
+    "lines.linewidth": 2,
+    "lines.markersize": 6,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
 _WIDE, _NARROW = 680, 340
 _PERCENT = FuncFormatter(lambda value, _: f"{value:g} %")
 

@@ -18,13 +18,16 @@ def rounds(figures: Figures) -> Markup | None:
     head = ["Round", "Answered before", "Asked", "Flipped", "Model's estimate", "Audit estimate", "95 % interval"]
     rows = [
         [
-            f"{r.round}, {words.TRUST.get(r.trust, r.trust)}", words.percent(r.human_share), words.count(r.asked),
-            words.count(r.flipped), words.percent(r.estimated_accuracy) if r.trust else words.UNKNOWN,
+            f"{r.round}, {words.TRUST.get(r.trust, r.trust)}",
+            words.percent(r.human_share),
+            words.count(r.asked),
+            words.count(r.flipped),
+            words.percent(r.estimated_accuracy) if r.trust else words.UNKNOWN,
             *_audit(r.audit),
             *([words.percent(r.accuracy)] if truth else []),
         ]
         for r in figures.rounds
-    ]  # fmt: skip
+    ]
     return element(
         "section",
         element("h2", "Labels that are right, round by round"),
@@ -160,10 +163,16 @@ def _cost(figures: Figures) -> list[Markup | None]:
 def _between(people: Between | None) -> list[Markup | None]:
     """How far people agree with each other."""
     if people is None:
-        alone = "Each question was answered by one person, so nothing is known about how far people agree with each other."
+        alone = (
+            "Each question was answered by one person, so nothing is known about how far people agree with each other."
+        )
         return [element("p", alone, class_="note")]
     rows = [("All who answered a question", people.unanimous), ("Two votes on a question", people.pairs_of_votes)]
-    alpha = f"Krippendorff's alpha is {people.alpha:.2f}: 1 is full agreement, 0 is chance." if people.alpha is not None else None
+    alpha = (
+        f"Krippendorff's alpha is {people.alpha:.2f}: 1 is full agreement, 0 is chance."
+        if people.alpha is not None
+        else None
+    )
     return [
         pictures.share_picture("People say the same as each other", rows, "as often as not"),
         element("p", alpha, class_="note") if alpha else None,

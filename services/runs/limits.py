@@ -21,15 +21,29 @@ Bounds = Mapping[str, tuple[float, float]]
 MOST_DOLLARS = 1e9
 MOST_VOTES = 10_000_000
 RUN: Bounds = {
-    "seed": (0, 2**63), "human_budget": (0, MOST_VOTES), "human_budget_share": (0, 1), "quorum": (1, 99),
-    "pilot": (-1, 5_000), "batch_share": (0, 1), "audit_share": (0, 1), "folds": (1, 100), "shard_pairs": (1, 5_000),
-    "window": (1, 10_000), "dollar_budget": (0, MOST_DOLLARS), "judge_deadline_s": (0, 1e9),
-    "max_failed_units": (0, 1_000_000), "human_weight": (0, 1_000), "components": (1, 308),
-}  # fmt: skip
+    "seed": (0, 2**63),
+    "human_budget": (0, MOST_VOTES),
+    "human_budget_share": (0, 1),
+    "quorum": (1, 99),
+    "pilot": (-1, 5_000),
+    "batch_share": (0, 1),
+    "audit_share": (0, 1),
+    "folds": (1, 100),
+    "shard_pairs": (1, 5_000),
+    "window": (1, 10_000),
+    "dollar_budget": (0, MOST_DOLLARS),
+    "judge_deadline_s": (0, 1e9),
+    "max_failed_units": (0, 1_000_000),
+    "human_weight": (0, 1_000),
+    "components": (1, 308),
+}
 # max_tokens 0: the judge's default.
 JUDGE: Bounds = {
-    "temperature": (0, 10), "max_tokens": (0, 100_000), "prompt_dollars": (0, 1e6), "completion_dollars": (0, 1e6),
-}  # fmt: skip
+    "temperature": (0, 10),
+    "max_tokens": (0, 100_000),
+    "prompt_dollars": (0, 1e6),
+    "completion_dollars": (0, 1e6),
+}
 RLTHF: Bounds = {"shard_share": (0, 1), "stop_below": (0, 1)}
 MOST_SCHEDULED = 100
 BUDGET: Bounds = {"human_budget": (0, MOST_VOTES), "dollar_budget": (0, MOST_DOLLARS)}
@@ -90,7 +104,9 @@ def check_config(config: RunConfig) -> None:
     for at, helper in enumerate(config.helpers):
         check_judge(f"helpers[{at}]", helper)
     if (size := config.ByteSize()) > MOST_CONFIG_BYTES:
-        raise InvalidInput(f"the configuration has {size:,} bytes; at most {MOST_CONFIG_BYTES:,} are taken: shorten its texts")
+        raise InvalidInput(
+            f"the configuration has {size:,} bytes; at most {MOST_CONFIG_BYTES:,} are taken: shorten its texts"
+        )
 
 
 def _check_parent(parent: Parent) -> None:
@@ -98,10 +114,14 @@ def _check_parent(parent: Parent) -> None:
     check_run_id(parent.run_id)
     check_number("parent.pairs", parent.pairs, (1, MOST_PAIRS))
     if len(parent.judged_uris) > MOST_JUDGED:
-        raise InvalidInput(f"parent.judged_uris: at most {MOST_JUDGED:,} stages are taken over, not {len(parent.judged_uris):,}")
+        raise InvalidInput(
+            f"parent.judged_uris: at most {MOST_JUDGED:,} stages are taken over, not {len(parent.judged_uris):,}"
+        )
     for uri in parent.judged_uris:
         if not URI.fullmatch(uri):
-            raise InvalidInput(f"parent.judged_uris: {uri[:100]!r} is no blob URI such as sha256: and 64 hexadecimal digits")
+            raise InvalidInput(
+                f"parent.judged_uris: {uri[:100]!r} is no blob URI such as sha256: and 64 hexadecimal digits"
+            )
 
 
 def _check_rlthf(config: RunConfig) -> None:

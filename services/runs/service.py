@@ -117,7 +117,10 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
     def _put_shard(self, first_index: int, pairs) -> ShardRef:
         content = PairShard(first_index=first_index, pairs=pairs).SerializeToString(deterministic=True)
         return ShardRef(
-            uri=self._blobs.put(content), first_index=first_index, pairs=len(pairs), text_bytes=len(content),
+            uri=self._blobs.put(content),
+            first_index=first_index,
+            pairs=len(pairs),
+            text_bytes=len(content),
             largest_pair_bytes=max(pair.ByteSize() for pair in pairs),
         )
 
@@ -131,7 +134,9 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         manifest = PairsManifest(shards=run.shards, pairs=pairs).SerializeToString(deterministic=True)
         config = run.view.config
         if config.parent.pairs > pairs:
-            raise Refused(f"the run has {pairs:,} pairs, fewer than the {config.parent.pairs:,} of the run it goes on from")
+            raise Refused(
+                f"the run has {pairs:,} pairs, fewer than the {config.parent.pairs:,} of the run it goes on from"
+            )
         budget = plan.human_budget(config, pairs)
         started = {"pairs_uri": self._blobs.put(manifest), "pairs": pairs, "human_budget": budget}
         return pb.StartRunResponse(run=self._command(request.run_id, f"started/{pairs}", run_started=started))

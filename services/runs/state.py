@@ -88,9 +88,15 @@ def row(state: RunState, name: str) -> bytes | None:
 def snapshot(state: RunState) -> RunSnapshot:
     """The run without what has rows of its own."""
     kept = RunSnapshot(
-        view=state.view, open=state.open, resumes=state.resumes, deferral=state.deferral, pilot=state.pilot,
-        gate_overruled=state.gate_overruled, pause_id=state.pause_id, resumed_at=state.resumed_at,
-    )  # fmt: skip
+        view=state.view,
+        open=state.open,
+        resumes=state.resumes,
+        deferral=state.deferral,
+        pilot=state.pilot,
+        gate_overruled=state.gate_overruled,
+        pause_id=state.pause_id,
+        resumed_at=state.resumed_at,
+    )
     kept.view.ClearField("last_round")
     return kept
 

@@ -5,6 +5,7 @@ inverse document frequency, and projected on the leading singular vectors of a s
 surface follow (length, lines, lists ...), because a judge's biases live there. PURE; the same texts and seed give the
 same bytes with one BLAS thread.
 """
+
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +20,19 @@ Array = np.ndarray
 _Index = tuple[Array, int]
 
 STATISTICS = (
-    "characters", "words", "lines", "question marks", "exclamation marks", "commas",
-    "distinct words", "word length", "digits", "first person", "refusals", "list items",
-)  # fmt: skip
+    "characters",
+    "words",
+    "lines",
+    "question marks",
+    "exclamation marks",
+    "commas",
+    "distinct words",
+    "word length",
+    "digits",
+    "first person",
+    "refusals",
+    "list items",
+)
 
 _FORMAT = 1
 _BUCKETS_LOG2 = 18
@@ -246,10 +257,17 @@ def _is_word_character() -> Array:
 def _statistics(text: str) -> tuple[float, ...]:
     words = text.split()
     counts = (
-        len(text), len(words), text.count("\n"), text.count("?"), text.count("!"), text.count(","),
-        len(_DIGIT.findall(text)), len(_FIRST_PERSON.findall(text)), len(_REFUSAL.findall(text)),
+        len(text),
+        len(words),
+        text.count("\n"),
+        text.count("?"),
+        text.count("!"),
+        text.count(","),
+        len(_DIGIT.findall(text)),
+        len(_FIRST_PERSON.findall(text)),
+        len(_REFUSAL.findall(text)),
         len(_LIST_ITEM.findall(text)),
-    )  # fmt: skip
+    )
     logs = np.log1p(counts)
     distinct = len({word.lower() for word in words}) / max(len(words), 1)
     word_length = sum(map(len, words)) / max(len(words), 1)

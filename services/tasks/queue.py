@@ -171,15 +171,30 @@ def _on_task(state: TasksState, event: Event, touched: set[str], fresh: set[int]
     match kind:
         case "judgement_submitted":
             said = event.judgement_submitted
-            _take(state, task, Answer(
-                event_id=event.event_id, annotator=said.annotator, vote=said.vote, revision=said.revision, choice=said.choice
-            ))  # fmt: skip
+            _take(
+                state,
+                task,
+                Answer(
+                    event_id=event.event_id,
+                    annotator=said.annotator,
+                    vote=said.vote,
+                    revision=said.revision,
+                    choice=said.choice,
+                ),
+            )
         case "task_skipped":
             skipped = event.task_skipped
-            _take(state, task, Answer(
-                event_id=event.event_id, annotator=skipped.annotator, vote=skipped.vote,
-                revision=skipped.revision, skipped=True
-            ))  # fmt: skip
+            _take(
+                state,
+                task,
+                Answer(
+                    event_id=event.event_id,
+                    annotator=skipped.annotator,
+                    vote=skipped.vote,
+                    revision=skipped.revision,
+                    skipped=True,
+                ),
+            )
         case "judgement_withdrawn":
             _withdraw(task, event.judgement_withdrawn.annotator, event.judgement_withdrawn.revision)
         case "task_resolved":

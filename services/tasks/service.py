@@ -83,9 +83,15 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
 
     def _task(self, run: TasksState, slot: Slot) -> pb.Task:
         return pb.Task(
-            task_id=slot.task_id, run_id=slot.run_id, pair_index=slot.pair_index, pair=self._pair(run, slot.pair_index),
-            vote=slot.vote, quorum=run.run.quorum, lease_until=slot.lease_until, criteria=run.run.criteria,
-        )  # fmt: skip
+            task_id=slot.task_id,
+            run_id=slot.run_id,
+            pair_index=slot.pair_index,
+            pair=self._pair(run, slot.pair_index),
+            vote=slot.vote,
+            quorum=run.run.quorum,
+            lease_until=slot.lease_until,
+            criteria=run.run.criteria,
+        )
 
     def _run(self, run_id: str) -> TasksState:
         """The run's header; its tasks are not read."""

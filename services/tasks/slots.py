@@ -42,7 +42,7 @@ from services.tasks.tables import (
     UNSAID,
     VOTES,
     WITHDRAW,
-)  # fmt: skip
+)
 
 # An answer that is not folded after so long is appended again.
 SAY_AGAIN_S = 5.0
@@ -111,9 +111,7 @@ class SqlSlots:
         wanted = {"of_annotator": annotator, "of_run": run_id, "now": now, "since": since}
         with self._store.begin() as connection:
             given = [_slot(row) for row in connection.execute(LIVE, wanted | {"most": most})]
-            while len(given) < most and (
-                tasks := connection.execute(FREE, wanted | {"most": most - len(given)}).all()
-            ):
+            while len(given) < most and (tasks := connection.execute(FREE, wanted | {"most": most - len(given)}).all()):
                 new = self._give(connection, tasks, annotator, now, lease_s)
                 given += new
                 if len(new) == len(tasks):
@@ -131,13 +129,23 @@ class SqlSlots:
             connection.execute(EXPIRE, [{"of_task": task_id, "now": now} for task_id in votes])
             votes = _votes(connection, ids)
         rows = [
-            {"task_id": task.task_id, "annotator": annotator, "run_id": task.run_id, "revision": 0, "submitted": False,
-             "submitted_at": 0.0, "folded": False, "said": b"", "vote": free[0], "lease_until": now + lease_s,
-             "handed_at": now}
+            {
+                "task_id": task.task_id,
+                "annotator": annotator,
+                "run_id": task.run_id,
+                "revision": 0,
+                "submitted": False,
+                "submitted_at": 0.0,
+                "folded": False,
+                "said": b"",
+                "vote": free[0],
+                "lease_until": now + lease_s,
+                "handed_at": now,
+            }
             for task in tasks
             if annotator not in votes[task.task_id].values()
             and (free := [vote for vote in range(task.quorum) if vote not in votes[task.task_id]])
-        ]  # fmt: skip
+        ]
         if not rows:
             return []
         connection.execute(upsert(connection, SLOTS, KEY, ("vote", "lease_until", "handed_at")), rows)
@@ -197,11 +205,17 @@ class SqlSlots:
                 connection.execute(sa.update(SLOTS).where(SLOTS.c.run_id == run_id).values(folded=True))
             return
         rows = [
-            {"run_id": run_id, "number": n, "task_id": task.task_id, "pair_index": task.pair_index,
-             "quorum": state.run.quorum, "offered": not (task.resolved or state.run.paused),
-             "opened_at": state.run.opened_at}
+            {
+                "run_id": run_id,
+                "number": n,
+                "task_id": task.task_id,
+                "pair_index": task.pair_index,
+                "quorum": state.run.quorum,
+                "offered": not (task.resolved or state.run.paused),
+                "opened_at": state.run.opened_at,
+            }
             for n, task in state.tasks.items()
-        ]  # fmt: skip
+        ]
         # An earlier stage may have had more tasks than this one.
         connection.execute(sa.delete(TASKS).where(TASKS.c.run_id == run_id, TASKS.c.number >= len(rows)))
         fresh = tuple(name for name in rows[0] if name not in ("run_id", "number"))
@@ -244,9 +258,15 @@ class SqlSlots:
             connection.execute(FREE_VOTE, taken)
             held |= {"vote": answer.vote, "submitted": True, "folded": True}
         row = {
-            **GIVEN_BACK, "task_id": task_id, "annotator": answer.annotator, "run_id": run_id, "handed_at": 0.0,
-            "submitted_at": 0.0, "said": b"", **held,
-        }  # fmt: skip
+            **GIVEN_BACK,
+            "task_id": task_id,
+            "annotator": answer.annotator,
+            "run_id": run_id,
+            "handed_at": 0.0,
+            "submitted_at": 0.0,
+            "said": b"",
+            **held,
+        }
         connection.execute(upsert(connection, SLOTS, KEY, tuple(held), unless_below="revision"), row)
         if answer.withdrawn:
             self._give_back(connection, task_id, answer.annotator, answer.revision)
@@ -268,6 +288,15 @@ def _votes(connection: sa.Connection, task_ids: Sequence[str]) -> defaultdict[st
 
 def _slot(row: sa.Row) -> Slot:
     return Slot(
-        row.task_id, row.run_id, row.number, row.pair_index, row.vote, row.annotator, row.lease_until, row.handed_at,
-        row.revision, row.submitted, row.said,
-    )  # fmt: skip
+        row.task_id,
+        row.run_id,
+        row.number,
+        row.pair_index,
+        row.vote,
+        row.annotator,
+        row.lease_until,
+        row.handed_at,
+        row.revision,
+        row.submitted,
+        row.said,
+    )

@@ -91,7 +91,9 @@ OVERTAKEN = (OF_TASK, OF_ANNOTATOR, SLOTS.c.submitted, SLOTS.c.revision <= sa.bi
 GIVE_BACK = sa.update(SLOTS).where(*OVERTAKEN).values(GIVEN_BACK)
 FREE_VOTE = sa.update(SLOTS).where(OF_TASK, SLOTS.c.vote == OF_VOTE, ~OF_ANNOTATOR).values(GIVEN_BACK)
 KNOWN = sa.select(SLOTS.c.task_id, SLOTS.c.annotator, SLOTS.c.revision, SLOTS.c.submitted).where(OF_TASKS)
-FOLDED = sa.update(SLOTS).where(OF_TASK, OF_ANNOTATOR, SLOTS.c.revision == sa.bindparam("of_revision")).values(folded=True)
+FOLDED = (
+    sa.update(SLOTS).where(OF_TASK, OF_ANNOTATOR, SLOTS.c.revision == sa.bindparam("of_revision")).values(folded=True)
+)
 UNSAID = (
     sa.select(SLOTS.c.run_id, SLOTS.c.said)
     .join(TASKS, ITS_SLOTS)

@@ -4,6 +4,7 @@ Every place of a batch is an audit place with probability `audit_share`: it goes
 nobody was asked about. The other places are drawn uniformly from the most useful pairs, twice as many as the batch has
 places. Both draws are uniform, so the probability that a pair is asked is known, and unbiased estimates divide by it.
 """
+
 from dataclasses import dataclass
 from statistics import NormalDist
 

@@ -1,4 +1,5 @@
 """The dataset: one row a pair, with what is believed of it and why. Pure."""
+
 import hashlib
 import json
 from collections import Counter
@@ -53,7 +54,11 @@ def label_of(p_first: float, judge: int, person: bool) -> str:
 def rows(pairs: Iterable[Pair], believed: Beliefs, human_weight: float) -> Iterator[dict[str, object]]:
     """The rows in order; `pairs` are all pairs of the run in order."""
     for index, pair in enumerate(pairs):
-        p_first, judge, person = float(believed.p_first[index]), int(believed.judge[index]), bool(believed.people[index])
+        p_first, judge, person = (
+            float(believed.p_first[index]),
+            int(believed.judge[index]),
+            bool(believed.people[index]),
+        )
         label = label_of(p_first, judge, person)
         # Without a verdict and without a person nobody said anything: the row is a tie that came from no one.
         judged = {1: "first", -1: "second", 0: None}[judge]
@@ -71,7 +76,9 @@ def rows(pairs: Iterable[Pair], believed: Beliefs, human_weight: float) -> Itera
             "p_chosen": round(1 - p_first if second else p_first, 4),
             "weight": float(human_weight) if person else 1.0,
             "judge_label": judged,
-            "judge_confidence": round(float(believed.confidence[index]), 4) if believed.confidence[index] >= 0 else None,
+            "judge_confidence": round(float(believed.confidence[index]), 4)
+            if believed.confidence[index] >= 0
+            else None,
         }
 
 

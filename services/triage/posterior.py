@@ -3,6 +3,7 @@
 logit P(label i wrong) = signals_i . b + delta . (a_i x_i), with Gaussian priors on b (see `signals.design`) and delta.
 How much of it is believed depends on how many answers there are: see `Trust`.
 """
+
 from dataclasses import dataclass
 from enum import IntEnum
 

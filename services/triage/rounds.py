@@ -1,4 +1,5 @@
 """One round of triage: from what is known to who is asked and what is believed. PURE; one function for each method."""
+
 from dataclasses import dataclass
 
 import numpy as np

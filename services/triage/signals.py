@@ -3,6 +3,7 @@
 The judge's label is a = +1 (first), -1 (second) or 0 (no usable verdict). Everything "toward the label" is multiplied
 by a, so that exchanging a pair's responses changes nothing. A signal that is absent is 0: it then says nothing.
 """
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -67,9 +67,10 @@ def check(world: World, quiet: dict[str, str], chance: Random) -> None:
     require(not dead, f"{len(dead)} dead letters, though no unit was poisonous")
     for run in world.workload:
         records = [
-            record for record in world.cluster.log.read(FACTS, fact_partition(run.run_id), 0, 1 << 30)
+            record
+            for record in world.cluster.log.read(FACTS, fact_partition(run.run_id), 0, 1 << 30)
             if record.key.decode() == run.run_id
-        ]  # fmt: skip
+        ]
         events = _history(records)
         _check_stages(world, run, events)
         _check_people(world, run, events)

@@ -40,9 +40,10 @@ class Faults:
 
     def _replica(self, among: Callable[[Replica], bool] = lambda replica: True) -> Replica | None:
         alive = [
-            replica for replica in self._cluster.replicas
+            replica
+            for replica in self._cluster.replicas
             if replica.stepper is not None and not (replica.process.dead or replica.process.busy) and among(replica)
-        ]  # fmt: skip
+        ]
         return self._chance.choice(alive) if alive else None
 
     def _mortal(self, replica: Replica) -> bool:
@@ -195,8 +196,26 @@ class Faults:
 
 
 KINDS = (
-    Faults.crash, Faults.crash_in_a_call, Faults.crash_in_a_call, Faults.crash_of_the_front_door, Faults.outage,
-    Faults.outage, Faults.late_append, Faults.append_twice, Faults.stall_in_a_step, Faults.stall_in_a_save,
-    Faults.stall_in_a_save, Faults.zombie, Faults.rebalance, Faults.redelivery, Faults.fact_again, Faults.work_lost,
-    Faults.slow_log, Faults.store_lost, Faults.unit_raises, Faults.unit_meets_an_outage, Faults.llm_down, Faults.pause,
-)  # fmt: skip
+    Faults.crash,
+    Faults.crash_in_a_call,
+    Faults.crash_in_a_call,
+    Faults.crash_of_the_front_door,
+    Faults.outage,
+    Faults.outage,
+    Faults.late_append,
+    Faults.append_twice,
+    Faults.stall_in_a_step,
+    Faults.stall_in_a_save,
+    Faults.stall_in_a_save,
+    Faults.zombie,
+    Faults.rebalance,
+    Faults.redelivery,
+    Faults.fact_again,
+    Faults.work_lost,
+    Faults.slow_log,
+    Faults.store_lost,
+    Faults.unit_raises,
+    Faults.unit_meets_an_outage,
+    Faults.llm_down,
+    Faults.pause,
+)

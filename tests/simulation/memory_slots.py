@@ -133,9 +133,7 @@ class MemorySlots:
 
     def _restore(self, run_id: str, number: int, task: TaskSnapshot, answer: Answer) -> None:
         held, who = self._slots.setdefault(task.task_id, {}), answer.annotator
-        blank = Slot(
-            task.task_id, run_id, number, task.pair_index, GIVEN_BACK, who, 0.0, 0.0, answer.revision, False
-        )  # fmt: skip
+        blank = Slot(task.task_id, run_id, number, task.pair_index, GIVEN_BACK, who, 0.0, 0.0, answer.revision, False)
         held[who] = replace(held.get(who, blank), revision=answer.revision)
         if answer.withdrawn:
             self._give_back(task.task_id, who, answer.revision)

@@ -103,8 +103,11 @@ class ProcessConsumer:
         self.assignment, self.ends, self.seek = consumer.assignment, consumer.ends, consumer.seek
         self.joined = consumer.joined
         self.pause, self.resume, self.wake, self.close = (
-            consumer.pause, consumer.resume, consumer.wake, consumer.close,
-        )  # fmt: skip
+            consumer.pause,
+            consumer.resume,
+            consumer.wake,
+            consumer.close,
+        )
 
     def poll(self, timeout_s: float, limit: int) -> Sequence[Record]:
         return self._process.io("poll", self._consumer.poll, timeout_s, limit)
@@ -123,9 +126,14 @@ class ProcessStore:
         return self._process.io("position", self._store.position, service, partition)
 
     def save(
-        self, service: str, partition: int, read: Position, to: Position, changes: Sequence[RunChange],
+        self,
+        service: str,
+        partition: int,
+        read: Position,
+        to: Position,
+        changes: Sequence[RunChange],
         also: Also | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._process.io("save", self._store.save, service, partition, read, to, changes, also)
 
     def discard(self, service: str, partition: int, also: Also | None) -> None:

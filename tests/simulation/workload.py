@@ -36,21 +36,37 @@ def _run(number: int, at: int, chance: Random, method: str, size: int) -> Run:
     quorum = chance.choice([1, 2, 2, 3])
     tasks = chance.randint(8, 16)
     config = RunConfig(
-        method=method, seed=number * 10 + at, quorum=quorum, human_budget=tasks * quorum + chance.randrange(quorum),
-        pilot=chance.choice([-1, -1, 0, 3]), batch_share=chance.choice([4, 6, 9]) / size,
-        folds=chance.choice([2, 3]), shard_pairs=chance.choice([16, 24, 32]), components=1, window=chance.choice([2, 4, 64]),
+        method=method,
+        seed=number * 10 + at,
+        quorum=quorum,
+        human_budget=tasks * quorum + chance.randrange(quorum),
+        pilot=chance.choice([-1, -1, 0, 3]),
+        batch_share=chance.choice([4, 6, 9]) / size,
+        folds=chance.choice([2, 3]),
+        shard_pairs=chance.choice([16, 24, 32]),
+        components=1,
+        window=chance.choice([2, 4, 64]),
         judge=JudgeConfig(kind="sample", prompt_dollars=50, completion_dollars=100, max_tokens=10),
-    )  # fmt: skip
+    )
     return Run(run_id(f"workload {number}", config.SerializeToString()), config, _pairs(number, at, size))
 
 
 def _hurried(number: int, chance: Random) -> Run:
     """A small run whose people have little time: what they do not answer expires."""
     config = RunConfig(
-        method="random", seed=number * 10 + 9, quorum=2, human_budget=16, batch_share=0.2, pilot=0, folds=2,
-        shard_pairs=16, components=1, window=4, judge=JudgeConfig(kind="sample"),
+        method="random",
+        seed=number * 10 + 9,
+        quorum=2,
+        human_budget=16,
+        batch_share=0.2,
+        pilot=0,
+        folds=2,
+        shard_pairs=16,
+        components=1,
+        window=4,
+        judge=JudgeConfig(kind="sample"),
         judge_deadline_s=chance.choice([1.0, 2.0, 3.0]),
-    )  # fmt: skip
+    )
     return Run(run_id(f"hurried {number}", config.SerializeToString()), config, _pairs(number, 9, 24), steady=False)
 
 

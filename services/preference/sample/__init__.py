@@ -7,6 +7,7 @@ The truth follows three rules. A response is worth 0 if its answer is wrong, 1 i
 was asked for, and 2 if it is both. The more valuable one is better; of two that are worth the same the shorter in style
 is better, as it costs the reader less; of the same style too, it is a tie.
 """
+
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,9 +26,27 @@ PAIRS = 1600
 SEED = 20240229
 
 KINDS: tuple[Callable[[Draw], Task], ...] = (
-    numbers.change, numbers.expression, numbers.discount, numbers.bags, numbers.speed, numbers.sequence, numbers.median,
-    numbers.loop, times.later_date, times.days_between, times.weekday, times.arrival, words.mail, words.shift,
-    words.in_order, words.decimals, words.as_json, words.letters, words.backwards, words.roman, words.table,
+    numbers.change,
+    numbers.expression,
+    numbers.discount,
+    numbers.bags,
+    numbers.speed,
+    numbers.sequence,
+    numbers.median,
+    numbers.loop,
+    times.later_date,
+    times.days_between,
+    times.weekday,
+    times.arrival,
+    words.mail,
+    words.shift,
+    words.in_order,
+    words.decimals,
+    words.as_json,
+    words.letters,
+    words.backwards,
+    words.roman,
+    words.table,
 )
 _BARE = (" Reply with the answer only.", " Just the answer, please.", " Give nothing but the answer.")
 _EXPLAIN = (" Explain briefly how you got there.", " Please show your working.", " Show the steps.")
@@ -35,12 +54,21 @@ _EXPLAIN = (" Explain briefly how you got there.", " Please show your working.",
 # How the better-informed and the other response are put, with their weights. Right answers tend to be short and wrong
 # ones long, so that a judge who likes length has something to get wrong.
 _RIGHT_AND_WRONG = (
-    ((TERSE, VERBOSE), 0.27), ((TERSE, WORKED), 0.09), ((WORKED, VERBOSE), 0.10), ((VERBOSE, VERBOSE), 0.14),
-    ((TERSE, TERSE), 0.08), ((WORKED, WORKED), 0.08), ((VERBOSE, TERSE), 0.12), ((VERBOSE, WORKED), 0.06),
+    ((TERSE, VERBOSE), 0.27),
+    ((TERSE, WORKED), 0.09),
+    ((WORKED, VERBOSE), 0.10),
+    ((VERBOSE, VERBOSE), 0.14),
+    ((TERSE, TERSE), 0.08),
+    ((WORKED, WORKED), 0.08),
+    ((VERBOSE, TERSE), 0.12),
+    ((VERBOSE, WORKED), 0.06),
     ((WORKED, TERSE), 0.06),
 )
 _ALIKE = (
-    ((TERSE, VERBOSE), 0.35), ((TERSE, WORKED), 0.2), ((WORKED, VERBOSE), 0.2), ((VERBOSE, VERBOSE), 0.15),
+    ((TERSE, VERBOSE), 0.35),
+    ((TERSE, WORKED), 0.2),
+    ((WORKED, VERBOSE), 0.2),
+    ((VERBOSE, VERBOSE), 0.15),
     ((WORKED, WORKED), 0.1),
 )
 _BOTH_RIGHT, _BOTH_WRONG = 0.12, 0.07
@@ -115,7 +143,9 @@ def _asked(task: Task, d: Draw) -> Task:
     # A text at the prompt's end is not to be read as if the request belonged to it.
     prompt = task.prompt if task.prompt[-1] in ".?" else f"{task.prompt}."
     if prompt.count("\n"):
-        return replace(task, prompt=f"{task.prompt}\n\n{d.pick(_BARE if asks == 'bare' else _EXPLAIN).strip()}", asks=asks)
+        return replace(
+            task, prompt=f"{task.prompt}\n\n{d.pick(_BARE if asks == 'bare' else _EXPLAIN).strip()}", asks=asks
+        )
     return replace(task, prompt=prompt + d.pick(_BARE if asks == "bare" else _EXPLAIN), asks=asks)
 
 

@@ -1,10 +1,13 @@
 """A question whose right answer a program knows, with the slips that lead away from it. PURE."""
+
 import re
 from dataclasses import dataclass
 
-NAMES = (
-    "Amara", "Ben", "Chiara", "Dmitri", "Elena", "Farid", "Greta", "Hana", "Ivan", "Jun", "Kofi", "Lucia", "Mateo",
-    "Nadia", "Omar", "Priya", "Quentin", "Rosa", "Samir", "Tove", "Uma", "Viktor", "Wanjiru", "Yuki", "Zofia",
+NAMES = tuple(
+    (
+        "Amara Ben Chiara Dmitri Elena Farid Greta Hana Ivan Jun Kofi Lucia Mateo Nadia Omar Priya Quentin Rosa "
+        "Samir Tove Uma Viktor Wanjiru Yuki Zofia"
+    ).split()
 )
 
 

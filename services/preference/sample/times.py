@@ -1,14 +1,12 @@
 """Questions about dates and clocks. PURE."""
+
 from datetime import date, timedelta
 
 from services.preference.draws import Draw
 
 from .task import NAMES, Task, Way
 
-MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
-)
+MONTHS = tuple(("January February March April May June July August September October November December").split())
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -17,10 +15,15 @@ def later_date(d: Draw) -> Task:
     start = date(d.integer(2021, 2028), d.integer(1, 12), d.integer(8, 28))
     days = d.integer(31, 75)
     end = start + timedelta(days=days)
-    what, verb = d.pick((
-        ("A library book borrowed", "is due"), ("A visa issued", "runs out"), ("A trial subscription begun", "ends"),
-        ("A parcel left for collection", "is sent back"), ("A ticket validated", "expires"),
-    ))
+    what, verb = d.pick(
+        (
+            ("A library book borrowed", "is due"),
+            ("A visa issued", "runs out"),
+            ("A trial subscription begun", "ends"),
+            ("A parcel left for collection", "is sent back"),
+            ("A ticket validated", "expires"),
+        )
+    )
     month = start.month - 1 + days // 30
     rough = date(start.year + month // 12, month % 12 + 1, start.day) + timedelta(days=days % 30)
     month_end = (start.replace(day=1) + timedelta(days=32)).replace(day=1) - timedelta(days=1)
@@ -40,8 +43,11 @@ def later_date(d: Draw) -> Task:
         (
             way(end + timedelta(days=1)),
             way(end - timedelta(days=1)),
-            Way(_day(rough), f"{days} days are {'a month' if days < 60 else 'two months'} and {days % 30} days. From "
-                f"{_day(start)} that leads to {_day(rough)}."),
+            Way(
+                _day(rough),
+                f"{days} days are {'a month' if days < 60 else 'two months'} and {days % 30} days. From "
+                f"{_day(start)} that leads to {_day(rough)}.",
+            ),
         ),
         "That is {}.",
         "Months differ in length, so it is safest to go to the end of the month first and to count on from there.",
@@ -70,9 +76,15 @@ def days_between(d: Draw) -> Task:
         way(right, february),
         (
             way(right + (1 if february == 28 else -1), 57 - february),
-            Way(str(right + 2), f"Counting {_day(start)} and {_day(end)} themselves as well, there are {right + 2} days."),
-            Way(str(right - 2), f"From the {start.day} of one month to the {end.day} of the other, with the whole months "
-                f"between them, it comes to {right - 2} days."),
+            Way(
+                str(right + 2),
+                f"Counting {_day(start)} and {_day(end)} themselves as well, there are {right + 2} days.",
+            ),
+            Way(
+                str(right - 2),
+                f"From the {start.day} of one month to the {end.day} of the other, with the whole months "
+                f"between them, it comes to {right - 2} days.",
+            ),
         ),
         "It is {} days.",
         "The first day is not counted and the last one is, which is the usual way of counting down to something.",
@@ -101,8 +113,11 @@ def weekday(d: Draw) -> Task:
         way(right, days % 7),
         (
             way(one, days % 7),
-            Way(WEEKDAYS[other], f"Taking the whole weeks out of {days} days and counting on what is left, one arrives "
-                f"at {WEEKDAYS[other]}."),
+            Way(
+                WEEKDAYS[other],
+                f"Taking the whole weeks out of {days} days and counting on what is left, one arrives "
+                f"at {WEEKDAYS[other]}.",
+            ),
         ),
         "That is a {}.",
         "Only the remainder after taking out whole weeks matters.",
@@ -131,8 +146,11 @@ def arrival(d: Draw) -> Task:
         (
             way(end - 60),
             way(end + 10),
-            Way(_clock(end + 40), f"{start % 60} and {minutes} minutes are {start % 60 + minutes}, and everything above "
-                f"a hundred or a full hour is carried over, so that it arrives at {_clock(end + 40)}."),
+            Way(
+                _clock(end + 40),
+                f"{start % 60} and {minutes} minutes are {start % 60 + minutes}, and everything above "
+                f"a hundred or a full hour is carried over, so that it arrives at {_clock(end + 40)}.",
+            ),
         ),
         "It arrives at {}.",
         "The minutes are carried over at sixty, not at a hundred.",

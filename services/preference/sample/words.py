@@ -1,14 +1,17 @@
 """Questions about texts: finding something in one, and answering in an exact form. PURE."""
+
 import json
 
 from services.preference.draws import Draw
 
 from .task import NAMES, Task, Way, listed
 
-_WORDS = (
-    "apple", "barrel", "candle", "dragon", "ember", "falcon", "garden", "harbor", "island", "jacket", "kettle", "lantern",
-    "marble", "needle", "orchard", "pepper", "quarry", "ribbon", "saddle", "timber", "umbrella", "velvet", "walnut",
-    "yellow", "zebra", "anchor", "basket", "copper", "dinner", "engine", "feather", "granite", "hammer", "insect",
+_WORDS = tuple(
+    (
+        "apple barrel candle dragon ember falcon garden harbor island jacket kettle lantern marble needle orchard "
+        "pepper quarry ribbon saddle timber umbrella velvet walnut yellow zebra anchor basket copper dinner engine "
+        "feather granite hammer insect"
+    ).split()
 )
 _SENTENCES = (
     "The committee agreed to meet again before the end of the week",
@@ -32,22 +35,31 @@ def mail(d: Draw) -> Task:
     numbers = {"order number": order, "customer number": customer, "invoice number": invoice}
     wanted = d.pick(tuple(numbers))
     others = [key for key in numbers if key != wanted]
-    text = d.pick((
-        "Dear {name}, thank you for your order {order}. Your {thing} leave our warehouse today in {parcels} parcels. "
-        "Invoice {invoice} is attached. When you write to us, please quote your customer number {customer}. {sender}",
-        "Hi {name}, a quick note about invoice {invoice}: it belongs to customer {customer} and covers the {thing} from "
-        "order {order}, which come in {parcels} parcels. Best, {sender}",
-        "{name}, the {thing} are here! {parcels} parcels, order {order}. I could not find our customer number, is it "
-        "{customer}? The invoice that came with them is {invoice}. {sender}",
-    )).format(name=name, sender=sender, order=order, customer=customer, invoice=invoice, parcels=parcels, thing=thing)
+    text = d.pick(
+        (
+            "Dear {name}, thank you for your order {order}. Your {thing} leave our warehouse today in {parcels} parcels. "
+            "Invoice {invoice} is attached. When you write to us, please quote your customer number {customer}. {sender}",
+            "Hi {name}, a quick note about invoice {invoice}: it belongs to customer {customer} and covers the {thing} from "
+            "order {order}, which come in {parcels} parcels. Best, {sender}",
+            "{name}, the {thing} are here! {parcels} parcels, order {order}. I could not find our customer number, is it "
+            "{customer}? The invoice that came with them is {invoice}. {sender}",
+        )
+    ).format(name=name, sender=sender, order=order, customer=customer, invoice=invoice, parcels=parcels, thing=thing)
 
     def way(key: str) -> Way:
-        return Way(str(numbers[key]), f"The message to {name} holds several numbers, for the parcels are announced in it "
-                   f"too. The one that is given as the {wanted} is {numbers[key]}.")
+        return Way(
+            str(numbers[key]),
+            f"The message to {name} holds several numbers, for the parcels are announced in it "
+            f"too. The one that is given as the {wanted} is {numbers[key]}.",
+        )
 
     return Task(
-        "mail", f"{text}\n\nWhat is the {wanted} in this message?", way(wanted), tuple(way(key) for key in others),
-        f"The {wanted} is {{}}.", "With several numbers close together, it pays to read what stands right before each.",
+        "mail",
+        f"{text}\n\nWhat is the {wanted} in this message?",
+        way(wanted),
+        tuple(way(key) for key in others),
+        f"The {wanted} is {{}}.",
+        "With several numbers close together, it pays to read what stands right before each.",
     )
 
 
@@ -68,8 +80,10 @@ def shift(d: Draw) -> Task:
         Way(people[swapped], f"The swap moves {days[at]} to the other person, and that is {people[swapped]}."),
         (
             Way(people[at], f"The plan has one name for each day. Next to {days[at]} stands {people[at]}."),
-            Way(people[third], f"Going through the plan and taking the swap into account, {days[at]} falls to "
-                f"{people[third]}."),
+            Way(
+                people[third],
+                f"Going through the plan and taking the swap into account, {days[at]} falls to {people[third]}.",
+            ),
         ),
         f"On {days[at]} it is {{}}.",
         "A swap touches two days only; all the other lines of the plan stay as they are.",
@@ -87,7 +101,9 @@ def in_order(d: Draw) -> Task:
     return Task(
         "in order",
         f"Put these words in alphabetical order, separated by commas: {', '.join(words)}",
-        ways[0], tuple(ways[1:]), "{}",
+        ways[0],
+        tuple(ways[1:]),
+        "{}",
         "Where two words begin with the same letter, the next letter decides.",
     )
 
@@ -95,8 +111,12 @@ def in_order(d: Draw) -> Task:
 def decimals(d: Draw) -> Task:
     """Decimal fractions by size: more digits do not make a number larger."""
     whole, tenth = d.integer(1, 14), d.integer(3, 8)
-    values = [f"{whole}.{tenth}", f"{whole}.{d.integer(11, 29)}", f"{whole}.{tenth - 1}{d.integer(1, 8)}{d.integer(1, 9)}",
-              f"{whole}.0{d.integer(1, 9)}"]
+    values = [
+        f"{whole}.{tenth}",
+        f"{whole}.{d.integer(11, 29)}",
+        f"{whole}.{tenth - 1}{d.integer(1, 8)}{d.integer(1, 9)}",
+        f"{whole}.0{d.integer(1, 9)}",
+    ]
     values = d.several(values, 4)
     right = sorted(values, key=float)
     by_digits = sorted(values, key=lambda v: int(v.split(".")[1]))
@@ -105,7 +125,9 @@ def decimals(d: Draw) -> Task:
     return Task(
         "decimals",
         f"Sort these numbers from the smallest to the largest, separated by commas: {', '.join(values)}",
-        ways[0], tuple(ways[1:]), "{}",
+        ways[0],
+        tuple(ways[1:]),
+        "{}",
         "Decimal places are compared one after the other, beginning right behind the point.",
     )
 
@@ -113,14 +135,19 @@ def decimals(d: Draw) -> Task:
 def as_json(d: Draw) -> Task:
     """A sentence as a JSON object with given keys and types."""
     name, city, trade, age = d.pick(NAMES), d.pick(_CITIES), d.pick(_TRADES), d.integer(19, 71)
-    text = d.pick((
-        "{name} is a {trade} from {city} and turned {age} last week.",
-        "At {age}, {name} still works as a {trade}, and has never left {city}.",
-        "We spoke with {name} ({age}) about life as a {trade} in {city}.",
-    )).format(name=name, trade=trade, city=city, age=age)
+    text = d.pick(
+        (
+            "{name} is a {trade} from {city} and turned {age} last week.",
+            "At {age}, {name} still works as a {trade}, and has never left {city}.",
+            "We spoke with {name} ({age}) about life as a {trade} in {city}.",
+        )
+    ).format(name=name, trade=trade, city=city, age=age)
     right = {"name": name, "age": age, "job": trade, "city": city}
-    slips = ({**right, "age": str(age)}, {"name": name, "age": age, "occupation": trade, "city": city},
-             {key: value for key, value in right.items() if key != "city"})
+    slips = (
+        {**right, "age": str(age)},
+        {"name": name, "age": age, "occupation": trade, "city": city},
+        {key: value for key, value in right.items() if key != "city"},
+    )
     told = "The sentence names a person, an age, a job and a place, and each goes under its own key:"
     return Task(
         "as JSON",
@@ -128,7 +155,9 @@ def as_json(d: Draw) -> Task:
         f"order. Reply with the JSON only.\n\n{text}",
         Way(json.dumps(right), told),
         tuple(Way(json.dumps(slip), told) for slip in slips),
-        "{}", "JSON puts keys and texts in double quotes, and separates the entries by commas.", "bare",
+        "{}",
+        "JSON puts keys and texts in double quotes, and separates the entries by commas.",
+        "bare",
     )
 
 
@@ -136,22 +165,37 @@ def letters(d: Draw) -> Task:
     """How often a letter stands in a sentence."""
     sentence = d.pick(_SENTENCES)
     letter = d.pick([letter for letter in "etnsr" if sentence.lower().count(letter) > 2])
-    opening = d.pick(("", "They say that ", "I was told that ", "According to the report, ", "As far as we know, ",
-                      "The story begins like this: ", "It was noted that "))
+    opening = d.pick(
+        (
+            "",
+            "They say that ",
+            "I was told that ",
+            "According to the report, ",
+            "As far as we know, ",
+            "The story begins like this: ",
+            "It was noted that ",
+        )
+    )
     sentence = opening + (sentence if not opening else sentence[0].lower() + sentence[1:])
     right = sentence.lower().count(letter)
     with_it = [word for word in sentence.split() if letter in word.lower()]
 
     def way(count: int) -> Way:
-        return Way(str(count), f"The letter occurs in {listed([f'“{word}”' for word in with_it])}. Counted over all of "
-                   f"them, that makes {count}.")
+        return Way(
+            str(count),
+            f"The letter occurs in {listed([f'“{word}”' for word in with_it])}. Counted over all of "
+            f"them, that makes {count}.",
+        )
 
     return Task(
         "letters",
         f"How many times does the letter “{letter}” occur in this sentence, in upper or lower case?\n\n{sentence}.",
         way(right),
-        tuple(way(count) for count in (right - 1, right + 1, len(with_it) if len(with_it) != right else right + 2)
-              if count > 0),
+        tuple(
+            way(count)
+            for count in (right - 1, right + 1, len(with_it) if len(with_it) != right else right + 2)
+            if count > 0
+        ),
         f"The letter “{letter}” occurs {{}} times.",
         "The easiest way is to go word by word and to note down how many there are in each.",
     )
@@ -170,9 +214,12 @@ def backwards(d: Draw) -> Task:
     missing = right[: at + 1] + right[at + 2 :]
     told = f"Reading “{code}” from its last character to its first gives "
     return Task(
-        "backwards", f"Write “{code}” backwards.",
-        Way(right, f"{told}{right}."), (Way(slip, f"{told}{slip}."), Way(missing, f"{told}{missing}.")),
-        "Backwards it reads {}.", "It helps to cut the text into short pieces, and to turn round each of them.",
+        "backwards",
+        f"Write “{code}” backwards.",
+        Way(right, f"{told}{right}."),
+        (Way(slip, f"{told}{slip}."), Way(missing, f"{told}{missing}.")),
+        "Backwards it reads {}.",
+        "It helps to cut the text into short pieces, and to turn round each of them.",
     )
 
 
@@ -185,14 +232,19 @@ def roman(d: Draw) -> Task:
     parts = ((year // 100 * 100, "the hundreds"), (year % 100 // 10 * 10, "the tens"), (year % 10, "the units"))
 
     def way(text: str) -> Way:
-        return Way(text, f"The year is made up of {listed([f'{value} for {what}' for value, what in parts])}. Written one "
-                   f"after the other in Roman numerals that is {text}.")
+        return Way(
+            text,
+            f"The year is made up of {listed([f'{value} for {what}' for value, what in parts])}. Written one "
+            f"after the other in Roman numerals that is {text}.",
+        )
 
     return Task(
-        "roman", f"{thing} shows the year {year} in Roman numerals. How is it written?",
-        way(right), tuple(way(t) for t in (_roman(year, subtractive=False), _roman(year + 10, subtractive=True))),
-        "It is written {}.", "No letter stands more than three times in a row; a smaller letter before a larger one is "
-        "taken away from it.",
+        "roman",
+        f"{thing} shows the year {year} in Roman numerals. How is it written?",
+        way(right),
+        tuple(way(t) for t in (_roman(year, subtractive=False), _roman(year + 10, subtractive=True))),
+        "It is written {}.",
+        "No letter stands more than three times in a row; a smaller letter before a larger one is taken away from it.",
     )
 
 
@@ -208,17 +260,24 @@ def table(d: Draw) -> Task:
     rows = "\n".join(f"| {place} | {count} |" for place, count in zip(places, counts, strict=True))
 
     def way(high: int, low: int, difference: int) -> Way:
-        return Way(str(difference), f"The largest number is {high} for {names[high]}, the smallest is {low} for "
-                   f"{names[low]}. {high} − {low} = {difference}.")
+        return Way(
+            str(difference),
+            f"The largest number is {high} for {names[high]}, the smallest is {low} for "
+            f"{names[low]}. {high} − {low} = {difference}.",
+        )
 
     return Task(
         "table",
         f"| place | {what} |\n| --- | --- |\n{rows}\n\nBy how much does the largest number in this table exceed the "
         "smallest?",
         way(best, worst, best - worst),
-        (way(second, worst, second - worst), way(best, worst, best - worst + 10),
-         way(best, sorted(counts)[1], best - sorted(counts)[1])),
-        "The difference is {}.", "Only the two rows at the ends matter; those between them can be left aside.",
+        (
+            way(second, worst, second - worst),
+            way(best, worst, best - worst + 10),
+            way(best, sorted(counts)[1], best - sorted(counts)[1]),
+        ),
+        "The difference is {}.",
+        "Only the two rows at the ends matter; those between them can be left aside.",
     )
 
 
