@@ -13,23 +13,23 @@ from uuid import uuid4
 from kafka import KafkaConsumer
 
 from benchmarks.facts import SHARD, facts
+from concord.app import Stepper
+from concord.client import history
+from concord.kit import reactor
+from concord.kit.blobs import Blobs, MemoryBlobs
+from concord.kit.fold import Fold
+from concord.kit.ids import run_id, uri_of, work_id
+from concord.kit.kafka_consumer import FETCH_WAIT_MS
+from concord.kit.kafka_log import KafkaLog, producer
+from concord.kit.kafka_url import parse
+from concord.kit.log import Entry, Log
+from concord.kit.reactor import Reactor
+from concord.kit.store import SqlStore
+from concord.kit.topics import FACTS, SCORE, fact_partition
+from concord.kit.worker import Worker
+from concord.runs import service as runs
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.work_pb2 import Work
-from services.app import Stepper
-from services.client import history
-from services.kit import reactor
-from services.kit.blobs import Blobs, MemoryBlobs
-from services.kit.fold import Fold
-from services.kit.ids import run_id, uri_of, work_id
-from services.kit.kafka_consumer import FETCH_WAIT_MS
-from services.kit.kafka_log import KafkaLog, producer
-from services.kit.kafka_url import parse
-from services.kit.log import Entry, Log
-from services.kit.reactor import Reactor
-from services.kit.store import SqlStore
-from services.kit.topics import FACTS, SCORE, fact_partition
-from services.kit.worker import Worker
-from services.runs import service as runs
 
 SEED, APPENDED = 7, 2_000
 # Six pairs of a run make a fact, about.

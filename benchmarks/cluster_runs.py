@@ -14,17 +14,17 @@ from uuid import uuid4
 from kafka import KafkaAdminClient
 
 from benchmarks.loop import ONE_THREAD, job_of
+from concord.client import drive, history, intake, options, people, session
+from concord.kit import rpc, topics
+from concord.kit.ids import run_id
+from concord.kit.kafka_url import parse
+from concord.kit.log import Log
+from concord.kit.settings import from_environment, open_log
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from concord.v1.work_pb2 import Work
-from services.client import drive, history, intake, options, people, session
-from services.kit import rpc, topics
-from services.kit.ids import run_id
-from services.kit.kafka_url import parse
-from services.kit.log import Log
-from services.kit.settings import from_environment, open_log
 from tests.fleet import Fleet, each_its_own
 
 ROOT = Path(__file__).resolve().parent.parent

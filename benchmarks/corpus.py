@@ -10,10 +10,10 @@ import hashlib
 import numpy as np
 
 from benchmarks.pack import path_of
+from concord.client.intake import Input, read
+from concord.preference.pairs import Row, make_pair
+from concord.scoring.features import surface_statistics
 from concord.v1 import pairs_pb2 as pb
-from services.client.intake import Input, read
-from services.preference.pairs import Row, make_pair
-from services.scoring.features import surface_statistics
 
 JUDGE = "recorded-judge/Vanilla"
 RIGHT = 0.75

@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from concord.kit.fold import Ask, Context, Fold, Say, fold_records, start_run
+from concord.kit.ids import event_id, result_id, run_id, unit_name, uri_of
+from concord.kit.log import Record
+from concord.runs import service as runs
+from concord.tasks import service as tasks
+from concord.tasks.queue import TasksState
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.events_pb2 import Event, Usage
 from concord.v1.pairs_pb2 import Choice, ShardRef
-from services.kit.fold import Ask, Context, Fold, Say, fold_records, start_run
-from services.kit.ids import event_id, result_id, run_id, unit_name, uri_of
-from services.kit.log import Record
-from services.runs import service as runs
-from services.tasks import service as tasks
-from services.tasks.queue import TasksState
 
 SHARD = 64
 CHOICES = (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND)

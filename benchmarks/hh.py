@@ -17,9 +17,9 @@ from benchmarks.encode import NAMES, vectors
 from benchmarks.encode import cache as folder
 from benchmarks.pack import rows
 from benchmarks.teachers import components
-from services.preference import head
-from services.scoring import features
-from services.triage.signals import Signals
+from concord.preference import head
+from concord.scoring import features
+from concord.triage.signals import Signals
 
 Array = np.ndarray
 TEST_PAIRS = 4_000

@@ -24,13 +24,13 @@ import numpy as np
 from benchmarks import judged, planner
 from benchmarks.judged_cases import CASES, Case, World, read_rows, world
 from benchmarks.measure import asked_of, parser_of, write
+from concord.client import options
+from concord.preference.answers import Answers
+from concord.preference.pilot import draw_pilot, misaligned
+from concord.runs import plan
+from concord.triage.signals import wrong_labels
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
-from services.client import options
-from services.preference.answers import Answers
-from services.preference.pilot import draw_pilot, misaligned
-from services.runs import plan
-from services.triage.signals import wrong_labels
 
 Array = np.ndarray
 ROOT = Path(__file__).resolve().parent.parent

@@ -57,7 +57,7 @@ async def bare(url, concurrency, pairs):
     """`end`'s figures of calls by the client alone, two a pair, `concurrency` at a time; nothing is kept, nothing tried again."""
     from huggingface_hub import AsyncInferenceClient
 
-    from services.labeling import judge
+    from concord.labeling import judge
 
     limit = asyncio.Semaphore(concurrency)
     wishes = {"response_format": judge.RESPONSE_FORMAT, "logprobs": True, "top_logprobs": judge.TOP_LOGPROBS}
@@ -78,10 +78,10 @@ async def bare(url, concurrency, pairs):
 
 async def concord(url, concurrency, pairs, kept=False):
     """`end`'s figures of the same calls by Concord's judge, shards of 64 pairs; `kept`: the answers stand in its cache already."""
+    from concord.labeling.answers import AnswerCache
+    from concord.labeling.chat import Settings
+    from concord.labeling.llm import LLMJudges
     from concord.v1 import config_pb2 as cfg
-    from services.labeling.answers import AnswerCache
-    from services.labeling.chat import Settings
-    from services.labeling.llm import LLMJudges
 
     config = cfg.JudgeConfig(kind="llm", name="stub", url=url, both_orders=True, max_tokens=256)
     with tempfile.TemporaryDirectory() as folder:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.pack import rows
-from services.preference import head
-from services.preference.folds import fold_of
-from services.scoring import features
-from services.triage.signals import Signals
+from concord.preference import head
+from concord.preference.folds import fold_of
+from concord.scoring import features
+from concord.triage.signals import Signals
 
 Array = np.ndarray
 Row = dict

@@ -25,14 +25,14 @@ import numpy as np
 
 from benchmarks import hh, planner
 from benchmarks.measure import asked_of, circumstances, parser_of, write
+from concord.client import options
+from concord.preference import head
+from concord.preference.pilot import draw_pilot
+from concord.preference.teaching import lesson
+from concord.runs import plan
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
 from concord.v1.work_pb2 import Teacher
-from services.client import options
-from services.preference import head
-from services.preference.pilot import draw_pilot
-from services.preference.teaching import lesson
-from services.runs import plan
 
 Array = np.ndarray
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,9 +9,9 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from benchmarks.measure import seconds
-from services.kit.log import Entry
-from services.kit.sqlite_log import SqliteLog
-from services.kit.topics import FACTS
+from concord.kit.log import Entry
+from concord.kit.sqlite_log import SqliteLog
+from concord.kit.topics import FACTS
 
 PAYLOAD_BYTES = 600
 BATCH = 500

@@ -33,10 +33,10 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THRE
 def job_of(corpus: str, pairs: int):
     """The run as `concord run` would prepare it."""
     from benchmarks.corpus import JUDGE, virtual
-    from services.client import intake, people
-    from services.client.options import Options, run_config, semantic
-    from services.client.session import Job
-    from services.kit.ids import run_id
+    from concord.client import intake, people
+    from concord.client.options import Options, run_config, semantic
+    from concord.client.session import Job
+    from concord.kit.ids import run_id
 
     if corpus == "sample":
         given, judges, options = intake.read_sample(), None, Options(seed=SEED)
@@ -50,10 +50,10 @@ def job_of(corpus: str, pairs: int):
 
 def concord(job) -> dict[str, object]:
     """The run on all services in this process, over gRPC on 127.0.0.1."""
-    from services.client import drive, session
-    from services.kit import rpc
-    from services.kit.settings import from_environment
-    from services.kit.telemetry import log_json
+    from concord.client import drive, session
+    from concord.kit import rpc
+    from concord.kit.settings import from_environment
+    from concord.kit.telemetry import log_json
 
     with tempfile.TemporaryDirectory() as home, open(os.devnull, "w") as nowhere:
         log_json("error", nowhere)
@@ -83,9 +83,9 @@ def straight(job) -> dict[str, object]:
 
 def stage_seconds(home: Path, run_id: str) -> dict[str, float]:
     """Wall seconds from opened to closed, by the log's own times; a stage's rounds together."""
+    from concord.client import history
+    from concord.kit.sqlite_log import SqliteLog
     from concord.v1.events_pb2 import Stage
-    from services.client import history
-    from services.kit.sqlite_log import SqliteLog
 
     opened, out = {}, defaultdict(float)
     for event, at in history.events(SqliteLog(home / "log.sqlite"), run_id):
@@ -179,7 +179,7 @@ def compare(corpus: str, pairs: int, repeats: int) -> dict[str, object]:
 
 
 def main() -> None:
-    from services.client.options import KNOWN_SHARD
+    from concord.client.options import KNOWN_SHARD
 
     parser = parser_of(__doc__, "2,000 pairs, one repeat")
     parser.add_argument("--side", nargs=3, help=argparse.SUPPRESS)

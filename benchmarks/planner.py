@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from concord.preference import answers, head
+from concord.preference.answers import Answers
+from concord.preference.folds import fold_of
+from concord.preference.teaching import Lesson, final_lesson, lesson
+from concord.runs import plan
+from concord.triage.rounds import Round, Turn
+from concord.triage.service import METHODS
+from concord.triage.signals import Signals
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
 from concord.v1.work_pb2 import Teacher
-from services.preference import answers, head
-from services.preference.answers import Answers
-from services.preference.folds import fold_of
-from services.preference.teaching import Lesson, final_lesson, lesson
-from services.runs import plan
-from services.triage.rounds import Round, Turn
-from services.triage.service import METHODS
-from services.triage.signals import Signals
 
 Array = np.ndarray
 # (pair, vote) -> P(first is better) as a person says it: 1, 0, 0.5 for a tie, NaN for nothing.

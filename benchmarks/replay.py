@@ -16,12 +16,12 @@ from pathlib import Path
 
 from benchmarks.facts import SHARD, facts, kinds
 from benchmarks.measure import asked_of, circumstances, interleaved, parser_of, ratio, seconds, show, spread, write
+from concord.client import history
+from concord.kit.log import Entry
+from concord.kit.sqlite_log import SqliteLog
+from concord.kit.topics import FACTS, fact_partition
+from concord.runs import service as runs
 from concord.v1.events_pb2 import Event
-from services.client import history
-from services.kit.log import Entry
-from services.kit.sqlite_log import SqliteLog
-from services.kit.topics import FACTS, fact_partition
-from services.runs import service as runs
 
 SEED = 7
 PAIRS_A_FACT = 6

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks import planner
+from concord.labeling import recorded, sample_judge
+from concord.labeling.columns import shard_labeled
+from concord.preference.answers import Answers
+from concord.preference.columns import Columns, judged_targets, shard_arrays
+from concord.preference.pilot import draw_pilot, misaligned
+from concord.runs import plan
+from concord.runs.work import MAX_BASIS_TEXTS
+from concord.scoring import features
+from concord.triage import dataset
+from concord.triage.signals import signals_of
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, ShardLabeled, Stage, StageManifest
 from concord.v1.pairs_pb2 import Choice, Pair, PairShard
-from services.labeling import recorded, sample_judge
-from services.labeling.columns import shard_labeled
-from services.preference.answers import Answers
-from services.preference.columns import Columns, judged_targets, shard_arrays
-from services.preference.pilot import draw_pilot, misaligned
-from services.runs import plan
-from services.runs.work import MAX_BASIS_TEXTS
-from services.scoring import features
-from services.triage import dataset
-from services.triage.signals import signals_of
 
 Array = np.ndarray
 Answerer = Callable[[int, int], "Choice.ValueType | None"]

@@ -15,9 +15,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from concord.client.intake import read_sample
+from concord.labeling.sample_judge import judged
 from concord.v1.pairs_pb2 import CHOICE_FIRST, Pair
-from services.client.intake import read_sample
-from services.labeling.sample_judge import judged
 
 RUBBISH = "As a language model I am delighted to help! Both answers have many strengths. Is there anything else?"
 SHOWN = re.compile(r"<answer A \w+>\n(.*)\n</answer A \w+>\n\n<answer B \w+>\n(.*)\n</answer B \w+>", re.DOTALL)

@@ -1,4 +1,4 @@
-"""`python -m services [NAME…]`: the named services in this process; without names, all of them."""
+"""`python -m concord [NAME…]`: the named services in this process; without names, all of them."""
 
 import signal
 import sys
@@ -7,10 +7,10 @@ from types import FrameType
 
 import structlog
 
-from services.app import SERVICES, Running
-from services.kit.errors import ConcordError, Unavailable
-from services.kit.settings import Settings, from_environment
-from services.kit.telemetry import log_json
+from concord.app import SERVICES, Running
+from concord.kit.errors import ConcordError, Unavailable
+from concord.kit.settings import Settings, from_environment
+from concord.kit.telemetry import log_json
 
 WAIT_S = 1.0
 

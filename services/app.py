@@ -17,29 +17,29 @@ from typing import Protocol
 import structlog
 from threadpoolctl import threadpool_limits
 
+from concord.kit import telemetry, topics
+from concord.kit.blobs import Blobs
+from concord.kit.children import Children
+from concord.kit.drive import drive
+from concord.kit.errors import ConcordError, InvalidInput
+from concord.kit.log import Log
+from concord.kit.reactor import Reactor
+from concord.kit.rpc import Servicer, serve, serving
+from concord.kit.settings import Settings, allowed_keys, host_of, is_loopback, open_blobs, open_log, open_store
+from concord.kit.store import SqlStore
+from concord.kit.worker import Worker
+from concord.labeling import service as labeling
+from concord.runs import service as runs
+from concord.runs.state import restore
+from concord.scoring import service as scoring
+from concord.scoring.units import Units
+from concord.tasks import service as tasks
+from concord.tasks.slots import SqlSlots
+from concord.training import service as training
+from concord.triage import service as triage
 from concord.v1.events_pb2 import Event
 from concord.v1.runs_service_pb2 import RUN_STATUS_CANCELLED
 from concord.v1.work_pb2 import Work
-from services.kit import telemetry, topics
-from services.kit.blobs import Blobs
-from services.kit.children import Children
-from services.kit.drive import drive
-from services.kit.errors import ConcordError, InvalidInput
-from services.kit.log import Log
-from services.kit.reactor import Reactor
-from services.kit.rpc import Servicer, serve, serving
-from services.kit.settings import Settings, allowed_keys, host_of, is_loopback, open_blobs, open_log, open_store
-from services.kit.store import SqlStore
-from services.kit.worker import Worker
-from services.labeling import service as labeling
-from services.runs import service as runs
-from services.runs.state import restore
-from services.scoring import service as scoring
-from services.scoring.units import Units
-from services.tasks import service as tasks
-from services.tasks.slots import SqlSlots
-from services.training import service as training
-from services.triage import service as triage
 
 START_S = 60.0
 CANCELLED_S = 1.0

@@ -1,4 +1,4 @@
-"""`python -m services.child NAME`: a process that does one service's units for the process that started it.
+"""`python -m concord.child NAME`: a process that does one service's units for the process that started it.
 
 It opens the blobs that CONCORD_BLOB_URL names, and nothing else; see `kit/children.py`.
 """
@@ -10,18 +10,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 
+from concord.kit.blobs import Blobs
+from concord.kit.children import answer_all
+from concord.kit.errors import InvalidInput, Unavailable
+from concord.kit.settings import Settings, from_environment, open_blobs
+from concord.kit.telemetry import log_json
 from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
-from services.kit.blobs import Blobs
-from services.kit.children import answer_all
-from services.kit.errors import InvalidInput, Unavailable
-from services.kit.settings import Settings, from_environment, open_blobs
-from services.kit.telemetry import log_json
 
 
 def scoring(blobs: Blobs) -> Callable[[Work], Event]:
     """The units of scoring."""
-    from services.scoring.units import Units
+    from concord.scoring.units import Units
 
     return Units(blobs).do
 

@@ -18,9 +18,9 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import typer  # noqa: E402
 
-from services.client import progress  # noqa: E402
-from services.commands import place, replay, results, run  # noqa: E402
-from services.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
+from concord.client import progress  # noqa: E402
+from concord.commands import place, replay, results, run  # noqa: E402
+from concord.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
 
 AWAY, WRONG = 4, 2
 # In the order in which `concord --help` lists them.

@@ -17,13 +17,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from concord.app import SERVICES
+from concord.client import drive, intake, options, people
+from concord.kit import ids, rpc
+from concord.kit.health import why_not
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
-from services.app import SERVICES
-from services.client import drive, intake, options, people
-from services.kit import ids, rpc
-from services.kit.health import why_not
 from tests.broker import ROOT, free_port
 from tests.broker import install as install_kafka
 

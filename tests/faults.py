@@ -37,7 +37,7 @@ OBJECTS = "objects"
 class World:
     """Kafka, PostgreSQL and S3, each behind a wire of its own, and the plan's processes on the far side of the wires."""
 
-    def __init__(self, environment: Mapping[str, str], plan: Plan, limit_s: float, module: str = "services") -> None:
+    def __init__(self, environment: Mapping[str, str], plan: Plan, limit_s: float, module: str = "concord") -> None:
         self._given, self._plan, self._limit_s, self._module = dict(environment), plan, limit_s, module
         self._stack = ExitStack()
         self.left_out: dict[str, str] = {}

@@ -13,8 +13,8 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.app import SERVICES
-from services.kit import rpc
+from concord.app import SERVICES
+from concord.kit import rpc
 from tests.broker import free_port
 
 ROOT = Path(__file__).parent.parent
@@ -34,7 +34,7 @@ class Fleet:
     """`with Fleet(…) as fleet`: all processes of the plan run, each on a port of its own, until the block ends.
 
     `tree`: the code that they run, this one's unless `start` says otherwise. `metered`: each shows its metrics, on a port
-    more. `module`: what stands for `python -m services`.
+    more. `module`: what stands for `python -m concord`.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Fleet:
         limit_s: float = LIMIT_S,
         tree: Path = ROOT,
         metered: bool = False,
-        module: str = "services",
+        module: str = "concord",
     ) -> None:
         self.home, self._environment, self._tree = home, environment, tree
         self._plan = dict(plan or each_its_own())

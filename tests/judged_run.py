@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from concord.client import drive, history, intake, options, people, session
+from concord.client.again import store_differences
+from concord.kit import ids, rpc
+from concord.kit.fold import fold_records, restore_run, start_run
+from concord.kit.log import Log
+from concord.kit.settings import from_environment, open_log, open_store
+from concord.kit.topics import DEAD_LETTERS, fact_partition
+from concord.runs import service as runs_service
+from concord.tasks import service as tasks_service
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
-from services.client import drive, history, intake, options, people, session
-from services.client.again import store_differences
-from services.kit import ids, rpc
-from services.kit.fold import fold_records, restore_run, start_run
-from services.kit.log import Log
-from services.kit.settings import from_environment, open_log, open_store
-from services.kit.topics import DEAD_LETTERS, fact_partition
-from services.runs import service as runs_service
-from services.tasks import service as tasks_service
 from tests.endpoint import Endpoint
 
 ROWS = intake.read_sample().rows[:400]

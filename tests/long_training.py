@@ -14,14 +14,14 @@ from concurrent.futures import CancelledError, Future
 from functools import partial
 from pathlib import Path
 
+from concord.app import SERVICES, Parts, Running, Service
+from concord.kit.blobs import Blobs
+from concord.kit.settings import from_environment
+from concord.kit.telemetry import log_json
+from concord.kit.topics import TRAIN
+from concord.kit.worker import Worker
 from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
-from services.app import SERVICES, Parts, Running, Service
-from services.kit.blobs import Blobs
-from services.kit.settings import from_environment
-from services.kit.telemetry import log_json
-from services.kit.topics import TRAIN
-from services.kit.worker import Worker
 
 START = b"an untrained model"
 
@@ -73,7 +73,7 @@ def service(parts: Parts, begun: Path, intervals: int, interval_s: float) -> Ser
 
 
 def main(folder: str, intervals: str, interval_s: str) -> None:
-    """As `python -m services training`."""
+    """As `python -m concord training`."""
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: over.set())
     settings = from_environment()

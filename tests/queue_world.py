@@ -1,12 +1,12 @@
 """One run's queue folded in memory: answers go in, resolutions come out."""
 
+from concord.kit.fold import Context
+from concord.kit.ids import event_id, run_id, unit_name
+from concord.tasks import queue
+from concord.tasks.queue import TasksState
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, Stage, Unit
 from concord.v1.pairs_pb2 import Choice
-from services.kit.fold import Context
-from services.kit.ids import event_id, run_id, unit_name
-from services.tasks import queue
-from services.tasks.queue import TasksState
 
 RUN = run_id("input", b"queue")
 FIRST, SECOND, TIE = Choice.CHOICE_FIRST, Choice.CHOICE_SECOND, Choice.CHOICE_TIE

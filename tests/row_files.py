@@ -7,8 +7,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from services.client import intake
-from services.kit.errors import InvalidInput
+from concord.client import intake
+from concord.kit.errors import InvalidInput
 
 
 def good(number: int, **changes) -> dict:

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterable
 
+from concord.kit.fold import Ask, Context, Fold, Folded, Say, fold_records, start_run
+from concord.kit.ids import event_id, result_id, run_id, unit_name
+from concord.kit.log import Record
+from concord.kit.topics import FACTS
+from concord.runs import service as runs
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.events_pb2 import Event, Stage, StageManifest, TaskOutcome
 from concord.v1.pairs_pb2 import Choice, ShardRef
 from concord.v1.runs_service_pb2 import RunView
 from concord.v1.work_pb2 import Work
-from services.kit.fold import Ask, Context, Fold, Folded, Say, fold_records, start_run
-from services.kit.ids import event_id, result_id, run_id, unit_name
-from services.kit.log import Record
-from services.kit.topics import FACTS
-from services.runs import service as runs
 
 RUN = run_id("input", b"config")
 SHARD_PAIRS = 4

@@ -10,23 +10,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from concord.kit.blobs import MemoryBlobs
+from concord.kit.fold import Ask, Context, Fold, Folded, Say, fold_records, start_run
+from concord.kit.ids import event_id, result_id, run_id
+from concord.kit.log import Record
+from concord.labeling.columns import shard_labeled
+from concord.labeling.judge import Combined
+from concord.preference.pairs import make_pair
+from concord.runs import evolve as runs_evolve
+from concord.runs import loop
+from concord.runs import state as runs_state
+from concord.scoring.units import Units
+from concord.tasks import queue
+from concord.training.service import Training
+from concord.triage.service import Triage
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.events_pb2 import Event, Stage, Usage
 from concord.v1.pairs_pb2 import Choice, Message, Pair, PairShard, PairsManifest, Response, ShardRef
-from services.kit.blobs import MemoryBlobs
-from services.kit.fold import Ask, Context, Fold, Folded, Say, fold_records, start_run
-from services.kit.ids import event_id, result_id, run_id
-from services.kit.log import Record
-from services.labeling.columns import shard_labeled
-from services.labeling.judge import Combined
-from services.preference.pairs import make_pair
-from services.runs import evolve as runs_evolve
-from services.runs import loop
-from services.runs import state as runs_state
-from services.scoring.units import Units
-from services.tasks import queue
-from services.training.service import Training
-from services.triage.service import Triage
 
 FIRST, SECOND, TIE = Choice.CHOICE_FIRST, Choice.CHOICE_SECOND, Choice.CHOICE_TIE
 RUNS = Fold(1, runs_state.initial, runs_evolve.evolve, runs_state.row, runs_state.restore, loop.due, runs_state.active)

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given as given_any
 from hypothesis import strategies as st
 
+from concord.client import intake
+from concord.preference import argilla, fields, labelstudio
+from concord.preference.many import rows_of
+from concord.preference.pairs import BadRecord
+from concord.preference.records import RECORD
 from concord.v1 import pairs_pb2 as pb
-from services.client import intake
-from services.preference import argilla, fields, labelstudio
-from services.preference.many import rows_of
-from services.preference.pairs import BadRecord
-from services.preference.records import RECORD
 from tests.row_files import chat, ids, jsonl, parquet, refusal
 
 FIRST, SECOND, TIE = pb.CHOICE_FIRST, pb.CHOICE_SECOND, pb.CHOICE_TIE

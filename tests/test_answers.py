@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.kit.errors import InvalidInput, Unavailable
-from services.kit.sql import open_engine
-from services.labeling.answers import AnswerCache, MemoryAnswers, request_key
+from concord.kit.errors import InvalidInput, Unavailable
+from concord.kit.sql import open_engine
+from concord.labeling.answers import AnswerCache, MemoryAnswers, request_key
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

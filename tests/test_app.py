@@ -7,15 +7,15 @@ from dataclasses import replace
 import grpc
 import pytest
 
+from concord import app
+from concord.client import options, session
+from concord.kit import rpc
+from concord.kit.errors import Refused, Unavailable
+from concord.kit.settings import from_environment
 from concord.v1.labeling_service_pb2 import LabelPairsRequest
 from concord.v1.labeling_service_pb2_grpc import LabelingServiceStub
 from concord.v1.runs_service_pb2 import CancelRunRequest
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
-from services import app
-from services.client import options, session
-from services.kit import rpc
-from services.kit.errors import Refused, Unavailable
-from services.kit.settings import from_environment
 from tests.endpoint import Endpoint
 from tests.small_pairs import pair
 from tests.test_sigkill import endpoint

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from services.kit.arrays import pack, unpack
+from concord.kit.arrays import pack, unpack
 
 
 def test_arrays_come_back_as_they_were_and_the_same_arrays_give_the_same_bytes():

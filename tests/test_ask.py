@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from services.preference.pilot import draw_pilot, misaligned, pilot_size
-from services.triage.ask import random_asks, random_only, targeted_asks, usefulness, wilson
+from concord.preference.pilot import draw_pilot, misaligned, pilot_size
+from concord.triage.ask import random_asks, random_only, targeted_asks, usefulness, wilson
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from services.preference import sample
+from concord.preference import sample
 from tests import s3 as s3_servers
 
-CONCORD = [sys.executable, "-m", "services.cli"]
+CONCORD = [sys.executable, "-m", "concord.cli"]
 LIMIT_S = 300.0
 
 
@@ -145,7 +145,7 @@ def test_services_print_their_settings_without_the_password(tmp_path, postgres, 
         tmp_path, CONCORD_STATE_URL=postgres.guarded_url(database), CONCORD_LISTEN=f"127.0.0.1:{free_port}"
     )
     with subprocess.Popen(
-        [sys.executable, "-m", "services", "runs"],
+        [sys.executable, "-m", "concord", "runs"],
         cwd=tmp_path,
         env=given,
         stdout=subprocess.PIPE,

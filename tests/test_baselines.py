@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from concord.triage import baselines
+from concord.triage.rounds import Turn
 from concord.v1.config_pb2 import RunConfig
-from services.triage import baselines
-from services.triage.rounds import Turn
 from tests.triage_world import NOBODY, answers, signals
 
 CONFIG = RunConfig(seed=1, audit_share=0.5)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from concord.client import options, progress, session
+from concord.kit.errors import InvalidInput
+from concord.preference import sample
 from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RUN_STATUS_RUNNING, RunView
-from services.client import options, progress, session
-from services.kit.errors import InvalidInput
-from services.preference import sample
 
 ROOT = Path(__file__).parent.parent
-CONCORD = [sys.executable, "-m", "services.cli"]
+CONCORD = [sys.executable, "-m", "concord.cli"]
 
 
 def concord(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess:

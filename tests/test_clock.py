@@ -4,9 +4,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from concord.kit.settings import from_environment, open_log
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.events_pb2 import TaskOutcome
-from services.kit.settings import from_environment, open_log
 from tests.chaos import LIMIT_S, Progress, in_background, wait_for
 from tests.faults import World
 from tests.fleet import each_its_own

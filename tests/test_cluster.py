@@ -5,15 +5,15 @@ from uuid import uuid4
 import grpc
 import pytest
 
+from concord.app import SERVICES
+from concord.client import drive, options, session
+from concord.client.again import store_differences
+from concord.kit import rpc
+from concord.kit.settings import from_environment, open_log, open_store
+from concord.kit.topics import DEAD_LETTERS
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
-from services.app import SERVICES
-from services.client import drive, options, session
-from services.client.again import store_differences
-from services.kit import rpc
-from services.kit.settings import from_environment, open_log, open_store
-from services.kit.topics import DEAD_LETTERS
 from tests.fleet import Fleet, each_its_own
 
 REPLICAS = 2

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from concord.labeling.columns import disagreement, length_difference, shard_labeled
+from concord.labeling.judge import NO_VERDICT, Verdict, combine
 from concord.v1 import pairs_pb2 as pb
-from services.labeling.columns import disagreement, length_difference, shard_labeled
-from services.labeling.judge import NO_VERDICT, Verdict, combine
 
 FIRST, SECOND, NONE = pb.CHOICE_FIRST, pb.CHOICE_SECOND, pb.CHOICE_UNSPECIFIED
 

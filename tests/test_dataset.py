@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from concord.preference.answers import read
+from concord.triage import dataset
 from concord.v1.events_pb2 import Event, ShardLabeled, StageManifest
 from concord.v1.pairs_pb2 import Choice
-from services.preference.answers import read
-from services.triage import dataset
 from tests.small_pairs import pair
 
 

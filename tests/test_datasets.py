@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from concord.kit.blobs import MemoryBlobs
+from concord.kit.errors import Refused
+from concord.preference import datasets
+from concord.triage import dataset
 from concord.v1.events_pb2 import DatasetManifest
-from services.kit.blobs import MemoryBlobs
-from services.kit.errors import Refused
-from services.preference import datasets
-from services.triage import dataset
 
 
 def lines(count: int, size: int) -> list[bytes]:

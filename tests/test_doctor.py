@@ -13,21 +13,21 @@ from pathlib import Path
 
 import pytest
 
+from concord.app import SERVICES
+from concord.client import doctor, drive, intake, options, probes, session
+from concord.client.ailments import Finding, Seen, run_findings
+from concord.client.doctor import Backend, Folder, Package
+from concord.kit import ids, migrations, rpc
+from concord.kit.errors import NotFound
+from concord.kit.settings import Settings, from_environment, open_store
+from concord.kit.sql import open_engine
+from concord.runs import state as run_state
+from concord.tasks import queue
 from concord.v1.events_pb2 import PauseReason, Stage
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, GetRunRequest, RunView
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
-from services.app import SERVICES
-from services.client import doctor, drive, intake, options, probes, session
-from services.client.ailments import Finding, Seen, run_findings
-from services.client.doctor import Backend, Folder, Package
-from services.kit import ids, migrations, rpc
-from services.kit.errors import NotFound
-from services.kit.settings import Settings, from_environment, open_store
-from services.kit.sql import open_engine
-from services.runs import state as run_state
-from services.tasks import queue
 from tests.run_world import FoldedRun, config
 from tests.test_sigkill import endpoint
 
@@ -292,7 +292,7 @@ def test_services_of_another_process_are_seen_and_a_part_of_them_is_a_finding(tm
 
 def doctor_in(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess:
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **more}
-    command = [sys.executable, "-m", "services.cli", "doctor", *words]
+    command = [sys.executable, "-m", "concord.cli", "doctor", *words]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 

@@ -9,11 +9,11 @@ import pyarrow.parquet
 import pytest
 import yaml
 
-from services.client import columnar, intake
-from services.client.card import card, size_category
-from services.client.export import FORMATS, Exported, exported, prompt_text
-from services.preference.records import CONVERSATION
-from services.report.figures import figures_of
+from concord.client import columnar, intake
+from concord.client.card import card, size_category
+from concord.client.export import FORMATS, Exported, exported, prompt_text
+from concord.preference.records import CONVERSATION
+from concord.report.figures import figures_of
 from tests.small_run import config_of, small_run
 from tests.test_cli import concord, finished_rows, small_file
 

@@ -7,18 +7,18 @@ from itertools import pairwise
 
 import pytest
 
+from concord.client import options
+from concord.preference import datasets
+from concord.report.accuracy import Evaluation
+from concord.report.between import krippendorff
+from concord.report.figures import Figures, Method, figures_of, method_of
+from concord.report.history import read_history
+from concord.report.margins import _edges
+from concord.report.overruled import shortened
+from concord.report.shares import share_of
 from concord.v1.config_pb2 import JudgeConfig
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.pairs_pb2 import Choice
-from services.client import options
-from services.preference import datasets
-from services.report.accuracy import Evaluation
-from services.report.between import krippendorff
-from services.report.figures import Figures, Method, figures_of, method_of
-from services.report.history import read_history
-from services.report.margins import _edges
-from services.report.overruled import shortened
-from services.report.shares import share_of
 from tests.small_run import SmallRun, config_of, small_run
 
 RUN = cache(small_run)

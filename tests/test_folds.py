@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.preference.folds import fold_of
+from concord.preference.folds import fold_of
 
 groups = st.lists(st.integers(0, 2**64 - 1), max_size=50)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from google.protobuf.json_format import ParseDict
 
+from concord.client.history import as_json
+from concord.kit.fold import Folded, fold_records, restore_run, start_run
+from concord.kit.log import Record
+from concord.kit.topics import FACTS
+from concord.runs import service as runs
+from concord.tasks import service as tasks
 from concord.v1.events_pb2 import Event
-from services.client.history import as_json
-from services.kit.fold import Folded, fold_records, restore_run, start_run
-from services.kit.log import Record
-from services.kit.topics import FACTS
-from services.runs import service as runs
-from services.tasks import service as tasks
 
 HERE = Path(__file__).parent / "golden"
 NAMES = sorted(path.stem for path in HERE.glob("*.jsonl"))

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from services.kit import rpc
-from services.kit.health import main, why_not
+from concord.kit import rpc
+from concord.kit.health import main, why_not
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from services.client import fetch, intake
-from services.kit.errors import InvalidInput, Unavailable
+from concord.client import fetch, intake
+from concord.kit.errors import InvalidInput, Unavailable
 from tests.row_files import good, ids, jsonl, parquet
 
 
@@ -124,7 +124,7 @@ def hub_url(tmp_path):
 
 def concord_fetch(folder: Path, url: str, *words: str) -> subprocess.CompletedProcess:
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "HF_ENDPOINT": url, "HF_HUB_DISABLE_TELEMETRY": "1"}
-    command = [sys.executable, "-m", "services.cli", "fetch", *words]
+    command = [sys.executable, "-m", "concord.cli", "fetch", *words]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 

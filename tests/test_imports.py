@@ -120,9 +120,9 @@ def test_without_the_extras_everything_starts_and_what_needs_one_says_which():
 import sys
 for name in {EXTRA!r}:
     sys.modules[name] = None
-import services.__main__, services.cli, services.child
-from services.kit.errors import InvalidInput
-from services.kit.settings import from_environment, open_blobs, open_log, open_store
+import concord.__main__, concord.cli, concord.child
+from concord.kit.errors import InvalidInput
+from concord.kit.settings import from_environment, open_blobs, open_log, open_store
 urls = (("LOG", open_log, "kafka://x:1"), ("STATE", open_store, "postgresql://x/y"), ("BLOB", open_blobs, "s3://x"))
 for name, opened, url in urls:
     try:

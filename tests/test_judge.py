@@ -7,10 +7,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from concord.labeling import judge
+from concord.labeling.judge import Verdict, combine, parse
+from concord.preference.calls import MAX_AROUND
 from concord.v1 import pairs_pb2 as pb
-from services.labeling import judge
-from services.labeling.judge import Verdict, combine, parse
-from services.preference.calls import MAX_AROUND
 
 
 def pair(first: str = "four", second: str = "five", prompt: str = "2 + 2?") -> pb.Pair:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.client.jumps import Signal, bars, jumps
+from concord.client.jumps import Signal, bars, jumps
 
 
 def drawn(shares, of: int = 64, seed: int = 1) -> Signal:

@@ -13,15 +13,15 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaTimeoutError
 
-from services.kit.errors import InvalidInput, Unavailable
-from services.kit.kafka_log import KafkaLog
-from services.kit.kafka_net import CONNECT_MS, PatientClient
-from services.kit.kafka_reader import UNUSED_S, Readers
-from services.kit.kafka_settings import KafkaSettings, opened
-from services.kit.kafka_topics import settings_of
-from services.kit.kafka_url import parse
-from services.kit.log import Entry
-from services.kit.topics import FACTS, LABEL, TRIAGE
+from concord.kit.errors import InvalidInput, Unavailable
+from concord.kit.kafka_log import KafkaLog
+from concord.kit.kafka_net import CONNECT_MS, PatientClient
+from concord.kit.kafka_reader import UNUSED_S, Readers
+from concord.kit.kafka_settings import KafkaSettings, opened
+from concord.kit.kafka_topics import settings_of
+from concord.kit.kafka_url import parse
+from concord.kit.log import Entry
+from concord.kit.topics import FACTS, LABEL, TRIAGE
 
 ALL = frozenset(range(TRIAGE.partitions))
 
@@ -98,8 +98,8 @@ def test_a_closed_member_s_partitions_move_at_once_and_go_on_where_it_committed(
 
 CHILD = """
 import sys
-from services.kit.kafka_log import KafkaLog
-from services.kit.topics import TRIAGE
+from concord.kit.kafka_log import KafkaLog
+from concord.kit.topics import TRIAGE
 member = KafkaLog(sys.argv[1]).subscribe(TRIAGE, "triage")
 while True:
     member.poll(0.1, 10)

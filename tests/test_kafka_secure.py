@@ -8,15 +8,15 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from services.client import backends
-from services.kit.drive import drive
-from services.kit.errors import InvalidInput, Unavailable
-from services.kit.kafka_log import KafkaLog
-from services.kit.kafka_settings import translated
-from services.kit.kafka_url import parse
-from services.kit.log import Entry
-from services.kit.topics import TRIAGE
-from services.kit.urls import without_secrets
+from concord.client import backends
+from concord.kit.drive import drive
+from concord.kit.errors import InvalidInput, Unavailable
+from concord.kit.kafka_log import KafkaLog
+from concord.kit.kafka_settings import translated
+from concord.kit.kafka_url import parse
+from concord.kit.log import Entry
+from concord.kit.topics import TRIAGE
+from concord.kit.urls import without_secrets
 from tests.secure_broker import PASSWORD, USER, certificate, start_secure_broker
 from tests.test_kafka_log import collect, places
 

@@ -5,13 +5,13 @@ from concurrent.futures import Future
 
 import pytest
 
+from concord.kit.blobs import MemoryBlobs
+from concord.kit.ids import result_id, run_id, work_id
+from concord.kit.log import Entry
+from concord.kit.topics import FACTS, TRIAGE, fact_partition
+from concord.kit.worker import Worker
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.work_pb2 import Work
-from services.kit.blobs import MemoryBlobs
-from services.kit.ids import result_id, run_id, work_id
-from services.kit.log import Entry
-from services.kit.topics import FACTS, TRIAGE, fact_partition
-from services.kit.worker import Worker
 
 RUN = run_id("workers", b"")
 # Three units in each partition.

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
+from concord.client import options
+from concord.kit.errors import InvalidInput
+from concord.runs import limits
 from concord.v1.config_pb2 import JudgeConfig, Rlthf, RunConfig
-from services.client import options
-from services.kit.errors import InvalidInput
-from services.runs import limits
 
 
 def sound(**more: object) -> RunConfig:

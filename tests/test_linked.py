@@ -10,21 +10,21 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
+from concord.client import again, history, intake, onward, session
+from concord.client.earlier import Earlier, check, join, rows_of
+from concord.client.inherited import options_of
+from concord.client.options import METHODS, Options, resolve, run_config
+from concord.client.records import here
+from concord.kit.errors import InvalidInput
+from concord.kit.settings import Settings, from_environment, open_blobs, open_log
+from concord.preference import answers, datasets
+from concord.report.figures import Figures, figures_of
+from concord.report.words import summary
+from concord.runs import limits, plan
 from concord.v1.config_pb2 import Parent, RunConfig
 from concord.v1.events_pb2 import Event, PauseReason, Stage, StageManifest, TaskOutcome
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RUN_STATUS_PAUSED, RunView
-from services.client import again, history, intake, onward, session
-from services.client.earlier import Earlier, check, join, rows_of
-from services.client.inherited import options_of
-from services.client.options import METHODS, Options, resolve, run_config
-from services.client.records import here
-from services.kit.errors import InvalidInput
-from services.kit.settings import Settings, from_environment, open_blobs, open_log
-from services.preference import answers, datasets
-from services.report.figures import Figures, figures_of
-from services.report.words import summary
-from services.runs import limits, plan
 from tests.endpoint import Endpoint, share
 from tests.small_pairs import pair
 from tests.test_cli import concord, small_file

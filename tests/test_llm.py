@@ -7,13 +7,13 @@ from random import Random
 import pytest
 from structlog.testing import capture_logs
 
+from concord.kit.errors import Deferred, InvalidInput, Permanent
+from concord.labeling.answers import AnswerCache, MemoryAnswers
+from concord.labeling.chat import Settings
+from concord.labeling.llm import LLMJudges
+from concord.labeling.shard import label_shard
 from concord.v1 import config_pb2 as cfg
 from concord.v1 import pairs_pb2 as pb
-from services.kit.errors import Deferred, InvalidInput, Permanent
-from services.labeling.answers import AnswerCache, MemoryAnswers
-from services.labeling.chat import Settings
-from services.labeling.llm import LLMJudges
-from services.labeling.shard import label_shard
 from tests.endpoint import Endpoint
 
 FIRST, SECOND, NONE = pb.CHOICE_FIRST, pb.CHOICE_SECOND, pb.CHOICE_UNSPECIFIED

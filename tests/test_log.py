@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from services.kit.errors import Refused
-from services.kit.log import Entry
-from services.kit.sqlite_log import SqliteLog
-from services.kit.topics import FACTS, LABEL
+from concord.kit.errors import Refused
+from concord.kit.log import Entry
+from concord.kit.sqlite_log import SqliteLog
+from concord.kit.topics import FACTS, LABEL
 
 
 def entry(value: bytes, partition: int = 0, topic=FACTS, **more) -> Entry:

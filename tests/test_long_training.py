@@ -12,11 +12,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from concord.kit.ids import run_id, uri_of, work_id
+from concord.kit.log import Entry
+from concord.kit.topics import FACTS, TRAIN, fact_partition
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.work_pb2 import Work
-from services.kit.ids import run_id, uri_of, work_id
-from services.kit.log import Entry
-from services.kit.topics import FACTS, TRAIN, fact_partition
 from tests.fleet import ROOT
 from tests.long_training import START, after
 

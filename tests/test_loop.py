@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from concord.kit.fold import Ask, Say, fold_records, restore_run, start_run
+from concord.kit.ids import event_id
+from concord.runs import plan
+from concord.runs.work import bound as bound_of
 from concord.v1.config_pb2 import JudgeConfig
 from concord.v1.events_pb2 import Event, PauseReason, Stage
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus
-from services.kit.fold import Ask, Say, fold_records, restore_run, start_run
-from services.kit.ids import event_id
-from services.runs import plan
-from services.runs.work import bound as bound_of
 from tests.run_world import RUN, FoldedRun, config, deferral, failure, resolved, result
 
 METHODS = sorted(plan.PLANS)

@@ -14,6 +14,14 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
+from concord.app import GRACE_S, SERVICES, START_S
+from concord.kit import kafka_url, rpc, s3_blobs, telemetry, topics
+from concord.kit.kafka_topics import settings_of
+from concord.kit.settings import IGNORED, Settings
+from concord.labeling import service as labeling
+from concord.scoring import service as scoring
+from concord.training import service as training
+from concord.triage import service as triage
 from concord.v1 import (
     labeling_service_pb2,
     runs_service_pb2,
@@ -22,14 +30,6 @@ from concord.v1 import (
     training_service_pb2,
     triage_service_pb2,
 )
-from services.app import GRACE_S, SERVICES, START_S
-from services.kit import kafka_url, rpc, s3_blobs, telemetry, topics
-from services.kit.kafka_topics import settings_of
-from services.kit.settings import IGNORED, Settings
-from services.labeling import service as labeling
-from services.scoring import service as scoring
-from services.training import service as training
-from services.triage import service as triage
 from tests.manifests import K8S, OVERLAYS, ROOT, built, compose, containers, filled, named, of_kind, targets, workloads
 
 PROTOS = {

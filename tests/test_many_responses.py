@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given as given_any
 from hypothesis import strategies as st
 
+from concord.client import intake
+from concord.preference.many import majority, rows_of
+from concord.preference.pairs import BadRecord
+from concord.preference.records import RECORD, RESPONSES
 from concord.v1 import pairs_pb2 as pb
-from services.client import intake
-from services.preference.many import majority, rows_of
-from services.preference.pairs import BadRecord
-from services.preference.records import RECORD, RESPONSES
 from tests.row_files import jsonl
 
 FIRST, SECOND, TIE = pb.CHOICE_FIRST, pb.CHOICE_SECOND, pb.CHOICE_TIE

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from concord.kit.blobs import FileBlobs
+from concord.labeling.service import Labeling
+from concord.tasks.queue import TasksState
+from concord.tasks.service import Tasks
+from concord.triage.service import Triage
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.events_pb2 import Event, ShardLabeled, StageManifest
 from concord.v1.pairs_pb2 import Choice, PairShard, PairsManifest, ShardRef
 from concord.v1.snapshot_pb2 import TasksSnapshot
 from concord.v1.work_pb2 import BuildDataset, LabelShard, Work
-from services.kit.blobs import FileBlobs
-from services.labeling.service import Labeling
-from services.tasks.queue import TasksState
-from services.tasks.service import Tasks
-from services.triage.service import Triage
 from tests.small_pairs import pair
 
 SHARDS, PAIRS = 128, 8

@@ -7,11 +7,11 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from services.kit import migrations
-from services.kit.sql import open_engine
-from services.kit.store import METADATA
-from services.labeling import answers
-from services.tasks import tables
+from concord.kit import migrations
+from concord.kit.sql import open_engine
+from concord.kit.store import METADATA
+from concord.labeling import answers
+from concord.tasks import tables
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ from html.parser import HTMLParser
 
 import pytest
 
+from concord.report import words
+from concord.report.accuracy import Evaluation
+from concord.report.figures import Figures, Method, figures_of
+from concord.report.ledger import Usage
+from concord.report.markup import Markup, element, joined, text
+from concord.report.page import page
 from concord.v1.events_pb2 import Stage
-from services.report import words
-from services.report.accuracy import Evaluation
-from services.report.figures import Figures, Method, figures_of
-from services.report.ledger import Usage
-from services.report.markup import Markup, element, joined, text
-from services.report.page import page
 from tests.small_run import config_of, small_run
 
 HOSTILE = (

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concord.v1 import pairs_pb2 as pb
-from services.preference import records
-from services.preference.pairs import (
+from concord.preference import records
+from concord.preference.pairs import (
     MAX_TEXT_BYTES,
     BadRecord,
     Row,
@@ -19,8 +18,9 @@ from services.preference.pairs import (
     make_pair,
     pair_hash,
 )
-from services.preference.records import CONVERSATION, PREFERENCE, RECORD, RESPONSES, form_of, row_of
-from services.preference.verdicts import CHOSEN, UnknownJudge, better, resolve_judge, resolve_judges, verdicts_seen
+from concord.preference.records import CONVERSATION, PREFERENCE, RECORD, RESPONSES, form_of, row_of
+from concord.preference.verdicts import CHOSEN, UnknownJudge, better, resolve_judge, resolve_judges, verdicts_seen
+from concord.v1 import pairs_pb2 as pb
 
 
 def read(record: dict, number: int = 1) -> Row:

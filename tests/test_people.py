@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from concord.client import people
+from concord.kit.blobs import MemoryBlobs
+from concord.kit.errors import InvalidInput
+from concord.preference.pairs import Row, make_pair
 from concord.v1 import events_pb2 as ev
 from concord.v1 import pairs_pb2 as pb
-from services.client import people
-from services.kit.blobs import MemoryBlobs
-from services.kit.errors import InvalidInput
-from services.preference.pairs import Row, make_pair
 
 FIRST, SECOND, TIE = pb.CHOICE_FIRST, pb.CHOICE_SECOND, pb.CHOICE_TIE
 

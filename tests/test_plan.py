@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from concord.runs import plan
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
-from services.runs import plan
 
 
 def names(steps: tuple[plan.Step, ...]) -> list[str]:

@@ -3,11 +3,11 @@
 import pytest
 
 from benchmarks import straight
+from concord.client import drive, intake, options, session
+from concord.kit import ids, rpc
+from concord.kit.settings import from_environment
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
-from services.client import drive, intake, options, session
-from services.kit import ids, rpc
-from services.kit.settings import from_environment
 
 ROWS = intake.read_sample().rows[:500]
 PAIRS = [row.pair for row in ROWS]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from concord.triage.posterior import Trust, posterior
+from concord.triage.signals import AUDITED_FOR_HELPERS, design, signals_of, weak_helpers
 from concord.v1 import events_pb2, pairs_pb2
-from services.triage.posterior import Trust, posterior
-from services.triage.signals import AUDITED_FOR_HELPERS, design, signals_of, weak_helpers
 from tests.triage_world import NOBODY, answers, planted, signals
 
 TRUE = {"intercept": -1.0, "margin": -0.8, "flip": 1.5, "own": 1.0, "helper": 2.0, "length": 0.6}

@@ -4,13 +4,13 @@ import subprocess
 
 import pytest
 
+from concord.app import SERVICES
+from concord.client import drive, intake, options, people, session
+from concord.kit import ids, rpc
+from concord.kit.settings import from_environment
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
-from services.app import SERVICES
-from services.client import drive, intake, options, people, session
-from services.kit import ids, rpc
-from services.kit.settings import from_environment
 from tests.fleet import READY_S, Fleet, each_its_own
 
 ROWS = intake.read_sample().rows[:300]

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from concord.tasks import queue
 from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome
-from services.tasks import queue
 from tests.queue_world import FIRST, PAIRS, RUN, SECOND, TIE, due, hear, judged, opened, skipped, unit, withdrawn
 
 DECIDED, TIED = TaskOutcome.TASK_OUTCOME_DECIDED, TaskOutcome.TASK_OUTCOME_TIE

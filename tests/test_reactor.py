@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from concord.kit.blobs import MemoryBlobs
+from concord.kit.errors import Unavailable
+from concord.kit.fold import Ask, Fold, Say
+from concord.kit.ids import event_id, run_id, uri_of
+from concord.kit.log import Entry
+from concord.kit.memory_store import MemoryStore
+from concord.kit.reactor import TICK_S, Reactor
+from concord.kit.store import Position
+from concord.kit.topics import FACTS, LABEL, fact_partition
 from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
-from services.kit.blobs import MemoryBlobs
-from services.kit.errors import Unavailable
-from services.kit.fold import Ask, Fold, Say
-from services.kit.ids import event_id, run_id, uri_of
-from services.kit.log import Entry
-from services.kit.memory_store import MemoryStore
-from services.kit.reactor import TICK_S, Reactor
-from services.kit.store import Position
-from services.kit.topics import FACTS, LABEL, fact_partition
 from tests.simulation.memory_log import Broker, MemoryLog
 from tests.simulation.process import Crashed, Fuse, Process, ProcessBlobs, ProcessLog, ProcessStore
 

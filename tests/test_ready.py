@@ -5,20 +5,20 @@ import threading
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from concord import app
+from concord.kit import rpc
+from concord.kit.blobs import MemoryBlobs
+from concord.kit.drive import drive
+from concord.kit.errors import Unavailable
+from concord.kit.ids import event_id, run_id
+from concord.kit.log import Entry
+from concord.kit.memory_store import MemoryStore
+from concord.kit.reactor import Reactor
+from concord.kit.settings import from_environment
+from concord.kit.topics import FACTS, TRIAGE, fact_partition
+from concord.kit.worker import Worker
+from concord.runs import service as runs
 from concord.v1.events_pb2 import Event
-from services import app
-from services.kit import rpc
-from services.kit.blobs import MemoryBlobs
-from services.kit.drive import drive
-from services.kit.errors import Unavailable
-from services.kit.ids import event_id, run_id
-from services.kit.log import Entry
-from services.kit.memory_store import MemoryStore
-from services.kit.reactor import Reactor
-from services.kit.settings import from_environment
-from services.kit.topics import FACTS, TRIAGE, fact_partition
-from services.kit.worker import Worker
-from services.runs import service as runs
 
 RUN = run_id("ready", b"")
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING

@@ -2,10 +2,10 @@
 
 import pytest
 
+from concord.labeling import recorded
+from concord.labeling.judge import NO_VERDICT
 from concord.v1 import config_pb2 as cfg
 from concord.v1 import pairs_pb2 as pb
-from services.labeling import recorded
-from services.labeling.judge import NO_VERDICT
 
 FIRST, SECOND, NOTHING = pb.CHOICE_FIRST, pb.CHOICE_SECOND, pb.CHOICE_UNSPECIFIED
 

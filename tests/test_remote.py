@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from concord.client import history, options, records, replaying
+from concord.client.records import here, there
+from concord.kit import rpc
+from concord.kit.blobs import uri_of
+from concord.kit.errors import InvalidInput, NotFound
+from concord.kit.settings import Settings
+from concord.preference import sample
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
-from services.client import history, options, records, replaying
-from services.client.records import here, there
-from services.kit import rpc
-from services.kit.blobs import uri_of
-from services.kit.errors import InvalidInput, NotFound
-from services.kit.settings import Settings
-from services.preference import sample
 from tests.test_cli import concord, small_file
 from tests.test_doctor import settings_in
 from tests.test_server import ASKED, KERNELS, services_in

@@ -11,19 +11,19 @@ from uuid import uuid4
 import pytest
 from kafka import KafkaAdminClient
 
+from concord.client import history, letters, replaying
+from concord.client.records import here
+from concord.kit.blobs import MemoryBlobs
+from concord.kit.errors import InvalidInput, NotFound
+from concord.kit.facts import dead_letter
+from concord.kit.ids import event_id
+from concord.kit.kafka_url import parse
+from concord.kit.log import Entry, Record
+from concord.kit.settings import Settings, open_log, open_store
+from concord.kit.topics import DEAD_LETTERS, FACTS, LABEL, fact_partition
+from concord.kit.worker import Worker
 from concord.v1.events_pb2 import Event, PauseReason
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED
-from services.client import history, letters, replaying
-from services.client.records import here
-from services.kit.blobs import MemoryBlobs
-from services.kit.errors import InvalidInput, NotFound
-from services.kit.facts import dead_letter
-from services.kit.ids import event_id
-from services.kit.kafka_url import parse
-from services.kit.log import Entry, Record
-from services.kit.settings import Settings, open_log, open_store
-from services.kit.topics import DEAD_LETTERS, FACTS, LABEL, fact_partition
-from services.kit.worker import Worker
 from tests.test_cli import concord
 from tests.test_doctor import run_in, settings_in
 from tests.test_sigkill import endpoint

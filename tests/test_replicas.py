@@ -10,16 +10,16 @@ from contextlib import ExitStack, closing, contextmanager
 import grpc
 import pytest
 
+from concord.client import drive, history, options
+from concord.kit import ids, rpc
+from concord.kit.errors import InvalidInput
+from concord.kit.log import Log
+from concord.kit.settings import from_environment, open_log
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.events_pb2 import Event
 from concord.v1.runs_service_pb2_grpc import RunServiceStub, add_RunServiceServicer_to_server
 from concord.v1.tasks_service_pb2 import GetQueueRequest
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
-from services.client import drive, history, options
-from services.kit import ids, rpc
-from services.kit.errors import InvalidInput
-from services.kit.log import Log
-from services.kit.settings import from_environment, open_log
 from tests.broker import free_port
 from tests.fleet import Fleet
 from tests.names import Names

@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from services.preference import sample
+from concord.preference import sample
 from tests.endpoint import Endpoint
 from tests.test_sigkill import endpoint
 
@@ -26,7 +26,7 @@ def command(folder: Path, judge: Endpoint) -> subprocess.Popen:
     }
     words = ["run", "pairs.jsonl", "--judge", f"{judge.url}#stub", "--budget", "10%", "--json"]
     return subprocess.Popen(
-        [sys.executable, "-m", "services.cli", *words],
+        [sys.executable, "-m", "concord.cli", *words],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,

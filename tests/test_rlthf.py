@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from concord.preference.folds import drawn_shard
+from concord.triage.rlthf import triage_rlthf, zones_of
+from concord.triage.rounds import Turn
 from concord.v1.config_pb2 import Rlthf, RunConfig
-from services.preference.folds import drawn_shard
-from services.triage.rlthf import triage_rlthf, zones_of
-from services.triage.rounds import Turn
 from tests.triage_world import NOBODY, answers, signals
 
 

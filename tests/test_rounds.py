@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from concord.triage.rounds import fact, triage_posterior, triage_random
 from concord.v1 import config_pb2
-from services.triage.rounds import fact, triage_posterior, triage_random
 from tests.triage_world import NOBODY, answers, planted, signals
 
 CONFIG = config_pb2.RunConfig(seed=7, audit_share=0.1)

@@ -6,9 +6,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from concord.kit import errors, rpc
 from concord.v1 import training_service_pb2 as pb
 from concord.v1 import training_service_pb2_grpc
-from services.kit import errors, rpc
 
 NAME = "concord.v1.TrainingService"
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from concord.client.intake import read_sample
+from concord.labeling import sample_judge
 from concord.v1 import pairs_pb2 as pb
-from services.client.intake import read_sample
-from services.labeling import sample_judge
 
 SEEDS = range(4)
 

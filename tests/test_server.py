@@ -10,11 +10,11 @@ from pathlib import Path
 import grpc
 import pytest
 
+from concord.app import SERVICES, Running
+from concord.kit import ids, rpc
+from concord.kit.settings import from_environment
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
-from services.app import SERVICES, Running
-from services.kit import ids, rpc
-from services.kit.settings import from_environment
 from tests.test_cli import concord, small_file
 
 ASKED = ("--judge", "sample", "--budget", "10%")

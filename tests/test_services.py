@@ -8,6 +8,16 @@ from dataclasses import replace
 import grpc
 import pytest
 
+from concord.client import drive, history, intake, options, session
+from concord.kit import ids, rpc
+from concord.kit.commands import say
+from concord.kit.errors import Corrupt, Fenced, Unavailable
+from concord.kit.settings import from_environment, open_blobs, open_log, open_store
+from concord.runs import limits
+from concord.runs.service import MOST_WATCHERS
+from concord.tasks import service as tasks_service
+from concord.tasks.service import say_again
+from concord.tasks.slots import SqlSlots
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.config_pb2 import JudgeConfig
 from concord.v1.events_pb2 import Event
@@ -31,16 +41,6 @@ from concord.v1.training_service_pb2 import GetJobRequest
 from concord.v1.training_service_pb2_grpc import TrainingServiceStub
 from concord.v1.triage_service_pb2 import PreviewTriageRequest
 from concord.v1.triage_service_pb2_grpc import TriageServiceStub
-from services.client import drive, history, intake, options, session
-from services.kit import ids, rpc
-from services.kit.commands import say
-from services.kit.errors import Corrupt, Fenced, Unavailable
-from services.kit.settings import from_environment, open_blobs, open_log, open_store
-from services.runs import limits
-from services.runs.service import MOST_WATCHERS
-from services.tasks import service as tasks_service
-from services.tasks.service import say_again
-from services.tasks.slots import SqlSlots
 from tests.small_pairs import pair
 
 ROWS = intake.read_sample().rows[:128]

@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from services.kit.errors import InvalidInput
-from services.kit.settings import allowed_keys, from_environment, is_loopback, open_blobs, open_log, open_store
-from services.kit.telemetry import serve_metrics
+from concord.kit.errors import InvalidInput
+from concord.kit.settings import allowed_keys, from_environment, is_loopback, open_blobs, open_log, open_store
+from concord.kit.telemetry import serve_metrics
 
 
 def test_the_urls_follow_from_the_home_unless_they_are_given(tmp_path):

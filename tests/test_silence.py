@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from concord.runs import silence
 from concord.v1.events_pb2 import Event, PauseReason, Stage
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus
 from concord.v1.work_pb2 import Work
-from services.runs import silence
 from tests.run_world import RUN, SHARD_PAIRS, FoldedRun, config, result
 
 PAIRS = 400

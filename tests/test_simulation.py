@@ -7,8 +7,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from services.kit.fold import restore_run
-from services.runs import service
+from concord.kit.fold import restore_run
+from concord.runs import service
 from tests.simulation.plants import PLANTS
 from tests.simulation.seeds import LEAST_FAULTS, Figures, first_caught, quiet, run_seeds
 from tests.simulation.workload import WORKLOADS, workload

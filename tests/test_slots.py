@@ -10,12 +10,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from concord.kit.sql import open_engine
+from concord.kit.store import SqlStore
+from concord.tasks import queue
+from concord.tasks.slots import SAY_AGAIN_S, Slot, SqlSlots
+from concord.tasks.tables import FREE, SLOTS, TASKS
 from concord.v1.events_pb2 import Event, Stage
-from services.kit.sql import open_engine
-from services.kit.store import SqlStore
-from services.tasks import queue
-from services.tasks.slots import SAY_AGAIN_S, Slot, SqlSlots
-from services.tasks.tables import FREE, SLOTS, TASKS
 from tests.queue_world import RUN, due, hear, judged, opened, withdrawn
 from tests.simulation.memory_slots import MemorySlots
 

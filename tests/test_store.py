@@ -6,12 +6,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from services.kit import migrations
-from services.kit.errors import Fenced, InvalidInput, Unavailable
-from services.kit.memory_store import MemoryStore
-from services.kit.postgres import OVERFLOW, POOL
-from services.kit.sql import open_engine
-from services.kit.store import MOST_GONE, Position, RunChange, SqlStore
+from concord.kit import migrations
+from concord.kit.errors import Fenced, InvalidInput, Unavailable
+from concord.kit.memory_store import MemoryStore
+from concord.kit.postgres import OVERFLOW, POOL
+from concord.kit.sql import open_engine
+from concord.kit.store import MOST_GONE, Position, RunChange, SqlStore
 from tests.postgres import GUARDED, PASSWORD
 
 HERE = Position(5, "log", 1)

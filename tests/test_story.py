@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import pytest
 
+from concord.client import story, storyteller
+from concord.client.story import Fact
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.events_pb2 import Event, PauseReason, ShardLabeled, Stage, Unit, Usage
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunView
-from services.client import story, storyteller
-from services.client.story import Fact
 from tests.small_run import config_of, small_run
 
 FIRST, SECOND, NONE = Choice.CHOICE_FIRST, Choice.CHOICE_SECOND, Choice.CHOICE_UNSPECIFIED

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow
 import pytest
 
+from concord.client import intake, layout, people
+from concord.kit.errors import InvalidInput
+from concord.preference.records import CONVERSATION, PREFERENCE
 from concord.v1 import pairs_pb2 as pb
-from services.client import intake, layout, people
-from services.kit.errors import InvalidInput
-from services.preference.records import CONVERSATION, PREFERENCE
 from tests.row_files import chat, good, ids, jsonl, parquet, refusal
 
 SECOND, TIE = pb.CHOICE_SECOND, pb.CHOICE_TIE
@@ -79,7 +79,7 @@ def test_a_broken_parquet_file_is_refused_in_words(tmp_path, content):
 
 def test_without_pyarrow_the_user_is_told_what_to_install(tmp_path):
     path = parquet(tmp_path / "pairs.parquet", [good(1)])
-    code = f"import sys; sys.modules['pyarrow'] = None\nfrom services.client import intake\nintake.read({str(path)!r})"
+    code = f"import sys; sys.modules['pyarrow'] = None\nfrom concord.client import intake\nintake.read({str(path)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "InvalidInput" in done.stderr and "need pyarrow: pip install pyarrow" in done.stderr
 

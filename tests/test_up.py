@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from concord.app import SERVICES
+from concord.client import drive, history, intake, options, people
+from concord.kit import ids, rpc
+from concord.kit.settings import from_environment, open_log
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from deploy.cluster.processes import Processes, began
-from services.app import SERVICES
-from services.client import drive, history, intake, options, people
-from services.kit import ids, rpc
-from services.kit.settings import from_environment, open_log
 
 ROOT = Path(__file__).parent.parent
 PIECES = {"kafka", "postgres", "s3", *(f"{name}-0" for name in SERVICES)}

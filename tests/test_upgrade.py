@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from concord.client import drive, history, intake, options, people, session
+from concord.kit import ids, rpc
+from concord.kit.ids import unit_name
+from concord.kit.log import Log
+from concord.kit.settings import from_environment, open_log
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
-from services.client import drive, history, intake, options, people, session
-from services.kit import ids, rpc
-from services.kit.ids import unit_name
-from services.kit.log import Log
-from services.kit.settings import from_environment, open_log
 from tests import fleet as fleets
 from tests.endpoint import Endpoint
 from tests.fleet import Fleet, each_its_own

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from concord.kit import worker as worker_module
+from concord.kit.blobs import MemoryBlobs
+from concord.kit.errors import Deferred, Permanent, Unavailable
+from concord.kit.ids import result_id, run_id, work_id
+from concord.kit.log import Entry
+from concord.kit.topics import DEAD_LETTERS, FACTS, LABEL, fact_partition
+from concord.kit.worker import Worker
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.work_pb2 import DeadLetter, Work
-from services.kit import worker as worker_module
-from services.kit.blobs import MemoryBlobs
-from services.kit.errors import Deferred, Permanent, Unavailable
-from services.kit.ids import result_id, run_id, work_id
-from services.kit.log import Entry
-from services.kit.topics import DEAD_LETTERS, FACTS, LABEL, fact_partition
-from services.kit.worker import Worker
 from tests.simulation.memory_log import Broker, MemoryLog
 from tests.simulation.process import Crashed, Fuse, Process, ProcessBlobs, ProcessLog
 

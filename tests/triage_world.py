@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.special import expit
 
-from services.preference.answers import Answers
-from services.triage.signals import Signals
+from concord.preference.answers import Answers
+from concord.triage.signals import Signals
 
 NOBODY = Answers(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool), np.zeros(0, np.int64))
 

@@ -1,4 +1,4 @@
-"""`python -m tests.wrong_clock NAME…`: `python -m services NAME…` by a clock that is wrong.
+"""`python -m tests.wrong_clock NAME…`: `python -m concord NAME…` by a clock that is wrong.
 
 By as many seconds as the file that WRONG_CLOCK names says at that moment. It is the clock of all Python code, `time.time`:
 the services' and their Kafka client's. What libraries ask in C stays right, as do monotonic clocks and the servers' own.
@@ -21,6 +21,6 @@ def wrong() -> float:
 if __name__ == "__main__":
     # Before anybody keeps the right one.
     time.time = wrong
-    from services.__main__ import main
+    from concord.__main__ import main
 
     sys.exit(main(sys.argv[1:]))

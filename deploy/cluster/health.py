@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.kit import rpc
+from concord.kit import rpc
 from tests import broker, s3
 
 ASK_S = 2.0

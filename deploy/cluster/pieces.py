@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.app import SERVICES
+from concord.app import SERVICES
 from tests import s3
 
 # The ground that the services stand on, in the order in which it is laid.
@@ -51,7 +51,7 @@ class Plan:
     def command(self, name: str) -> list[str]:
         """What runs the piece until it is told to stop."""
         if name not in GROUND:
-            return [sys.executable, "-m", "services", service_of(name)]
+            return [sys.executable, "-m", "concord", service_of(name)]
         module = {"kafka": "tests.broker", "postgres": "tests.postgres", "s3": "tests.s3"}[name]
         more = ["--kind", self.s3_kind] if name == "s3" else []
         return [sys.executable, "-m", module, "--port", str(self.ports[name]), *more, str(self.folder / name)]

@@ -8,30 +8,30 @@ from pathlib import Path
 
 from google.protobuf.json_format import MessageToDict
 
+from concord.client import history
+from concord.client.keys import allowing
+from concord.client.people import Reused, reused_answers
+from concord.client.progress import clean
+from concord.client.records import Records
+from concord.client.session import Job, writable
+from concord.kit.blobs import Blobs
+from concord.kit.errors import InvalidInput
+from concord.kit.fold import restore_run
+from concord.kit.ids import unit_name
+from concord.kit.log import Log
+from concord.kit.settings import Settings, allowed_keys, open_blobs
+from concord.kit.store import Store
+from concord.labeling.service import Labeling
+from concord.runs import service as runs
+from concord.runs import work
+from concord.runs.plan import ASK_NOBODY
+from concord.scoring.units import Units
+from concord.training.service import Training
+from concord.triage.service import Triage
 from concord.v1.events_pb2 import Event, Stage, Unit
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus, RunView
 from concord.v1.work_pb2 import Work
-from services.client import history
-from services.client.keys import allowing
-from services.client.people import Reused, reused_answers
-from services.client.progress import clean
-from services.client.records import Records
-from services.client.session import Job, writable
-from services.kit.blobs import Blobs
-from services.kit.errors import InvalidInput
-from services.kit.fold import restore_run
-from services.kit.ids import unit_name
-from services.kit.log import Log
-from services.kit.settings import Settings, allowed_keys, open_blobs
-from services.kit.store import Store
-from services.labeling.service import Labeling
-from services.runs import service as runs
-from services.runs import work
-from services.runs.plan import ASK_NOBODY
-from services.scoring.units import Units
-from services.training.service import Training
-from services.triage.service import Triage
 
 TRUTH = "truth.json"
 

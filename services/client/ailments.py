@@ -3,10 +3,10 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from concord.runs.state import HUMAN, RunState
+from concord.tasks.queue import TasksState, counted
 from concord.v1.events_pb2 import PauseReason, Stage
 from concord.v1.runs_service_pb2 import RunStatus
-from services.runs.state import HUMAN, RunState
-from services.tasks.queue import TasksState, counted
 
 _SHOWN = 3
 # Work is issued again after two minutes of silence; twice that, and something else is wrong.

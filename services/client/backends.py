@@ -4,13 +4,13 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from services.client.doctor import Backend
-from services.kit import topics
-from services.kit.errors import ConcordError, NotFound
-from services.kit.settings import Settings, look_at_log, open_blobs, open_log, open_store
-from services.kit.sql import open_engine
-from services.kit.urls import without_secrets
-from services.runs import service as runs
+from concord.client.doctor import Backend
+from concord.kit import topics
+from concord.kit.errors import ConcordError, NotFound
+from concord.kit.settings import Settings, look_at_log, open_blobs, open_log, open_store
+from concord.kit.sql import open_engine
+from concord.kit.urls import without_secrets
+from concord.runs import service as runs
 
 # What a back end says, and what to do about it.
 SIGNS = (
@@ -60,7 +60,7 @@ def _backend(setting: str, what: str, url: str, ask: Callable[[], object]) -> Ba
 def _ask_store(settings: Settings) -> None:
     """PostgreSQL's tables are looked at, not made: that is the first service's, or `concord migrate`'s."""
     if settings.state_url.startswith("postgres"):
-        from services.kit import migrations
+        from concord.kit import migrations
 
         if migrations.standing(open_engine(settings.state_url)) is None:
             raise _NotBegun

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from services.kit.errors import InvalidInput
+from concord.kit.errors import InvalidInput
 
 INSTALL = "pip install pyarrow (it is Concord's extra `data`)"
 # A column has one type: where "tie" is among the choices 0 and 1 are texts, and where null is, pandas makes them floats.

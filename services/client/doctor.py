@@ -6,7 +6,7 @@ Findings are computed from values: `probes` looks, this module judges. Notes say
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.client.ailments import Finding
+from concord.client.ailments import Finding
 
 GIB = 2**30
 LEAST_FREE = GIB

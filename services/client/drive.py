@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import grpc
 
+from concord.kit.errors import ConcordError, InvalidInput, NotFound, Refused, Unavailable
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import PauseReason
@@ -18,7 +19,6 @@ from concord.v1.pairs_pb2 import Choice, Pair
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2 import GivenAnswer, NextTasksRequest, SubmitJudgementsRequest, Task
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
-from services.kit.errors import ConcordError, InvalidInput, NotFound, Refused, Unavailable
 
 # Messages stay under gRPC's 4 MB by batching, not by a raised limit.
 MOST_BYTES = 2_000_000

@@ -4,17 +4,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from concord.client.intake import Input
+from concord.client.options import semantic
+from concord.client.people import Reused
+from concord.kit.errors import InvalidInput
+from concord.preference.pairs import Row, pair_hash
+from concord.preference.verdicts import verdicts_seen
+from concord.runs.plan import ASK_NOBODY, human_budget, new_pairs
+from concord.runs.state import HUMAN
 from concord.v1.config_pb2 import Parent, RunConfig
 from concord.v1.pairs_pb2 import Choice, Pair
 from concord.v1.runs_service_pb2 import RunView
-from services.client.intake import Input
-from services.client.options import semantic
-from services.client.people import Reused
-from services.kit.errors import InvalidInput
-from services.preference.pairs import Row, pair_hash
-from services.preference.verdicts import verdicts_seen
-from services.runs.plan import ASK_NOBODY, human_budget, new_pairs
-from services.runs.state import HUMAN
 
 # Ids that we gave to rows without one: every file has them, so they say nothing of which pair is meant.
 _OURS = re.compile(r"row-\d+(/\d+-\d+)?")

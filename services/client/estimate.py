@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from concord.runs.plan import ASK_NOBODY, human_budget
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.pairs_pb2 import Pair
-from services.runs.plan import ASK_NOBODY, human_budget
 
 # Assumptions, said where the figures are shown: four characters a token, 800 characters of instructions a call, half a
 # minute a vote.

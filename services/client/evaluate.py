@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from concord.kit.arrays import unpack
+from concord.kit.errors import InvalidInput
+from concord.preference import head
+from concord.preference.columns import columns_of, domain_number, judged_targets
+from concord.preference.pairs import Row
+from concord.report.accuracy import Evaluation
+from concord.scoring import features
 from concord.v1.events_pb2 import Stage, StageManifest
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunView
-from services.kit.arrays import unpack
-from services.kit.errors import InvalidInput
-from services.preference import head
-from services.preference.columns import columns_of, domain_number, judged_targets
-from services.preference.pairs import Row
-from services.report.accuracy import Evaluation
-from services.scoring import features
 
 Truth = Mapping[int, "Choice.ValueType"]
 DECIDED = {Choice.CHOICE_FIRST: 1.0, Choice.CHOICE_SECOND: 0.0}

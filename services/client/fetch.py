@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from services.client import layout
-from services.kit.errors import InvalidInput, Unavailable
+from concord.client import layout
+from concord.kit.errors import InvalidInput, Unavailable
 
 # The names of a data set's files.
 Listing = Callable[[str], Sequence[str]]

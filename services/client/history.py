@@ -8,18 +8,18 @@ from itertools import islice, takewhile
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
+from concord.client.story import Fact
+from concord.kit.errors import InvalidInput, NotFound
+from concord.kit.fold import Folded, replay_records, start_run
+from concord.kit.ids import unit_name
+from concord.kit.log import Log, Record
+from concord.kit.topics import FACTS, fact_partition
+from concord.runs import service as runs
+from concord.runs import state as run_state
+from concord.runs import work
+from concord.runs.state import RunState
 from concord.v1.events_pb2 import Event, Stage, Unit
 from concord.v1.work_pb2 import Work
-from services.client.story import Fact
-from services.kit.errors import InvalidInput, NotFound
-from services.kit.fold import Folded, replay_records, start_run
-from services.kit.ids import unit_name
-from services.kit.log import Log, Record
-from services.kit.topics import FACTS, fact_partition
-from services.runs import service as runs
-from services.runs import state as run_state
-from services.runs import work
-from services.runs.state import RunState
 
 # Facts read and folded at once: those that soon go away again keep the garbage collector from looking at all of them.
 BATCH = 500

@@ -3,9 +3,9 @@
 import re
 from dataclasses import replace
 
+from concord.client.options import ASKED_SHARD, KNOWN_SHARD, Options, set_method
+from concord.runs.plan import new_pairs
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
-from services.client.options import ASKED_SHARD, KNOWN_SHARD, Options, set_method
-from services.runs.plan import new_pairs
 
 # What `people.named` puts behind a file.
 _HASH = re.compile(r"@[0-9a-f]{12}$")

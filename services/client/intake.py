@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from concord.client import lines, sources
+from concord.client.sources import Item, Source
+from concord.kit.errors import InvalidInput
+from concord.preference import argilla, labelstudio, sample
+from concord.preference.many import rows_of
+from concord.preference.pairs import BadRecord, Row, megabytes
+from concord.preference.records import RECORD, form_of, row_of, same_family
+from concord.preference.verdicts import CHOSEN, Judges, UnknownJudge, resolve_judges, verdicts_seen
 from concord.v1 import pairs_pb2 as pb
-from services.client import lines, sources
-from services.client.sources import Item, Source
-from services.kit.errors import InvalidInput
-from services.preference import argilla, labelstudio, sample
-from services.preference.many import rows_of
-from services.preference.pairs import BadRecord, Row, megabytes
-from services.preference.records import RECORD, form_of, row_of, same_family
-from services.preference.verdicts import CHOSEN, Judges, UnknownJudge, resolve_judges, verdicts_seen
 
 _PROBLEMS_SHOWN = 10
 # So much of a row that is set aside is kept beside the reason; the rest still stands in the user's file.

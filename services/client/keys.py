@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from concord.kit.settings import Settings
 from concord.v1.config_pb2 import RunConfig
-from services.kit.settings import Settings
 
 
 def allowing(settings: Settings, config: RunConfig) -> Settings:

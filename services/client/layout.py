@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from services.kit.errors import InvalidInput
+from concord.kit.errors import InvalidInput
 
 KINDS = {".parquet": "Parquet", ".jsonl": "JSON Lines", ".jsonl.gz": "JSON Lines", ".arrow": "Arrow"}
 _SHARD = re.compile(r"(\w+)-\d{5}-of-\d{5}\.")

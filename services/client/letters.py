@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
 
+from concord.kit import topics
+from concord.kit.commands import entry_of
+from concord.kit.errors import InvalidInput, NotFound
+from concord.kit.ids import event_id, unit_name
+from concord.kit.log import Entry, Log, Record
+from concord.kit.topics import DEAD_LETTERS
+from concord.runs.state import ENDED, RunState
 from concord.v1.events_pb2 import Event, StageRetried, Unit
 from concord.v1.work_pb2 import DeadLetter, Work
-from services.kit import topics
-from services.kit.commands import entry_of
-from services.kit.errors import InvalidInput, NotFound
-from services.kit.ids import event_id, unit_name
-from services.kit.log import Entry, Log, Record
-from services.kit.topics import DEAD_LETTERS
-from services.runs.state import ENDED, RunState
 
 BATCH = 500
 ALL = "all"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from services.kit.errors import InvalidInput
+from concord.kit.errors import InvalidInput
 
 MAX_LINE_BYTES = 64_000_000
 _GZIP_MAGIC = b"\x1f\x8b"

@@ -4,17 +4,17 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from concord.client import again, history
+from concord.client.earlier import Earlier, rows_of
+from concord.client.inherited import options_of
+from concord.client.options import Options
+from concord.client.people import Reused, reused_answers
+from concord.client.records import Records
+from concord.client.session import Job, prepare
+from concord.kit.errors import InvalidInput, NotFound
+from concord.kit.log import Record
+from concord.kit.settings import Settings
 from concord.v1.pairs_pb2 import PairShard, PairsManifest
-from services.client import again, history
-from services.client.earlier import Earlier, rows_of
-from services.client.inherited import options_of
-from services.client.options import Options
-from services.client.people import Reused, reused_answers
-from services.client.records import Records
-from services.client.session import Job, prepare
-from services.kit.errors import InvalidInput, NotFound
-from services.kit.log import Record
-from services.kit.settings import Settings
 
 
 def go_on(

@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields, replace
 from typing import get_type_hints
 from urllib.parse import parse_qsl, urlsplit
 
+from concord.kit.errors import InvalidInput
+from concord.preference.verdicts import Judges
 from concord.v1.config_pb2 import JudgeConfig, Rlthf, RunConfig
-from services.kit.errors import InvalidInput
-from services.preference.verdicts import Judges
 
 METHODS = ("posterior", "rlthf", "random", "margin", "cleanlab", "human-only", "longest", "all-human", "none")
 MAX_TOKENS = 300

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from concord.client.lines import lines_of
+from concord.kit.errors import InvalidInput
+from concord.preference.draws import uniform
+from concord.preference.many import pair_ids
+from concord.preference.pairs import Row, pair_hash
 from concord.v1 import pairs_pb2 as pb
 from concord.v1.events_pb2 import Event
-from services.client.lines import lines_of
-from services.kit.errors import InvalidInput
-from services.preference.draws import uniform
-from services.preference.many import pair_ids
-from services.preference.pairs import Row, pair_hash
 
 Choice: TypeAlias = pb.Choice.ValueType
 # (index of the pair, number of the vote from 0) -> the answer; None: this pair is skipped.

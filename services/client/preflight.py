@@ -6,8 +6,8 @@ import socket
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
+from concord.kit.errors import InvalidInput, Unavailable
 from concord.v1.config_pb2 import JudgeConfig
-from services.kit.errors import InvalidInput, Unavailable
 
 TIMEOUT_S = 5.0
 # HOST:PORT, or gRPC's own name of a place (`ipv4:10.0.0.1:7070,10.0.0.2:7070`).

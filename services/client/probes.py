@@ -10,12 +10,11 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-from concord.v1.runs_service_pb2 import RunStatus
-from services.app import SERVICES
-from services.client import preflight
-from services.client.ailments import Finding, Seen, run_findings, run_notes
-from services.client.backends import backends
-from services.client.doctor import (
+from concord.app import SERVICES
+from concord.client import preflight
+from concord.client.ailments import Finding, Seen, run_findings, run_notes
+from concord.client.backends import backends
+from concord.client.doctor import (
     Folder,
     Health,
     Package,
@@ -24,14 +23,15 @@ from services.client.doctor import (
     lock_health,
     package_health,
 )
-from services.client.records import Here, here
-from services.kit.blobs import Blobs
-from services.kit.errors import ConcordError, NotFound
-from services.kit.fold import restore_run
-from services.kit.settings import Settings, from_environment, look_at_store
-from services.runs import service as runs
-from services.runs.state import RunState
-from services.tasks import service as tasks
+from concord.client.records import Here, here
+from concord.kit.blobs import Blobs
+from concord.kit.errors import ConcordError, NotFound
+from concord.kit.fold import restore_run
+from concord.kit.settings import Settings, from_environment, look_at_store
+from concord.runs import service as runs
+from concord.runs.state import RunState
+from concord.tasks import service as tasks
+from concord.v1.runs_service_pb2 import RunStatus
 
 DISTRIBUTION = "concord-preference"
 MOST_NAMED = 5

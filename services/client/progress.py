@@ -12,11 +12,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from concord.client.session import Job
+from concord.report.words import dollars
+from concord.runs.plan import ASK_NOBODY
 from concord.v1.events_pb2 import Stage
 from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RunView
-from services.client.session import Job
-from services.report.words import dollars
-from services.runs.plan import ASK_NOBODY
 
 WORDS = {
     "PILOT_LABEL": "judging the pilot",

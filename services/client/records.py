@@ -9,18 +9,18 @@ from uuid import UUID
 
 import grpc
 
+from concord.client import drive, history, letters, preflight
+from concord.kit import rpc
+from concord.kit.blobs import Blobs, verified
+from concord.kit.errors import InvalidInput, NotFound
+from concord.kit.log import Log, Record
+from concord.kit.settings import Settings, look_at_log, look_at_store, open_blobs
+from concord.kit.store import Store
+from concord.kit.topics import FACTS, fact_partition
+from concord.kit.urls import without_secrets
+from concord.runs import service as runs
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
-from services.client import drive, history, letters, preflight
-from services.kit import rpc
-from services.kit.blobs import Blobs, verified
-from services.kit.errors import InvalidInput, NotFound
-from services.kit.log import Log, Record
-from services.kit.settings import Settings, look_at_log, look_at_store, open_blobs
-from services.kit.store import Store
-from services.kit.topics import FACTS, fact_partition
-from services.kit.urls import without_secrets
-from services.runs import service as runs
 
 MOST_RUNS_A_PAGE = 1_000
 

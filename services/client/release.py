@@ -8,16 +8,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from concord.client import again, columnar, history
+from concord.client.card import card
+from concord.client.export import FORMATS, Exported, exported
+from concord.client.records import Records
+from concord.client.session import writable
+from concord.kit.errors import InvalidInput
+from concord.kit.settings import Settings
+from concord.preference import datasets
+from concord.report.figures import Figures, figures_of
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus
-from services.client import again, columnar, history
-from services.client.card import card
-from services.client.export import FORMATS, Exported, exported
-from services.client.records import Records
-from services.client.session import writable
-from services.kit.errors import InvalidInput
-from services.kit.settings import Settings
-from services.preference import datasets
-from services.report.figures import Figures, figures_of
 
 _ENDINGS = {"parquet": ".parquet", "hf": ""}
 _SHARD = "train-00000-of-00001.parquet"

@@ -10,14 +10,14 @@ from dataclasses import replace
 from datetime import datetime
 from functools import cache
 
-from services.client import again, history, letters, story, storyteller
-from services.client.progress import clean
-from services.client.records import Records
-from services.kit.errors import InvalidInput
-from services.kit.log import Log, Record
-from services.kit.settings import Settings, open_log
-from services.kit.store import Store
-from services.kit.topics import fact_partition
+from concord.client import again, history, letters, story, storyteller
+from concord.client.progress import clean
+from concord.client.records import Records
+from concord.kit.errors import InvalidInput
+from concord.kit.log import Log, Record
+from concord.kit.settings import Settings, open_log
+from concord.kit.store import Store
+from concord.kit.topics import fact_partition
 
 Say = Callable[[str], object]
 # What needs more than a front door hands out, and where that is named.

@@ -7,27 +7,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from concord.app import SERVICES, Running
+from concord.client import drive, history, intake, people
+from concord.client.earlier import Earlier, Joined, check, join, link
+from concord.client.evaluate import evaluate
+from concord.client.options import METHODS, Options, recorded_name, run_config, semantic, set_method
+from concord.client.records import Records
+from concord.kit import ids, rpc
+from concord.kit.errors import InvalidInput
+from concord.kit.settings import Settings
+from concord.preference.pairs import Row, pair_hash
+from concord.preference.verdicts import Judges
+from concord.report import figures, page
+from concord.report.accuracy import Evaluation
+from concord.report.cost import LABEL_PRICE
+from concord.runs.plan import ASK_NOBODY
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, TaskOutcome
 from concord.v1.pairs_pb2 import Choice, Pair
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RUN_STATUS_PAUSED, RunView
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
-from services.app import SERVICES, Running
-from services.client import drive, history, intake, people
-from services.client.earlier import Earlier, Joined, check, join, link
-from services.client.evaluate import evaluate
-from services.client.options import METHODS, Options, recorded_name, run_config, semantic, set_method
-from services.client.records import Records
-from services.kit import ids, rpc
-from services.kit.errors import InvalidInput
-from services.kit.settings import Settings
-from services.preference.pairs import Row, pair_hash
-from services.preference.verdicts import Judges
-from services.report import figures, page
-from services.report.accuracy import Evaluation
-from services.report.cost import LABEL_PRICE
-from services.runs.plan import ASK_NOBODY
 
 Seen = Callable[[RunView], None]
 # `drive.resume`, which lets a paused run go on.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.client import columnar, layout
-from services.client.lines import lines_of, opened, unreadable
-from services.kit.errors import InvalidInput
+from concord.client import columnar, layout
+from concord.client.lines import lines_of, opened, unreadable
+from concord.kit.errors import InvalidInput
 
 # A JSON list is read as a whole; JSON Lines are not.
 MAX_LIST_BYTES = 1_000_000_000

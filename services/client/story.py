@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from concord.client import verdict_signals
+from concord.client.jumps import Jump, bars, jumps
+from concord.kit.ids import unit_name
+from concord.runs.state import HUMAN
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome, Usage
 from concord.v1.pairs_pb2 import Choice
-from services.client import verdict_signals
-from services.client.jumps import Jump, bars, jumps
-from services.kit.ids import unit_name
-from services.runs.state import HUMAN
 
 # A silence that is told: work that is silent for so long is issued again.
 SILENT_S = 120.0

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from google.protobuf.json_format import MessageToDict
 
+from concord.client.story import Chapter, Odd
 from concord.v1.events_pb2 import PauseReason, Usage
 from concord.v1.runs_service_pb2 import RunStatus, RunView
-from services.client.story import Chapter, Odd
 
 MOST_ODD = 8
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from concord.client.jumps import Signal
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, ShardLabeled
 from concord.v1.pairs_pb2 import Choice
-from services.client.jumps import Signal
 
 UNUSABLE = "pairs without a usable verdict"
 UNPARSED = "answers without a verdict"

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from services.kit.errors import InvalidInput
-from services.kit.settings import Settings, from_environment
-from services.kit.telemetry import log_json
+from concord.kit.errors import InvalidInput
+from concord.kit.settings import Settings, from_environment
+from concord.kit.telemetry import log_json
 
 
 def opened() -> Settings:

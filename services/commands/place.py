@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from services.app import SERVICES
-from services.client import doctor as doctoring
-from services.client import fetch as fetching
-from services.client import probes, progress
-from services.commands import FOUND, home
-from services.kit.sql import open_engine, shown
+from concord.app import SERVICES
+from concord.client import doctor as doctoring
+from concord.client import fetch as fetching
+from concord.client import probes, progress
+from concord.commands import FOUND, home
+from concord.kit.sql import open_engine, shown
 
 
 def fetch(
@@ -30,7 +30,7 @@ def serve(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Services; none: all of them.")] = None,
 ) -> None:
     """Run the named services in this process until it is told to stop."""
-    from services.__main__ import main as serve_main
+    from concord.__main__ import main as serve_main
 
     raise typer.Exit(serve_main(list(names or SERVICES)))
 
@@ -41,7 +41,7 @@ def migrate() -> None:
     if settings.state_url.startswith("sqlite:"):
         print("SQLite: the tables are made where they are missing; there is nothing to do")
         return
-    from services.kit import migrations
+    from concord.kit import migrations
 
     engine = open_engine(settings.state_url)
     before = migrations.bring_up(engine)

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from services.client import history, replaying
-from services.client.records import here, reading
-from services.commands import FOUND, flags, home
-from services.kit.errors import InvalidInput
+from concord.client import history, replaying
+from concord.client.records import here, reading
+from concord.commands import FOUND, flags, home
+from concord.kit.errors import InvalidInput
 
 
 def replay(

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from typer import Option
 
-from services.client import again, history, progress, release, session
-from services.client.records import reading
-from services.commands import flags, home
-from services.report.cost import LABEL_PRICE
+from concord.client import again, history, progress, release, session
+from concord.client.records import reading
+from concord.commands import flags, home
+from concord.report.cost import LABEL_PRICE
 
 
 def runs(server: flags.Door = "") -> None:

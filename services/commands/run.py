@@ -10,14 +10,14 @@ from pathlib import Path
 import typer
 import yaml
 
+from concord.client import again, drive, estimate, history, keys, onward, options, preflight, progress, session
+from concord.client.records import Records, reading
+from concord.commands import WAITS, flags, home
+from concord.kit.errors import InvalidInput
+from concord.kit.settings import Settings
+from concord.preference import datasets
+from concord.report.figures import Method
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus, RunView
-from services.client import again, drive, estimate, history, keys, onward, options, preflight, progress, session
-from services.client.records import Records, reading
-from services.commands import WAITS, flags, home
-from services.kit.errors import InvalidInput
-from services.kit.settings import Settings
-from services.preference import datasets
-from services.report.figures import Method
 
 
 def run(

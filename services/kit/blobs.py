@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from services.kit.errors import Corrupt, InvalidInput, NotFound, Unavailable
-from services.kit.ids import URI, uri_of
+from concord.kit.errors import Corrupt, InvalidInput, NotFound, Unavailable
+from concord.kit.ids import URI, uri_of
 
 # Markers of a word each, that need not survive a power cut: how often a process died in a unit is a suspicion, and to lose
 # one is to try the unit once more. They survive the death of their process, and cost a fifth of the others.

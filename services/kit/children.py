@@ -1,6 +1,6 @@
 """Child processes that do units: Python computes on one core a process, whatever its threads.
 
-A child is `python -m services.child NAME`; it reads one Work from its standard input and writes one answer to its
+A child is `python -m concord.child NAME`; it reads one Work from its standard input and writes one answer to its
 standard output, in turn. It ends when its input does, so none outlives the process that started it.
 """
 
@@ -17,9 +17,9 @@ from typing import IO
 
 import structlog
 
+from concord.kit import errors
 from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
-from services.kit import errors
 
 LENGTH = struct.Struct(">I")
 DONE, FAILED = b"D", b"F"
@@ -55,7 +55,7 @@ class Children:
 
     def _born(self) -> subprocess.Popen:
         # -P: what lies in the folder that the user stands in is not ours.
-        command = [sys.executable, "-P", "-m", "services.child", self._name]
+        command = [sys.executable, "-P", "-m", "concord.child", self._name]
         environment = os.environ | ONE_THREAD | KEEP_MEMORY | self._environment
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self._all.add(child)

@@ -6,11 +6,11 @@ The replica that answers may not own the run's partition; so it watches the stor
 import time
 from collections.abc import Sequence
 
+from concord.kit.errors import Unavailable
+from concord.kit.log import Entry, Log
+from concord.kit.store import Store
+from concord.kit.topics import FACTS, fact_partition
 from concord.v1.events_pb2 import Event
-from services.kit.errors import Unavailable
-from services.kit.log import Entry, Log
-from services.kit.store import Store
-from services.kit.topics import FACTS, fact_partition
 
 WAIT_S = 10.0
 LOOK_AGAIN_S = 0.1

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from services.kit.errors import Unavailable
+from concord.kit.errors import Unavailable
 
 IDLE_S = 0.2
 OUTAGE_S = 1.0

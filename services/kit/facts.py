@@ -1,10 +1,10 @@
 """What a worker appends about a unit: its result, that it failed or waits, the dead letter of its item. Pure."""
 
+from concord.kit.ids import event_id, unit_name
+from concord.kit.log import Entry, Record
+from concord.kit.topics import DEAD_LETTERS, FACTS, fact_partition
 from concord.v1.events_pb2 import Event, UnitDeferred, UnitFailed, Usage
 from concord.v1.work_pb2 import DeadLetter, Work
-from services.kit.ids import event_id, unit_name
-from services.kit.log import Entry, Record
-from services.kit.topics import DEAD_LETTERS, FACTS, fact_partition
 
 MOST_WORDS = 2_000
 

@@ -7,11 +7,11 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import DecodeError
 
+from concord.kit.ids import id_bytes
+from concord.kit.log import Record
+from concord.kit.topics import Topic
 from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
-from services.kit.ids import id_bytes
-from services.kit.log import Record
-from services.kit.topics import Topic
 
 State = TypeVar("State")
 

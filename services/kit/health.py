@@ -1,4 +1,4 @@
-"""`python -m services.kit.health HOST:PORT [SERVICE]`: exit 0 where gRPC health says SERVING, else 1 with the reason.
+"""`python -m concord.kit.health HOST:PORT [SERVICE]`: exit 0 where gRPC health says SERVING, else 1 with the reason.
 
 For container engines without gRPC probes of their own; imports little, as it runs every few seconds.
 """
@@ -27,7 +27,7 @@ def why_not(address: str, service: str = "", timeout_s: float = DEADLINE_S) -> s
 def main(words: list[str]) -> int:
     """The exit status."""
     if len(words) not in (1, 2):
-        print("usage: python -m services.kit.health HOST:PORT [SERVICE]", file=sys.stderr)
+        print("usage: python -m concord.kit.health HOST:PORT [SERVICE]", file=sys.stderr)
         return 2
     if (reason := why_not(words[0], "".join(words[1:]))) is not None:
         print(reason, file=sys.stderr)

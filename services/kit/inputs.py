@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from services.kit.blobs import Blobs
+from concord.kit.blobs import Blobs
 
 LOCKS = 16
 Parsed = TypeVar("Parsed")

@@ -17,10 +17,10 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError, RetriableError
 from kafka.structs import OffsetAndMetadata
 
-from services.kit.kafka_join import has_joined, keep_join
-from services.kit.kafka_settings import KafkaSettings, opened, translated, unavailable
-from services.kit.log import Record
-from services.kit.topics import Topic
+from concord.kit.kafka_join import has_joined, keep_join
+from concord.kit.kafka_settings import KafkaSettings, opened, translated, unavailable
+from concord.kit.log import Record
+from concord.kit.topics import Topic
 
 # A waiting poll looks up so often whether it was woken.
 SLICE_S = 0.05

@@ -10,7 +10,7 @@ import ssl
 import struct
 from contextlib import closing
 
-from services.kit.kafka_settings import KafkaSettings
+from concord.kit.kafka_settings import KafkaSettings
 
 KNOCK_S = 2.0
 API_VERSIONS, CORRELATION = 18, 1

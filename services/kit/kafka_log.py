@@ -11,16 +11,16 @@ from collections.abc import Callable, Sequence
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 
-from services.kit import kafka_topics
-from services.kit.errors import InvalidInput, Unavailable
-from services.kit.kafka_consumer import GroupMember, records_of
-from services.kit.kafka_contact import why
-from services.kit.kafka_net import ProducerClient
-from services.kit.kafka_reader import Readers
-from services.kit.kafka_settings import KafkaSettings, opened, translated, unavailable
-from services.kit.kafka_url import parse
-from services.kit.log import Entry, Record
-from services.kit.topics import FACTS, Topic
+from concord.kit import kafka_topics
+from concord.kit.errors import InvalidInput, Unavailable
+from concord.kit.kafka_consumer import GroupMember, records_of
+from concord.kit.kafka_contact import why
+from concord.kit.kafka_net import ProducerClient
+from concord.kit.kafka_reader import Readers
+from concord.kit.kafka_settings import KafkaSettings, opened, translated, unavailable
+from concord.kit.kafka_url import parse
+from concord.kit.log import Entry, Record
+from concord.kit.topics import FACTS, Topic
 
 # One request's worth to one partition; an append of many small records then is one round trip, not twenty.
 BATCH_BYTES = 512 * 1024

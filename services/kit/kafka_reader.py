@@ -10,7 +10,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaTimeoutError
 
-from services.kit.kafka_settings import KafkaSettings, opened, translated
+from concord.kit.kafka_settings import KafkaSettings, opened, translated
 
 # A round trip for so much of a partition, and as many records as that can be.
 FETCH_BYTES = 4 * 1024 * 1024

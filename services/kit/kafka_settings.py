@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from kafka.errors import AuthorizationError, KafkaError
 
-from services.kit.errors import InvalidInput, Unavailable
-from services.kit.kafka_net import PatientClient
+from concord.kit.errors import InvalidInput, Unavailable
+from concord.kit.kafka_net import PatientClient
 
 # How long a question (where is the end, a commit, a first contact) may take before Kafka counts as away.
 ASK_S = 5

@@ -6,9 +6,9 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
 from kafka.errors import TopicAlreadyExistsError, for_code
 
-from services.kit.errors import InvalidInput, NotFound
-from services.kit.kafka_settings import KafkaSettings
-from services.kit.topics import FACTS, Topic
+from concord.kit.errors import InvalidInput, NotFound
+from concord.kit.kafka_settings import KafkaSettings
+from concord.kit.topics import FACTS, Topic
 
 UNKNOWN_TOPIC = 3
 # Concord's own limit, below Kafka's 1,048,588 bytes with their framing.

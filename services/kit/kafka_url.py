@@ -8,9 +8,9 @@ from dataclasses import fields
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from services.kit.errors import InvalidInput
-from services.kit.kafka_settings import KafkaSettings
-from services.kit.urls import address
+from concord.kit.errors import InvalidInput
+from concord.kit.kafka_settings import KafkaSettings
+from concord.kit.urls import address
 
 SECURITY = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")

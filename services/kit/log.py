@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from services.kit.topics import Topic
+from concord.kit.topics import Topic
 
 
 @dataclass(frozen=True, slots=True)

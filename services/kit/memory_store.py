@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from services.kit.errors import Fenced
-from services.kit.store import Also, Position, RunChange
+from concord.kit.errors import Fenced
+from concord.kit.store import Also, Position, RunChange
 
 
 class MemoryStore:

@@ -6,8 +6,8 @@ here are defaults. The password may also come from PGPASSWORD or from a file tha
 
 import sqlalchemy as sa
 
-from services.kit.errors import InvalidInput
-from services.kit.urls import without_secrets
+from concord.kit.errors import InvalidInput
+from concord.kit.urls import without_secrets
 
 FORM = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE[?sslmode=…] is expected"
 # Connections that a process keeps, and those that it may open beside them for a moment: twelve processes stay within

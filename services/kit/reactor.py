@@ -10,13 +10,13 @@ from typing import Any
 
 import structlog
 
-from services.kit import telemetry
-from services.kit.blobs import Blobs
-from services.kit.errors import Fenced
-from services.kit.fold import Ask, Context, Fold, Folded, Say, fold_records, restore_run
-from services.kit.log import Entry, Log, Record
-from services.kit.store import Also, Position, RunChange, Store
-from services.kit.topics import FACTS, fact_partition
+from concord.kit import telemetry
+from concord.kit.blobs import Blobs
+from concord.kit.errors import Fenced
+from concord.kit.fold import Ask, Context, Fold, Folded, Say, fold_records, restore_run
+from concord.kit.log import Entry, Log, Record
+from concord.kit.store import Also, Position, RunChange, Store
+from concord.kit.topics import FACTS, fact_partition
 
 # A run, the names of its rows that changed, its state now; None: the run is forgotten here.
 Change = tuple[str, frozenset[str], Any]

@@ -19,8 +19,8 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.kit import telemetry
-from services.kit.errors import ConcordError, InvalidInput
+from concord.kit import telemetry
+from concord.kit.errors import ConcordError, InvalidInput
 
 # Calls without a deadline of their own get these: nothing hangs for ever, not on a replica that was frozen either.
 DEADLINE_S = 30.0

@@ -15,10 +15,10 @@ import s3fs
 from aiohttp import ClientError as BrokenOff
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
-from services.kit.blobs import digest_of, verified
-from services.kit.errors import ConcordError, InvalidInput, NotFound, Unavailable
-from services.kit.ids import uri_of
-from services.kit.urls import without_secrets
+from concord.kit.blobs import digest_of, verified
+from concord.kit.errors import ConcordError, InvalidInput, NotFound, Unavailable
+from concord.kit.ids import uri_of
+from concord.kit.urls import without_secrets
 
 OPTIONS = ("endpoint_url", "region")
 FORM = "s3://BUCKET[/PREFIX][?endpoint_url=URL&region=NAME] is expected"

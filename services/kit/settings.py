@@ -12,13 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlsplit
 
-from services.kit.blobs import Blobs, FileBlobs
-from services.kit.errors import InvalidInput, NotFound
-from services.kit.log import Log
-from services.kit.sql import open_engine
-from services.kit.sqlite_log import SqliteLog
-from services.kit.store import SqlStore
-from services.kit.urls import without_secrets
+from concord.kit.blobs import Blobs, FileBlobs
+from concord.kit.errors import InvalidInput, NotFound
+from concord.kit.log import Log
+from concord.kit.sql import open_engine
+from concord.kit.sqlite_log import SqliteLog
+from concord.kit.store import SqlStore
+from concord.kit.urls import without_secrets
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def look_at_log(settings: Settings) -> Log:
 
 def _kafka() -> ModuleType:
     try:
-        from services.kit import kafka_log
+        from concord.kit import kafka_log
     except ModuleNotFoundError as error:
         raise InvalidInput(f"{error}: Kafka needs the extra, pip install 'concord-preference[kafka]'") from None
     return kafka_log
@@ -201,7 +201,7 @@ def open_blobs(settings: Settings) -> Blobs:
     """The blob store that CONCORD_BLOB_URL names: `file:///PATH` or `s3://BUCKET/PREFIX?endpoint_url=…&region=…`."""
     if _scheme(settings.blob_url) == "s3":
         try:
-            from services.kit.s3_blobs import S3Blobs
+            from concord.kit.s3_blobs import S3Blobs
         except ModuleNotFoundError as error:
             raise InvalidInput(f"{error}: S3 needs the extra, pip install 'concord-preference[s3]'") from None
         return S3Blobs(settings.blob_url)

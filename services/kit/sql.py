@@ -10,8 +10,8 @@ from functools import cache
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.kit.errors import InvalidInput, Unavailable
-from services.kit.urls import without_secrets
+from concord.kit.errors import InvalidInput, Unavailable
+from concord.kit.urls import without_secrets
 
 ONLY_READS = "concord_only_reads"
 
@@ -29,7 +29,7 @@ def open_engine(url: str, durable: bool = False) -> sa.Engine:
         sa.event.listen(engine, "connect", prepare)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
-    from services.kit import postgres
+    from concord.kit import postgres
 
     return postgres.engine(url)
 
@@ -47,7 +47,7 @@ def make_tables(engine: sa.Engine, metadata: sa.MetaData) -> None:
         with engine.begin() as connection:
             metadata.create_all(connection)
         return
-    from services.kit import migrations
+    from concord.kit import migrations
 
     migrations.bring_up(engine)
 

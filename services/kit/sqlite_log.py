@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from services.kit import topics
-from services.kit.errors import InvalidInput, Refused, Unavailable
-from services.kit.log import Entry, Record
-from services.kit.topics import Topic
+from concord.kit import topics
+from concord.kit.errors import InvalidInput, Refused, Unavailable
+from concord.kit.log import Entry, Record
+from concord.kit.topics import Topic
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from services.kit import sql
-from services.kit.errors import Fenced
-from services.kit.sql import insert_if_absent, upsert_all
+from concord.kit import sql
+from concord.kit.errors import Fenced
+from concord.kit.sql import insert_if_absent, upsert_all
 
 ASK_AGAIN_S = 0.01
 # Runs in the same transaction; gets the SQL connection, or None from the store in memory.

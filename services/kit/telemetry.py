@@ -8,7 +8,7 @@ from typing import TextIO
 import structlog
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
-from services.kit.errors import InvalidInput
+from concord.kit.errors import InvalidInput
 
 DUPLICATES = Counter("concord_duplicate_facts", "Facts dropped because their id was folded before")
 UNKNOWN_FACTS = Counter("concord_unknown_facts", "Facts of a kind this version does not know")

@@ -6,7 +6,7 @@ end: its result's own marker is asked for first.
 
 from dataclasses import dataclass
 
-from services.kit.blobs import Blobs
+from concord.kit.blobs import Blobs
 
 RAISED, DEFERRED, STOPPED = b"raised", b"deferred", b"stopped"
 ALONE, TOGETHER = b"alone", b"together"

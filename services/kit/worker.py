@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import structlog
 from google.protobuf.message import DecodeError
 
+from concord.kit import facts, telemetry, tries
+from concord.kit.blobs import Blobs
+from concord.kit.errors import Deferred, Permanent, Unavailable
+from concord.kit.ids import id_bytes, result_id, unit_name
+from concord.kit.log import Entry, Log, Record
+from concord.kit.topics import Topic
 from concord.v1.events_pb2 import Event, Usage
 from concord.v1.work_pb2 import Work
-from services.kit import facts, telemetry, tries
-from services.kit.blobs import Blobs
-from services.kit.errors import Deferred, Permanent, Unavailable
-from services.kit.ids import id_bytes, result_id, unit_name
-from services.kit.log import Entry, Log, Record
-from services.kit.topics import Topic
 
 ATTEMPTS = 3
 # So many deaths of the process with the unit in it make it run alone.

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Column, MetaData, String, Table, Text, select
 
-from services.kit.sql import answering, insert_if_absent, make_tables, open_engine, reading
+from concord.kit.sql import answering, insert_if_absent, make_tables, open_engine, reading
 
 Answer = dict[str, Any]  # JSON; what stands in it is the judge's matter
 Q = TypeVar("Q")

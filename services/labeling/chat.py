@@ -12,8 +12,8 @@ from random import Random
 from time import monotonic
 from typing import Any, Literal, TypeVar
 
-from services.kit.errors import Deferred, Permanent
-from services.preference.calls import MAX_TOKENS
+from concord.kit.errors import Deferred, Permanent
+from concord.preference.calls import MAX_TOKENS
 
 from . import judge
 from .wire import Endpoint, Reply, Trouble, Wire

@@ -13,11 +13,11 @@ from typing import Any
 
 import structlog
 
+from concord.kit.errors import ConcordError, InvalidInput
+from concord.preference.calls import MAX_TOKENS
 from concord.v1 import config_pb2 as cfg
 from concord.v1 import events_pb2 as ev
 from concord.v1 import pairs_pb2 as pb
-from services.kit.errors import ConcordError, InvalidInput
-from services.preference.calls import MAX_TOKENS
 
 from . import judge
 from .answers import Answer, Answers, request_key

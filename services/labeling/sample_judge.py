@@ -8,10 +8,10 @@ from math import exp, log1p, tanh
 from statistics import NormalDist
 from typing import TypeAlias
 
+from concord.preference.draws import uniform
+from concord.preference.pairs import pair_hash
+from concord.preference.sample import says
 from concord.v1 import pairs_pb2 as pb
-from services.preference.draws import uniform
-from services.preference.pairs import pair_hash
-from services.preference.sample import says
 
 from .judge import Combined, Verdict, combine
 

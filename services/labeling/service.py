@@ -6,21 +6,21 @@ from collections.abc import Callable, Mapping, Sequence, Set
 
 import grpc
 
+from concord.kit.blobs import Blobs
+from concord.kit.errors import InvalidInput
+from concord.kit.rpc import Servicer
+from concord.labeling import recorded, sample_judge
+from concord.labeling.answers import AnswerCache
+from concord.labeling.chat import Settings
+from concord.labeling.judge import Combined
+from concord.labeling.llm import LLMJudges
+from concord.labeling.shard import label_shard
 from concord.v1 import labeling_service_pb2 as pb
 from concord.v1 import labeling_service_pb2_grpc
 from concord.v1.config_pb2 import JudgeConfig
 from concord.v1.events_pb2 import Event, Usage
 from concord.v1.pairs_pb2 import Pair, PairShard
 from concord.v1.work_pb2 import Work
-from services.kit.blobs import Blobs
-from services.kit.errors import InvalidInput
-from services.kit.rpc import Servicer
-from services.labeling import recorded, sample_judge
-from services.labeling.answers import AnswerCache
-from services.labeling.chat import Settings
-from services.labeling.judge import Combined
-from services.labeling.llm import LLMJudges
-from services.labeling.shard import label_shard
 
 SERVICE = "labeling"
 MOST_PAIRS_A_CALL = 256

@@ -21,7 +21,7 @@ import httpx2
 from huggingface_hub import AsyncInferenceClient, ChatCompletionOutput, set_async_client_factory
 from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
 
-from services.kit.errors import InvalidInput
+from concord.kit.errors import InvalidInput
 
 # A connection pool of httpcore looks at all its connections for each request: several small pools are faster than a
 # big one, and reach the concurrency that was asked for where the default pool stops at 100.

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from concord.kit.errors import Refused
 from concord.v1.events_pb2 import DatasetManifest
-from services.kit.errors import Refused
 
 # A part ends with the row that makes it this long: small enough to be held, large enough to be worth a file of its own.
 PART_BYTES = 1 << 20

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from services.preference import logistic
+from concord.preference import logistic
 
 Array = np.ndarray
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from concord.preference.answers import Answers
+from concord.preference.folds import drawn_shard
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.work_pb2 import Teacher
-from services.preference.answers import Answers
-from services.preference.folds import drawn_shard
 
 Array = np.ndarray
 # P(first is better) in [0, 1] and the weight, both float [pairs]; weight 0: the pair does not teach.

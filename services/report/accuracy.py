@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from concord.report.history import Array, History, Read
+from concord.report.shares import Share, share_of
 from concord.v1.events_pb2 import RoundTriaged
 from concord.v1.pairs_pb2 import Choice
-from services.report.history import Array, History, Read
-from services.report.shares import Share, share_of
 
 DECIDED = (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND)
 # Below this the gap between a reward model taught by the judge and one taught by the truth is too small to be shared out.

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.report.history import History
-from services.report.shares import Share, share_of
+from concord.report.history import History
+from concord.report.shares import Share, share_of
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from concord.report.history import Answer, Array, History
+from concord.report.shares import Share, share_of
 from concord.v1.events_pb2 import Stage
 from concord.v1.pairs_pb2 import Choice
-from services.report.history import Answer, Array, History
-from services.report.shares import Share, share_of
 
 
 @dataclass(frozen=True)

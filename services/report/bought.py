@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.report import ledger
-from services.report.accuracy import LabelAccuracy, Round
-from services.report.bias import comparable, overrules
-from services.report.history import HUMAN, History
+from concord.report import ledger
+from concord.report.accuracy import LabelAccuracy, Round
+from concord.report.bias import comparable, overrules
+from concord.report.history import HUMAN, History
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.report.bias import comparable, overrules
-from services.report.history import Array, History, Read
-from services.report.shares import Share, share_of
+from concord.report.bias import comparable, overrules
+from concord.report.history import Array, History, Read
+from concord.report.shares import Share, share_of
 
 FEWEST = 10
 _BINS = 10

@@ -1,9 +1,9 @@
 """The page's single pairs: where people overruled the judge."""
 
-from services.report import words
-from services.report.figures import Figures
-from services.report.markup import Markup, element
-from services.report.overruled import Overruled
+from concord.report import words
+from concord.report.figures import Figures
+from concord.report.markup import Markup, element
+from concord.report.overruled import Overruled
 
 
 def overruled(figures: Figures) -> Markup | None:

@@ -6,12 +6,12 @@ Whatever a colour says, a shape, a place or a word says too.
 from collections.abc import Sequence
 from typing import Any
 
-from services.report import words
-from services.report.calibration import Calibration
-from services.report.cost import Cost
-from services.report.figures import Figures, Method
-from services.report.markup import Markup
-from services.report.pictures import (
+from concord.report import words
+from concord.report.calibration import Calibration
+from concord.report.cost import Cost
+from concord.report.figures import Figures, Method
+from concord.report.markup import Markup
+from concord.report.pictures import (
     BAR,
     BLUE,
     FAINT,
@@ -26,7 +26,7 @@ from services.report.pictures import (
     drawn,
     percent_axes,
 )
-from services.report.rewards import RewardCurve
+from concord.report.rewards import RewardCurve
 
 # Colour and dashes come again after a few methods, a marker after eight; the run's own method comes first.
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, FAINT)

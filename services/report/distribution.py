@@ -1,10 +1,10 @@
 """The page's sections on the reward distribution and on P(label wrong); None where a run has nothing to show."""
 
-from services.report import curves, pictures, words
-from services.report.calibration import Bin, Calibration
-from services.report.figures import Figures
-from services.report.markup import Markup, element, joined, table
-from services.report.rewards import Mark, RewardCurve
+from concord.report import curves, pictures, words
+from concord.report.calibration import Bin, Calibration
+from concord.report.figures import Figures
+from concord.report.markup import Markup, element, joined, table
+from concord.report.rewards import Mark, RewardCurve
 
 _BENDS = {
     "elbow": "left of it a label is most likely right",

@@ -10,19 +10,19 @@ from urllib.parse import urlsplit, urlunsplit
 
 from google.protobuf.json_format import MessageToDict
 
+from concord.report import accuracy, bias, ledger, margins, overruled
+from concord.report.between import Between, between
+from concord.report.bought import Bought, bought, curve
+from concord.report.calibration import Calibration, calibration
+from concord.report.cost import LABEL_PRICE, Cost, cost_of
+from concord.report.history import History, read_history
+from concord.report.ledger import HumanTime, StageCost, StageTime, Usage
+from concord.report.margins import MarginDistribution
+from concord.report.overruled import Overruled
+from concord.report.rewards import RewardCurve, reward_curve
+from concord.report.shares import Share
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event
-from services.report import accuracy, bias, ledger, margins, overruled
-from services.report.between import Between, between
-from services.report.bought import Bought, bought, curve
-from services.report.calibration import Calibration, calibration
-from services.report.cost import LABEL_PRICE, Cost, cost_of
-from services.report.history import History, read_history
-from services.report.ledger import HumanTime, StageCost, StageTime, Usage
-from services.report.margins import MarginDistribution
-from services.report.overruled import Overruled
-from services.report.rewards import RewardCurve, reward_curve
-from services.report.shares import Share
 
 FORMAT = 1
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from services.report import curves, words
-from services.report.bought import Bought
-from services.report.figures import Figures
-from services.report.markup import Markup, element, facts, joined, table
+from concord.report import curves, words
+from concord.report.bought import Bought
+from concord.report.figures import Figures
+from concord.report.markup import Markup, element, facts, joined, table
 
 
 def header(figures: Figures) -> Markup:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from concord.preference import answers, datasets
 from concord.v1.events_pb2 import (
     Event,
     RoundTriaged,
@@ -20,7 +21,6 @@ from concord.v1.events_pb2 import (
     TaskOutcome,
 )
 from concord.v1.pairs_pb2 import Choice, PairShard, PairsManifest, ShardRef
-from services.preference import answers, datasets
 
 Array = np.ndarray
 Read = Callable[[str], bytes]

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from statistics import median
 
+from concord.report.history import Answer, History
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.events_pb2 import Usage as UsageFact
-from services.report.history import Answer, History
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from math import floor, log10
 
 import numpy as np
 
+from concord.report.bias import comparable, overrules
+from concord.report.history import Array, History
 from concord.v1.pairs_pb2 import Choice
-from services.report.bias import comparable, overrules
-from services.report.history import Array, History
 
 _MOST_BINS = 30
 # The rest lies in the outermost bins: a few extreme margins would squeeze all others into the middle.

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from concord.report.bias import comparable, overrules
+from concord.report.history import History, Read, texts_of
+from concord.report.margins import margin_toward_label
 from concord.v1.pairs_pb2 import Choice, Pair
-from services.report.bias import comparable, overrules
-from services.report.history import History, Read, texts_of
-from services.report.margins import margin_toward_label
 
 SHOWN = 10
 _PROMPT_CHARACTERS = 600

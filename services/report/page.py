@@ -3,9 +3,9 @@
 from importlib.resources import files
 from string import Template
 
-from services.report import cases, distribution, front, sections
-from services.report.figures import Figures
-from services.report.markup import joined, text
+from concord.report import cases, distribution, front, sections
+from concord.report.figures import Figures
+from concord.report.markup import joined, text
 
 _SECTIONS = (
     front.header,
@@ -22,6 +22,6 @@ _SECTIONS = (
 
 def page(figures: Figures) -> str:
     """The page's HTML; write it as UTF-8. The same figures give the same page."""
-    template = Template(files("services.report").joinpath("page.html").read_text(encoding="utf-8"))
+    template = Template(files("concord.report").joinpath("page.html").read_text(encoding="utf-8"))
     title = text(f"{figures.input_name or figures.run_id} · Concord report")
     return template.substitute(title=title, body=joined(*(section(figures) for section in _SECTIONS)))

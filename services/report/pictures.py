@@ -16,9 +16,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from services.report.figures import Figures
-from services.report.markup import Markup, element, joined
-from services.report.shares import Share
+from concord.report.figures import Figures
+from concord.report.markup import Markup, element, joined
+from concord.report.shares import Share
 
 __all__ = ["Axes", "Figure", "Key", "drawn", "percent_axes"]
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.preference.curve import bends
-from services.report.bias import comparable, overrules
-from services.report.history import History
-from services.report.margins import margin_toward_label
+from concord.preference.curve import bends
+from concord.report.bias import comparable, overrules
+from concord.report.history import History
+from concord.report.margins import margin_toward_label
 
 _MOST_POINTS = 240
 _MOST_ANSWERS = 600

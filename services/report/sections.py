@@ -2,12 +2,12 @@
 
 import json
 
-from services.report import curves, pictures, words
-from services.report.accuracy import Audit
-from services.report.between import Between
-from services.report.figures import Figures
-from services.report.ledger import StageCost, Usage
-from services.report.markup import Markup, element, facts, table
+from concord.report import curves, pictures, words
+from concord.report.accuracy import Audit
+from concord.report.between import Between
+from concord.report.figures import Figures
+from concord.report.ledger import StageCost, Usage
+from concord.report.markup import Markup, element, facts, table
 
 
 def rounds(figures: Figures) -> Markup | None:

@@ -1,8 +1,8 @@
 """Figures in words: numbers as people write them, and the paragraph on top of the page. PURE; plain text, no HTML."""
 
-from services.report.accuracy import Estimate
-from services.report.figures import Figures
-from services.report.shares import Share
+from concord.report.accuracy import Estimate
+from concord.report.figures import Figures
+from concord.report.shares import Share
 
 NARROW = "\u202f"
 UNKNOWN = "–"

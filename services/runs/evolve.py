@@ -6,12 +6,12 @@ Commands that raced and do not fit any more are refused here, visibly; handlers 
 from collections.abc import Sequence
 from copy import copy
 
+from concord.runs import silence
+from concord.runs.state import ENDED, RunState, unit_row
 from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome, Usage
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus, RunView, StageView
 from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot
-from services.runs import silence
-from services.runs.state import ENDED, RunState, unit_row
 
 MOST_REFUSALS = 20
 # A retry mends these pauses; a resume after those accepts the judge as it is.

@@ -10,11 +10,11 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
+from concord.kit.errors import InvalidInput
+from concord.kit.ids import URI
+from concord.runs import plan
 from concord.v1.config_pb2 import JudgeConfig, Parent, RunConfig
 from concord.v1.pairs_pb2 import Pair
-from services.kit.errors import InvalidInput
-from services.kit.ids import URI
-from services.runs import plan
 
 Bounds = Mapping[str, tuple[float, float]]
 

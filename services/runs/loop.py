@@ -6,14 +6,14 @@ A stage's units are fixed before any work goes out, and a stage is complete when
 
 from collections.abc import Sequence
 
+from concord.kit.fold import Ask, Context, Say
+from concord.kit.ids import event_id, uri_of, work_id
+from concord.preference.pilot import misaligned
+from concord.runs import silence, work
+from concord.runs.state import HUMAN, RunState
 from concord.v1.events_pb2 import Event, PauseReason, Stage, StageClosed, StageManifest, StageOpened
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus
-from services.kit.fold import Ask, Context, Say
-from services.kit.ids import event_id, uri_of, work_id
-from services.preference.pilot import misaligned
-from services.runs import silence, work
-from services.runs.state import HUMAN, RunState
 
 # Without these the rest of the loop has nothing to stand on: one failure pauses the run.
 NEEDED = frozenset(work.TOPIC_OF) - {Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL}

@@ -6,10 +6,10 @@ A method is one entry of PLANS. The loop asks only for the tuple; no `if method 
 from collections.abc import Callable, Sequence
 from math import ceil
 
+from concord.preference import pilot
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
 from concord.v1.work_pb2 import Teacher
-from services.preference import pilot
 
 Step = tuple[int, int]
 # A batch carries its pairs inside one event.

@@ -7,23 +7,23 @@ from typing import Any
 
 import grpc
 
+from concord.kit.blobs import Blobs
+from concord.kit.commands import say
+from concord.kit.errors import NotFound, Refused, Unavailable
+from concord.kit.fold import Fold, restore_run
+from concord.kit.ids import event_id
+from concord.kit.log import Log, Record
+from concord.kit.rpc import Servicer
+from concord.kit.store import Store
+from concord.kit.topics import FACTS, fact_partition
+from concord.preference import datasets
+from concord.runs import limits, loop, plan, state
+from concord.runs.evolve import evolve
+from concord.runs.state import RunState
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1 import runs_service_pb2_grpc
 from concord.v1.events_pb2 import Event, PauseReason, StageRetried
 from concord.v1.pairs_pb2 import PairShard, PairsManifest, ShardRef
-from services.kit.blobs import Blobs
-from services.kit.commands import say
-from services.kit.errors import NotFound, Refused, Unavailable
-from services.kit.fold import Fold, restore_run
-from services.kit.ids import event_id
-from services.kit.log import Log, Record
-from services.kit.rpc import Servicer
-from services.kit.store import Store
-from services.kit.topics import FACTS, fact_partition
-from services.preference import datasets
-from services.runs import limits, loop, plan, state
-from services.runs.evolve import evolve
-from services.runs.state import RunState
 
 SERVICE = "runs"
 MOST_PAIRS_A_CALL = 5_000

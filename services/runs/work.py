@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from concord.kit import topics
+from concord.kit.fold import Ask
+from concord.kit.ids import work_id
+from concord.preference import pilot
+from concord.preference.calls import MAX_AROUND, MAX_TOKENS
+from concord.runs import plan
+from concord.runs.state import RunState
 from concord.v1.events_pb2 import Stage, StageOpened, Unit
 from concord.v1.work_pb2 import Teacher, Work
-from services.kit import topics
-from services.kit.fold import Ask
-from services.kit.ids import work_id
-from services.preference import pilot
-from services.preference.calls import MAX_AROUND, MAX_TOKENS
-from services.runs import plan
-from services.runs.state import RunState
 
 TOPIC_OF = {
     Stage.STAGE_PILOT_LABEL: topics.LABEL,

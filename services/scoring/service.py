@@ -7,17 +7,17 @@ from zipfile import BadZipFile
 import grpc
 import numpy as np
 
+from concord.kit.arrays import unpack
+from concord.kit.blobs import Blobs
+from concord.kit.errors import InvalidInput
+from concord.kit.inputs import cached
+from concord.kit.rpc import Servicer
+from concord.preference import head
+from concord.preference.columns import domain_number
+from concord.scoring import features
+from concord.scoring.units import differences
 from concord.v1 import scoring_service_pb2 as pb
 from concord.v1 import scoring_service_pb2_grpc
-from services.kit.arrays import unpack
-from services.kit.blobs import Blobs
-from services.kit.errors import InvalidInput
-from services.kit.inputs import cached
-from services.kit.rpc import Servicer
-from services.preference import head
-from services.preference.columns import domain_number
-from services.scoring import features
-from services.scoring.units import differences
 
 SERVICE = "scoring"
 MOST_PAIRS_A_CALL = 1_024

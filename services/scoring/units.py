@@ -5,16 +5,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from concord.kit.arrays import pack, unpack
+from concord.kit.blobs import Blobs
+from concord.kit.inputs import cached, messages
+from concord.preference import head
+from concord.preference.columns import shard_arrays
+from concord.preference.folds import fold_of
+from concord.scoring import features
 from concord.v1.events_pb2 import Event, StageManifest
 from concord.v1.pairs_pb2 import Pair, PairShard, PairsManifest
 from concord.v1.work_pb2 import Work
-from services.kit.arrays import pack, unpack
-from services.kit.blobs import Blobs
-from services.kit.inputs import cached, messages
-from services.preference import head
-from services.preference.columns import shard_arrays
-from services.preference.folds import fold_of
-from services.scoring import features
 
 
 class Units:

@@ -9,22 +9,22 @@ from functools import lru_cache
 import grpc
 import structlog
 
+from concord.kit.blobs import Blobs
+from concord.kit.commands import entry_of, say
+from concord.kit.errors import ConcordError, InvalidInput, NotFound, Refused
+from concord.kit.fold import Fold
+from concord.kit.ids import event_id, unit_name
+from concord.kit.log import Log
+from concord.kit.rpc import Servicer, was_tried
+from concord.kit.store import Store
+from concord.tasks import queue
+from concord.tasks.queue import TasksState
+from concord.tasks.slots import Slot, Slots
 from concord.v1 import tasks_service_pb2 as pb
 from concord.v1 import tasks_service_pb2_grpc
 from concord.v1.events_pb2 import Event, Unit
 from concord.v1.pairs_pb2 import Choice, Pair, PairShard, PairsManifest
 from concord.v1.snapshot_pb2 import TasksSnapshot
-from services.kit.blobs import Blobs
-from services.kit.commands import entry_of, say
-from services.kit.errors import ConcordError, InvalidInput, NotFound, Refused
-from services.kit.fold import Fold
-from services.kit.ids import event_id, unit_name
-from services.kit.log import Log
-from services.kit.rpc import Servicer, was_tried
-from services.kit.store import Store
-from services.tasks import queue
-from services.tasks.queue import TasksState
-from services.tasks.slots import Slot, Slots
 
 SERVICE = "tasks"
 MOST_NAME = 200

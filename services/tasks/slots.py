@@ -18,11 +18,10 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
-from services.kit.sql import insert_if_absent, upsert
-from services.kit.store import SqlStore
-from services.tasks.queue import TasksState
-from services.tasks.tables import (
+from concord.kit.sql import insert_if_absent, upsert
+from concord.kit.store import SqlStore
+from concord.tasks.queue import TasksState
+from concord.tasks.tables import (
     ALL_FOLDED,
     BORN,
     EXPIRE,
@@ -43,6 +42,7 @@ from services.tasks.tables import (
     VOTES,
     WITHDRAW,
 )
+from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
 
 # An answer that is not folded after so long is appended again.
 SAY_AGAIN_S = 5.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from services.kit.store import METADATA
+from concord.kit.store import METADATA
 
 TASKS = sa.Table(
     "tasks",

@@ -7,21 +7,21 @@ from uuid import UUID
 import grpc
 import numpy as np
 
+from concord.kit import tries
+from concord.kit.arrays import pack, unpack
+from concord.kit.blobs import Blobs
+from concord.kit.errors import InvalidInput
+from concord.kit.ids import result_id, work_id
+from concord.kit.inputs import cached, messages
+from concord.kit.rpc import Servicer
+from concord.preference import answers, head
+from concord.preference.columns import Columns, columns_of, judged_targets
+from concord.preference.folds import fold_of
+from concord.preference.teaching import Lesson, final_lesson, lesson
 from concord.v1 import training_service_pb2 as pb
 from concord.v1 import training_service_pb2_grpc
 from concord.v1.events_pb2 import Event, Stage, StageManifest
 from concord.v1.work_pb2 import Work
-from services.kit import tries
-from services.kit.arrays import pack, unpack
-from services.kit.blobs import Blobs
-from services.kit.errors import InvalidInput
-from services.kit.ids import result_id, work_id
-from services.kit.inputs import cached, messages
-from services.kit.rpc import Servicer
-from services.preference import answers, head
-from services.preference.columns import Columns, columns_of, judged_targets
-from services.preference.folds import fold_of
-from services.preference.teaching import Lesson, final_lesson, lesson
 
 SERVICE = "training"
 Array = np.ndarray

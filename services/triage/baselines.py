@@ -3,12 +3,12 @@
 import numpy as np
 from scipy.special import expit
 
+from concord.preference.answers import Answers
+from concord.triage import ask
+from concord.triage.posterior import Posterior, Trust
+from concord.triage.rounds import FIRST, Round, Turn, judge_believed, round_of, triage_random, unasked
+from concord.triage.signals import Signals, in_order
 from concord.v1 import config_pb2
-from services.preference.answers import Answers
-from services.triage import ask
-from services.triage.posterior import Posterior, Trust
-from services.triage.rounds import FIRST, Round, Turn, judge_believed, round_of, triage_random, unasked
-from services.triage.signals import Signals, in_order
 
 Array = np.ndarray
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from concord.preference.answers import Answers
+from concord.preference.pairs import pair_hash
 from concord.v1.events_pb2 import StageManifest
 from concord.v1.pairs_pb2 import Choice, Pair
-from services.preference.answers import Answers
-from services.preference.pairs import pair_hash
 
 Array = np.ndarray
 LABELS = {Choice.CHOICE_FIRST: "first", Choice.CHOICE_SECOND: "second"}

@@ -10,10 +10,10 @@ from enum import IntEnum
 import numpy as np
 from scipy.special import expit
 
-from services.preference import logistic
-from services.preference.answers import Answers
-from services.preference.folds import fold_of
-from services.triage.signals import Design, Signals, design, weak_helpers, wrong_labels
+from concord.preference import logistic
+from concord.preference.answers import Answers
+from concord.preference.folds import fold_of
+from concord.triage.signals import Design, Signals, design, weak_helpers, wrong_labels
 
 Array = np.ndarray
 

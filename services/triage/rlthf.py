@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import expit
 
+from concord.preference.answers import Answers
+from concord.preference.curve import bends
+from concord.preference.folds import drawn_shard
+from concord.triage import ask
+from concord.triage.baselines import labelled_by
+from concord.triage.posterior import Posterior, Trust
+from concord.triage.rounds import FIRST, Round, Turn, round_of
+from concord.triage.signals import Signals, in_order
 from concord.v1 import config_pb2
-from services.preference.answers import Answers
-from services.preference.curve import bends
-from services.preference.folds import drawn_shard
-from services.triage import ask
-from services.triage.baselines import labelled_by
-from services.triage.posterior import Posterior, Trust
-from services.triage.rounds import FIRST, Round, Turn, round_of
-from services.triage.signals import Signals, in_order
 
 Array = np.ndarray
 

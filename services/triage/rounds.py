@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from concord.preference.answers import Answers
+from concord.triage import ask
+from concord.triage.posterior import Posterior, Trust, posterior
+from concord.triage.signals import Signals, in_order, wrong_labels
 from concord.v1 import config_pb2, events_pb2
-from services.preference.answers import Answers
-from services.triage import ask
-from services.triage.posterior import Posterior, Trust, posterior
-from services.triage.signals import Signals, in_order, wrong_labels
 
 Array = np.ndarray
 

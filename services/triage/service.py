@@ -7,20 +7,20 @@ from functools import lru_cache
 import grpc
 import numpy as np
 
+from concord.kit.arrays import pack, unpack
+from concord.kit.blobs import Blobs
+from concord.kit.errors import InvalidInput
+from concord.kit.inputs import cached, messages
+from concord.kit.rpc import Servicer
+from concord.preference import answers, datasets
+from concord.preference.columns import columns_of
+from concord.triage import baselines, dataset, rlthf, rounds
+from concord.triage.signals import Signals, signals_of
 from concord.v1 import triage_service_pb2 as pb
 from concord.v1 import triage_service_pb2_grpc
 from concord.v1.events_pb2 import DatasetBuilt, Event, StageManifest
 from concord.v1.pairs_pb2 import Pair, PairShard, PairsManifest
 from concord.v1.work_pb2 import Work
-from services.kit.arrays import pack, unpack
-from services.kit.blobs import Blobs
-from services.kit.errors import InvalidInput
-from services.kit.inputs import cached, messages
-from services.kit.rpc import Servicer
-from services.preference import answers, datasets
-from services.preference.columns import columns_of
-from services.triage import baselines, dataset, rlthf, rounds
-from services.triage.signals import Signals, signals_of
 
 SERVICE = "triage"
 METHODS = {

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logit
 
+from concord.preference.answers import Answers
 from concord.v1 import events_pb2, pairs_pb2
-from services.preference.answers import Answers
 
 Array = np.ndarray
 

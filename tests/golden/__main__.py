@@ -4,12 +4,12 @@ import json
 import tempfile
 from pathlib import Path
 
+from concord.client import history, options, session
+from concord.kit import rpc
+from concord.kit.settings import from_environment, open_log
+from concord.preference import sample
 from concord.v1.runs_service_pb2 import PauseRunRequest, ResumeRunRequest, RunView
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
-from services.client import history, options, session
-from services.kit import rpc
-from services.kit.settings import from_environment, open_log
-from services.preference import sample
 
 HERE = Path(__file__).parent
 # name → (pairs, settings, whether a caller pauses it in the middle)

@@ -3,16 +3,16 @@
 from collections import defaultdict
 from random import Random
 
+from concord.kit.fold import Fold, Folded, fold_records, restore_run, start_run
+from concord.kit.log import Record
+from concord.kit.topics import DEAD_LETTERS, FACTS, fact_partition
+from concord.runs import service as runs
+from concord.runs.state import HUMAN
+from concord.tasks import queue
+from concord.tasks import service as tasks
 from concord.v1.events_pb2 import Event, Stage, StageManifest, TaskOutcome
 from concord.v1.runs_service_pb2 import RunStatus
 from concord.v1.work_pb2 import Work
-from services.kit.fold import Fold, Folded, fold_records, restore_run, start_run
-from services.kit.log import Record
-from services.kit.topics import DEAD_LETTERS, FACTS, fact_partition
-from services.runs import service as runs
-from services.runs.state import HUMAN
-from services.tasks import queue
-from services.tasks import service as tasks
 from tests.simulation.workload import Run
 from tests.simulation.world import World
 

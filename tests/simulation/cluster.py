@@ -8,18 +8,18 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from concord.kit import topics
+from concord.kit.blobs import MemoryBlobs
+from concord.kit.commands import entry_of
+from concord.kit.errors import ConcordError, Unavailable
+from concord.kit.fold import Fold
+from concord.kit.memory_store import MemoryStore
+from concord.kit.reactor import Reactor
+from concord.kit.worker import Worker
+from concord.runs import service as runs
+from concord.tasks import service as tasks
 from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
-from services.kit import topics
-from services.kit.blobs import MemoryBlobs
-from services.kit.commands import entry_of
-from services.kit.errors import ConcordError, Unavailable
-from services.kit.fold import Fold
-from services.kit.memory_store import MemoryStore
-from services.kit.reactor import Reactor
-from services.kit.worker import Worker
-from services.runs import service as runs
-from services.tasks import service as tasks
 from tests.simulation import stubs
 from tests.simulation.clock import Clock
 from tests.simulation.memory_log import Broker, MemoryLog

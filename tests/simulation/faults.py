@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Callable
 
-from services.kit.errors import Deferred, Unavailable
-from services.kit.log import Entry
-from services.kit.topics import FACTS
+from concord.kit.errors import Deferred, Unavailable
+from concord.kit.log import Entry
+from concord.kit.topics import FACTS
 from tests.simulation.cluster import Replica, Unit
 from tests.simulation.process import Fuse
 from tests.simulation.world import World

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from threading import Lock
 
-from services.kit.log import Entry, Record
-from services.kit.topics import Topic
+from concord.kit.log import Entry, Record
+from concord.kit.topics import Topic
 
 # partition → (records, from when on each may be polled)
 Partitions = dict[int, tuple[list[Record], list[float]]]

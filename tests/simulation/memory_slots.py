@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from concord.tasks.queue import TasksState
+from concord.tasks.slots import SAY_AGAIN_S, Given, Slot
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
-from services.tasks.queue import TasksState
-from services.tasks.slots import SAY_AGAIN_S, Given, Slot
 
 # A slot that its owner gave back: it keeps the owner's revision and holds no vote.
 GIVEN_BACK = -1

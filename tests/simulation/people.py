@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from random import Random
 
+from concord.kit.errors import NotFound, Refused, Unavailable
+from concord.runs.service import Runs
+from concord.tasks.service import Tasks
 from concord.v1 import runs_service_pb2 as runs_pb
 from concord.v1 import tasks_service_pb2 as tasks_pb
 from concord.v1.events_pb2 import PauseReason
-from services.kit.errors import NotFound, Refused, Unavailable
-from services.runs.service import Runs
-from services.tasks.service import Tasks
 from tests.simulation.stubs import answer
 from tests.simulation.workload import Run
 

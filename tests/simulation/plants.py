@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from concord.kit import reactor, store
+from concord.kit.fold import Fold
+from concord.kit.ids import event_id
+from concord.kit.log import Record
+from concord.kit.memory_store import MemoryStore
+from concord.kit.worker import Worker
+from concord.runs import loop
+from concord.runs import service as runs
+from concord.runs.evolve import evolve
+from concord.runs.state import RunState, unit_row
 from concord.v1.events_pb2 import Event
-from services.kit import reactor, store
-from services.kit.fold import Fold
-from services.kit.ids import event_id
-from services.kit.log import Record
-from services.kit.memory_store import MemoryStore
-from services.kit.worker import Worker
-from services.runs import loop
-from services.runs import service as runs
-from services.runs.evolve import evolve
-from services.runs.state import RunState, unit_row
 from tests.simulation.cluster import Build
 from tests.simulation.process import ProcessLog
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.kit.blobs import MemoryBlobs
-from services.kit.errors import Unavailable
-from services.kit.log import Entry, Record
-from services.kit.memory_store import MemoryStore
-from services.kit.store import Also, Position, RunChange
-from services.kit.topics import FACTS, Topic
+from concord.kit.blobs import MemoryBlobs
+from concord.kit.errors import Unavailable
+from concord.kit.log import Entry, Record
+from concord.kit.memory_store import MemoryStore
+from concord.kit.store import Also, Position, RunChange
+from concord.kit.topics import FACTS, Topic
 from tests.simulation.memory_log import MemoryConsumer, MemoryLog
 
 

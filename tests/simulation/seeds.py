@@ -9,8 +9,8 @@ from random import Random
 
 import structlog
 
-from services.kit.topics import FACTS
-from services.runs import service as runs
+from concord.kit.topics import FACTS
+from concord.runs import service as runs
 from tests.simulation.checks import SaidBeforeCommitted, check, require
 from tests.simulation.cluster import Build
 from tests.simulation.faults import Faults

@@ -8,10 +8,10 @@ import json
 from collections.abc import Sequence
 from hashlib import blake2b, sha256
 
+from concord.kit.blobs import Blobs
 from concord.v1.events_pb2 import Event, StageManifest, Usage
 from concord.v1.pairs_pb2 import Choice, Pair, PairShard, PairsManifest
 from concord.v1.work_pb2 import Work
-from services.kit.blobs import Blobs
 
 CENTS_A_PAIR = 0.01
 

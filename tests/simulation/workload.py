@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from random import Random
 
+from concord.kit.ids import run_id
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.pairs_pb2 import Pair, Response
-from services.kit.ids import run_id
 
 # Seeds share so many workloads, so that a quiet run is made once for each.
 WORKLOADS = 24

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
-from services.kit.topics import FACTS
-from services.runs import service as runs
+from concord.kit.topics import FACTS
+from concord.runs import service as runs
 from tests.simulation.clock import BEGIN_S, Clock
 from tests.simulation.cluster import LATE_S, Build, Cluster, Replica
 from tests.simulation.people import Annotator, Operator, Owner

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from services.kit.errors import InvalidInput
-from services.kit.sql import answering
+from concord.kit.errors import InvalidInput
+from concord.kit.sql import answering
 
 # Ours alone: a database may be shared with others that keep their own.
 VERSION_TABLE = "concord_schema"

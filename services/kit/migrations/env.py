@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from services.kit.migrations import VERSION_TABLE
+from concord.kit.migrations import VERSION_TABLE
 
 context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
 context.run_migrations()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from services.preference.draws import Draw
+from concord.preference.draws import Draw
 
 from . import numbers, times, words
 from .task import Task, Way, says

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from services.preference.draws import Draw
+from concord.preference.draws import Draw
 
 from .task import NAMES, Task, Way, money
 

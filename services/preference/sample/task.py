@@ -3,11 +3,32 @@
 import re
 from dataclasses import dataclass
 
-NAMES = tuple(
-    (
-        "Amara Ben Chiara Dmitri Elena Farid Greta Hana Ivan Jun Kofi Lucia Mateo Nadia Omar Priya Quentin Rosa "
-        "Samir Tove Uma Viktor Wanjiru Yuki Zofia"
-    ).split()
+NAMES = (
+    "Amara",
+    "Ben",
+    "Chiara",
+    "Dmitri",
+    "Elena",
+    "Farid",
+    "Greta",
+    "Hana",
+    "Ivan",
+    "Jun",
+    "Kofi",
+    "Lucia",
+    "Mateo",
+    "Nadia",
+    "Omar",
+    "Priya",
+    "Quentin",
+    "Rosa",
+    "Samir",
+    "Tove",
+    "Uma",
+    "Viktor",
+    "Wanjiru",
+    "Yuki",
+    "Zofia",
 )
 
 

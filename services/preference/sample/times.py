@@ -2,11 +2,24 @@
 
 from datetime import date, timedelta
 
-from services.preference.draws import Draw
+from concord.preference.draws import Draw
 
 from .task import NAMES, Task, Way
 
-MONTHS = tuple(("January February March April May June July August September October November December").split())
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 

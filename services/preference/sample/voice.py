@@ -1,6 +1,6 @@
 """How an answer is put: in a word, with a line of working, or at length. PURE."""
 
-from services.preference.draws import Draw
+from concord.preference.draws import Draw
 
 from .task import Task, Way
 

@@ -2,16 +2,45 @@
 
 import json
 
-from services.preference.draws import Draw
+from concord.preference.draws import Draw
 
 from .task import NAMES, Task, Way, listed
 
-_WORDS = tuple(
-    (
-        "apple barrel candle dragon ember falcon garden harbor island jacket kettle lantern marble needle orchard "
-        "pepper quarry ribbon saddle timber umbrella velvet walnut yellow zebra anchor basket copper dinner engine "
-        "feather granite hammer insect"
-    ).split()
+_WORDS = (
+    "apple",
+    "barrel",
+    "candle",
+    "dragon",
+    "ember",
+    "falcon",
+    "garden",
+    "harbor",
+    "island",
+    "jacket",
+    "kettle",
+    "lantern",
+    "marble",
+    "needle",
+    "orchard",
+    "pepper",
+    "quarry",
+    "ribbon",
+    "saddle",
+    "timber",
+    "umbrella",
+    "velvet",
+    "walnut",
+    "yellow",
+    "zebra",
+    "anchor",
+    "basket",
+    "copper",
+    "dinner",
+    "engine",
+    "feather",
+    "granite",
+    "hammer",
+    "insect",
 )
 _SENTENCES = (
     "The committee agreed to meet again before the end of the week",
