@@ -24,10 +24,10 @@ from benchmarks.cluster_rates import COUNTING, Rates
 from benchmarks.cluster_runs import IN_FLIGHT, LATENCY_S, Cluster, between_stages, replicas, two_at_once
 from benchmarks.loop import ONE_THREAD
 from benchmarks.measure import asked_of, circumstances, interleaved, parser_of, ratio, seconds, show, spread, write
-from concord.kit import reactor
 from concord.kit.blobs import MemoryBlobs
-from concord.kit.sql import open_engine
+from concord.kit.loop import reactor
 from concord.kit.store import SqlStore
+from concord.kit.store.sql import open_engine
 from concord.kit.telemetry import log_json
 from concord.runs import service as runs
 from tests.broker import start_broker

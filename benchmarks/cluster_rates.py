@@ -14,19 +14,19 @@ from kafka import KafkaConsumer
 
 from benchmarks.facts import SHARD, facts
 from concord.app import Stepper
-from concord.client import history
-from concord.kit import reactor
 from concord.kit.blobs import Blobs, MemoryBlobs
-from concord.kit.fold import Fold
 from concord.kit.ids import run_id, uri_of, work_id
-from concord.kit.kafka_consumer import FETCH_WAIT_MS
-from concord.kit.kafka_log import KafkaLog, producer
-from concord.kit.kafka_url import parse
 from concord.kit.log import Entry, Log
-from concord.kit.reactor import Reactor
+from concord.kit.log.kafka.consumer import FETCH_WAIT_MS
+from concord.kit.log.kafka.log import KafkaLog, producer
+from concord.kit.log.kafka.url import parse
+from concord.kit.log.topics import FACTS, SCORE, fact_partition
+from concord.kit.loop import reactor
+from concord.kit.loop.fold import Fold
+from concord.kit.loop.reactor import Reactor
+from concord.kit.loop.worker import Worker
 from concord.kit.store import SqlStore
-from concord.kit.topics import FACTS, SCORE, fact_partition
-from concord.kit.worker import Worker
+from concord.operate import run_log
 from concord.runs import service as runs
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.work_pb2 import Work
@@ -115,7 +115,7 @@ class Rates:
         rates = []
         for name in self.runs:
             began = time.perf_counter()
-            folded = history.fold(self._log, name)
+            folded = run_log.fold(self._log, name)
             rates.append(len(folded.ids) / (time.perf_counter() - began))
         return rates
 

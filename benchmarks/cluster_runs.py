@@ -14,12 +14,14 @@ from uuid import uuid4
 from kafka import KafkaAdminClient
 
 from benchmarks.loop import ONE_THREAD, job_of
-from concord.client import drive, history, intake, options, people, session
-from concord.kit import rpc, topics
+from concord.client.intake import intake
+from concord.client.run import drive, options, people, session
+from concord.kit import rpc
 from concord.kit.ids import run_id
-from concord.kit.kafka_url import parse
-from concord.kit.log import Log
+from concord.kit.log import Log, topics
+from concord.kit.log.kafka.url import parse
 from concord.kit.settings import from_environment, open_log
+from concord.operate import run_log
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
@@ -125,7 +127,7 @@ class Cluster:
         given = replace(given, rows=given.rows[:pairs])
         name = run_id(given.sha256, options.semantic(config))
         self.whole(session.Job(options.resolve(asked), given, config, name, people.nobody))
-        stages = [(event, at) for event, at in history.events(self.log, name)]
+        stages = [(event, at) for event, at in run_log.events(self.log, name)]
         opened = next(at for event, at in stages if event.stage_opened.stage == Stage.STAGE_LABEL)
         return next(at for event, at in stages if event.stage_closed.stage == Stage.STAGE_LABEL) - opened
 
@@ -181,7 +183,7 @@ def between_stages(log: Log, runs: Sequence[str]) -> list[float]:
                 work = Work.FromString(record.value)
                 place = (work.run_id, work.unit.stage, work.unit.round)
                 first[place] = min(record.at, first.get(place, record.at))
-    return [gap for run in runs for gap in _gaps(run, history.events(log, run), first)]
+    return [gap for run in runs for gap in _gaps(run, run_log.events(log, run), first)]
 
 
 def _gaps(

@@ -10,9 +10,9 @@ import hashlib
 import numpy as np
 
 from benchmarks.pack import path_of
-from concord.client.intake import Input, read
+from concord.client.intake.intake import Input, read
 from concord.preference.pairs import Row, make_pair
-from concord.scoring.features import surface_statistics
+from concord.reward.features import surface_statistics
 from concord.v1 import pairs_pb2 as pb
 
 JUDGE = "recorded-judge/Vanilla"

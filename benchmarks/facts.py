@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from concord.kit.fold import Ask, Context, Fold, Say, fold_records, start_run
 from concord.kit.ids import event_id, result_id, run_id, unit_name, uri_of
 from concord.kit.log import Record
+from concord.kit.loop.fold import Ask, Context, Fold, Say, fold_records, start_run
 from concord.runs import service as runs
 from concord.tasks import service as tasks
 from concord.tasks.queue import TasksState

@@ -17,8 +17,7 @@ from benchmarks.encode import NAMES, vectors
 from benchmarks.encode import cache as folder
 from benchmarks.pack import rows
 from benchmarks.teachers import components
-from concord.preference import head
-from concord.scoring import features
+from concord.reward import features, head
 from concord.triage.signals import Signals
 
 Array = np.ndarray

@@ -24,8 +24,8 @@ import numpy as np
 from benchmarks import judged, planner
 from benchmarks.judged_cases import CASES, Case, World, read_rows, world
 from benchmarks.measure import asked_of, parser_of, write
-from concord.client import options
-from concord.preference.answers import Answers
+from concord.client.run import options
+from concord.preference.annotations import Answers
 from concord.preference.pilot import draw_pilot, misaligned
 from concord.runs import plan
 from concord.triage.signals import wrong_labels

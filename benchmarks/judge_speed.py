@@ -78,7 +78,7 @@ async def bare(url, concurrency, pairs):
 
 async def concord(url, concurrency, pairs, kept=False):
     """`end`'s figures of the same calls by Concord's judge, shards of 64 pairs; `kept`: the answers stand in its cache already."""
-    from concord.labeling.answers import AnswerCache
+    from concord.labeling.answer_cache import AnswerCache
     from concord.labeling.chat import Settings
     from concord.labeling.llm import LLMJudges
     from concord.v1 import config_pb2 as cfg

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.pack import rows
-from concord.preference import head
 from concord.preference.folds import fold_of
-from concord.scoring import features
+from concord.reward import features, head
 from concord.triage.signals import Signals
 
 Array = np.ndarray

@@ -25,10 +25,10 @@ import numpy as np
 
 from benchmarks import hh, planner
 from benchmarks.measure import asked_of, circumstances, parser_of, write
-from concord.client import options
-from concord.preference import head
+from concord.client.run import options
 from concord.preference.pilot import draw_pilot
-from concord.preference.teaching import lesson
+from concord.reward import head
+from concord.reward.targets import lesson
 from concord.runs import plan
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
@@ -61,15 +61,15 @@ BUDGET = 0.06
 CALLED = (
     "benchmarks/hh.py",
     "benchmarks/planner.py",
-    "services/preference/curve.py",
+    "services/reward/curve.py",
     "services/preference/folds.py",
-    "services/preference/head.py",
-    "services/preference/logistic.py",
+    "services/reward/head.py",
+    "services/reward/logistic.py",
     "services/preference/pilot.py",
-    "services/preference/teaching.py",
+    "services/reward/targets.py",
     "services/runs/plan.py",
-    "services/scoring/features.py",
-    "services/triage/ask.py",
+    "services/reward/features.py",
+    "services/triage/selection.py",
     "services/triage/baselines.py",
     "services/triage/posterior.py",
     "services/triage/rlthf.py",

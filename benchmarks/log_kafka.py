@@ -6,10 +6,10 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from benchmarks.log_sqlite import READ, batches
 from benchmarks.measure import seconds
-from concord.kit.kafka_log import KafkaLog, producer
-from concord.kit.kafka_url import parse
 from concord.kit.log import Entry
-from concord.kit.topics import FACTS, TRIAGE
+from concord.kit.log.kafka.log import KafkaLog, producer
+from concord.kit.log.kafka.url import parse
+from concord.kit.log.topics import FACTS, TRIAGE
 
 
 class Kafka:

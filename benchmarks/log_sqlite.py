@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 
 from benchmarks.measure import seconds
 from concord.kit.log import Entry
-from concord.kit.sqlite_log import SqliteLog
-from concord.kit.topics import FACTS
+from concord.kit.log.sqlite import SqliteLog
+from concord.kit.log.topics import FACTS
 
 PAYLOAD_BYTES = 600
 BATCH = 500

@@ -33,9 +33,10 @@ ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THRE
 def job_of(corpus: str, pairs: int):
     """The run as `concord run` would prepare it."""
     from benchmarks.corpus import JUDGE, virtual
-    from concord.client import intake, people
-    from concord.client.options import Options, run_config, semantic
-    from concord.client.session import Job
+    from concord.client.intake import intake
+    from concord.client.run import people
+    from concord.client.run.options import Options, run_config, semantic
+    from concord.client.run.session import Job
     from concord.kit.ids import run_id
 
     if corpus == "sample":
@@ -50,7 +51,7 @@ def job_of(corpus: str, pairs: int):
 
 def concord(job) -> dict[str, object]:
     """The run on all services in this process, over gRPC on 127.0.0.1."""
-    from concord.client import drive, session
+    from concord.client.run import drive, session
     from concord.kit import rpc
     from concord.kit.settings import from_environment
     from concord.kit.telemetry import log_json
@@ -83,12 +84,12 @@ def straight(job) -> dict[str, object]:
 
 def stage_seconds(home: Path, run_id: str) -> dict[str, float]:
     """Wall seconds from opened to closed, by the log's own times; a stage's rounds together."""
-    from concord.client import history
-    from concord.kit.sqlite_log import SqliteLog
+    from concord.kit.log.sqlite import SqliteLog
+    from concord.operate import run_log
     from concord.v1.events_pb2 import Stage
 
     opened, out = {}, defaultdict(float)
-    for event, at in history.events(SqliteLog(home / "log.sqlite"), run_id):
+    for event, at in run_log.events(SqliteLog(home / "log.sqlite"), run_id):
         if event.HasField("stage_opened"):
             opened[event.stage_opened.stage, event.stage_opened.round] = at
         if event.HasField("stage_closed"):
@@ -179,7 +180,7 @@ def compare(corpus: str, pairs: int, repeats: int) -> dict[str, object]:
 
 
 def main() -> None:
-    from concord.client.options import KNOWN_SHARD
+    from concord.client.run.options import KNOWN_SHARD
 
     parser = parser_of(__doc__, "2,000 pairs, one repeat")
     parser.add_argument("--side", nargs=3, help=argparse.SUPPRESS)

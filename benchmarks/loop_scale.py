@@ -25,7 +25,7 @@ MB = 1024
 
 def services_apart(pairs: int, longer: int) -> dict[str, object]:
     """The run with each service in a process of its own: largest resident set of each in MB, and seconds."""
-    from concord.client import drive
+    from concord.client.run import drive
     from concord.kit import rpc
     from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED
     from concord.v1.runs_service_pb2_grpc import RunServiceStub
@@ -66,9 +66,8 @@ def _high_water(pid: int) -> float:
 
 def one_core(pairs: int) -> dict[str, float]:
     """Seconds for the basis, the features shard by shard, and one reward head, in one thread."""
-    from concord.preference import head
+    from concord.reward import features, head
     from concord.runs.work import MAX_BASIS_TEXTS
-    from concord.scoring import features
 
     rows = [row.pair for row in loop.job_of("virtual", pairs).given.rows]
     drawn = np.random.default_rng(0).choice(len(rows), min(len(rows), MAX_BASIS_TEXTS // 2), replace=False)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from concord.preference import answers, head
-from concord.preference.answers import Answers
+from concord.preference import annotations
+from concord.preference.annotations import Answers
 from concord.preference.folds import fold_of
-from concord.preference.teaching import Lesson, final_lesson, lesson
+from concord.reward import head
+from concord.reward.targets import Lesson, final_lesson, lesson
 from concord.runs import plan
 from concord.triage.rounds import Round, Turn
 from concord.triage.service import METHODS
@@ -24,7 +25,7 @@ from concord.v1.work_pb2 import Teacher
 Array = np.ndarray
 # (pair, vote) -> P(first is better) as a person says it: 1, 0, 0.5 for a tie, NaN for nothing.
 Person = Callable[[int, int], float]
-P_FIRST = {**answers.P_FIRST, None: float("nan")}
+P_FIRST = {**annotations.P_FIRST, None: float("nan")}
 NOBODY = Answers(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool), np.zeros(0, np.int64))
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from benchmarks.facts import SHARD, facts, kinds
 from benchmarks.measure import asked_of, circumstances, interleaved, parser_of, ratio, seconds, show, spread, write
-from concord.client import history
 from concord.kit.log import Entry
-from concord.kit.sqlite_log import SqliteLog
-from concord.kit.topics import FACTS, fact_partition
+from concord.kit.log.sqlite import SqliteLog
+from concord.kit.log.topics import FACTS, fact_partition
+from concord.operate import run_log
 from concord.runs import service as runs
 from concord.v1.events_pb2 import Event
 
@@ -45,7 +45,7 @@ class Replay:
         """Facts a second of `history.fold`, which reads, hashes and folds; more is better, as everywhere here."""
 
         def replay() -> None:
-            assert len(history.fold(self._log, self._run_id).ids) == len(self._values)
+            assert len(run_log.fold(self._log, self._run_id).ids) == len(self._values)
 
         return self._rate(replay)
 
@@ -106,7 +106,7 @@ def main() -> None:
         "pairs": count * PAIRS_A_FACT,
         "pairs_a_shard": SHARD,
         "bytes_a_fact": sum(map(len, values)) / count,
-        "folded_at_once": history.BATCH,
+        "folded_at_once": run_log.BATCH,
         "seed": SEED,
         "sqlite": "WAL, synchronous=FULL",
         "folder": tempfile.gettempdir(),

@@ -10,13 +10,13 @@ import numpy as np
 
 from benchmarks import planner
 from concord.labeling import recorded, sample_judge
-from concord.labeling.columns import shard_labeled
-from concord.preference.answers import Answers
+from concord.labeling.verdict_columns import shard_labeled
+from concord.preference.annotations import Answers
 from concord.preference.columns import Columns, judged_targets, shard_arrays
 from concord.preference.pilot import draw_pilot, misaligned
+from concord.reward import features
 from concord.runs import plan
 from concord.runs.work import MAX_BASIS_TEXTS
-from concord.scoring import features
 from concord.triage import dataset
 from concord.triage.signals import signals_of
 from concord.v1.config_pb2 import RunConfig

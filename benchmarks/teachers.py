@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.encode import NAMES, cache, last_turn, vectors
 from benchmarks.pack import rows
-from concord.scoring.features import surface_statistics
+from concord.reward.features import surface_statistics
 
 Array = np.ndarray
 PASSES = {"sm3": 3, "sm8": 8, "sm15": 15}

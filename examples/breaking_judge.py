@@ -15,7 +15,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from concord.client.intake import read_sample
+from concord.client.intake.intake import read_sample
 from concord.labeling.sample_judge import judged
 from concord.v1.pairs_pb2 import CHOICE_FIRST, Pair
 

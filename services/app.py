@@ -17,17 +17,17 @@ from typing import Protocol
 import structlog
 from threadpoolctl import threadpool_limits
 
-from concord.kit import telemetry, topics
+from concord.kit import telemetry
 from concord.kit.blobs import Blobs
-from concord.kit.children import Children
-from concord.kit.drive import drive
 from concord.kit.errors import ConcordError, InvalidInput
-from concord.kit.log import Log
-from concord.kit.reactor import Reactor
+from concord.kit.log import Log, topics
+from concord.kit.loop.children import Children
+from concord.kit.loop.reactor import Reactor
+from concord.kit.loop.stepping import drive
+from concord.kit.loop.worker import Worker
 from concord.kit.rpc import Servicer, serve, serving
 from concord.kit.settings import Settings, allowed_keys, host_of, is_loopback, open_blobs, open_log, open_store
 from concord.kit.store import SqlStore
-from concord.kit.worker import Worker
 from concord.labeling import service as labeling
 from concord.runs import service as runs
 from concord.runs.state import restore

@@ -1,6 +1,6 @@
 """`python -m concord.child NAME`: a process that does one service's units for the process that started it.
 
-It opens the blobs that CONCORD_BLOB_URL names, and nothing else; see `kit/children.py`.
+It opens the blobs that CONCORD_BLOB_URL names, and nothing else; see `kit/loop/children.py`.
 """
 
 import os
@@ -11,8 +11,8 @@ from contextlib import suppress
 from functools import cache
 
 from concord.kit.blobs import Blobs
-from concord.kit.children import answer_all
 from concord.kit.errors import InvalidInput, Unavailable
+from concord.kit.loop.children import answer_all
 from concord.kit.settings import Settings, from_environment, open_blobs
 from concord.kit.telemetry import log_json
 from concord.v1.events_pb2 import Event

@@ -18,7 +18,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import typer  # noqa: E402
 
-from concord.client import progress  # noqa: E402
+from concord.client.run import progress  # noqa: E402
 from concord.commands import place, replay, results, run  # noqa: E402
 from concord.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
 

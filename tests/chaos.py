@@ -25,8 +25,8 @@ from concord.app import SERVICES
 from concord.kit.errors import Unavailable
 from concord.kit.ids import event_id
 from concord.kit.log import Log
+from concord.kit.log.topics import FACTS, fact_partition
 from concord.kit.settings import from_environment, open_log
-from concord.kit.topics import FACTS, fact_partition
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.events_pb2 import Event, Stage
 from tests.endpoint import Endpoint

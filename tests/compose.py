@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from concord.app import SERVICES
-from concord.client import drive, intake, options, people
+from concord.client.intake import intake
+from concord.client.run import drive, options, people
 from concord.kit import ids, rpc
 from concord.kit.health import why_not
 from concord.v1 import runs_service_pb2 as pb

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import settings
 
-from concord.kit.sqlite_log import SqliteLog
+from concord.kit.log.sqlite import SqliteLog
 from tests import s3 as s3_servers
 from tests.broker import free_port as broker_port
 from tests.broker import start_broker
@@ -38,7 +38,7 @@ def kafka_url(broker):
 @pytest.fixture
 def open_kafka(kafka_url):
     """A function that opens the same log on Kafka each time, with further options if wanted (`session_ms=2000`)."""
-    from concord.kit.kafka_log import KafkaLog
+    from concord.kit.log.kafka.log import KafkaLog
 
     opened = []
 

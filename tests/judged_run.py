@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from concord.client import drive, history, intake, options, people, session
-from concord.client.again import store_differences
+from concord.client.intake import intake
+from concord.client.run import drive, options, people, session
 from concord.kit import ids, rpc
-from concord.kit.fold import fold_records, restore_run, start_run
 from concord.kit.log import Log
+from concord.kit.log.topics import DEAD_LETTERS, fact_partition
+from concord.kit.loop.fold import fold_records, restore_run, start_run
 from concord.kit.settings import from_environment, open_log, open_store
-from concord.kit.topics import DEAD_LETTERS, fact_partition
+from concord.operate import run_log
+from concord.operate.redo import store_differences
 from concord.runs import service as runs_service
 from concord.tasks import service as tasks_service
 from concord.v1 import runs_service_pb2 as pb
@@ -105,7 +107,7 @@ def quiet_run(judge: Endpoint, config: RunConfig, home: Path) -> Quiet:
     settings = from_environment({}, home=str(home), judge_concurrency=IN_FLIGHT)
     with session.embedded(settings) as running:
         view = drive_through(running.address, running.address, config)
-        facts = [event for event, _ in history.events(open_log(settings), RUN)]
+        facts = [event for event, _ in run_log.events(open_log(settings), RUN)]
     assert view.status == pb.RUN_STATUS_FINISHED, view.detail
     labelled = next(n for n, event in enumerate(facts) if event.stage_closed.stage == Stage.STAGE_LABEL)
     steps = tuple(event.event_id for event in facts if is_step(event))
@@ -130,7 +132,7 @@ def assert_nothing_was_lost(environment: Mapping[str, str], home: Path) -> None:
     for service, fold in (("runs", runs_service.fold()), ("tasks", tasks_service.fold())):
         read_to = store.position(service, fact_partition(RUN)).next_offset
         stored = restore_run(fold, RUN, store.rows(service, RUN))
-        folded, _ = fold_records(fold, start_run(fold, RUN), list(history.records(log, RUN, read_to)))
+        folded, _ = fold_records(fold, start_run(fold, RUN), list(run_log.records(log, RUN, read_to)))
         assert (stored.offset, stored.history) == (folded.offset, folded.history), service
         assert stored.state == folded.state, service
     assert store_differences(log, store, RUN) == []
@@ -140,5 +142,5 @@ def assert_nothing_was_lost(environment: Mapping[str, str], home: Path) -> None:
 
 def longest_stall(log: Log) -> float:
     """Seconds in which nothing happened in the run."""
-    times = [at for _, at in history.events(log, RUN)]
+    times = [at for _, at in run_log.events(log, RUN)]
     return max(later - earlier for earlier, later in pairwise(times))

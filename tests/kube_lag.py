@@ -11,9 +11,8 @@ import subprocess
 from math import ceil
 from pathlib import Path
 
-from concord.kit import topics
-from concord.kit.kafka_log import KafkaLog
-from concord.kit.log import Entry
+from concord.kit.log import Entry, topics
+from concord.kit.log.kafka.log import KafkaLog
 from tests.broker import Broker, free_port, start_broker
 from tests.control_plane import TOOLS, ControlPlane, wait
 from tests.manifests import built, of_kind

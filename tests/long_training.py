@@ -16,10 +16,10 @@ from pathlib import Path
 
 from concord.app import SERVICES, Parts, Running, Service
 from concord.kit.blobs import Blobs
+from concord.kit.log.topics import TRAIN
+from concord.kit.loop.worker import Worker
 from concord.kit.settings import from_environment
 from concord.kit.telemetry import log_json
-from concord.kit.topics import TRAIN
-from concord.kit.worker import Worker
 from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
 

@@ -1,7 +1,7 @@
 """One run's queue folded in memory: answers go in, resolutions come out."""
 
-from concord.kit.fold import Context
 from concord.kit.ids import event_id, run_id, unit_name
+from concord.kit.loop.fold import Context
 from concord.tasks import queue
 from concord.tasks.queue import TasksState
 from concord.v1.config_pb2 import RunConfig

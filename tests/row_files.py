@@ -7,7 +7,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from concord.client import intake
+from concord.client.intake import intake
 from concord.kit.errors import InvalidInput
 
 

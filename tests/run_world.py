@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable
 
-from concord.kit.fold import Ask, Context, Fold, Folded, Say, fold_records, start_run
 from concord.kit.ids import event_id, result_id, run_id, unit_name
 from concord.kit.log import Record
-from concord.kit.topics import FACTS
+from concord.kit.log.topics import FACTS
+from concord.kit.loop.fold import Ask, Context, Fold, Folded, Say, fold_records, start_run
 from concord.runs import service as runs
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.events_pb2 import Event, Stage, StageManifest, TaskOutcome

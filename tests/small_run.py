@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from concord.kit.blobs import MemoryBlobs
-from concord.kit.fold import Ask, Context, Fold, Folded, Say, fold_records, start_run
 from concord.kit.ids import event_id, result_id, run_id
 from concord.kit.log import Record
-from concord.labeling.columns import shard_labeled
+from concord.kit.loop.fold import Ask, Context, Fold, Folded, Say, fold_records, start_run
 from concord.labeling.judge import Combined
+from concord.labeling.verdict_columns import shard_labeled
 from concord.preference.pairs import make_pair
 from concord.runs import evolve as runs_evolve
 from concord.runs import loop

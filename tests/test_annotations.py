@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given as given_any
 from hypothesis import strategies as st
 
-from concord.client import intake
-from concord.preference import argilla, fields, labelstudio
-from concord.preference.many import rows_of
+from concord.client.intake import intake
+from concord.client.intake.formats import argilla, fields, labelstudio
+from concord.client.intake.formats.canonical import RECORD
+from concord.client.intake.formats.multi_response import rows_of
 from concord.preference.pairs import BadRecord
-from concord.preference.records import RECORD
 from concord.v1 import pairs_pb2 as pb
 from tests.row_files import chat, ids, jsonl, parquet, refusal
 

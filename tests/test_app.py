@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from concord import app
-from concord.client import options, session
+from concord.client.run import options, session
 from concord.kit import rpc
 from concord.kit.errors import Refused, Unavailable
 from concord.kit.settings import from_environment

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from concord.preference import sample
+from concord import sample
 from tests import s3 as s3_servers
 
 CONCORD = [sys.executable, "-m", "concord.cli"]

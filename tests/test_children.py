@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_limits
 
-from concord.client.intake import read_sample
+from concord.client.intake.intake import read_sample
 from concord.kit.blobs import FileBlobs
-from concord.kit.children import Children
+from concord.kit.blobs.s3 import S3Blobs
 from concord.kit.errors import InvalidInput, NotFound, Unavailable
 from concord.kit.ids import run_id, uri_of, work_id
-from concord.kit.s3_blobs import S3Blobs
+from concord.kit.loop.children import Children
 from concord.scoring.units import Units
 from concord.v1.events_pb2 import Stage
 from concord.v1.pairs_pb2 import PairShard, PairsManifest
@@ -146,7 +146,7 @@ def test_close_ends_children_in_the_middle_of_a_unit(blobs, tmp_path):
 def test_no_child_outlives_the_process_that_started_it(tmp_path):
     """Standard error stays open for as long as any of them lives."""
     script = (
-        "import sys\nfrom concord.kit.children import Children\n"
+        "import sys\nfrom concord.kit.loop.children import Children\n"
         f"children = Children('scoring', 2, {{'CONCORD_BLOB_URL': 'file://{tmp_path}'}})\n"
         "print('started', flush=True)\nsys.stdin.read()"
     )

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from concord.client import options, progress, session
+from concord import sample
+from concord.client.run import options, progress, session
 from concord.kit.errors import InvalidInput
-from concord.preference import sample
 from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RUN_STATUS_RUNNING, RunView
 
 ROOT = Path(__file__).parent.parent

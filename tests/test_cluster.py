@@ -6,11 +6,11 @@ import grpc
 import pytest
 
 from concord.app import SERVICES
-from concord.client import drive, options, session
-from concord.client.again import store_differences
+from concord.client.run import drive, options, session
 from concord.kit import rpc
+from concord.kit.log.topics import DEAD_LETTERS
 from concord.kit.settings import from_environment, open_log, open_store
-from concord.kit.topics import DEAD_LETTERS
+from concord.operate.redo import store_differences
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub

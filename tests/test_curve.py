@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from concord.preference.curve import FEWEST, NONE, Bends, bends
+from concord.reward.curve import FEWEST, NONE, Bends, bends
 
 
 def bent(pairs: int, elbow: float, knee: float, top: float = 5.0, bottom: float = -5.0, slack: float = 0.5):

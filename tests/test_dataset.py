@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from concord.preference.answers import read
+from concord.preference.annotations import read
 from concord.triage import dataset
 from concord.v1.events_pb2 import Event, ShardLabeled, StageManifest
 from concord.v1.pairs_pb2 import Choice

@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from concord.app import SERVICES
 from concord.cli import app
-from concord.client.options import METHODS, Options, resolve
+from concord.client.run.options import METHODS, Options, resolve
 from concord.kit.settings import Settings
 from concord.runs.plan import PLANS
 from concord.v1.events_pb2 import Event, Stage

@@ -14,13 +14,16 @@ from pathlib import Path
 import pytest
 
 from concord.app import SERVICES
-from concord.client import doctor, drive, intake, options, probes, session
-from concord.client.ailments import Finding, Seen, run_findings
-from concord.client.doctor import Backend, Folder, Package
-from concord.kit import ids, migrations, rpc
+from concord.client.intake import intake
+from concord.client.run import drive, options, session
+from concord.kit import ids, rpc
 from concord.kit.errors import NotFound
 from concord.kit.settings import Settings, from_environment, open_store
-from concord.kit.sql import open_engine
+from concord.kit.store import migrations
+from concord.kit.store.sql import open_engine
+from concord.operate import doctor, inspect
+from concord.operate.diagnose import Finding, Seen, run_findings
+from concord.operate.doctor import Backend, Folder, Package
 from concord.runs import state as run_state
 from concord.tasks import queue
 from concord.v1.events_pb2 import PauseReason, Stage
@@ -72,7 +75,7 @@ def truth(pair: int, vote: int):
 
 
 def found(settings: Settings, view: RunView, later_s: float = 0.0) -> tuple[Finding, ...]:
-    return probes.patient(settings, view.run_id[:8], time.time() + later_s, {}).findings
+    return inspect.patient(settings, view.run_id[:8], time.time() + later_s, {}).findings
 
 
 def test_a_finished_run_has_nothing_wrong(tmp_path):
@@ -80,7 +83,7 @@ def test_a_finished_run_has_nothing_wrong(tmp_path):
     view = run_in(settings, truth)
     assert view.status == RUN_STATUS_FINISHED
     assert found(settings, view) == ()
-    notes = probes.patient(settings, "last", time.time(), {}).notes
+    notes = inspect.patient(settings, "last", time.time(), {}).notes
     assert "is finished: 96 pairs, 20 of 20 votes" in notes[0]
 
 
@@ -138,7 +141,7 @@ def test_a_run_without_its_pairs_says_which_files_are_lost(tmp_path):
 
 def test_a_name_that_means_no_run_is_refused(tmp_path):
     with pytest.raises(NotFound, match="no runs in"):
-        probes.patient(settings_in(tmp_path), "last", 0.0, {})
+        inspect.patient(settings_in(tmp_path), "last", 0.0, {})
 
 
 def seen(**more) -> Seen:
@@ -205,7 +208,7 @@ def test_python_packages_and_extras_are_judged_by_what_settings_need():
 
 
 def test_the_installed_package_is_looked_at():
-    package = probes.package()
+    package = inspect.package()
     assert package.missing == [] and package.least_python <= package.python and "kafka" in package.extras
 
 
@@ -225,31 +228,31 @@ def test_folders_that_cannot_be_written_or_are_full_are_findings():
 
 def test_a_file_in_the_place_of_a_folder_is_a_finding(tmp_path):
     (tmp_path / "home").write_text("")
-    assert any("is a file" in finding.says for finding in probes.place(settings_in(tmp_path / "home")).findings)
+    assert any("is a file" in finding.says for finding in inspect.place(settings_in(tmp_path / "home")).findings)
 
 
 def test_a_back_end_that_does_not_open_is_a_finding_and_an_empty_place_is_not(tmp_path):
     broken = Backend("CONCORD_LOG_URL", "the log", "not a database")
     assert "not a database" in doctor.backend_health([broken]).findings[0].says
-    health = probes.place(settings_in(tmp_path))
+    health = inspect.place(settings_in(tmp_path))
     assert health.findings == () and list(tmp_path.iterdir()) == []
     (tmp_path / "log.sqlite").write_text("this is no database, and it is long enough to be seen as none" * 20)
-    assert any(finding.about == "backends" for finding in probes.place(settings_in(tmp_path)).findings)
+    assert any(finding.about == "backends" for finding in inspect.place(settings_in(tmp_path)).findings)
 
 
 def test_a_database_without_tables_is_not_begun_and_is_left_as_it_is(postgres_url, tmp_path):
     settings = from_environment({"CONCORD_STATE_URL": postgres_url, "CONCORD_HOME": str(tmp_path)})
-    health = probes.place(settings)
+    health = inspect.place(settings)
     assert health.findings == () and any(
         "the store (postgresql" in note and "is not there yet" in note for note in health.notes
     )
     assert migrations.standing(open_engine(postgres_url)) is None
     open_store(settings)
-    assert any("the store (postgresql" in note and note.endswith(" answers") for note in probes.place(settings).notes)
+    assert any("the store (postgresql" in note and note.endswith(" answers") for note in inspect.place(settings).notes)
 
 
 def finding_of(tmp_path, **urls: str) -> Finding:
-    (finding,) = probes.place(from_environment({"CONCORD_HOME": str(tmp_path), **urls})).findings
+    (finding,) = inspect.place(from_environment({"CONCORD_HOME": str(tmp_path), **urls})).findings
     return finding
 
 
@@ -281,11 +284,11 @@ def test_services_of_another_process_are_seen_and_a_part_of_them_is_a_finding(tm
     for name in ("runs", "tasks"):
         locks.append(os.open(tmp_path / f"log.sqlite.{name}.lock", os.O_CREAT | os.O_RDWR))
         fcntl.flock(locks[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
-    (part,) = probes.place(settings).findings
+    (part,) = inspect.place(settings).findings
     assert "but not labeling" in part.says and "concord serve labeling" in part.do
     for lock in locks:
         os.close(lock)
-    assert probes.place(settings).findings == ()
+    assert inspect.place(settings).findings == ()
     whole = doctor.lock_health(list(SERVICES), list(SERVICES))
     assert whole.findings == () and "another process runs runs" in whole.notes[0]
 

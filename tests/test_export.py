@@ -9,10 +9,10 @@ import pyarrow.parquet
 import pytest
 import yaml
 
-from concord.client import columnar, intake
-from concord.client.card import card, size_category
-from concord.client.export import FORMATS, Exported, exported, prompt_text
-from concord.preference.records import CONVERSATION
+from concord.client.intake import intake, parquet
+from concord.client.intake.formats.canonical import CONVERSATION
+from concord.client.results.card import card, size_category
+from concord.client.results.export import FORMATS, Exported, exported, prompt_text
 from concord.report.figures import figures_of
 from tests.small_run import config_of, small_run
 from tests.test_cli import concord, finished_rows, small_file
@@ -137,8 +137,8 @@ def test_a_table_says_whether_the_judge_agrees_with_the_label(judged, agrees):
 
 def test_a_parquet_file_has_its_columns_types_whatever_its_first_rows_hold(tmp_path):
     silent, sure = row(judge_label=None, judge_confidence=None), row(pair_id="q")
-    rows, _ = export_of([silent] * (columnar._ROW_GROUP + 1) + [sure], "parquet")
-    columnar.write_parquet(tmp_path / "rows.parquet", iter(rows))
+    rows, _ = export_of([silent] * (parquet._ROW_GROUP + 1) + [sure], "parquet")
+    parquet.write_parquet(tmp_path / "rows.parquet", iter(rows))
     table = pyarrow.parquet.read_table(tmp_path / "rows.parquet")
     assert table.to_pylist() == rows and pyarrow.parquet.ParquetFile(tmp_path / "rows.parquet").num_row_groups == 2
     assert table.schema.field("judge_confidence").type == pyarrow.float64()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
-from concord.scoring import features
+from concord.reward import features
 
 ENOUGH = [
     f"the {a} {b} walks to the {c}, slowly" for a in ("old", "new", "big") for b in ("dog", "cat") for c in "xyzw"

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from concord.client import options
+from concord.client.run import options
 from concord.preference import datasets
 from concord.report.accuracy import Evaluation
-from concord.report.between import krippendorff
+from concord.report.annotator_agreement import krippendorff
 from concord.report.figures import Figures, Method, figures_of, method_of
 from concord.report.history import read_history
 from concord.report.margins import _edges

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from concord.kit.fold import Fold, fold_records, restore_run, start_run
 from concord.kit.ids import event_id
 from concord.kit.ids import run_id as run_id_of
 from concord.kit.log import Record
-from concord.kit.topics import FACTS, fact_partition
+from concord.kit.log.topics import FACTS, fact_partition
+from concord.kit.loop.fold import Fold, fold_records, restore_run, start_run
 from concord.runs import service as runs
 from concord.tasks import service as tasks
 from concord.v1.events_pb2 import Event

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from google.protobuf.json_format import ParseDict
 
-from concord.client.history import as_json
-from concord.kit.fold import Folded, fold_records, restore_run, start_run
 from concord.kit.log import Record
-from concord.kit.topics import FACTS
+from concord.kit.log.topics import FACTS
+from concord.kit.loop.fold import Folded, fold_records, restore_run, start_run
+from concord.operate.run_log import as_json
 from concord.runs import service as runs
 from concord.tasks import service as tasks
 from concord.v1.events_pb2 import Event

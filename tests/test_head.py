@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from concord.preference.head import PAIRS_FOR_OWN_HEAD, Head, fit_head, margins
+from concord.reward.head import PAIRS_FOR_OWN_HEAD, Head, fit_head, margins
 
 
 def world(pairs: int, seed: int, dimensions: int = 20):

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from concord.client import fetch, intake
+from concord.client.intake import fetch, intake
 from concord.kit.errors import InvalidInput, Unavailable
 from tests.row_files import good, ids, jsonl, parquet
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from concord.client import intake, lines
+from concord.client.intake import intake
+from concord.client.intake import text_lines as lines
+from concord.client.intake.formats.canonical import PREFERENCE, RECORD, RESPONSES
 from concord.kit.errors import InvalidInput
-from concord.preference.records import PREFERENCE, RECORD, RESPONSES
 from concord.v1 import pairs_pb2 as pb
 from tests.data import data_path
 from tests.row_files import good

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from concord.labeling import judge
 from concord.labeling.judge import Verdict, combine, parse
-from concord.preference.calls import MAX_AROUND
+from concord.preference.call_limits import MAX_AROUND
 from concord.v1 import pairs_pb2 as pb
 
 

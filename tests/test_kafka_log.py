@@ -14,14 +14,14 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaTimeoutError
 
 from concord.kit.errors import InvalidInput, Unavailable
-from concord.kit.kafka_log import KafkaLog
-from concord.kit.kafka_net import CONNECT_MS, PatientClient
-from concord.kit.kafka_reader import UNUSED_S, Readers
-from concord.kit.kafka_settings import KafkaSettings, opened
-from concord.kit.kafka_topics import settings_of
-from concord.kit.kafka_url import parse
 from concord.kit.log import Entry
-from concord.kit.topics import FACTS, LABEL, TRIAGE
+from concord.kit.log.kafka.log import KafkaLog
+from concord.kit.log.kafka.reader import UNUSED_S, Readers
+from concord.kit.log.kafka.settings import KafkaSettings, opened
+from concord.kit.log.kafka.topics import settings_of
+from concord.kit.log.kafka.url import parse
+from concord.kit.log.kafka.workarounds.net import CONNECT_MS, PatientClient
+from concord.kit.log.topics import FACTS, LABEL, TRIAGE
 
 ALL = frozenset(range(TRIAGE.partitions))
 
@@ -98,8 +98,8 @@ def test_a_closed_member_s_partitions_move_at_once_and_go_on_where_it_committed(
 
 CHILD = """
 import sys
-from concord.kit.kafka_log import KafkaLog
-from concord.kit.topics import TRIAGE
+from concord.kit.log.kafka.log import KafkaLog
+from concord.kit.log.topics import TRIAGE
 member = KafkaLog(sys.argv[1]).subscribe(TRIAGE, "triage")
 while True:
     member.poll(0.1, 10)

@@ -8,15 +8,15 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from concord.client import backends
-from concord.kit.drive import drive
 from concord.kit.errors import InvalidInput, Unavailable
-from concord.kit.kafka_log import KafkaLog
-from concord.kit.kafka_settings import translated
-from concord.kit.kafka_url import parse
 from concord.kit.log import Entry
-from concord.kit.topics import TRIAGE
+from concord.kit.log.kafka.log import KafkaLog
+from concord.kit.log.kafka.settings import translated
+from concord.kit.log.kafka.url import parse
+from concord.kit.log.topics import TRIAGE
+from concord.kit.loop.stepping import drive
 from concord.kit.urls import without_secrets
+from concord.operate import backends
 from tests.secure_broker import PASSWORD, USER, certificate, start_secure_broker
 from tests.test_kafka_log import collect, places
 

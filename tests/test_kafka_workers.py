@@ -8,8 +8,8 @@ import pytest
 from concord.kit.blobs import MemoryBlobs
 from concord.kit.ids import result_id, run_id, work_id
 from concord.kit.log import Entry
-from concord.kit.topics import FACTS, TRIAGE, fact_partition
-from concord.kit.worker import Worker
+from concord.kit.log.topics import FACTS, TRIAGE, fact_partition
+from concord.kit.loop.worker import Worker
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.work_pb2 import Work
 

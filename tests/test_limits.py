@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from concord.client import options
+from concord.client.run import options
 from concord.kit.errors import InvalidInput
 from concord.runs import limits
 from concord.v1.config_pb2 import JudgeConfig, Rlthf, RunConfig

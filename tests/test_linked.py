@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from concord.client import again, history, intake, onward, session
-from concord.client.earlier import Earlier, check, join, rows_of
-from concord.client.inherited import options_of
-from concord.client.options import METHODS, Options, resolve, run_config
-from concord.client.records import here
+from concord.client.intake import intake
+from concord.client.results.records import here
+from concord.client.run import continue_run, session
+from concord.client.run.options import METHODS, Options, resolve, run_config
+from concord.client.run.parent_options import options_of
+from concord.client.run.parent_run import Earlier, check, join, rows_of
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings, from_environment, open_blobs, open_log
-from concord.preference import answers, datasets
+from concord.operate import redo, run_log
+from concord.preference import annotations, datasets
 from concord.report.figures import Figures, figures_of
 from concord.report.words import summary
 from concord.runs import limits, plan
@@ -182,7 +184,7 @@ def stage(**said: int) -> StageManifest:
 def known(parents: list[StageManifest], own: list[StageManifest]) -> dict[int, tuple[float, bool]]:
     kept = {f"{at}": manifest for at, manifest in enumerate([*parents, *own])}
     config = RunConfig(parent=Parent(judged_uris=list(kept)[: len(parents)])) if parents else RunConfig()
-    said = answers.known(config, list(kept)[len(parents) :], kept.__getitem__)
+    said = annotations.known(config, list(kept)[len(parents) :], kept.__getitem__)
     assert len(set(said.pair.tolist())) == len(said.pair)
     return {int(at): (p, bool(audit)) for at, p, audit in zip(said.pair, said.p_first, said.audit, strict=True)}
 
@@ -217,25 +219,25 @@ class Done:
     @property
     def figures(self) -> Figures:
         return figures_of(
-            history.events(open_log(self.settings), self.view.run_id), open_blobs(self.settings).get, self.job.truth
+            run_log.events(open_log(self.settings), self.view.run_id), open_blobs(self.settings).get, self.job.truth
         )
 
     def asked(self, *stages: int) -> set[int]:
         """Pairs that became questions to people, in these stages or in any."""
-        events = [event for event, _ in history.events(open_log(self.settings), self.view.run_id)]
+        events = [event for event, _ in run_log.events(open_log(self.settings), self.view.run_id)]
         resolved = [event for event in events if event.HasField("task_resolved")]
         return {event.task_resolved.pair_index for event in resolved if not stages or event.unit.stage in stages}
 
 
 def run(settings: Settings, job: session.Job) -> Done:
-    again.remember(Path(settings.home) / "runs" / job.run_id[:8], job)
+    redo.remember(Path(settings.home) / "runs" / job.run_id[:8], job)
     with session.embedded(settings) as running:
         return Done(settings, job, session.run(job, running, lambda view: None))
 
 
 def linked(settings: Settings, name: str, path: Path | str, **flags) -> session.Job:
     with here(settings) as records:
-        return onward.go_on(records, settings, name, str(path), partial(resolve, flags, None, ""), None, "", None)
+        return continue_run.go_on(records, settings, name, str(path), partial(resolve, flags, None, ""), None, "", None)
 
 
 def write(path: Path, numbers: range, agree: float) -> Path:
@@ -319,8 +321,8 @@ def test_only_the_pilot_may_meet_a_pair_again_and_then_the_earlier_answer_is_tak
 
 def test_the_link_is_shown_wherever_a_run_is_shown(chain):
     first, second, settings = chain.first.view, chain.second.view, chain.second.settings
-    assert again.run_line(second).count(f"goes on from {first.run_id[:8]}") == 1
-    assert "goes on from" not in again.run_line(first)
+    assert redo.run_line(second).count(f"goes on from {first.run_id[:8]}") == 1
+    assert "goes on from" not in redo.run_line(first)
     figures = chain.second.figures
     new = len(chain.first.asked() - chain.second.asked())
     assert (figures.parent.run_id, figures.parent.pairs, figures.parent.answers) == (first.run_id, OLD, new)
@@ -328,7 +330,7 @@ def test_the_link_is_shown_wherever_a_run_is_shown(chain):
         f"goes on from run {first.run_id[:8]} with 60 new pairs; {new} answers of people count from there"
         in summary(figures)
     )
-    folded = history.as_json(history.fold(open_log(settings), second.run_id))
+    folded = run_log.as_json(run_log.fold(open_log(settings), second.run_id))
     assert folded["state"]["view"]["config"]["parent"]["run_id"] == first.run_id
     assert figures.rows == OLD + NEW and chain.first.figures.parent is None
 
@@ -354,13 +356,13 @@ def test_a_third_run_takes_over_the_answers_of_both(chain):
     assert (
         list(third.config.parent.judged_uris[: len(before)]) == list(before) and third.config.parent.pairs == OLD + NEW
     )
-    said = answers.taken_over(
+    said = annotations.taken_over(
         third.config, lambda uri: StageManifest.FromString(open_blobs(chain.first.settings).get(uri))
     )
     assert set(said.pair.tolist()) == chain.first.asked() | chain.second.asked()
     hashes = {row["index"]: row["pair_sha256"] for row in chain.second.rows}
     with here(chain.second.settings) as records:
-        again_ = onward.read(records, chain.second.settings, chain.second.view.run_id).answered
+        again_ = continue_run.read(records, chain.second.settings, chain.second.view.run_id).answered
     assert {(hashes[index], 0) for index in said.pair.tolist()} == set(again_)
 
 

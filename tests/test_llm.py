@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from concord.kit.errors import Deferred, InvalidInput, Permanent
-from concord.labeling.answers import AnswerCache, MemoryAnswers
+from concord.labeling.answer_cache import AnswerCache, MemoryAnswers
 from concord.labeling.chat import Settings
 from concord.labeling.llm import LLMJudges
 from concord.labeling.shard import label_shard

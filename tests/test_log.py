@@ -6,8 +6,8 @@ import pytest
 
 from concord.kit.errors import Refused
 from concord.kit.log import Entry
-from concord.kit.sqlite_log import SqliteLog
-from concord.kit.topics import FACTS, LABEL
+from concord.kit.log.sqlite import SqliteLog
+from concord.kit.log.topics import FACTS, LABEL
 
 
 def entry(value: bytes, partition: int = 0, topic=FACTS, **more) -> Entry:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from concord.preference import logistic
+from concord.reward import logistic
 
 
 def problem(rows: int, columns: int, seed: int):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from concord.kit.ids import run_id, uri_of, work_id
 from concord.kit.log import Entry
-from concord.kit.topics import FACTS, TRAIN, fact_partition
+from concord.kit.log.topics import FACTS, TRAIN, fact_partition
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.work_pb2 import Work
 from tests.fleet import ROOT

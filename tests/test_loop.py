@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from concord.kit.fold import Ask, Say, fold_records, restore_run, start_run
 from concord.kit.ids import event_id
+from concord.kit.loop.fold import Ask, Say, fold_records, restore_run, start_run
 from concord.runs import plan
 from concord.runs.work import bound as bound_of
 from concord.v1.config_pb2 import JudgeConfig

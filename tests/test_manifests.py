@@ -15,8 +15,11 @@ import yaml
 from prometheus_client import REGISTRY
 
 from concord.app import GRACE_S, SERVICES, START_S
-from concord.kit import kafka_url, rpc, s3_blobs, telemetry, topics
-from concord.kit.kafka_topics import settings_of
+from concord.kit import rpc, telemetry
+from concord.kit.blobs import s3
+from concord.kit.log import topics
+from concord.kit.log.kafka import url
+from concord.kit.log.kafka.topics import settings_of
 from concord.kit.settings import IGNORED, Settings
 from concord.labeling import service as labeling
 from concord.scoring import service as scoring
@@ -178,8 +181,8 @@ def test_defaults_within_defaults_are_filled_in():
 def test_the_urls_of_compose_are_such_as_the_services_read():
     for name in SERVICES:
         environment = compose()["services"][name]["environment"]
-        assert kafka_url.parse(environment["CONCORD_LOG_URL"]).bootstrap == ("kafka:9092",)
-        assert s3_blobs.parse(environment["CONCORD_BLOB_URL"]).bucket == "concord"
+        assert url.parse(environment["CONCORD_LOG_URL"]).bootstrap == ("kafka:9092",)
+        assert s3.parse(environment["CONCORD_BLOB_URL"]).bucket == "concord"
         assert environment["CONCORD_STATE_URL"].startswith("postgresql://")
 
 
@@ -393,8 +396,8 @@ def test_the_urls_of_the_overlays_are_such_as_the_services_read():
             for n, m in of_kind("ConfigMap", built(overlay)).items()
             if re.fullmatch(r"concord-[a-z0-9]{10}", n)
         )
-        kafka = kafka_url.parse(data["CONCORD_LOG_URL"])
-        s3_blobs.parse(data["CONCORD_BLOB_URL"])
+        kafka = url.parse(data["CONCORD_LOG_URL"])
+        s3.parse(data["CONCORD_BLOB_URL"])
         if overlay == "prod":
             assert data["KAFKA_BOOTSTRAP_SERVERS"] == kafka.where
             assert kafka.replication == 3

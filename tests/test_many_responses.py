@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given as given_any
 from hypothesis import strategies as st
 
-from concord.client import intake
-from concord.preference.many import majority, rows_of
+from concord.client.intake import intake
+from concord.client.intake.formats.canonical import RECORD, RESPONSES
+from concord.client.intake.formats.multi_response import majority, rows_of
 from concord.preference.pairs import BadRecord
-from concord.preference.records import RECORD, RESPONSES
 from concord.v1 import pairs_pb2 as pb
 from tests.row_files import jsonl
 

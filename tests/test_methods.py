@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from concord.client import drive, intake, options, session
+from concord.client.intake import intake
+from concord.client.run import drive, options, session
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
 from concord.runs.plan import ASK_NOBODY

@@ -7,10 +7,9 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from concord.kit import migrations
-from concord.kit.sql import open_engine
-from concord.kit.store import METADATA
-from concord.labeling import answers
+from concord.kit.store import METADATA, migrations
+from concord.kit.store.sql import open_engine
+from concord.labeling import answer_cache
 from concord.tasks import tables
 
 
@@ -25,7 +24,7 @@ def meant() -> sa.MetaData:
     """All tables of all services."""
     whole = sa.MetaData()
     assert tables.SLOTS.metadata is METADATA
-    for metadata in (METADATA, answers._metadata):
+    for metadata in (METADATA, answer_cache._metadata):
         for table in metadata.tables.values():
             table.to_metadata(whole)
     return whole

@@ -2,10 +2,10 @@
 
 import pytest
 
-from concord.client.estimate import estimate
-from concord.client.options import Options, resolve, run_config, semantic, share_of
+from concord.client.intake.verdicts import Judges
+from concord.client.run.estimate import estimate
+from concord.client.run.options import Options, resolve, run_config, semantic, share_of
 from concord.kit.errors import InvalidInput
-from concord.preference.verdicts import Judges
 from tests.small_pairs import pair
 
 

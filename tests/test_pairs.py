@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concord.preference import records
+from concord.client.intake.formats import canonical
+from concord.client.intake.formats.canonical import CONVERSATION, PREFERENCE, RECORD, RESPONSES, form_of, row_of
+from concord.client.intake.verdicts import CHOSEN, UnknownJudge, better, resolve_judge, resolve_judges, verdicts_seen
 from concord.preference.pairs import (
     MAX_TEXT_BYTES,
     BadRecord,
@@ -18,8 +20,6 @@ from concord.preference.pairs import (
     make_pair,
     pair_hash,
 )
-from concord.preference.records import CONVERSATION, PREFERENCE, RECORD, RESPONSES, form_of, row_of
-from concord.preference.verdicts import CHOSEN, UnknownJudge, better, resolve_judge, resolve_judges, verdicts_seen
 from concord.v1 import pairs_pb2 as pb
 
 
@@ -333,5 +333,5 @@ def test_a_label_is_one_of_four_choices_or_refused(value, indexes):
 
 
 def test_every_form_is_described_in_the_modules_table():
-    table = records.__doc__ or ""
+    table = canonical.__doc__ or ""
     assert all(form in table for form in ("PREFERENCE", "CONVERSATION", "RESPONSES", "RECORD"))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from concord.client import people
+from concord.client.run import people
 from concord.kit.blobs import MemoryBlobs
 from concord.kit.errors import InvalidInput
 from concord.preference.pairs import Row, make_pair

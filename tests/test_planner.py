@@ -3,7 +3,8 @@
 import pytest
 
 from benchmarks import straight
-from concord.client import drive, intake, options, session
+from concord.client.intake import intake
+from concord.client.run import drive, options, session
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
 from concord.v1.runs_service_pb2_grpc import RunServiceStub

@@ -5,7 +5,8 @@ import subprocess
 import pytest
 
 from concord.app import SERVICES
-from concord.client import drive, intake, options, people, session
+from concord.client.intake import intake
+from concord.client.run import drive, options, people, session
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
 from concord.v1 import runs_service_pb2 as pb

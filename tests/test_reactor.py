@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from concord.kit.blobs import MemoryBlobs
 from concord.kit.errors import Unavailable
-from concord.kit.fold import Ask, Fold, Say
 from concord.kit.ids import event_id, run_id, uri_of
 from concord.kit.log import Entry
-from concord.kit.memory_store import MemoryStore
-from concord.kit.reactor import TICK_S, Reactor
+from concord.kit.log.topics import FACTS, LABEL, fact_partition
+from concord.kit.loop.fold import Ask, Fold, Say
+from concord.kit.loop.reactor import TICK_S, Reactor
 from concord.kit.store import Position
-from concord.kit.topics import FACTS, LABEL, fact_partition
+from concord.kit.store.memory import MemoryStore
 from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
 from tests.simulation.memory_log import Broker, MemoryLog

@@ -8,15 +8,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from concord import app
 from concord.kit import rpc
 from concord.kit.blobs import MemoryBlobs
-from concord.kit.drive import drive
 from concord.kit.errors import Unavailable
 from concord.kit.ids import event_id, run_id
 from concord.kit.log import Entry
-from concord.kit.memory_store import MemoryStore
-from concord.kit.reactor import Reactor
+from concord.kit.log.topics import FACTS, TRIAGE, fact_partition
+from concord.kit.loop.reactor import Reactor
+from concord.kit.loop.stepping import drive
+from concord.kit.loop.worker import Worker
 from concord.kit.settings import from_environment
-from concord.kit.topics import FACTS, TRIAGE, fact_partition
-from concord.kit.worker import Worker
+from concord.kit.store.memory import MemoryStore
 from concord.runs import service as runs
 from concord.v1.events_pb2 import Event
 

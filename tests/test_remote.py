@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from concord.client import history, options, records, replaying
-from concord.client.records import here, there
+from concord import sample
+from concord.client.results import records
+from concord.client.results.records import here, there
+from concord.client.run import options
 from concord.kit import rpc
 from concord.kit.blobs import uri_of
 from concord.kit.errors import InvalidInput, NotFound
 from concord.kit.settings import Settings
-from concord.preference import sample
+from concord.operate import replay_commands, run_log
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
@@ -73,7 +75,7 @@ def test_a_run_is_found_and_read_alike_here_and_there(world):
             assert near.find(name) == far.find(name) == world.run_id
         assert list(near.views()) == list(far.views()) and len(list(far.views())) == 1
         assert list(near.of(world.run_id)) == list(far.of(world.run_id))
-        uri = history.fold_of(world.run_id, far.of(world.run_id)).state.view.dataset_uri
+        uri = run_log.fold_of(world.run_id, far.of(world.run_id)).state.view.dataset_uri
         assert near.blob(uri) == far.blob(uri)
         assert (near.given_up(world.run_id), far.given_up(world.run_id)) == (0, None)
 
@@ -172,8 +174,8 @@ def test_what_a_door_does_not_hand_out_is_refused_with_the_variables_to_set(worl
     assert "--diff" in refused.stderr and f"the services' own {REFUSED['--diff']} in" in refused.stderr
     for flag, variables in REFUSED.items():
         with pytest.raises(InvalidInput, match=f"{flag} .* the services' own {variables} in"):
-            replaying.check_there(world.address, {"--events": True, flag: True})
-        replaying.check_there("", {flag: True})
+            replay_commands.check_there(world.address, {"--events": True, flag: True})
+        replay_commands.check_there("", {flag: True})
 
 
 def test_a_door_that_is_away_and_an_address_that_is_none_are_said(tmp_path):

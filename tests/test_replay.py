@@ -11,17 +11,17 @@ from uuid import uuid4
 import pytest
 from kafka import KafkaAdminClient
 
-from concord.client import history, letters, replaying
-from concord.client.records import here
+from concord.client.results.records import here
 from concord.kit.blobs import MemoryBlobs
 from concord.kit.errors import InvalidInput, NotFound
-from concord.kit.facts import dead_letter
 from concord.kit.ids import event_id
-from concord.kit.kafka_url import parse
 from concord.kit.log import Entry, Record
+from concord.kit.log.kafka.url import parse
+from concord.kit.log.topics import DEAD_LETTERS, FACTS, LABEL, fact_partition
+from concord.kit.loop.facts import dead_letter
+from concord.kit.loop.worker import Worker
 from concord.kit.settings import Settings, open_log, open_store
-from concord.kit.topics import DEAD_LETTERS, FACTS, LABEL, fact_partition
-from concord.kit.worker import Worker
+from concord.operate import dead_letters, replay_commands, run_log
 from concord.v1.events_pb2 import Event, PauseReason
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED
 from tests.test_cli import concord
@@ -43,7 +43,7 @@ def told(do, *given) -> str:
 
 def story(settings: Settings, run_id: str) -> str:
     with here(settings) as place:
-        return told(replaying.tell, place, run_id, "", False)
+        return told(replay_commands.tell, place, run_id, "", False)
 
 
 def test_letters_are_listed_and_put_back_once_and_their_run_then_finishes(settings):
@@ -52,29 +52,33 @@ def test_letters_are_listed_and_put_back_once_and_their_run_then_finishes(settin
         view = run_in(settings, **flags)
         assert view.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS
         log = open_log(settings)
-        listed = json.loads(told(replaying.print_letters, log, view.run_id, True))
+        listed = json.loads(told(replay_commands.print_letters, log, view.run_id, True))
         # The first failure pauses the run; what else was under way may have failed as well.
         assert listed and {letter["unit"] for letter in listed} <= {"LABEL/0", "LABEL/1", "LABEL/2"}
         assert all(
             letter["topic"] == LABEL.name and "401" in letter["error"] and letter["at"] > 1e9 for letter in listed
         )
-        assert listed[0]["letter"] in told(replaying.print_letters, log, "", False)
+        assert listed[0]["letter"] in told(replay_commands.print_letters, log, "", False)
         judge.behaviour.key = ""
         with pytest.raises(NotFound, match="no such dead letter"):
-            replaying.requeue(settings, view.run_id, ["5/99999"], True)
+            replay_commands.requeue(settings, view.run_id, ["5/99999"], True)
         with pytest.raises(InvalidInput, match="PARTITION/OFFSET"):
-            replaying.requeue(settings, view.run_id, ["7"], True)
+            replay_commands.requeue(settings, view.run_id, ["7"], True)
         with pytest.raises(InvalidInput, match="say --yes"):
-            replaying.requeue(settings, view.run_id, ["all"], False)
-        assert f"{len(listed)} put back" in told(replaying.requeue, settings, view.run_id, ["all"], True)
-        assert "nothing to put back" in told(replaying.requeue, settings, view.run_id, ["all"], True)
-        assert "was put back before" in told(replaying.requeue, settings, view.run_id, [listed[0]["letter"]], True)
+            replay_commands.requeue(settings, view.run_id, ["all"], False)
+        assert f"{len(listed)} put back" in told(replay_commands.requeue, settings, view.run_id, ["all"], True)
+        assert "nothing to put back" in told(replay_commands.requeue, settings, view.run_id, ["all"], True)
+        assert "was put back before" in told(
+            replay_commands.requeue, settings, view.run_id, [listed[0]["letter"]], True
+        )
         again = run_in(settings, **flags)
     assert again.status == RUN_STATUS_FINISHED, story(settings, view.run_id)
     assert not any(stage.failed for stage in again.stages)
-    kinds = [fact.kind for fact in history.facts(history.records(log, view.run_id))]
+    kinds = [fact.kind for fact in run_log.facts(run_log.records(log, view.run_id))]
     assert kinds.count("stage_retried") == 1 and kinds.count("shard_labeled") == 3
-    assert all(letter["put_back_at"] for letter in json.loads(told(replaying.print_letters, log, view.run_id, True)))
+    assert all(
+        letter["put_back_at"] for letter in json.loads(told(replay_commands.print_letters, log, view.run_id, True))
+    )
     assert "failed after 1: " in story(settings, view.run_id)
     log.close()
 
@@ -84,11 +88,11 @@ def test_should_the_mark_be_lost_putting_back_a_second_time_changes_nothing(tmp_
     with endpoint(key="right") as judge:
         view = run_in(settings, judge=f"{judge.url}#stub", pilot=0, method="none")
     log = open_log(settings)
-    steps = letters.plan(letters.read(log), lambda run_id: history.fold(log, run_id).state)
-    letters.put_back(log, steps)
-    once = history.fold(log, view.run_id)
-    letters.put_back(log, steps)
-    twice = history.fold(log, view.run_id)
+    steps = dead_letters.plan(dead_letters.read(log), lambda run_id: run_log.fold(log, run_id).state)
+    dead_letters.put_back(log, steps)
+    once = run_log.fold(log, view.run_id)
+    dead_letters.put_back(log, steps)
+    twice = run_log.fold(log, view.run_id)
     assert twice.duplicates == once.duplicates + 1
     assert (twice.state, twice.history) == (once.state, once.history)
 
@@ -101,8 +105,8 @@ def test_a_letter_whose_stage_is_over_is_not_put_back(tmp_path):
     log = open_log(settings)
     (record, *_) = log.read(LABEL, *_place_of_first(log), 1)
     log.append([dead_letter(record, 3, "gave up")])
-    assert "would change nothing: its stage is over" in told(replaying.requeue, settings, "", ["all"], True)
-    assert "nothing to put back" in told(replaying.requeue, settings, "", ["all"], True)
+    assert "would change nothing: its stage is over" in told(replay_commands.requeue, settings, "", ["all"], True)
+    assert "nothing to put back" in told(replay_commands.requeue, settings, "", ["all"], True)
 
 
 def _place_of_first(log) -> tuple[int, int]:
@@ -115,17 +119,17 @@ def test_an_item_that_nobody_could_read_goes_back_as_it_came(open_log, tmp_path)
     worker = Worker("labeling", LABEL, lambda work: None, log, MemoryBlobs(), lambda: 0.0, 1)
     for _ in range(400):
         worker.step(0.05)
-        if found := letters.read(log):
+        if found := dead_letters.read(log):
             break
     (letter,) = found
     assert letter.run_id == "" and letter.unit is None and "does not decode" in letter.said.error
-    steps = letters.plan(found, lambda run_id: pytest.fail("there is no run to ask for"))
-    assert letters.put_back(log, steps) == 1
+    steps = dead_letters.plan(found, lambda run_id: pytest.fail("there is no run to ask for"))
+    assert dead_letters.put_back(log, steps) == 1
     back = log.read(LABEL, 3, 1, 10)
     assert [(r.key, r.value, r.headers) for r in back] == [
         (b"key", b"\xff\xff", (("requeued-from", letter.name.encode()),))
     ]
-    assert letters.put_back(log, letters.plan(letters.read(log), lambda run_id: None)) == 0
+    assert dead_letters.put_back(log, dead_letters.plan(dead_letters.read(log), lambda run_id: None)) == 0
     worker.close()
 
 
@@ -151,11 +155,11 @@ def test_a_run_is_read_from_kafka_by_its_id_from_anywhere_and_nothing_there_move
     assert story.returncode == 0, story.stderr
     assert "finished" in story.stdout and "LABEL" in story.stdout and "DATASET" in story.stdout
     log = open_log(settings)
-    facts = history.facts(history.records(log, view.run_id))
+    facts = run_log.facts(run_log.records(log, view.run_id))
     # The first fact that is younger than the one before: times count in milliseconds.
     middle = next(at for at in range(len(facts) // 2, len(facts)) if facts[at].at > facts[at - 1].at)
     by_time = concord(elsewhere, "replay", view.run_id, "--log", kafka_url, "--json", "--until", iso(facts[middle].at))
-    by_offset = history.as_json(history.fold(log, view.run_id, facts[middle].offset))
+    by_offset = run_log.as_json(run_log.fold(log, view.run_id, facts[middle].offset))
     assert {key: value for key, value in json.loads(by_time.stdout).items() if key != "story"} == by_offset
     assert not concord(elsewhere, "replay", "--dead-letters", "--log", kafka_url).stderr
     live = concord(elsewhere, "replay", view.run_id, "--log", kafka_url, "--diff", CONCORD_STATE_URL=settings.state_url)
@@ -177,11 +181,11 @@ def test_a_run_is_read_from_kafka_by_its_id_from_anywhere_and_nothing_there_move
 
 def test_until_is_an_offset_or_a_time_and_anything_else_is_refused_before_anything_is_read():
     found = [Record(FACTS.name, 0, offset, b"", b"", 1000.0 + offset / 4) for offset in (3, 4, 8)]
-    offsets = lambda until: [record.offset for record in history.cut(found, until)]  # noqa: E731
+    offsets = lambda until: [record.offset for record in run_log.cut(found, until)]  # noqa: E731
     assert (offsets(""), offsets("4"), offsets("7"), offsets("0")) == ([3, 4, 8], [3, 4], [3, 4], [])
     assert (offsets(iso(1001.0)), offsets(iso(1001.25)), offsets(iso(1003.0))) == ([3], [3, 4], [3, 4, 8])
     with pytest.raises(InvalidInput, match="an offset or a time such as"):
-        history.cut(iter(()), "yesterday")
+        run_log.cut(iter(()), "yesterday")
 
 
 def iso(at: float) -> str:
@@ -205,7 +209,7 @@ def test_telling_a_run_reads_its_own_partition_of_the_facts_and_the_dead_letters
     view = run_in(settings, method="none")
     with here(settings) as place:
         place.log = watched = Watched(place.log)
-        told(replaying.tell, place, view.run_id, "", False)
+        told(replay_commands.tell, place, view.run_id, "", False)
     assert {partition for topic, partition in watched.seen if topic == FACTS.name} == {fact_partition(view.run_id)}
     assert {topic for topic, _ in watched.seen} == {FACTS.name, DEAD_LETTERS.name}
 
@@ -215,7 +219,7 @@ def test_a_store_that_lags_is_no_difference_and_is_said(tmp_path):
     view = run_in(settings, method="none")
     log = open_log(settings)
     log.append([Entry(FACTS, fact_partition(view.run_id), view.run_id.encode(), late(view.run_id))])
-    said = told(replaying.compare, log, open_store(settings), view.run_id, "")
+    said = told(replay_commands.compare, log, open_store(settings), view.run_id, "")
     assert said == "log and store agree; 1 newer facts are not in the store yet"
     assert open_store(settings).runs("runs") == [view.run_id]
 
@@ -229,13 +233,13 @@ def test_an_end_of_input_where_requeue_asks_is_a_no(monkeypatch):
     with os.fdopen(slave) as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)
         os.write(master, b"\x04")  # Ctrl-D
-        assert replaying._agreed(2) is False
+        assert replay_commands._agreed(2) is False
     os.close(master)
 
 
 def test_facts_that_do_not_decode_are_printed_as_bytes_and_no_unit_behind_them_is_done_again(settings):
     run_id, log = str(uuid4()), open_log(settings)
     log.append([Entry(FACTS, fact_partition(run_id), run_id.encode(), b"\xff\xff")])
-    assert json.loads(told(replaying.print_events, history.records(log, run_id)))["undecodable"] == "ffff"
+    assert json.loads(told(replay_commands.print_events, run_log.records(log, run_id)))["undecodable"] == "ffff"
     with pytest.raises(NotFound, match="no fact of unit LABEL/0"):
-        history.work_of(log, run_id, history.parse_unit("LABEL/0"))
+        run_log.work_of(log, run_id, run_log.parse_unit("LABEL/0"))

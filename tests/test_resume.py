@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from concord.preference import sample
+from concord import sample
 from tests.endpoint import Endpoint
 from tests.test_sigkill import endpoint
 

@@ -14,9 +14,9 @@ from statistics import mean, median
 
 import pytest
 
-from concord.preference import sample
-from concord.preference.draws import Draw, uniform
-from concord.preference.records import RECORD, form_of, row_of
+from concord import sample
+from concord.client.intake.formats.canonical import RECORD, form_of, row_of
+from concord.preference.seeded import Draw, uniform
 
 WEEK = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 DATE = r"\d{1,2} [A-Z][a-z]+ \d{4}"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from concord.client.intake import read_sample
+from concord.client.intake.intake import read_sample
 from concord.labeling import sample_judge
 from concord.v1 import pairs_pb2 as pb
 

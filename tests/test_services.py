@@ -8,11 +8,13 @@ from dataclasses import replace
 import grpc
 import pytest
 
-from concord.client import drive, history, intake, options, session
+from concord.client.intake import intake
+from concord.client.run import drive, options, session
 from concord.kit import ids, rpc
-from concord.kit.commands import say
 from concord.kit.errors import Corrupt, Fenced, Unavailable
+from concord.kit.loop.commands import say
 from concord.kit.settings import from_environment, open_blobs, open_log, open_store
+from concord.operate import run_log
 from concord.runs import limits
 from concord.runs.service import MOST_WATCHERS
 from concord.tasks import service as tasks_service
@@ -132,7 +134,7 @@ def test_the_finished_reward_model_scores_pairs_and_swapping_them_negates_it(run
 
 def test_a_job_can_be_asked_about(runs, channel):
     job = TrainingServiceStub(channel).GetJob
-    unit = history.parse_unit("TRAIN.1/0")
+    unit = run_log.parse_unit("TRAIN.1/0")
     done = job(GetJobRequest(run_id=new_run("whole"), unit=unit))
     assert done.done and done.event.fold_trained.model_uri and done.attempts == 1
     assert not job(GetJobRequest(run_id=new_run("another"), unit=unit)).done
@@ -140,12 +142,12 @@ def test_a_job_can_be_asked_about(runs, channel):
 
 def test_another_budget_can_be_previewed_without_recording_anything(runs, channel, running):
     log, run_id = open_log(running.settings), new_run("whole")
-    work, said = history.work_of(log, run_id, history.parse_unit("TRIAGE.2/0"))
-    before = len(history.events(log, run_id))
+    work, said = run_log.work_of(log, run_id, run_log.parse_unit("TRIAGE.2/0"))
+    before = len(run_log.events(log, run_id))
     work.triage_round.ask = 20
     preview = TriageServiceStub(channel).PreviewTriage(PreviewTriageRequest(work=work)).round
     assert len(preview.asked) == 20 and len(said.round_triaged.asked) < 20
-    assert len(history.events(log, run_id)) == before
+    assert len(run_log.events(log, run_id)) == before
 
 
 def test_pairs_can_be_judged_without_a_run(channel):
@@ -158,7 +160,7 @@ def test_the_same_command_twice_is_one_command(runs, running):
     run_id = begun(runs, "twice", method="none")
     drive.begin(runs, run_id, config(method="none"), PAIRS, "0" * 64, "made up")
     drive.watch(runs, run_id, None, lambda view: None)
-    said = [event.WhichOneof("kind") for event, _ in history.events(open_log(running.settings), run_id)]
+    said = [event.WhichOneof("kind") for event, _ in run_log.events(open_log(running.settings), run_id)]
     assert [said.count(kind) for kind in ("run_created", "pairs_added", "run_started", "run_finished")] == [1, 1, 1, 1]
 
 
@@ -225,7 +227,7 @@ def test_a_command_for_a_run_that_nobody_created_says_so_and_records_nothing(run
     with pytest.raises(grpc.RpcError) as caught:
         call(named(run_id))
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
-    assert not history.events(open_log(running.settings), run_id)
+    assert not run_log.events(open_log(running.settings), run_id)
 
 
 def test_a_run_of_which_only_stray_facts_are_known_does_not_exist_and_can_be_created(runs, running):
@@ -277,7 +279,7 @@ def test_a_blob_that_is_no_model_is_refused_in_words(runs, channel):
 
 def test_a_job_of_what_is_no_run_or_no_stage_is_refused(channel):
     job = TrainingServiceStub(channel).GetJob
-    assert "is not a UUID" in refused(job, GetJobRequest(run_id="../x", unit=history.parse_unit("TRAIN.1/0")))
+    assert "is not a UUID" in refused(job, GetJobRequest(run_id="../x", unit=run_log.parse_unit("TRAIN.1/0")))
     assert "unit.stage" in refused(job, GetJobRequest(run_id=new_run("whole"), unit={"stage": 99}))
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from concord.kit.log import Log
+from concord.kit.log.topics import FACTS, fact_partition
 from concord.kit.settings import from_environment, open_log
-from concord.kit.topics import FACTS, fact_partition
 from concord.v1 import runs_service_pb2 as pb
 from tests.endpoint import Endpoint
 from tests.fleet import Fleet, each_its_own

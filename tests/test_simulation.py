@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from concord.kit.fold import restore_run
+from concord.kit.loop.fold import restore_run
 from concord.runs import service
 from tests.simulation.plants import PLANTS
 from tests.simulation.seeds import LEAST_FAULTS, Figures, first_caught, quiet, run_seeds

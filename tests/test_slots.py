@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from concord.kit.sql import open_engine
 from concord.kit.store import SqlStore
+from concord.kit.store.sql import open_engine
 from concord.tasks import queue
 from concord.tasks.slots import SAY_AGAIN_S, Slot, SqlSlots
 from concord.tasks.tables import FREE, SLOTS, TASKS

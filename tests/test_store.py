@@ -6,12 +6,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from concord.kit import migrations
 from concord.kit.errors import Fenced, InvalidInput, Unavailable
-from concord.kit.memory_store import MemoryStore
-from concord.kit.postgres import OVERFLOW, POOL
-from concord.kit.sql import open_engine
-from concord.kit.store import MOST_GONE, Position, RunChange, SqlStore
+from concord.kit.store import MOST_GONE, Position, RunChange, SqlStore, migrations
+from concord.kit.store.memory import MemoryStore
+from concord.kit.store.postgres import OVERFLOW, POOL
+from concord.kit.store.sql import open_engine
 from tests.postgres import GUARDED, PASSWORD
 
 HERE = Position(5, "log", 1)

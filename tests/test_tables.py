@@ -8,9 +8,10 @@ from pathlib import Path
 import pyarrow
 import pytest
 
-from concord.client import intake, layout, people
+from concord.client.intake import hub_layout, intake
+from concord.client.intake.formats.canonical import CONVERSATION, PREFERENCE
+from concord.client.run import people
 from concord.kit.errors import InvalidInput
-from concord.preference.records import CONVERSATION, PREFERENCE
 from concord.v1 import pairs_pb2 as pb
 from tests.row_files import chat, good, ids, jsonl, parquet, refusal
 
@@ -142,11 +143,11 @@ def test_a_folder_that_means_more_than_one_thing_is_refused_with_the_choice(tmp_
     jsonl(tmp_path / "two" / "x.jsonl", [good(1)])
     assert "several data sets are in the folder (one, two)" in refusal(tmp_path)
     with pytest.raises(InvalidInput, match=r"JSON Lines and Parquet"):
-        layout.choose(["train.jsonl", "train.parquet"], "here")
+        hub_layout.choose(["train.jsonl", "train.parquet"], "here")
     with pytest.raises(InvalidInput, match=r"which split\? There are: test, validation"):
-        layout.choose(["dev.jsonl", "test.jsonl"], "here")
+        hub_layout.choose(["dev.jsonl", "test.jsonl"], "here")
     with pytest.raises(InvalidInput, match=r"no split extra; there are: train"):
-        layout.choose(["train.jsonl"], "here", "extra")
+        hub_layout.choose(["train.jsonl"], "here", "extra")
 
 
 @pytest.mark.parametrize(
@@ -163,4 +164,4 @@ def test_a_folder_that_means_more_than_one_thing_is_refused_with_the_choice(tmp_
     ],
 )
 def test_a_files_name_tells_its_split_as_on_the_hub(name, split):
-    assert layout.split_of(name) == split
+    assert hub_layout.split_of(name) == split

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from concord.preference import sample
+from concord import sample
 from tests.test_cli import concord, finished_rows
 
 pytestmark = pytest.mark.trl

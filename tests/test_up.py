@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from concord.app import SERVICES
-from concord.client import drive, history, intake, options, people
+from concord.client.intake import intake
+from concord.client.run import drive, options, people
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment, open_log
+from concord.operate import run_log
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
@@ -82,7 +84,7 @@ def test_a_cluster_comes_up_once_runs_and_leaves_nothing_running(folder, free_po
     for name, value in exported(folder / "env").items():
         monkeypatch.setenv(name, value)
     log = open_log(from_environment({name: value for name, value in os.environ.items() if name.startswith("CONCORD_")}))
-    assert history.fold(log, view.run_id).state.view.dataset_sha256 == view.dataset_sha256
+    assert run_log.fold(log, view.run_id).state.view.dataset_sha256 == view.dataset_sha256
     log.close()
 
     again = local("up", "--port", str(free_port), folder=folder)

@@ -16,11 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from concord.client import drive, history, intake, options, people, session
+from concord.client.intake import intake
+from concord.client.run import drive, options, people, session
 from concord.kit import ids, rpc
 from concord.kit.ids import unit_name
 from concord.kit.log import Log
 from concord.kit.settings import from_environment, open_log
+from concord.operate import run_log
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
@@ -135,7 +137,7 @@ def quiet(judge, tmp_path_factory) -> tuple[str, list[Event]]:
     settings = from_environment({}, home=str(tmp_path_factory.mktemp("quiet")), judge_concurrency=IN_FLIGHT)
     with session.embedded(settings) as running:
         view = drive_through(running.address, running.address, judge.url, ANSWER)
-        facts = [event for event, _ in history.events(open_log(settings), RUN)]
+        facts = [event for event, _ in run_log.events(open_log(settings), RUN)]
     assert view.status == pb.RUN_STATUS_FINISHED, view.detail
     return view.dataset_sha256, facts
 
@@ -173,7 +175,7 @@ class Upgrader(threading.Thread):
                 self.late.notify_all()
 
     def facts(self) -> list[Event]:
-        return [event for event, _ in history.events(self._log, RUN)]
+        return [event for event, _ in run_log.events(self._log, RUN)]
 
     def wait_for(self, steps: int) -> None:
         """Returns once so many steps are done, or there will be no more."""

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concord.kit import worker as worker_module
 from concord.kit.blobs import MemoryBlobs
 from concord.kit.errors import Deferred, Permanent, Unavailable
 from concord.kit.ids import result_id, run_id, work_id
 from concord.kit.log import Entry
-from concord.kit.topics import DEAD_LETTERS, FACTS, LABEL, fact_partition
-from concord.kit.worker import Worker
+from concord.kit.log.topics import DEAD_LETTERS, FACTS, LABEL, fact_partition
+from concord.kit.loop import worker as worker_module
+from concord.kit.loop.worker import Worker
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.work_pb2 import DeadLetter, Work
 from tests.simulation.memory_log import Broker, MemoryLog

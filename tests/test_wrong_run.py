@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from concord.preference import sample
+from concord import sample
 from tests.test_cli import concord
 
 ROOT = Path(__file__).parent.parent

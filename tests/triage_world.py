@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import expit
 
-from concord.preference.answers import Answers
+from concord.preference.annotations import Answers
 from concord.triage.signals import Signals
 
 NOBODY = Answers(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool), np.zeros(0, np.int64))

@@ -1,1 +1,1 @@
-"""What runs on the caller's side: reading input, driving a run, people who answer."""
+"""What a caller of the services needs, over gRPC alone: begin runs, read files, fetch results."""

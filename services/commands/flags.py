@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from concord.client import options
+from concord.client.run import options
 
 # Of several commands.
 Run = Annotated[str, Argument(metavar="RUN", help="A run's id, the beginning of it, or `last`.")]

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from concord.app import SERVICES
-from concord.client import doctor as doctoring
-from concord.client import fetch as fetching
-from concord.client import probes, progress
+from concord.client.intake import fetch as fetching
+from concord.client.run import progress
 from concord.commands import FOUND, home
-from concord.kit.sql import open_engine, shown
+from concord.kit.store.sql import open_engine, shown
+from concord.operate import doctor as doctoring
+from concord.operate import inspect
 
 
 def fetch(
@@ -41,7 +42,7 @@ def migrate() -> None:
     if settings.state_url.startswith("sqlite:"):
         print("SQLite: the tables are made where they are missing; there is nothing to do")
         return
-    from concord.kit import migrations
+    from concord.kit.store import migrations
 
     engine = open_engine(settings.state_url)
     before = migrations.bring_up(engine)
@@ -53,7 +54,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
     """Say what is wrong here, or with a run that does not move, and what to do about it; exit 3 if anything is."""
-    health = probes.examine(name, time.time())
+    health = inspect.examine(name, time.time())
     if as_json:
         print(json.dumps(doctoring.as_json(health), indent=2, ensure_ascii=False))
     else:

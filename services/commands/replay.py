@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from concord.client import history, replaying
-from concord.client.records import here, reading
+from concord.client.results.records import here, reading
 from concord.commands import FOUND, flags, home
 from concord.kit.errors import InvalidInput
+from concord.operate import replay_commands, run_log
 
 
 def replay(
@@ -34,25 +34,25 @@ def replay(
 ) -> None:
     """Tell a run's story from the log, then or now; print its facts, do a unit again. Only --requeue changes anything."""
     closer = {"--requeue": requeue, "--dead-letters": dead_letters, "--unit": unit, "--diff": diff}
-    replaying.check_there(server, {"--log": log, **closer})
-    settings = replaying.with_log(home.opened(), log)
+    replay_commands.check_there(server, {"--log": log, **closer})
+    settings = replay_commands.with_log(home.opened(), log)
     if not name and not (dead_letters or requeue):
         raise InvalidInput("which run? Give its id, the beginning of it, or `last`; `concord runs` lists them")
     if not any(closer.values()):
         with reading(settings, server) as records:
             run_id = records.find(name)
             if events:
-                return replaying.print_events(history.cut(records.of(run_id), until))
-            return replaying.tell(records, run_id, until, as_json)
+                return replay_commands.print_events(run_log.cut(records.of(run_id), until))
+            return replay_commands.tell(records, run_id, until, as_json)
     with here(settings) as place:
         run_id = place.find(name) if name else ""
         if requeue:
-            return replaying.requeue(settings, run_id, requeue, yes)
+            return replay_commands.requeue(settings, run_id, requeue, yes)
         if dead_letters:
-            return replaying.print_letters(place.log, run_id, as_json)
+            return replay_commands.print_letters(place.log, run_id, as_json)
         if unit:
-            differs = replaying.do_again(settings, place.log, run_id, unit)
+            differs = replay_commands.do_again(settings, place.log, run_id, unit)
         else:
-            differs = replaying.compare(place.log, place.store, run_id, until)
+            differs = replay_commands.compare(place.log, place.store, run_id, until)
     if differs:
         raise typer.Exit(FOUND)

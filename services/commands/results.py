@@ -5,9 +5,11 @@ from typing import Annotated
 
 from typer import Option
 
-from concord.client import again, history, progress, release, session
-from concord.client.records import reading
+from concord.client.results import release
+from concord.client.results.records import reading
+from concord.client.run import progress, session
 from concord.commands import flags, home
+from concord.operate import redo, run_log
 from concord.report.cost import LABEL_PRICE
 
 
@@ -15,7 +17,7 @@ def runs(server: flags.Door = "") -> None:
     """List the runs of this folder, or of services that run elsewhere."""
     settings = home.opened()
     with reading(settings, server) as records:
-        lines = [again.run_line(view) for view in records.views()]
+        lines = [redo.run_line(view) for view in records.views()]
     for line in lines:
         print(line)
     if not lines:
@@ -32,8 +34,8 @@ def report(
     settings = home.opened()
     with reading(settings, server) as records:
         run_id = records.find(name)
-        out = out or again.folder(settings, run_id)
-        truth, events = again.remembered_truth(out, run_id), history.events_of(records.of(run_id))
+        out = out or redo.folder(settings, run_id)
+        truth, events = redo.remembered_truth(out, run_id), run_log.events_of(records.of(run_id))
         session.write(out, truth, events, records.blob, None, None, {}, label_price)
     print(out / "report.html")
 

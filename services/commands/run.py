@@ -10,11 +10,12 @@ from pathlib import Path
 import typer
 import yaml
 
-from concord.client import again, drive, estimate, history, keys, onward, options, preflight, progress, session
-from concord.client.records import Records, reading
+from concord.client.results.records import Records, reading
+from concord.client.run import continue_run, drive, estimate, keys, options, preflight, progress, session
 from concord.commands import WAITS, flags, home
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings
+from concord.operate import redo, run_log
 from concord.preference import datasets
 from concord.report.figures import Method
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus, RunView
@@ -71,9 +72,9 @@ def run(
     settings = home.opened()
     aside = Path(settings.home) / "set-aside.jsonl" if skip_bad else None
     with reading(settings, server) as records:
-        reused = again.answers_of(records, reuse) if reuse else None
+        reused = redo.answers_of(records, reuse) if reuse else None
         if from_:
-            job = onward.go_on(records, settings, from_, path, asked, aside, new, reused)
+            job = continue_run.go_on(records, settings, from_, path, asked, aside, new, reused)
         else:
             job = session.prepare(path, asked(), aside, new, reused)
         if test:
@@ -82,8 +83,8 @@ def run(
             return _say_estimate(job, as_json)
         if not server:
             preflight.check((job.config.judge, *job.config.helpers))
-        out = out or again.folder(settings, job.run_id)
-        again.remember(out, job)
+        out = out or redo.folder(settings, job.run_id)
+        redo.remember(out, job)
         progress.began(job, aside)
         how = partial(drive.resume, accept_judge=accept_judge) if resume else None
         view, methods = _carry_out(job, keys.allowing(settings, job.config), server, records, compare, how)
@@ -150,7 +151,7 @@ def _write(
     """The results, and what is said of them; returns what report.json holds."""
     evaluation = session.gap(view, records, job.truth, test) if test else None
     dataset = datasets.parts(view.dataset_uri, records.blob)
-    events = history.events_of(records.of(job.run_id))
+    events = run_log.events_of(records.of(job.run_id))
     report = session.write(out, job.truth, events, records.blob, dataset, evaluation, methods)
     questions = session.write_questions(out, job, events)
     progress.ended(report, out, job, compare, questions, records.flag)

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 from concord.kit.blobs import Blobs, FileBlobs
 from concord.kit.errors import InvalidInput, NotFound
 from concord.kit.log import Log
-from concord.kit.sql import open_engine
-from concord.kit.sqlite_log import SqliteLog
+from concord.kit.log.sqlite import SqliteLog
 from concord.kit.store import SqlStore
+from concord.kit.store.sql import open_engine
 from concord.kit.urls import without_secrets
 
 
@@ -164,10 +164,10 @@ def look_at_log(settings: Settings) -> Log:
 
 def _kafka() -> ModuleType:
     try:
-        from concord.kit import kafka_log
+        from concord.kit.log.kafka import log
     except ModuleNotFoundError as error:
         raise InvalidInput(f"{error}: Kafka needs the extra, pip install 'concord-preference[kafka]'") from None
-    return kafka_log
+    return log
 
 
 def open_store(settings: Settings) -> SqlStore:
@@ -201,7 +201,7 @@ def open_blobs(settings: Settings) -> Blobs:
     """The blob store that CONCORD_BLOB_URL names: `file:///PATH` or `s3://BUCKET/PREFIX?endpoint_url=…&region=…`."""
     if _scheme(settings.blob_url) == "s3":
         try:
-            from concord.kit.s3_blobs import S3Blobs
+            from concord.kit.blobs.s3 import S3Blobs
         except ModuleNotFoundError as error:
             raise InvalidInput(f"{error}: S3 needs the extra, pip install 'concord-preference[s3]'") from None
         return S3Blobs(settings.blob_url)

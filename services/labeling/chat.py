@@ -13,10 +13,9 @@ from time import monotonic
 from typing import Any, Literal, TypeVar
 
 from concord.kit.errors import Deferred, Permanent
-from concord.preference.calls import MAX_TOKENS
-
-from . import judge
-from .wire import Endpoint, Reply, Trouble, Wire
+from concord.labeling import judge
+from concord.labeling.wire import Endpoint, Reply, Trouble, Wire
+from concord.preference.call_limits import MAX_TOKENS
 
 # What some endpoints do not know: the fields that ask for it, and the words by which a refusal tells.
 _FIELDS = {"response_format": ("response_format",), "logprobs": ("logprobs", "top_logprobs")}

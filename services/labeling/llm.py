@@ -14,17 +14,16 @@ from typing import Any
 import structlog
 
 from concord.kit.errors import ConcordError, InvalidInput
-from concord.preference.calls import MAX_TOKENS
+from concord.labeling import judge
+from concord.labeling.answer_cache import Answer, Answers, request_key
+from concord.labeling.chat import Chat, Rejected, Settings, Spent
+from concord.labeling.judge import Combined, Odds, Verdict
+from concord.labeling.shard import together
+from concord.labeling.wire import Endpoint, Reply
+from concord.preference.call_limits import MAX_TOKENS
 from concord.v1 import config_pb2 as cfg
 from concord.v1 import events_pb2 as ev
 from concord.v1 import pairs_pb2 as pb
-
-from . import judge
-from .answers import Answer, Answers, request_key
-from .chat import Chat, Rejected, Settings, Spent
-from .judge import Combined, Odds, Verdict
-from .shard import together
-from .wire import Endpoint, Reply
 
 log = structlog.get_logger()
 

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from concord.labeling.judge import NO_VERDICT, Combined, Verdict, combine
+from concord.labeling.verdict_columns import disagreement
 from concord.v1 import config_pb2 as cfg
 from concord.v1 import pairs_pb2 as pb
-
-from .columns import disagreement
-from .judge import NO_VERDICT, Combined, Verdict, combine
 
 Choice: TypeAlias = pb.Choice.ValueType
 

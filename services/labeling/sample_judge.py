@@ -8,12 +8,11 @@ from math import exp, log1p, tanh
 from statistics import NormalDist
 from typing import TypeAlias
 
-from concord.preference.draws import uniform
+from concord.labeling.judge import Combined, Verdict, combine
 from concord.preference.pairs import pair_hash
-from concord.preference.sample import says
+from concord.preference.seeded import uniform
+from concord.sample import says
 from concord.v1 import pairs_pb2 as pb
-
-from .judge import Combined, Verdict, combine
 
 Choice: TypeAlias = pb.Choice.ValueType
 

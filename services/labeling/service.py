@@ -10,7 +10,7 @@ from concord.kit.blobs import Blobs
 from concord.kit.errors import InvalidInput
 from concord.kit.rpc import Servicer
 from concord.labeling import recorded, sample_judge
-from concord.labeling.answers import AnswerCache
+from concord.labeling.answer_cache import AnswerCache
 from concord.labeling.chat import Settings
 from concord.labeling.judge import Combined
 from concord.labeling.llm import LLMJudges

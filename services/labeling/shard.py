@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
+from concord.labeling.judge import Combined
+from concord.labeling.verdict_columns import shard_labeled
 from concord.v1 import config_pb2 as cfg
 from concord.v1 import events_pb2 as ev
 from concord.v1 import pairs_pb2 as pb
-
-from .columns import shard_labeled
-from .judge import Combined
 
 T = TypeVar("T")
 

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from google.protobuf.json_format import MessageToDict
 
 from concord.report import accuracy, bias, ledger, margins, overruled
-from concord.report.between import Between, between
-from concord.report.bought import Bought, bought, curve
+from concord.report.annotator_agreement import Between, between
 from concord.report.calibration import Calibration, calibration
 from concord.report.cost import LABEL_PRICE, Cost, cost_of
 from concord.report.history import History, read_history
@@ -20,6 +19,7 @@ from concord.report.ledger import HumanTime, StageCost, StageTime, Usage
 from concord.report.margins import MarginDistribution
 from concord.report.overruled import Overruled
 from concord.report.rewards import RewardCurve, reward_curve
+from concord.report.rounds_gain import Bought, bought, curve
 from concord.report.shares import Share
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from concord.preference import answers, datasets
+from concord.preference import annotations as answers
+from concord.preference import datasets
 from concord.v1.events_pb2 import (
     Event,
     RoundTriaged,

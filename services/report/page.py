@@ -3,19 +3,19 @@
 from importlib.resources import files
 from string import Template
 
-from concord.report import cases, distribution, front, sections
+from concord.report import distribution, overruled_cases, overview, sections
 from concord.report.figures import Figures
 from concord.report.markup import joined, text
 
 _SECTIONS = (
-    front.header,
-    front.bought,
+    overview.header,
+    overview.bought,
     sections.rounds,
     distribution.rewards,
     distribution.calibrated,
     sections.ledger,
     sections.leanings,
-    cases.overruled,
+    overruled_cases.overruled,
     sections.replay,
 )
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from concord.preference.curve import bends
 from concord.report.bias import comparable, overrules
 from concord.report.history import History
 from concord.report.margins import margin_toward_label
+from concord.reward.curve import bends
 
 _MOST_POINTS = 240
 _MOST_ANSWERS = 600

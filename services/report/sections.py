@@ -4,7 +4,7 @@ import json
 
 from concord.report import curves, pictures, words
 from concord.report.accuracy import Audit
-from concord.report.between import Between
+from concord.report.annotator_agreement import Between
 from concord.report.figures import Figures
 from concord.report.ledger import StageCost, Usage
 from concord.report.markup import Markup, element, facts, table

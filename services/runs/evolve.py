@@ -6,7 +6,7 @@ Commands that raced and do not fit any more are refused here, visibly; handlers 
 from collections.abc import Sequence
 from copy import copy
 
-from concord.runs import silence
+from concord.runs import judge_health
 from concord.runs.state import ENDED, RunState, unit_row
 from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome, Usage
 from concord.v1.pairs_pb2 import Choice
@@ -150,7 +150,7 @@ def _retry(state: RunState, event: Event, at: float, touched: set[str]) -> None:
     state.open.CopyFrom(opened)
     anew = [n for n, said in state.settled.items() if said.WhichOneof("kind") == "unit_failed"]
     if state.view.pause_reason == PauseReason.PAUSE_REASON_SILENT_JUDGE:
-        anew += silence.to_judge_anew(state.settled)
+        anew += judge_health.to_judge_anew(state.settled)
     for number in anew:
         state.open.retries[number] += 1
         del state.settled[number]

@@ -6,10 +6,10 @@ A stage's units are fixed before any work goes out, and a stage is complete when
 
 from collections.abc import Sequence
 
-from concord.kit.fold import Ask, Context, Say
 from concord.kit.ids import event_id, uri_of, work_id
+from concord.kit.loop.fold import Ask, Context, Say
 from concord.preference.pilot import misaligned
-from concord.runs import silence, work
+from concord.runs import judge_health, work
 from concord.runs.state import HUMAN, RunState
 from concord.v1.events_pb2 import Event, PauseReason, Stage, StageClosed, StageManifest, StageOpened
 from concord.v1.pairs_pb2 import Choice
@@ -89,7 +89,7 @@ def _silence(state: RunState) -> str:
     """Why the judge's silence stops the run while it labels; empty where it does not, or where a person overruled it."""
     assert state.open is not None
     labels = state.open.stage == Stage.STAGE_LABEL
-    return silence.why(state.settled) if labels and not state.gate_overruled else ""
+    return judge_health.why(state.settled) if labels and not state.gate_overruled else ""
 
 
 def _close(state: RunState) -> Say:

@@ -8,14 +8,14 @@ from typing import Any
 import grpc
 
 from concord.kit.blobs import Blobs
-from concord.kit.commands import say
 from concord.kit.errors import NotFound, Refused, Unavailable
-from concord.kit.fold import Fold, restore_run
 from concord.kit.ids import event_id
 from concord.kit.log import Log, Record
+from concord.kit.log.topics import FACTS, fact_partition
+from concord.kit.loop.commands import say
+from concord.kit.loop.fold import Fold, restore_run
 from concord.kit.rpc import Servicer
 from concord.kit.store import Store
-from concord.kit.topics import FACTS, fact_partition
 from concord.preference import datasets
 from concord.runs import limits, loop, plan, state
 from concord.runs.evolve import evolve

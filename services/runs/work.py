@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from concord.kit import topics
-from concord.kit.fold import Ask
 from concord.kit.ids import work_id
+from concord.kit.log import topics
+from concord.kit.loop.fold import Ask
 from concord.preference import pilot
-from concord.preference.calls import MAX_AROUND, MAX_TOKENS
+from concord.preference.call_limits import MAX_AROUND, MAX_TOKENS
 from concord.runs import plan
 from concord.runs.state import RunState
 from concord.v1.events_pb2 import Stage, StageOpened, Unit

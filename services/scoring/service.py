@@ -9,12 +9,11 @@ import numpy as np
 
 from concord.kit.arrays import unpack
 from concord.kit.blobs import Blobs
+from concord.kit.blobs.inputs import cached
 from concord.kit.errors import InvalidInput
-from concord.kit.inputs import cached
 from concord.kit.rpc import Servicer
-from concord.preference import head
 from concord.preference.columns import domain_number
-from concord.scoring import features
+from concord.reward import features, head
 from concord.scoring.units import differences
 from concord.v1 import scoring_service_pb2 as pb
 from concord.v1 import scoring_service_pb2_grpc

@@ -7,11 +7,10 @@ import numpy as np
 
 from concord.kit.arrays import pack, unpack
 from concord.kit.blobs import Blobs
-from concord.kit.inputs import cached, messages
-from concord.preference import head
+from concord.kit.blobs.inputs import cached, messages
 from concord.preference.columns import shard_arrays
 from concord.preference.folds import fold_of
-from concord.scoring import features
+from concord.reward import features, head
 from concord.v1.events_pb2 import Event, StageManifest
 from concord.v1.pairs_pb2 import Pair, PairShard, PairsManifest
 from concord.v1.work_pb2 import Work

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 
-from concord.kit.fold import Context, Say
 from concord.kit.ids import event_id, unit_name
+from concord.kit.loop.fold import Context, Say
 from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome, TaskResolved, Unit
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot, TasksSnapshot

@@ -10,11 +10,11 @@ import grpc
 import structlog
 
 from concord.kit.blobs import Blobs
-from concord.kit.commands import entry_of, say
 from concord.kit.errors import ConcordError, InvalidInput, NotFound, Refused
-from concord.kit.fold import Fold
 from concord.kit.ids import event_id, unit_name
 from concord.kit.log import Log
+from concord.kit.loop.commands import entry_of, say
+from concord.kit.loop.fold import Fold
 from concord.kit.rpc import Servicer, was_tried
 from concord.kit.store import Store
 from concord.tasks import queue

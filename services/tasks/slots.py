@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from concord.kit.sql import insert_if_absent, upsert
 from concord.kit.store import SqlStore
+from concord.kit.store.sql import insert_if_absent, upsert
 from concord.tasks.queue import TasksState
 from concord.tasks.tables import (
     ALL_FOLDED,

@@ -7,17 +7,18 @@ from uuid import UUID
 import grpc
 import numpy as np
 
-from concord.kit import tries
 from concord.kit.arrays import pack, unpack
 from concord.kit.blobs import Blobs
+from concord.kit.blobs import attempts as tries
+from concord.kit.blobs.inputs import cached, messages
 from concord.kit.errors import InvalidInput
 from concord.kit.ids import result_id, work_id
-from concord.kit.inputs import cached, messages
 from concord.kit.rpc import Servicer
-from concord.preference import answers, head
+from concord.preference import annotations
 from concord.preference.columns import Columns, columns_of, judged_targets
 from concord.preference.folds import fold_of
-from concord.preference.teaching import Lesson, final_lesson, lesson
+from concord.reward import head
+from concord.reward.targets import Lesson, final_lesson, lesson
 from concord.v1 import training_service_pb2 as pb
 from concord.v1 import training_service_pb2_grpc
 from concord.v1.events_pb2 import Event, Stage, StageManifest
@@ -57,14 +58,14 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
             arrays = unpack(self._blobs.get(task.chosen_uri))
             chosen = arrays["target"], arrays["weight"]
         judge = judged_targets(self._manifest(task.labels_uri), pairs)
-        said = answers.known(work.config, task.judged_uris, self._manifest)
+        said = annotations.known(work.config, task.judged_uris, self._manifest)
         return lesson(judge, task.teacher, work.config, chosen, said, task.human_weight)
 
     def _final(self, work: Work) -> Event:
         task, columns = work.train_final, self._columns(work.train_final.features_uri)
         judge = judged_targets(self._manifest(task.labels_uri), len(columns.x))
         target = unpack(self._blobs.get(task.posterior_uri))["target"] if task.posterior_uri else None
-        said = answers.known(work.config, task.judged_uris, self._manifest)
+        said = annotations.known(work.config, task.judged_uris, self._manifest)
         p_first, weight = final_lesson(judge, target, task.trust, said, work.config.human_weight)
         return Event(final_trained=self._fit(columns, p_first, weight))
 

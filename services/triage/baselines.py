@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.special import expit
 
-from concord.preference.answers import Answers
-from concord.triage import ask
+from concord.preference.annotations import Answers
+from concord.triage import selection
 from concord.triage.posterior import Posterior, Trust
 from concord.triage.rounds import FIRST, Round, Turn, judge_believed, round_of, triage_random, unasked
 from concord.triage.signals import Signals, in_order
@@ -34,8 +34,8 @@ def _ranked(low_first: Array, signals: Signals, answers: Answers, places: int) -
     """Asks in this order; believes people where they spoke and the judge elsewhere."""
     answers = in_order(answers)
     open_ = unasked(signals, answers)
-    ranked = open_[np.argsort(np.round(low_first[open_], ask.DIGITS), kind="stable")]
-    return round_of(ask.first_asks(ranked, places), judge_believed(signals, answers), signals, answers)
+    ranked = open_[np.argsort(np.round(low_first[open_], selection.DIGITS), kind="stable")]
+    return round_of(selection.first_asks(ranked, places), judge_believed(signals, answers), signals, answers)
 
 
 def triage_human_only(
@@ -65,6 +65,6 @@ def labelled_by(p_first: Array, signals: Signals, answers: Answers) -> Round:
     flipped[answers.pair] = False
     p_held_out = np.full(len(answers.pair), np.nan)
     believed = Posterior(p_wrong, target, Trust.FEATURES, int(flipped.sum()), (), p_held_out)
-    asked = ask.first_asks(np.zeros(0, np.int64), 0)
+    asked = selection.first_asks(np.zeros(0, np.int64), 0)
     # Its audited pairs are those that taught it, so they say nothing about its error.
     return round_of(asked, believed, signals, Answers(*(column[:0] for column in vars(answers).values())))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from concord.preference.answers import Answers
+from concord.preference.annotations import Answers
 from concord.preference.pairs import pair_hash
 from concord.v1.events_pb2 import StageManifest
 from concord.v1.pairs_pb2 import Choice, Pair

@@ -10,9 +10,9 @@ from enum import IntEnum
 import numpy as np
 from scipy.special import expit
 
-from concord.preference import logistic
-from concord.preference.answers import Answers
+from concord.preference.annotations import Answers
 from concord.preference.folds import fold_of
+from concord.reward import logistic
 from concord.triage.signals import Design, Signals, design, weak_helpers, wrong_labels
 
 Array = np.ndarray

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import expit
 
-from concord.preference.answers import Answers
-from concord.preference.curve import bends
+from concord.preference.annotations import Answers
 from concord.preference.folds import drawn_shard
-from concord.triage import ask
+from concord.reward.curve import bends
+from concord.triage import selection
 from concord.triage.baselines import labelled_by
 from concord.triage.posterior import Posterior, Trust
 from concord.triage.rounds import FIRST, Round, Turn, round_of
@@ -47,7 +47,7 @@ def triage_rlthf(
     shard = np.flatnonzero(drawn_shard(len(label), knobs.shard_share, config.seed) & (label != 0))
     back_off, amplification = _scheduled(knobs.back_off, round_), _scheduled(knobs.amplification, round_)
     zones = zones_of(shard, signals.margin * label, answers.pair, back_off)
-    asked = ask.first_asks(zones.ranked, 0 if knobs.nobody or _dried_up(turn, knobs.stop_below) else places)
+    asked = selection.first_asks(zones.ranked, 0 if knobs.nobody or _dried_up(turn, knobs.stop_below) else places)
     label[zones.flipped] *= -1
     weight = np.zeros(len(label), np.float32)
     weight[zones.kept] = weight[zones.flipped] = 1
@@ -60,7 +60,7 @@ def zones_of(shard: Array, delta: Array, answered: Array, back_off: float) -> Zo
 
     Without a bend nothing turns round, everything counts as left of the knee, and people are asked from the low end.
     """
-    delta = np.round(delta, ask.DIGITS)
+    delta = np.round(delta, selection.DIGITS)
     curve = shard[np.argsort(-delta[shard], kind="stable")]
     found = bends(delta[curve])
     knee = found.knee if found.knee is not None else len(curve)

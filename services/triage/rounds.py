@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from concord.preference.answers import Answers
-from concord.triage import ask
+from concord.preference.annotations import Answers
+from concord.triage import selection
 from concord.triage.posterior import Posterior, Trust, posterior
 from concord.triage.signals import Signals, in_order, wrong_labels
 from concord.v1 import config_pb2, events_pb2
@@ -29,7 +29,7 @@ class Estimate:
 class Round:
     """One round's decisions; what RoundTriaged and its blob hold."""
 
-    asked: ask.Asks
+    asked: selection.Asks
     p_wrong: Array  # float32 [pairs]
     target: Array  # float32 [pairs], P(first is better)
     trust: Trust
@@ -63,13 +63,13 @@ def triage_posterior(
     """
     answers = in_order(answers)
     believed = posterior(signals, answers)
-    score, open_ = ask.usefulness(believed.p_wrong), unasked(signals, answers)
+    score, open_ = selection.usefulness(believed.p_wrong), unasked(signals, answers)
     rows, wrong = wrong_labels(signals, answers)
     p_held_out = believed.p_held_out[rows] if believed.trust > Trust.PRIORS else None
-    if ask.random_only(wrong, answers.audit[rows], p_held_out):
-        asked = ask.random_asks(score, open_, places, config.seed, round_)
+    if selection.random_only(wrong, answers.audit[rows], p_held_out):
+        asked = selection.random_asks(score, open_, places, config.seed, round_)
     else:
-        asked = ask.targeted_asks(score, open_, places, config.audit_share, config.seed, round_)
+        asked = selection.targeted_asks(score, open_, places, config.audit_share, config.seed, round_)
     return round_of(asked, believed, signals, answers)
 
 
@@ -79,8 +79,8 @@ def triage_random(
     """The baseline: ask anybody about anything, keep the judge's labels elsewhere."""
     answers = in_order(answers)
     believed = judge_believed(signals, answers)
-    score = ask.usefulness(believed.p_wrong)
-    asked = ask.random_asks(score, unasked(signals, answers), places, config.seed, round_)
+    score = selection.usefulness(believed.p_wrong)
+    asked = selection.random_asks(score, unasked(signals, answers), places, config.seed, round_)
     return round_of(asked, believed, signals, answers)
 
 
@@ -126,7 +126,7 @@ def unasked(signals: Signals, answers: Answers) -> Array:
     return np.flatnonzero(open_)
 
 
-def round_of(asked: ask.Asks, believed: Posterior, signals: Signals, answers: Answers) -> Round:
+def round_of(asked: selection.Asks, believed: Posterior, signals: Signals, answers: Answers) -> Round:
     """The round that follows from who is asked and what is believed."""
     left = believed.target[unasked(signals, answers)]
     return Round(
@@ -156,4 +156,4 @@ def _audited(believed: Posterior, signals: Signals, answers: Answers) -> Estimat
         return None
     flipped = (believed.p_held_out[rows] > 0.5) & (believed.trust > Trust.PRIORS)
     errors = int((flipped != (wrong == 1)).sum()) + unlabelled
-    return Estimate(errors / audited, *ask.wilson(errors, audited))
+    return Estimate(errors / audited, *selection.wilson(errors, audited))

@@ -9,10 +9,10 @@ import numpy as np
 
 from concord.kit.arrays import pack, unpack
 from concord.kit.blobs import Blobs
+from concord.kit.blobs.inputs import cached, messages
 from concord.kit.errors import InvalidInput
-from concord.kit.inputs import cached, messages
 from concord.kit.rpc import Servicer
-from concord.preference import answers, datasets
+from concord.preference import annotations, datasets
 from concord.preference.columns import columns_of
 from concord.triage import baselines, dataset, rlthf, rounds
 from concord.triage.signals import Signals, signals_of
@@ -57,7 +57,7 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
     def _round(self, work: Work) -> Event:
         task = work.triage_round
         signals = self._signals(work.pairs_uri, task.labels_uri, task.features_uri, task.scores_uri)
-        said = answers.known(work.config, task.judged_uris, self._manifest)
+        said = annotations.known(work.config, task.judged_uris, self._manifest)
         decided = METHODS[work.config.method](signals, said, work.config, work.unit.round, task.ask, self._turn(work))
         kept = {"p_wrong": decided.p_wrong, "target": decided.target}
         uri = self._blobs.put(pack(kept if decided.weight is None else kept | {"weight": decided.weight}))
@@ -67,7 +67,7 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
         task = work.triage_round
         if not task.previous_uri:
             return rounds.Turn(last=task.last)
-        latest = answers.read(self._manifest(uri) for uri in task.judged_uris[-1:])
+        latest = annotations.read(self._manifest(uri) for uri in task.judged_uris[-1:])
         return rounds.Turn(unpack(self._blobs.get(task.previous_uri))["target"], latest, task.last)
 
     def _read_signals(self, pairs_uri: str, labels_uri: str, features_uri: str, scores_uri: str) -> Signals:
@@ -81,7 +81,7 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
 
     def _build(self, work: Work) -> Event:
         task, manifest = work.build_dataset, self._pairs(work.pairs_uri)
-        said = answers.known(work.config, task.judged_uris, self._manifest)
+        said = annotations.known(work.config, task.judged_uris, self._manifest)
         target = unpack(self._blobs.get(task.posterior_uri))["target"] if task.posterior_uri else None
         believed = dataset.beliefs(self._manifest(task.labels_uri), target, said, manifest.pairs)
         rows = dataset.rows(self._read_pairs(manifest), believed, work.config.human_weight)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logit
 
-from concord.preference.answers import Answers
+from concord.preference.annotations import Answers
 from concord.v1 import events_pb2, pairs_pb2
 
 Array = np.ndarray

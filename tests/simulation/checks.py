@@ -3,9 +3,9 @@
 from collections import defaultdict
 from random import Random
 
-from concord.kit.fold import Fold, Folded, fold_records, restore_run, start_run
 from concord.kit.log import Record
-from concord.kit.topics import DEAD_LETTERS, FACTS, fact_partition
+from concord.kit.log.topics import DEAD_LETTERS, FACTS, fact_partition
+from concord.kit.loop.fold import Fold, Folded, fold_records, restore_run, start_run
 from concord.runs import service as runs
 from concord.runs.state import HUMAN
 from concord.tasks import queue

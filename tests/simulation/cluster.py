@@ -8,14 +8,14 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from concord.kit import topics
 from concord.kit.blobs import MemoryBlobs
-from concord.kit.commands import entry_of
 from concord.kit.errors import ConcordError, Unavailable
-from concord.kit.fold import Fold
-from concord.kit.memory_store import MemoryStore
-from concord.kit.reactor import Reactor
-from concord.kit.worker import Worker
+from concord.kit.log import topics
+from concord.kit.loop.commands import entry_of
+from concord.kit.loop.fold import Fold
+from concord.kit.loop.reactor import Reactor
+from concord.kit.loop.worker import Worker
+from concord.kit.store.memory import MemoryStore
 from concord.runs import service as runs
 from concord.tasks import service as tasks
 from concord.v1.events_pb2 import Event

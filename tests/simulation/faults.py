@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from concord.kit.errors import Deferred, Unavailable
 from concord.kit.log import Entry
-from concord.kit.topics import FACTS
+from concord.kit.log.topics import FACTS
 from tests.simulation.cluster import Replica, Unit
 from tests.simulation.process import Fuse
 from tests.simulation.world import World

@@ -12,7 +12,7 @@ from random import Random
 from threading import Lock
 
 from concord.kit.log import Entry, Record
-from concord.kit.topics import Topic
+from concord.kit.log.topics import Topic
 
 # partition → (records, from when on each may be polled)
 Partitions = dict[int, tuple[list[Record], list[float]]]

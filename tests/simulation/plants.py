@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from concord.kit import reactor, store
-from concord.kit.fold import Fold
+from concord.kit import store
 from concord.kit.ids import event_id
 from concord.kit.log import Record
-from concord.kit.memory_store import MemoryStore
-from concord.kit.worker import Worker
+from concord.kit.loop import reactor
+from concord.kit.loop.fold import Fold
+from concord.kit.loop.worker import Worker
+from concord.kit.store.memory import MemoryStore
 from concord.runs import loop
 from concord.runs import service as runs
 from concord.runs.evolve import evolve

@@ -7,9 +7,9 @@ from typing import Any
 from concord.kit.blobs import MemoryBlobs
 from concord.kit.errors import Unavailable
 from concord.kit.log import Entry, Record
-from concord.kit.memory_store import MemoryStore
+from concord.kit.log.topics import FACTS, Topic
 from concord.kit.store import Also, Position, RunChange
-from concord.kit.topics import FACTS, Topic
+from concord.kit.store.memory import MemoryStore
 from tests.simulation.memory_log import MemoryConsumer, MemoryLog
 
 

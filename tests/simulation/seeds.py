@@ -9,7 +9,7 @@ from random import Random
 
 import structlog
 
-from concord.kit.topics import FACTS
+from concord.kit.log.topics import FACTS
 from concord.runs import service as runs
 from tests.simulation.checks import SaidBeforeCommitted, check, require
 from tests.simulation.cluster import Build

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
-from concord.kit.topics import FACTS
+from concord.kit.log.topics import FACTS
 from concord.runs import service as runs
 from tests.simulation.clock import BEGIN_S, Clock
 from tests.simulation.cluster import LATE_S, Build, Cluster, Replica

@@ -1,0 +1,1 @@
+"""One module for each format of a row; each gives the canonical record."""

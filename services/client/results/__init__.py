@@ -1,0 +1,1 @@
+"""What comes out of a run: exports, cards, and where runs are read."""

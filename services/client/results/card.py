@@ -1,0 +1,177 @@
+"""The dataset card: README.md of a data set for the hub, its YAML header and where the labels come from. Pure."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from concord.client.results.export import Exported
+from concord.runs.plan import ASK_NOBODY
+
+Report = Mapping[str, Any]
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**7, "1M<n<10M"))
+_SOURCES = {
+    "people": "a person decided",
+    "judge": "the judge's label stands",
+    "flipped": "the judge's label, corrected by a model that learned from people's answers",
+    "none": "nobody said anything usable",
+}
+_PEOPLE = {
+    "recorded": "labels that came with the input",
+    "file": "answers from a file",
+    "simulated": "simulated, by a program",
+}
+_BASES = {
+    "audit": "from an audit: pairs drawn uniformly and answered by people",
+    "model": "by the model's own expectation, which no audit has checked",
+    "prior": "an assumption, for too few answers are known",
+}
+
+
+def card(report: Report, exported: Exported, version: str) -> str:
+    """The card of this export; `report` is what report.json holds.
+
+    Names of files and models go in as they were given, folders and addresses do not: a card is for others to read.
+    """
+    lines = [
+        *_header(report, exported),
+        f"# {_title(report)}",
+        "",
+        "Preference pairs with the probability that the chosen response is the better one, made by Concord from an LLM",
+        "judge's verdicts and a few people's answers.",
+        "",
+        *_simulation(report),
+        *_columns(exported),
+        *_provenance(report, version),
+        *_quality(report),
+        "## Licence",
+        "",
+        "Unknown: it is that of the prompts and responses in the input. Whoever publishes this data set must name it.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def size_category(rows: int) -> str:
+    """The hub's word for so many rows."""
+    return next((words for most, words in _SIZES if rows < most), "n>10M")
+
+
+def _header(report: Report, exported: Exported) -> list[str]:
+    # A text in JSON is a text in YAML.
+    return [
+        "---",
+        f"pretty_name: {json.dumps(_title(report), ensure_ascii=False)}",
+        "license: unknown",
+        "tags:",
+        "- preference",
+        "- dpo",
+        "- reward-modelling",
+        "- concord",
+        "size_categories:",
+        f"- {size_category(exported.rows)}",
+        "configs:",
+        "- config_name: default",
+        "  data_files:",
+        "  - split: train",
+        "    path: data/train-*",
+        "---",
+        "",
+    ]
+
+
+def _simulation(report: Report) -> list[str]:
+    if not report["simulation"]:
+        return []
+    return [f"**This is a simulation:** {' and '.join(report['simulation'])}. It says nothing of real answers.", ""]
+
+
+def _columns(exported: Exported) -> list[str]:
+    rows = [f"| `{name}` | {count:,} | {_SOURCES.get(name, '')} |" for name, count in exported.sources.items()]
+    return [
+        "## Rows",
+        "",
+        f"{exported.rows:,} rows: `prompt`, `chosen` and `rejected` as lists of messages; `p_chosen`, the probability that",
+        "`chosen` is the better one; `weight`; `source`; `pair_id`; `judge_agrees` and `judge_confidence`, null where the judge",
+        "gave none; `pair_sha256`, the hash of prompt and responses.",
+        *([f"Of the run's rows, {'; '.join(exported.notes)}."] if exported.notes else []),
+        "",
+        "| source | rows | |",
+        "| --- | --- | --- |",
+        *rows,
+        "",
+    ]
+
+
+def _provenance(report: Report, version: str) -> list[str]:
+    config = report["config"]
+    judges = [_judge(judge) for judge in (config["judge"], *config["helpers"])]
+    helpers = f" (informed by {', '.join(judges[1:])})" if judges[1:] else ""
+    asked = (
+        f"{report['human_labels']:,} of {report['pairs']:,} pairs answered, {report['votes']:,} votes of a budget of "
+    )
+    facts = [
+        ("Concord", version),
+        ("run", _code(report["run_id"])),
+        ("method", f"{_code(config['method'])}, seed {config['seed']}"),
+        ("judge", judges[0] + helpers),
+        ("people", f"{_people(config)}: {asked}{report['human_budget']:,}"),
+        *_parent(report),
+        ("input", f"{_code(report['input_name'])}, sha256 {_code(report['input_sha256'])}"),
+        ("dataset", f"sha256 {_code(report['dataset_sha256'])}"),
+        ("history", f"sha256 {_code(report['history_sha256'])}"),
+    ]
+    return [
+        "## Where the labels come from",
+        "",
+        "| | |",
+        "| --- | --- |",
+        *(f"| {name} | {said} |" for name, said in facts),
+        "",
+    ]
+
+
+def _parent(report: Report) -> list[tuple[str, str]]:
+    parent = report["parent"]
+    if parent is None:
+        return []
+    what = f"{parent['pairs']:,} of the pairs, {parent['answers']:,} of people's answers"
+    return [("goes on from run", f"{_code(parent['run_id'])}: {what}")]
+
+
+def _quality(report: Report) -> list[str]:
+    estimate, known = report["estimate"], report["label_accuracy"]
+    lines = ["## How right the labels are", ""]
+    if estimate is None:
+        lines.append("Not known: nobody was asked.")
+    else:
+        interval = ""
+        if estimate["low"] is not None and estimate["high"] is not None:
+            interval = f" (95 % interval {1 - estimate['high']:.1%} to {1 - estimate['low']:.1%})"
+        basis = _BASES.get(estimate["basis"], estimate["basis"])
+        lines.append(f"Estimated share of wrong labels: {1 - estimate['accuracy']:.1%}{interval}, {basis}.")
+    if known["final"] is not None:
+        was = f"{known['start']:.1%} as the judge gave them, {known['final']:.1%} as they are here"
+        lines.append(f"Measured against people's labels in the input, on {known['rows']:,} rows: {was} are right.")
+    return [*lines, "Every row of the run is counted; the estimate takes people's own answers as right.", ""]
+
+
+def _judge(judge: Mapping[str, Any]) -> str:
+    return _code(" ".join(part for part in (judge["kind"], judge["name"]) if part))
+
+
+def _people(config: Mapping[str, Any]) -> str:
+    kind = str(config["humans"]).partition(":")[0]
+    return "nobody" if config["method"] in ASK_NOBODY else _PEOPLE.get(kind, kind or "not named")
+
+
+def _title(report: Report) -> str:
+    return f"{_plain(report['input_name'] or 'Preferences')}, labelled by Concord"
+
+
+def _code(text: object) -> str:
+    """A stranger's text in a table's cell."""
+    return f"`{_plain(text).replace('|', '/')}`"
+
+
+def _plain(text: object) -> str:
+    return "".join(c for c in str(text) if c.isprintable() and c not in "`<>\\")

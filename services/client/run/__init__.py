@@ -1,0 +1,1 @@
+"""One `concord run`: its settings, its job, the people who answer, what is seen of it."""

@@ -1,0 +1,178 @@
+"""What a person sees while a run goes on and when it ends. Everything on standard error; standard output is for data."""
+
+import os
+import shutil
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from concord.client.run.session import Job
+from concord.report.words import dollars
+from concord.runs.plan import ASK_NOBODY
+from concord.v1.events_pb2 import Stage
+from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RunView
+
+WORDS = {
+    "PILOT_LABEL": "judging the pilot",
+    "PILOT_JUDGE": "people answer the pilot",
+    "LABEL": "judging every pair",
+    "FIT_FEATURES": "fitting the features' basis",
+    "FEATURES": "computing features",
+    "TRAIN": "training out of fold",
+    "SCORE": "scoring",
+    "TRIAGE": "triage",
+    "JUDGE": "people answer",
+    "FINAL": "training the reward model",
+    "DATASET": "writing the dataset",
+}
+
+
+def clean(text: object) -> str:
+    """A stranger's text for one line of a terminal: what could steer it (control and direction characters) is replaced."""
+    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in str(text))
+
+
+def say(text: str) -> None:
+    """One line on standard error, none of it read as markup."""
+    Console(stderr=True, highlight=False).print(clean(text), markup=False, emoji=False, soft_wrap=True)
+
+
+def began(job: Job, aside: Path | None) -> None:
+    """What was read, and what will be done."""
+    given, config = job.given, job.config
+    truth = f"{given.rows_with_truth:,} with people's labels" if given.rows_with_truth else "no truth in the file"
+    say(f"{given.name}: {len(given.rows):,} pairs ({given.form}; {truth})")
+    for reason, count in given.set_aside.items():
+        say(
+            f"  set aside: {count:,} rows, {reason}"
+            + (f" (see {aside})" if aside and not reason.startswith("no verdict") else "")
+        )
+    if given.name == "concord-sample" or config.humans.startswith("simulated") or config.judge.kind == "sample":
+        say("  this is a simulation: its judge or its people are programs")
+    for note in job.notes:
+        say(f"  {note}")
+    people = "" if config.method in ASK_NOBODY else f", people {config.humans}, budget {job.options.budget}"
+    say(f"run {job.run_id}: {config.method}, judge {job.options.judge}{people}")
+
+
+def title(view: RunView) -> str:
+    """The open stage in words."""
+    if not view.stages:
+        return "taking the pairs in"
+    stage = view.stages[-1]
+    words = WORDS.get(Stage.Name(stage.stage).removeprefix("STAGE_"), "working")
+    return (
+        f"{words}, round {stage.round}"
+        if stage.round and stage.stage in (Stage.STAGE_TRIAGE, Stage.STAGE_JUDGE)
+        else words
+    )
+
+
+@contextmanager
+def shown(job: Job) -> Iterator[Callable[[RunView], None]]:
+    """A function that shows a run's state: a moving line on a terminal, one line a stage elsewhere."""
+    if not sys.stderr.isatty():
+        yield _plain(lambda line: print(clean(line), file=sys.stderr, flush=True))
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:34}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        whole = bar.add_task("the run", total=None)
+        stage = bar.add_task("starting", total=None)
+
+        reasons: set[str] = set()
+
+        def seen(view: RunView) -> None:
+            if (why := waiting(view)) and why not in reasons:
+                reasons.add(why)
+                bar.console.print(clean(why), markup=False, emoji=False, highlight=False)
+            closed = sum(s.closed for s in view.stages)
+            bar.update(whole, description=f"{view.votes:,} of {view.human_budget:,} votes", completed=closed)
+            bar.update(whole, total=len(view.stages) + view.stages_ahead)
+            last = view.stages[-1] if view.stages else None
+            bar.update(
+                stage,
+                description=title(view),
+                completed=last.settled if last else 0,
+                total=last.units if last else None,
+            )
+
+        yield seen
+
+
+def waiting(view: RunView) -> str:
+    """Why the run stands still at the moment; empty where it does not."""
+    return f"  waiting: {view.detail}" if view.status == RUN_STATUS_PAUSED and view.detail else ""
+
+
+def _plain(say_line: Callable[[str], object]) -> Callable[[RunView], None]:
+    said: set[str] = set()
+
+    def seen(view: RunView) -> None:
+        for words in (f"  {title(view)}", waiting(view)):
+            if words and words not in said:
+                said.add(words)
+                say_line(words)
+
+    return seen
+
+
+def command() -> str:
+    """How this program is called from here: by its name where that is on the PATH."""
+    return "concord" if shutil.which("concord") else os.path.relpath(sys.argv[0])
+
+
+def ended(
+    report: Mapping[str, Any], out: Path, job: Job, compared: bool, questions: tuple[int, Path], flag: str = ""
+) -> None:
+    """The short summary and where everything lies; `flag` is what `concord replay` needs to find the run."""
+    say(f"people answered {report['human_labels']} of {report['pairs']} pairs ({report['human_share']:.1%})")
+    if report.get("without_verdict"):
+        say(f"{report['without_verdict']:,} of {report['pairs']:,} pairs have no usable verdict from the judge")
+    if line := _accuracy(report):
+        say(line)
+    for name, method in sorted(report["methods"].items()) if compared else ():
+        known = method["label_accuracy"] is not None
+        say(f"  {name}: {method['label_accuracy']:.1%}" if known else f"  {name}")
+    if isinstance(gap := report.get("gap_closed"), float):
+        say(f"gap closed on the test pairs: {gap:.0%}")
+    if report["usage"]["dollars"]:
+        say(f"paid for judging: {dollars(report['usage']['dollars'])}")
+    if line := _unanswered(job, *questions):
+        say(line)
+    say(str(out / "dataset.jsonl"))
+    say(str(out / "report.html"))
+    say(f"replay it with: {command()} replay {job.run_id[:8]}{flag}")
+
+
+def _accuracy(report: Mapping[str, Any]) -> str:
+    """Measured where truth is known, else estimated and called so; nothing where it would be an assumption."""
+    measured, estimate = report["label_accuracy"], report["estimate"]
+    if measured["final"] is not None:
+        return f"label accuracy {measured['start']:.1%} → {measured['final']:.1%}"
+    if estimate is None or estimate["basis"] == "prior":
+        return ""
+    ends = (estimate["low"], estimate["high"])
+    interval = f" (95% interval {ends[0]:.0%}–{ends[1]:.0%})" if None not in ends else ""
+    return f"estimated label accuracy {estimate['accuracy']:.1%}{interval}"
+
+
+def _unanswered(job: Job, count: int, path: Path) -> str:
+    kind, _, file = job.options.humans.partition(":")
+    if kind != "file" or not count:
+        return ""
+    return (
+        f"{count:,} questions found no answer in {file}; they stand in {path}; answer them in {file} and give the same command "
+        "again: a changed file is another run"
+    )

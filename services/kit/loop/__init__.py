@@ -1,0 +1,1 @@
+"""What drives the services: reactors, workers, folds, the children that compute for them."""

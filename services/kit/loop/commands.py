@@ -1,0 +1,36 @@
+"""A command appends one fact and answers once the shared store has folded it: a caller reads its own writes.
+
+The replica that answers may not own the run's partition; so it watches the store, not a reactor.
+"""
+
+import time
+from collections.abc import Sequence
+
+from concord.kit.errors import Unavailable
+from concord.kit.log import Entry, Log
+from concord.kit.log.topics import FACTS, fact_partition
+from concord.kit.store import Store
+from concord.v1.events_pb2 import Event
+
+WAIT_S = 10.0
+LOOK_AGAIN_S = 0.1
+
+
+def entry_of(event: Event) -> Entry:
+    """The fact as a record of its run's partition."""
+    value = event.SerializeToString(deterministic=True)
+    return Entry(FACTS, fact_partition(event.run_id), event.run_id.encode(), value)
+
+
+def say(log: Log, store: Store, service: str, events: Sequence[Event], wait_s: float = WAIT_S) -> None:
+    """Appends the events of one run and waits until `service` has folded them.
+
+    Raises Unavailable when it takes longer than `wait_s`; the events are in the log then, and saying them again is
+    harmless.
+    """
+    offsets = log.append([entry_of(event) for event in events])
+    partition = fact_partition(events[0].run_id)
+    deadline = time.monotonic() + wait_s
+    while not store.passed(service, partition, max(offsets), LOOK_AGAIN_S):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"the {service} service has not taken the command in within {wait_s:.0f} s; say it again")

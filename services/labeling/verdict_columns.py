@@ -1,0 +1,53 @@
+"""What the judges said, pair by pair, as the columns of one fact. PURE."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import log1p
+
+from concord.labeling.judge import Combined
+from concord.v1 import events_pb2 as ev
+from concord.v1 import pairs_pb2 as pb
+
+
+def shard_labeled(
+    pairs: Sequence[tuple[int, pb.Pair]],
+    labels: Sequence[Combined],
+    helpers: Mapping[str, Sequence[Combined]],
+    own_disagree: Sequence[float] | None = None,
+    verified: Sequence[int] | None = None,
+) -> ev.ShardLabeled:
+    """The fact of a labelled shard, pairs in the order given; every argument has shape [pairs].
+
+    `pairs` holds (index in the run, pair); `helpers` maps a judge's name to what it said; `own_disagree` and `verified`
+    are as in ShardLabeled, all -1 and all 0 where not given.
+    """
+    return ev.ShardLabeled(
+        pair_index=[index for index, _ in pairs],
+        choice=[label.choice for label in labels],
+        p_first=[label.p_first for label in labels],
+        confidence=[-1 if label.confidence is None else label.confidence for label in labels],
+        order_flipped=[label.order_flipped for label in labels],
+        own_disagree=[-1] * len(pairs) if own_disagree is None else own_disagree,
+        helpers=[
+            ev.HelperColumn(judge=name, disagree=[disagreement(s.choices, a.choice) for s, a in _rows(said, labels)])
+            for name, said in helpers.items()
+        ],
+        verified=[0] * len(pairs) if verified is None else verified,
+        length_difference=[length_difference(pair) for _, pair in pairs],
+    )
+
+
+def disagreement(verdicts: Iterable[pb.Choice.ValueType], label: pb.Choice.ValueType) -> float:
+    """Share of the usable verdicts that are against the label, in [0, 1]; -1 where there are none, or no label."""
+    usable = [verdict for verdict in verdicts if verdict in (pb.CHOICE_FIRST, pb.CHOICE_SECOND)]
+    if not usable or label not in (pb.CHOICE_FIRST, pb.CHOICE_SECOND):
+        return -1.0
+    return sum(verdict != label for verdict in usable) / len(usable)
+
+
+def length_difference(pair: pb.Pair) -> float:
+    """log(1 + characters) of the first response minus that of the second; positive: the first is longer."""
+    return log1p(len(pair.first.text)) - log1p(len(pair.second.text))
+
+
+def _rows(said: Sequence[Combined], labels: Sequence[Combined]) -> Iterable[tuple[Combined, Combined]]:
+    return zip(said, labels, strict=True)

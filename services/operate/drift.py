@@ -1,0 +1,53 @@
+"""What can be seen of a judge in its shards' facts, as shares that should hardly change from shard to shard. PURE."""
+
+from collections.abc import Sequence
+
+from concord.operate.changepoints import Signal
+from concord.v1.config_pb2 import RunConfig
+from concord.v1.events_pb2 import Event, ShardLabeled
+from concord.v1.pairs_pb2 import Choice
+
+UNUSABLE = "pairs without a usable verdict"
+UNPARSED = "answers without a verdict"
+FLIPPED = "verdicts that change with the order"
+FIRST = "verdicts for the first response"
+LONGER = "verdicts for the longer response"
+SURE = "mean confidence"
+DISPUTED = "verdicts that a check proves wrong"
+ONE, OTHER = Choice.CHOICE_FIRST, Choice.CHOICE_SECOND
+
+
+def signals(events: Sequence[Event], config: RunConfig) -> list[Signal]:
+    """One signal for each thing that can be seen, over the ShardLabeled facts in the order given."""
+    counted = [_counts(event.shard_labeled) | _asked_again(event, config) for event in events]
+    names = dict.fromkeys(name for counts in counted for name in counts)
+    empty = (0.0, 0.0)
+    return [Signal(n, *(tuple(c.get(n, empty)[side] for c in counted) for side in (0, 1))) for n in names]
+
+
+def _counts(said: ShardLabeled) -> dict[str, tuple[float, float]]:
+    """Name → (hits, of how many)."""
+    usable = [(choice, at) for at, choice in enumerate(said.choice) if choice in (ONE, OTHER)]
+    unequal = [(choice, said.length_difference[at]) for choice, at in usable if said.length_difference[at]]
+    flips = [flip for flip in said.order_flipped if flip >= 0]
+    # 0 stands for no verdict, which has a signal of its own.
+    sure = [said.confidence[at] for _, at in usable if said.confidence[at] >= 0]
+    proved = [(choice, said.verified[at]) for choice, at in usable if said.verified[at] in (1, 2)]
+    return {
+        UNUSABLE: (len(said.choice) - len(usable), len(said.choice)),
+        FLIPPED: (sum(flips), len(flips)),
+        FIRST: (sum(choice == ONE for choice, _ in usable), len(usable)),
+        LONGER: (sum((choice == ONE) == (length > 0) for choice, length in unequal), len(unequal)),
+        SURE: (sum(sure), len(sure)),
+        DISPUTED: (sum((choice == ONE) != (right == 1) for choice, right in proved), len(proved)),
+    }
+
+
+def _asked_again(event: Event, config: RunConfig) -> dict[str, tuple[float, float]]:
+    """Answers beyond one for each verdict that was wanted: those before them held none, or the endpoint was in trouble."""
+    judges = [judge for judge in (config.judge, *config.helpers) if judge.kind == "llm"]
+    if not judges:
+        return {}
+    wanted = len(event.shard_labeled.choice) * sum(2 if judge.both_orders else 1 for judge in judges)
+    answers = event.usage.calls + event.usage.cached_calls
+    return {UNPARSED: (min(wanted, max(0, answers - wanted)), wanted)}

@@ -1,0 +1,122 @@
+"""What `concord replay` does: a run read from the log alone, told, printed, compared, and its dead letters put back.
+
+Reading joins no group and moves no position. It makes nothing either: no topic, no file.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import cache
+
+from concord.client.results.records import Records
+from concord.client.run.progress import clean
+from concord.kit.errors import InvalidInput
+from concord.kit.log import Log, Record
+from concord.kit.log.topics import fact_partition
+from concord.kit.settings import Settings, open_log
+from concord.kit.store import Store
+from concord.operate import dead_letters, redo, run_log, timeline, timeline_text
+
+Say = Callable[[str], object]
+# What needs more than a front door hands out, and where that is named.
+THEMSELVES = {
+    "--log": "CONCORD_LOG_URL",
+    "--dead-letters": "CONCORD_LOG_URL",
+    "--requeue": "CONCORD_LOG_URL",
+    "--diff": "CONCORD_LOG_URL and CONCORD_STATE_URL",
+    "--unit": "CONCORD_LOG_URL, CONCORD_STATE_URL and CONCORD_BLOB_URL",
+}
+
+
+def check_there(server: str, asked: Mapping[str, object]) -> None:
+    """Raises InvalidInput for the flag among those asked for, if there is one, that a front door cannot serve."""
+    for flag, urls in THEMSELVES.items():
+        if server and asked.get(flag):
+            raise InvalidInput(
+                f"{flag} reads more than the front door {server} hands out: leave --server out, and give the services' own "
+                f"{urls} in the environment"
+            )
+
+
+def with_log(settings: Settings, url: str) -> Settings:
+    """The settings with the log that `--log` names, if it names one."""
+    return replace(settings, log_url=url) if url else settings
+
+
+def tell(records: Records, run_id: str, until: str, as_json: bool, say: Say = print) -> None:
+    """The run's story by stage, or its state and story as JSON."""
+    facts = list(run_log.cut(records.of(run_id), until))
+    run = run_log.fold_of(run_id, facts)
+    chapters = timeline.tell(run_log.facts(facts))
+    about = timeline_text.About(
+        run.state.view, fact_partition(run_id), run.corrupt, run.duplicates, records.given_up(run_id), records.flag
+    )
+    if as_json:
+        say(json.dumps({**run_log.as_json(run), "story": timeline_text.as_json(about, chapters)}, indent=2))
+        return
+    for line in timeline_text.lines(about, chapters):
+        say(clean(line))
+
+
+def print_events(facts: Iterable[Record], say: Say = print) -> None:
+    """The facts as JSON lines."""
+    for record in facts:
+        say(run_log.event_line(record))
+
+
+def compare(log: Log, store: Store, run_id: str, until: str, say: Say = print) -> bool:
+    """Says where the live store differs from the log; whether it does."""
+    found = redo.store_differences(log, store, run_id, until)
+    late = 0 if until else redo.behind(log, store, run_id)
+    more = f"; {late:,} newer facts are not in the store yet" if late else ""
+    say("\n".join(found) or f"log and store agree{more}")
+    return bool(found)
+
+
+def do_again(settings: Settings, log: Log, run_id: str, unit: str, say: Say = print) -> bool:
+    """Says where a unit done again differs from its fact; whether it does."""
+    found = redo.unit_differences(settings, log, run_id, run_log.parse_unit(unit))
+    say("\n".join(found) or f"unit {unit} done again gives the same fact")
+    return bool(found)
+
+
+def print_letters(log: Log, run_id: str, as_json: bool, say: Say = print) -> None:
+    """The dead letters of the run, or of all runs where none is named."""
+    found = [letter for letter in dead_letters.read(log) if run_id in ("", letter.run_id)]
+    if as_json:
+        say(json.dumps([dead_letters.as_json(letter) for letter in found], indent=2))
+        return
+    if not found:
+        say("no dead letters")
+        return
+    say(f"{'letter':>7}  {'time':19}  {'run':8}  {'unit':14}  item, tries, error")
+    for letter in found:
+        say(clean(dead_letters.line(letter, datetime.fromtimestamp(letter.at).strftime("%Y-%m-%d %H:%M:%S"))))
+
+
+def requeue(settings: Settings, run_id: str, names: Sequence[str], sure: bool, say: Say = print) -> None:
+    """Puts the chosen letters back, once it was said what that comes to and somebody agreed."""
+    log = open_log(settings)
+    found = [letter for letter in dead_letters.read(log) if run_id in ("", letter.run_id)]
+    steps = dead_letters.plan(dead_letters.chosen(found, names), cache(lambda own: run_log.fold(log, own).state))
+    for step in steps:
+        say(clean(f"{step.letter.name:>7}  {step.says}"))
+    count = sum(bool(step.entries) for step in steps)
+    if not count:
+        say("nothing to put back")
+        return
+    if not sure and not _agreed(count):
+        say("nothing was put back")
+        return
+    say(f"{dead_letters.put_back(log, steps):,} put back")
+
+
+def _agreed(count: int) -> bool:
+    if not sys.stdin.isatty():
+        raise InvalidInput(f"{count:,} letters would be put back, and nobody can be asked here: say --yes")
+    try:
+        return input(f"put {count:,} back? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:  # Ctrl-D is a no
+        return False

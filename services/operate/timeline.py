@@ -1,0 +1,249 @@
+"""A run's facts told by stage, in the order of the log: when, what came of it, what is odd about it. PURE."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from concord.kit.ids import unit_name
+from concord.operate import drift
+from concord.operate.changepoints import Jump, bars, jumps
+from concord.runs.state import HUMAN
+from concord.v1.config_pb2 import RunConfig
+from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome, Usage
+from concord.v1.pairs_pb2 import Choice
+
+# A silence that is told: work that is silent for so long is issued again.
+SILENT_S = 120.0
+JUDGING = (Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL)
+OUTCOMES = {
+    "decided": TaskOutcome.TASK_OUTCOME_DECIDED,
+    "tied": TaskOutcome.TASK_OUTCOME_TIE,
+    "skipped": TaskOutcome.TASK_OUTCOME_SKIPPED,
+    "expired": TaskOutcome.TASK_OUTCOME_EXPIRED,
+}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """An event with its place and time in the log."""
+
+    event: Event
+    offset: int
+    at: float
+
+    @property
+    def kind(self) -> str:
+        return self.event.WhichOneof("kind") or "unknown"
+
+
+@dataclass(frozen=True)
+class Odd:
+    """Something to look at: since when, what, in which unit (empty: no single one), a picture of it."""
+
+    offset: int
+    at: float
+    says: str
+    unit: str = ""
+    picture: str = ""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A stage, or what happened between stages (then `stage` is empty)."""
+
+    stage: str
+    first: int
+    last: int
+    began: float
+    ended: float
+    says: str
+    usage: Usage = field(default_factory=Usage)
+    odd: tuple[Odd, ...] = ()
+    closed: bool = True
+
+
+def tell(facts: Sequence[Fact]) -> list[Chapter]:
+    """The chapters, in order. `facts` are one run's, duplicates left out."""
+    config = next((fact.event.run_created.config for fact in facts if fact.kind == "run_created"), RunConfig())
+    judge: dict[int, int] = {}
+    chapters: list[Chapter] = []
+    open_: list[Fact] = []
+    for fact in facts:
+        if fact.kind == "stage_opened" or (open_ and not _belongs(open_, fact)):
+            chapters += _chapter(open_, config, judge)
+            open_ = []
+        open_.append(fact)
+        if fact.kind == "stage_closed":
+            chapters += _chapter(open_, config, judge)
+            open_ = []
+    return [*chapters, *_chapter(open_, config, judge)]
+
+
+def _belongs(open_: Sequence[Fact], fact: Fact) -> bool:
+    """Facts of an open stage stay with it; outside of stages one kind of fact is one chapter."""
+    return open_[0].kind == "stage_opened" or open_[0].kind == fact.kind
+
+
+def _chapter(facts: Sequence[Fact], config: RunConfig, judge: dict[int, int]) -> list[Chapter]:
+    if not facts:
+        return []
+    if facts[0].kind != "stage_opened":
+        return [_between(facts)]
+    opened = facts[0].event.stage_opened
+    mine = [f for f in facts if (f.event.unit.stage, f.event.unit.round) == (opened.stage, opened.round)]
+    if opened.stage in JUDGING:
+        for said in (fact.event.shard_labeled for fact in mine if fact.kind == "shard_labeled"):
+            judge.update(zip(said.pair_index, said.choice, strict=True))
+    says = ", ".join(filter(None, (_units(opened.units, opened.stage, mine), _came(opened.stage, mine, judge))))
+    odd = [*_failures(mine), *_deferrals(mine), *_commands(facts), *_silence(opened.stage, facts)]
+    if opened.stage in JUDGING:
+        odd += _breaks(_last_tries(mine), config)
+    found = _made(facts, says, odd)
+    return [replace(found, stage=_stage(facts[0].event), closed=facts[-1].kind == "stage_closed")]
+
+
+def _made(facts: Sequence[Fact], says: str, odd: Sequence[Odd] = ()) -> Chapter:
+    spent = Usage()
+    for used in (fact.event.usage for fact in facts):
+        for one in Usage.DESCRIPTOR.fields:
+            setattr(spent, one.name, getattr(spent, one.name) + getattr(used, one.name))
+    in_order = tuple(sorted(odd, key=lambda one: one.offset))
+    return Chapter("", facts[0].offset, facts[-1].offset, facts[0].at, facts[-1].at, says, spent, in_order)
+
+
+def _stage(event: Event) -> str:
+    opened = event.stage_opened
+    return Stage.Name(opened.stage).removeprefix("STAGE_") + (f".{opened.round}" if opened.round else "")
+
+
+def _between(facts: Sequence[Fact]) -> Chapter:
+    """A run's own facts outside of stages."""
+    event, kind = facts[-1].event, facts[0].kind
+    match kind:
+        case "run_created":
+            return _made(facts, f"created from {event.run_created.input_name or 'an input without a name'}")
+        case "pairs_added":
+            return _made(facts, f"{sum(s.pairs for f in facts for s in f.event.pairs_added.shards):,} pairs came in")
+        case "run_started":
+            return _made(facts, f"started with a budget of {event.run_started.human_budget:,} votes")
+        case "run_finished":
+            return _made(facts, f"finished: dataset {event.run_finished.dataset_sha256[:12]}…")
+        case _:
+            odd = list(_commands(facts))
+            return _made(facts, "" if odd else f"{len(facts):,} late or unknown facts ({kind})", odd)
+
+
+def _units(units: int, stage: int, mine: Sequence[Fact]) -> str:
+    settled = {fact.event.unit.number for fact in mine if fact.kind not in ("unit_deferred", *_VOTES)}
+    what = "question" if stage in HUMAN else "unit"
+    many = f"{units:,} {what}{'s' if units != 1 else ''}"
+    return many if len(settled) >= units else f"{len(settled):,} of {many} settled"
+
+
+_VOTES = ("judgement_submitted", "task_skipped", "judgement_withdrawn")
+
+
+def _came(stage: int, mine: Sequence[Fact], judge: dict[int, int]) -> str:
+    """What came of the stage, from its units' facts."""
+    if stage in JUDGING:
+        return _verdicts(_last_tries(mine))
+    if stage in HUMAN:
+        return _people(mine, judge)
+    last = next((fact.event for fact in reversed(mine) if fact.kind not in ("unit_failed", "unit_deferred")), None)
+    if last is None:
+        return ""
+    match last.WhichOneof("kind"):
+        case "round_triaged":
+            said = last.round_triaged
+            audited = f", audited {said.audited_error:.1%}" if said.HasField("audited_error") else ""
+            flipped = f"{said.flipped:,} labels flipped"
+            return f"{len(said.asked):,} to ask, {flipped}, estimated error {said.expected_error:.1%}{audited}"
+        case "dataset_built":
+            made = last.dataset_built
+            sure = f", estimated accuracy {made.estimated_accuracy:.1%}" if made.HasField("estimated_accuracy") else ""
+            return f"{made.rows:,} rows: {made.from_people:,} by people, {made.flipped:,} flipped, {made.ties:,} ties{sure}"
+    return ""
+
+
+def _last_tries(mine: Sequence[Fact]) -> list[Fact]:
+    """The shards' verdicts that count: a shard that was judged anew has those of its last try."""
+    last = {fact.event.unit.number: fact for fact in mine if fact.kind == "shard_labeled"}
+    return sorted(last.values(), key=lambda fact: fact.offset)
+
+
+def _verdicts(shards: Sequence[Fact]) -> str:
+    said = [choice for fact in shards for choice in fact.event.shard_labeled.choice]
+    first, second = said.count(Choice.CHOICE_FIRST), said.count(Choice.CHOICE_SECOND)
+    none = len(said) - first - second
+    return f"{len(said):,} pairs: {first:,} first, {second:,} second" + (
+        f", {none:,} without a verdict" if none else ""
+    )
+
+
+def _people(mine: Sequence[Fact], judge: dict[int, int]) -> str:
+    tasks = [fact.event.task_resolved for fact in mine if fact.kind == "task_resolved"]
+    counts = {word: sum(task.outcome == outcome for task in tasks) for word, outcome in OUTCOMES.items()}
+    out = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
+    told = [t for t in tasks if t.outcome == TaskOutcome.TASK_OUTCOME_DECIDED and judge.get(t.pair_index)]
+    agree = sum(judge[task.pair_index] == task.choice for task in told)
+    return out + (f"; people agree with the judge on {agree:,} of {len(told):,}" if told else "")
+
+
+def _failures(mine: Sequence[Fact]) -> Iterator[Odd]:
+    for fact in mine:
+        if fact.kind == "unit_failed":
+            said = fact.event.unit_failed
+            yield Odd(fact.offset, fact.at, f"failed after {said.attempts}: {said.error}", unit_name(fact.event.unit))
+
+
+def _deferrals(mine: Sequence[Fact]) -> Iterator[Odd]:
+    """One for each unit, however often it was put off."""
+    put_off = [fact for fact in mine if fact.kind == "unit_deferred"]
+    for name in dict.fromkeys(unit_name(fact.event.unit) for fact in put_off):
+        own = [fact for fact in put_off if unit_name(fact.event.unit) == name]
+        times = f"{len(own)} times" if len(own) > 1 else "once"
+        yield Odd(own[0].offset, own[0].at, f"put off {times}: {own[-1].event.unit_deferred.reason}", name)
+
+
+def _commands(facts: Sequence[Fact]) -> Iterator[Odd]:
+    for fact in facts:
+        event = fact.event
+        match fact.kind:
+            case "run_paused":
+                reason = PauseReason.Name(event.run_paused.reason).removeprefix("PAUSE_REASON_").lower()
+                yield Odd(fact.offset, fact.at, f"paused ({reason}): {event.run_paused.detail}")
+            case "run_resumed":
+                yield Odd(fact.offset, fact.at, "resumed")
+            case "stage_retried":
+                yield Odd(fact.offset, fact.at, "what failed or stayed without a verdict is tried anew")
+            case "budget_changed":
+                said = event.budget_changed
+                yield Odd(
+                    fact.offset,
+                    fact.at,
+                    f"budget now {said.human_budget:,} votes, ${said.dollar_budget:,.2f} (0: no limit)",
+                )
+            case "run_cancelled":
+                yield Odd(fact.offset, fact.at, f"cancelled: {event.run_cancelled.reason or 'no reason given'}")
+
+
+def _silence(stage: int, facts: Sequence[Fact]) -> Iterator[Odd]:
+    """The longest time in which nothing happened; people may take their time."""
+    if stage in HUMAN or len(facts) < 2:
+        return
+    longest, at = max((facts[at].at - facts[at - 1].at, at) for at in range(1, len(facts)))
+    if longest >= SILENT_S:
+        yield Odd(facts[at - 1].offset, facts[at - 1].at, f"after this nothing happened for {longest:,.0f} s")
+
+
+def _breaks(shards: Sequence[Fact], config: RunConfig) -> Iterator[Odd]:
+    """Where the judge became another one, as far as its verdicts show it."""
+    for signal in drift.signals([fact.event for fact in shards], config):
+        for jump in jumps(signal):
+            here, full = shards[jump.at], shards[jump.full]
+            yield Odd(here.offset, here.at, _break(jump), unit_name(full.event.unit), bars(signal))
+
+
+def _break(jump: Jump) -> str:
+    if jump.signal == drift.SURE:
+        return f"{jump.signal} from {jump.before:.2f} to {jump.after:.2f}"
+    return f"{jump.signal}: from {jump.before:.0%} to {jump.after:.0%}"

@@ -1,0 +1,179 @@
+"""The page's first screen: what this is about, in words and numbers, and what was asked of people."""
+
+from collections.abc import Mapping
+
+from concord.report import curves, words
+from concord.report.figures import Figures
+from concord.report.markup import Markup, element, facts, joined, table
+from concord.report.rounds_gain import Bought
+
+
+def header(figures: Figures) -> Markup:
+    """What this is about, the paragraph in words, and four numbers."""
+    config = figures.config
+    meta = [
+        f"method {config['method']}",
+        f"judge {_judge(config['judge'])}",
+        *(f"helper {_judge(helper)}" for helper in config["helpers"]),
+        f"people {config['humans'] or 'not named'}",
+    ]
+    return element(
+        "header",
+        element("p", "Concord report", class_="kind"),
+        element("h1", figures.input_name or figures.run_id),
+        element("p", " · ".join(meta), class_="meta"),
+        _simulation(figures),
+        element("p", words.summary(figures), class_="lead"),
+        _numbers(figures),
+    )
+
+
+def bought(figures: Figures) -> Markup:
+    """What people were asked, and what it bought."""
+    how = words.METHODS.get(figures.config["method"])
+    rows = [
+        ("Questions answered", f"{figures.human_labels:,} of {words.count(figures.pairs, 'pair')}"),
+        ("Answered before, in earlier runs", words.count(figures.parent.answers)) if figures.parent else None,
+        ("Votes that counted", f"{figures.votes:,} of a budget of {figures.human_budget:,}"),
+        ("Skipped or expired", words.count(figures.unanswered)) if figures.unanswered else None,
+        ("Votes that came too late", words.count(figures.late_votes)) if figures.late_votes else None,
+        ("People's time, assumed", _human_time(figures)) if figures.votes else None,
+        ("Labels people overruled", words.count(figures.overruled_count)),
+        ("Labels the model flipped", _flips(figures)) if figures.flips else None,
+        ("People against the truth", words.of(figures.human_accuracy)) if figures.human_accuracy else None,
+    ]
+    return element(
+        "section",
+        element("h2", "What was asked of people, and what it bought"),
+        element("p", f"Method {figures.config['method']}: {how}.") if how else None,
+        facts(rows),
+        _batches(figures),
+        _evaluation(figures),
+        _methods(figures),
+    )
+
+
+def _judge(config: Mapping[str, str]) -> str:
+    return " ".join(part for part in (config["kind"], config["name"]) if part)
+
+
+def _simulation(figures: Figures) -> Markup | None:
+    if not figures.simulation:
+        return None
+    why = " and ".join(figures.simulation)
+    says = f"{why[0].upper()}{why[1:]}. The figures say how the method fares in it, not what your judge and people would do."
+    return element("div", element("p", element("strong", "This is a simulation. "), says), class_="simulation")
+
+
+def _numbers(figures: Figures) -> Markup:
+    flipped = figures.flips.count if figures.flips else 0
+    cached = f", {figures.usage.cached_calls:,} more cached" if figures.usage.cached_calls else ""
+    calls = (words.count(figures.usage.calls, "call") if figures.usage.calls else "no call to an LLM") + cached
+    changed = f"{figures.overruled_count:,} by people, {flipped:,} by the model"
+    numbers = [
+        ("Answered by people", words.percent(figures.human_share), f"of {words.count(figures.pairs, 'pair')}"),
+        ("Labels right", *_labels_right(figures)),
+        ("Labels changed", words.count(figures.overruled_count + flipped), changed),
+        ("Paid for judging", words.dollars(figures.usage.dollars), calls),
+    ]
+    return element(
+        "dl",
+        *(
+            element("div", element("dt", name), element("dd", value), element("dd", more))
+            for name, value, more in numbers
+        ),
+        class_="numbers",
+    )
+
+
+def _labels_right(figures: Figures) -> tuple[str, str]:
+    """The number, and what it stands on: without truth it is never more than an estimate."""
+    measured, estimate = figures.label_accuracy, figures.estimate
+    if measured.final is not None:
+        return words.percent(measured.final), f"measured; the judge alone {words.percent(measured.start)}"
+    if estimate is None or estimate.basis == "prior":
+        return words.UNKNOWN, "not known"
+    ends = f"95 % interval {words.interval(estimate.low, estimate.high)}" if estimate.low is not None else "no interval"
+    return f"≈{words.NARROW}{words.percent(estimate.accuracy, 0)}", f"estimated; {ends}"
+
+
+def _human_time(figures: Figures) -> str:
+    minutes, median = figures.human_time.minutes, words.duration(figures.human_time.median_seconds)
+    if minutes is None:
+        return "no answer carries a time"
+    return f"{words.duration(60 * minutes)}: {words.count(figures.votes, 'vote')} at the median of {median}"
+
+
+def _flips(figures: Figures) -> str:
+    flips = figures.flips
+    if flips is None or flips.right is None or not flips.count:
+        return words.count(flips.count if flips else 0)
+    return f"{flips.count:,}; against the truth {flips.right:,} for the better, {flips.wrong:,} for the worse"
+
+
+def _evaluation(figures: Figures) -> Markup | None:
+    tested = figures.evaluation
+    if tested is None:
+        return None
+    gap = (
+        f"so this run closed {words.percent(figures.gap_closed, 0)} of the gap."
+        if figures.gap_closed is not None
+        else "a gap of under 8 points: which share of it is closed would be mostly chance, and is not given."
+    )
+    on = f" on {words.count(tested.pairs, 'test pair')}" if tested.pairs else " on the test pairs"
+    return element(
+        "p",
+        f"A reward model that learns from the judge alone is right{on} in {words.percent(tested.ai_only)} of the cases, one "
+        f"that learns from this run in {words.percent(tested.final)}, one that learns from the truth in "
+        f"{words.percent(tested.full)}; {gap}",
+    )
+
+
+def _methods(figures: Figures) -> Markup | None:
+    if len(figures.methods) < 2:
+        return None
+    rows = [
+        [name, words.count(method.human_labels), words.percent(method.label_accuracy)]
+        for name, method in sorted(figures.methods.items(), key=lambda named: -(named[1].label_accuracy or 0))
+    ]
+    heading = element("h3", "Beside other methods, on the same input")
+    picture = curves.methods_picture(figures)
+    made = table(["Method", "Human labels", "Labels right"], rows, "Methods")
+    ends = [name for name, method in figures.methods.items() if method.human_labels and len(method.curve) == 1]
+    note = f"{' and '.join(ends)}: a point without a line, because it labels only at its end what people did not."
+    return joined(heading, picture, made, element("p", note, class_="note") if picture is not None and ends else None)
+
+
+def _batches(figures: Figures) -> Markup | None:
+    """Round by round: what was asked, and how the labels stood afterwards."""
+    if not figures.bought:
+        return None
+    truth = any(batch.accuracy_after is not None for batch in figures.bought)
+    # With one vote a question, votes are answers: a column less for the phone.
+    several = figures.votes != figures.human_labels
+    head = ["Round", "Asked", "Answered", *(["Votes"] if several else []), "Overruled", "Flipped after"]
+    rows = [
+        [
+            "Pilot" if batch.round == 0 else f"{batch.round}",
+            words.count(batch.asked),
+            words.count(batch.answered),
+            *([words.count(batch.votes)] if several else []),
+            words.count(batch.overruled),
+            words.count(batch.flipped),
+            *(_gained(batch) if truth else []),
+        ]
+        for batch in figures.bought
+    ]
+    made = table([*head, "Right after", "Gain, points"] if truth else head, rows, "What each round bought")
+    says = "Overruled: the judge's labels that people changed. Flipped: those that the model, having learned from them, changes."
+    if truth and any(batch.accuracy_after is None for batch in figures.bought):
+        says += (
+            " No labels are on record where the share of right ones is missing: the method makes them only at its end."
+        )
+    return joined(element("h3", "Round by round"), made, element("p", says, class_="note"))
+
+
+def _gained(batch: Bought) -> list[str]:
+    before, after = batch.accuracy_before, batch.accuracy_after
+    gain = words.signed(100 * (after - before), 1) if before is not None and after is not None else words.UNKNOWN
+    return [words.percent(after), gain]

@@ -1,0 +1,1 @@
+"""The light reward model: features of texts, heads over them, what they are taught. Pure."""
