@@ -144,7 +144,7 @@ def shares(admin: KafkaAdminClient, group: str) -> list[int]:
 def part_of(job: session.Job, pairs: int, salt: str) -> session.Job:
     """A run of its own on the job's first pairs."""
     given = replace(job.given, rows=job.given.rows[:pairs])
-    answer = people.answerer(job.options.humans, given.rows, job.options.seed)
+    answer = people.answerer(job.options.annotators, given.rows, job.options.seed)
     return replace(
         job, given=given, answer=answer, run_id=run_id(f"{salt}/{pairs}", options.semantic(job.config), uuid4().hex)
     )
@@ -159,7 +159,8 @@ def two_at_once(cluster: Cluster, small: int, large: int, repeats: int) -> tuple
     stages: list[str] = []
     with cluster.begun(big) as annotators:
         wait_for(
-            lambda: cluster.stage_of(big.run_id) not in ("", "PILOT_LABEL", "PILOT_JUDGE"), "the large run's own stages"
+            lambda: cluster.stage_of(big.run_id) not in ("", "PILOT_LABEL", "PILOT_ANNOTATE"),
+            "the large run's own stages",
         )
         for n in range(repeats):
             stages.append(cluster.stage_of(big.run_id))

@@ -11,7 +11,7 @@ import numpy as np
 
 from concord.kit.ids import event_id, result_id, run_id, unit_name, uri_of
 from concord.kit.log import Record
-from concord.kit.loop.fold import Ask, Context, Fold, Say, fold_records, start_run
+from concord.kit.loop.fold import Append, Context, Dispatch, Fold, fold_records, start_run
 from concord.runs import service as runs
 from concord.tasks import service as tasks
 from concord.tasks.queue import TasksState
@@ -24,7 +24,7 @@ CHOICES = (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND)
 CONFIG = RunConfig(
     method="posterior",
     judge=JudgeConfig(kind="llm", name="judge", both_orders=True),
-    humans="recorded",
+    annotators="recorded",
     quorum=1,
     pilot=-1,
     human_budget_share=0.06,
@@ -59,15 +59,15 @@ class _World:
         yield from self._fold(self._beginning())
         while runs.fold().active(self.runs.state):
             said = [self._answered(output) for output in self._due(runs.fold(), self.runs)]
-            yield from self._fold(said or self._judgements())
+            yield from self._fold(said or self._annotations())
             while resolved := [
-                output.event for output in self._due(tasks.fold(), self.tasks) if isinstance(output, Say)
+                output.event for output in self._due(tasks.fold(), self.tasks) if isinstance(output, Append)
             ]:
                 yield from self._fold(resolved)
 
-    def _due(self, fold: Fold, folded) -> Sequence[Say | Ask]:
+    def _due(self, fold: Fold, folded) -> Sequence[Append | Dispatch]:
         outputs = fold.due(folded.state, Context(float(self.offset), self.issued, folded.offset, folded.history.hex()))
-        self.issued |= {output.work.work_id: 1e18 for output in outputs if isinstance(output, Ask)}
+        self.issued |= {output.work.work_id: 1e18 for output in outputs if isinstance(output, Dispatch)}
         return outputs
 
     def _fold(self, events: Sequence[Event]) -> Iterator[bytes]:
@@ -99,9 +99,9 @@ class _World:
         uri = uri_of(str(first).encode())
         return ShardRef(uri=uri, first_index=first, pairs=min(SHARD, self.pairs - first), text_bytes=80_000)
 
-    def _answered(self, output: Say | Ask) -> Event:
+    def _answered(self, output: Append | Dispatch) -> Event:
         """What the worker makes of the unit."""
-        if isinstance(output, Say):
+        if isinstance(output, Append):
             return output.event
         work = output.work
         event = UNITS[work.WhichOneof("task")](self, work)
@@ -176,15 +176,15 @@ class _World:
     def _uri(self) -> str:
         return uri_of(self.draw.bytes(8))
 
-    def _judgements(self) -> list[Event]:
+    def _annotations(self) -> list[Event]:
         """Eight people's next answers."""
         state: TasksState = self.tasks.state
         if not state.tasks:
             raise RuntimeError(f"the run stands still: {self.runs.state.view}")
         waiting = [task for task in state.tasks.values() if not task.resolved][:8]
-        return [self._judgement(task, f"annotator-{at}") for at, task in enumerate(waiting)]
+        return [self._annotation(task, f"annotator-{at}") for at, task in enumerate(waiting)]
 
-    def _judgement(self, task, annotator: str) -> Event:
+    def _annotation(self, task, annotator: str) -> Event:
         said = {
             "pair_index": task.pair_index,
             "annotator": annotator,
@@ -194,7 +194,7 @@ class _World:
             "seconds": 21.5,
         }
         own = event_id(self.run_id, f"judged/{annotator}/1", unit_name(task.unit))
-        return Event(event_id=own, unit=task.unit, judgement_submitted=said)
+        return Event(event_id=own, unit=task.unit, annotation_submitted=said)
 
 
 UNITS = {

@@ -44,9 +44,9 @@ PRINTED = {0.01: 29.2, 0.02: 45.8, 0.03: 57.7, 0.04: 75.0, 0.05: 75.6, 0.06: 87.
 METHODS: dict[str, dict[str, object]] = {
     "posterior": {"method": "posterior", "pilot": -1},
     "rlthf": {"method": "rlthf"},
-    "rlthf, whole set": {"method": "rlthf", "shard": 1.0},
-    "rlthf, shard 1/8": {"method": "rlthf", "shard": 0.125},
-    "rlthf, shard 1/2": {"method": "rlthf", "shard": 0.5},
+    "rlthf, whole set": {"method": "rlthf", "subset": 1.0},
+    "rlthf, subset 1/8": {"method": "rlthf", "subset": 0.125},
+    "rlthf, subset 1/2": {"method": "rlthf", "subset": 0.5},
     "rlthf, plain": {"method": "rlthf", "amplification": (1.0,), "back_off": (0.0,)},
     "rlthf, nobody": {"method": "rlthf", "nobody": True},
     "rlthf, nobody, plain": {"method": "rlthf", "nobody": True, "amplification": (1.0,), "back_off": (0.0,)},
@@ -238,12 +238,12 @@ def _measured(world: hh.World, known: planner.Known, config: RunConfig, step: pl
             return None
         return step.head, (head.margins(step.head, x, domain) > 0).astype(float)
     if teacher == Teacher.TEACHER_PEOPLE:
-        if step.stage != Stage.STAGE_JUDGE:
+        if step.stage != Stage.STAGE_ANNOTATE:
             return None
         model = _fit(world, *lesson(known.judge, teacher, config, None, step.said, config.human_weight))
         return model, (head.margins(model, x, domain) > 0).astype(float)
     if step.decided is None or step.stage != (
-        Stage.STAGE_TRIAGE if config.method == "posterior" else Stage.STAGE_JUDGE
+        Stage.STAGE_TRIAGE if config.method == "posterior" else Stage.STAGE_ANNOTATE
     ):
         return None
     p_first = step.decided.target.astype(float) if config.method == "posterior" else known.judge[0].copy()

@@ -45,7 +45,7 @@ def job_of(corpus: str, pairs: int):
         given, judges = intake.judged_by(virtual(pairs, SEED), JUDGE)
         options = Options(judge=f"recorded:{JUDGE}", seed=SEED)
     config = run_config(options, judges)
-    answer = people.answerer(options.humans, given.rows, options.seed)
+    answer = people.answerer(options.annotators, given.rows, options.seed)
     return Job(options, given, config, run_id(given.sha256, semantic(config)), answer)
 
 

@@ -15,7 +15,7 @@ from concord.preference.folds import fold_of
 from concord.reward import head
 from concord.reward.targets import Lesson, final_lesson, lesson
 from concord.runs import plan
-from concord.triage.rounds import Round, Turn
+from concord.triage.rounds import Round, RoundContext
 from concord.triage.service import METHODS
 from concord.triage.signals import Signals
 from concord.v1.config_pb2 import RunConfig
@@ -62,9 +62,9 @@ def run(known: Known, config: RunConfig, budget: int, person: Person, said: Answ
         elif stage == Stage.STAGE_TRIAGE:
             last = plan.rounds(config, pairs, budget)
             places = plan.ask_in_round(config, pairs, budget, int(said.votes.sum()), round_, last)
-            turn = Turn(decided.target if decided else None, latest if decided else None, round_ > last)
+            turn = RoundContext(decided.target if decided else None, latest if decided else None, round_ > last)
             decided = METHODS[config.method](signals, said, config, round_, places, turn)
-        elif stage == Stage.STAGE_JUDGE:
+        elif stage == Stage.STAGE_ANNOTATE:
             assert decided is not None
             latest = asked(decided.asked.pair, decided.asked.audit, person)
             said = _joined(said, latest)

@@ -12,7 +12,7 @@ from benchmarks import planner
 from concord.labeling import recorded, sample_judge
 from concord.labeling.verdict_columns import shard_labeled
 from concord.preference.annotations import Answers
-from concord.preference.columns import Columns, judged_targets, shard_arrays
+from concord.preference.columns import Columns, judge_targets, shard_arrays
 from concord.preference.pilot import draw_pilot, misaligned
 from concord.reward import features
 from concord.runs import plan
@@ -49,12 +49,12 @@ def run(pairs: Sequence[Pair], config: RunConfig, answer: Answerer) -> Made:
     columns = _features(pairs, shards, config)
     labels = StageManifest(events=[Event(shard_labeled=shard) for shard in labeled])
     signals = signals_of(labeled, np.zeros(count), columns.x, columns.group, columns.domain)
-    known = planner.Known(signals, judged_targets(labels, count))
+    known = planner.Known(signals, judge_targets(labels, count))
     steps = list(planner.run(known, config, budget, lambda pair, vote: planner.P_FIRST[answer(pair, vote)], said))
     target = steps[-1].decided.target if steps[-1].decided is not None else None
     believed = dataset.beliefs(labels, target, steps[-1].said, count)
     rows = list(dataset.rows(pairs, believed, config.human_weight))
-    count_of_rounds = sum(step.stage == Stage.STAGE_JUDGE for step in steps)
+    count_of_rounds = sum(step.stage == Stage.STAGE_ANNOTATE for step in steps)
     return Made(
         dataset.hash_rows(rows), b"".join(map(dataset.line, rows)), int(steps[-1].said.votes.sum()), count_of_rounds
     )

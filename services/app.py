@@ -74,14 +74,14 @@ class Stepper(Protocol):
 class Service:
     """One service: what it answers over gRPC, what it drives, what runs beside that, what to end with it.
 
-    `also`: what it answers for another service, where that is not in this process.
+    `co_served`: what it answers for another service, where that is not in this process.
     """
 
     servicer: Servicer
     make: Callable[[], Stepper]
-    beside: Callable[[], None] | None = None
+    background: Callable[[], None] | None = None
     end: Callable[[], None] | None = None
-    also: tuple[Servicer, ...] = ()
+    co_served: tuple[Servicer, ...] = ()
 
 
 def _runs(parts: Parts) -> Service:
@@ -89,7 +89,7 @@ def _runs(parts: Parts) -> Service:
     fold = runs.fold(parts.settings.reissue_after_s)
     make = lambda: Reactor(runs.SERVICE, fold, parts.log, parts.store, parts.blobs, time.time)  # noqa: E731
     desk = tasks.servicer(parts.log, parts.store, parts.blobs, SqlSlots(parts.store), parts.settings.lease_s)
-    return Service(runs.servicer(parts.log, parts.store, parts.blobs), make, also=(desk,))
+    return Service(runs.servicer(parts.log, parts.store, parts.blobs), make, co_served=(desk,))
 
 
 def _tasks(parts: Parts) -> Service:
@@ -98,7 +98,7 @@ def _tasks(parts: Parts) -> Service:
         tasks.SERVICE, tasks.fold(), parts.log, parts.store, parts.blobs, time.time, slots.project
     )
     served = tasks.servicer(parts.log, parts.store, parts.blobs, slots, parts.settings.lease_s)
-    return Service(served, make, beside=lambda: tasks.say_again(parts.log, slots, time.time, parts.stop))
+    return Service(served, make, background=lambda: tasks.append_again(parts.log, slots, time.time, parts.stop))
 
 
 def _labeling(parts: Parts) -> Service:
@@ -240,7 +240,7 @@ class Running:
 
     def _servicers(self) -> list[Servicer]:
         """A service that is here itself answers, not another for it."""
-        servicers = {also.name: also for service in self._services.values() for also in service.also}
+        servicers = {also.name: also for service in self._services.values() for also in service.co_served}
         return list(
             (servicers | {service.servicer.name: service.servicer for service in self._services.values()}).values()
         )
@@ -250,8 +250,8 @@ class Running:
         for name, service in self._services.items():
             ready = begun[name] = threading.Event()
             self._thread(name, partial(self._drive, name, service.make, ready))
-            if service.beside:
-                self._thread(f"{name}-beside", service.beside)
+            if service.background:
+                self._thread(f"{name}-background", service.background)
         self._thread("becoming-ready", partial(self._become_ready, begun))
         deadline = time.monotonic() + START_S
         for ready in begun.values():
@@ -268,7 +268,7 @@ class Running:
             if self._stop.is_set():
                 return
             served = self._services[name]
-            serving(self._health, [served.servicer.name, *(also.name for also in served.also)])
+            serving(self._health, [served.servicer.name, *(also.name for also in served.co_served)])
         serving(self._health, [""])
 
     def _thread(self, name: str, target: Callable[[], None]) -> None:

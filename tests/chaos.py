@@ -62,7 +62,7 @@ SPARED = 12
 PATIENT_S = 30.0
 LIMIT_S = 3600.0
 LABELLED = event_id(RUN, f"closed/{Stage.STAGE_LABEL}.0")
-ASKED = event_id(RUN, f"opened/{Stage.STAGE_JUDGE}.1")
+ASKED = event_id(RUN, f"opened/{Stage.STAGE_ANNOTATE}.1")
 
 
 class Progress:

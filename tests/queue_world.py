@@ -15,12 +15,12 @@ PAIRS = (40, 7, 99)
 
 def opened(quorum: int = 2, deadline_s: float = 0.0, pairs: tuple[int, ...] = PAIRS) -> TasksState:
     """A run that asks about these pairs since second 100."""
-    config = RunConfig(quorum=quorum, judge_deadline_s=deadline_s)
+    config = RunConfig(quorum=quorum, annotation_deadline_s=deadline_s)
     return hear(
         queue.initial(RUN),
         Event(run_id=RUN, run_created={"config": config}),
         Event(run_id=RUN, run_started={"pairs_uri": "pairs"}),
-        Event(run_id=RUN, stage_opened={"stage": Stage.STAGE_JUDGE, "round": 1, "pair_indexes": pairs}),
+        Event(run_id=RUN, stage_opened={"stage": Stage.STAGE_ANNOTATE, "round": 1, "pair_indexes": pairs}),
     )
 
 
@@ -33,7 +33,7 @@ def due(state: TasksState, now: float = 101.0) -> list[Event]:
 
 
 def unit(number: int, round_: int = 1) -> Unit:
-    return Unit(stage=Stage.STAGE_JUDGE, round=round_, number=number)
+    return Unit(stage=Stage.STAGE_ANNOTATE, round=round_, number=number)
 
 
 def _named(number: int, name: str, round_: int, **kind: object) -> Event:
@@ -49,7 +49,7 @@ def judged(number: int, who: str, vote: int, choice: int = FIRST, revision: int 
         "revision": revision,
         "choice": choice,
     }
-    return _named(number, f"judged/{who}/{revision}", round_, judgement_submitted=said)
+    return _named(number, f"judged/{who}/{revision}", round_, annotation_submitted=said)
 
 
 def skipped(number: int, who: str, vote: int, revision: int = 1) -> Event:
@@ -59,4 +59,4 @@ def skipped(number: int, who: str, vote: int, revision: int = 1) -> Event:
 
 def withdrawn(number: int, who: str, revision: int = 1) -> Event:
     said = {"pair_index": PAIRS[number], "annotator": who, "revision": revision}
-    return _named(number, f"withdrawn/{who}/{revision}", 1, judgement_withdrawn=said)
+    return _named(number, f"withdrawn/{who}/{revision}", 1, annotation_withdrawn=said)

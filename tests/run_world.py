@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from concord.kit.ids import event_id, result_id, run_id, unit_name
 from concord.kit.log import Record
 from concord.kit.log.topics import FACTS
-from concord.kit.loop.fold import Ask, Context, Fold, Folded, Say, fold_records, start_run
+from concord.kit.loop.fold import Append, Context, Dispatch, Fold, Folded, fold_records, start_run
 from concord.runs import service as runs
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.events_pb2 import Event, Stage, StageManifest, TaskOutcome
@@ -75,7 +75,7 @@ class FoldedRun:
     def say(self, name: str, **kind: object) -> None:
         self.hear(Event(event_id=event_id(RUN, name), run_id=RUN, **kind))
 
-    def due(self) -> list[Say | Ask]:
+    def due(self) -> list[Append | Dispatch]:
         """What is due now; nothing is done about it."""
         context = Context(self.now, self.issued, self.folded.offset, self.folded.history.hex())
         return list(self.fold.due(self.state, context))
@@ -84,8 +84,8 @@ class FoldedRun:
         """Says what is due to be said until nothing is; returns the work that is asked for then."""
         for _ in range(100):
             outputs = self.due()
-            said = [output for output in outputs if isinstance(output, Say)]
-            asked = [output.work for output in outputs if isinstance(output, Ask)]
+            said = [output for output in outputs if isinstance(output, Append)]
+            asked = [output.work for output in outputs if isinstance(output, Dispatch)]
             self.issued |= {work.work_id: self.now for work in asked}
             for say in said:
                 self.blobs |= {f"{len(self.blobs)}": content for content in say.blobs}
@@ -126,7 +126,7 @@ def resolved(stage: int, round_: int, number: int, pair: int, choice: int | None
     said = Choice.CHOICE_FIRST + pair % 2 if choice is None else choice
     event.task_resolved.pair_index, event.task_resolved.choice = pair, said
     event.task_resolved.outcome = TaskOutcome.TASK_OUTCOME_DECIDED
-    event.task_resolved.judgement_ids.append(event_id(RUN, "judged", unit_name(event.unit)))
+    event.task_resolved.annotation_ids.append(event_id(RUN, "judged", unit_name(event.unit)))
     return event
 
 

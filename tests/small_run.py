@@ -13,7 +13,7 @@ import numpy as np
 from concord.kit.blobs import MemoryBlobs
 from concord.kit.ids import event_id, result_id, run_id
 from concord.kit.log import Record
-from concord.kit.loop.fold import Ask, Context, Fold, Folded, Say, fold_records, start_run
+from concord.kit.loop.fold import Append, Context, Dispatch, Fold, Folded, fold_records, start_run
 from concord.labeling.judge import Combined
 from concord.labeling.verdict_columns import shard_labeled
 from concord.preference.pairs import make_pair
@@ -73,7 +73,7 @@ def config_of(method: str = "posterior", **changes: object) -> RunConfig:
         judge=JudgeConfig(kind="llm", name="small-judge", both_orders=True),
         quorum=1,
         pilot=-1,
-        humans="simulated:0.05",
+        annotators="simulated:0.05",
         human_budget=48,
         batch_share=0.05,
         audit_share=0.25,
@@ -162,8 +162,8 @@ class _World:
         self.runs, _ = fold_records(RUNS, self.runs, [record])
         self.tasks, _ = fold_records(TASKS, self.tasks, [record])
 
-    def _answer(self, output: Say | Ask) -> None:
-        if isinstance(output, Say):
+    def _answer(self, output: Append | Dispatch) -> None:
+        if isinstance(output, Append):
             for blob in output.blobs:
                 self.left.blobs.put(blob)
             self._say(output.event)
@@ -198,7 +198,7 @@ class _World:
         flipped = int(draw.random() < 0.6 * np.exp(-abs(score)))
         return Combined(FIRST if score > 0 else SECOND, p_first, max(p_first, 1 - p_first), flipped)
 
-    def _people(self) -> Sequence[Say]:
+    def _people(self) -> Sequence[Append]:
         """Everybody answers what is open; then the queue settles what is full."""
         for number, task in self.tasks.state.tasks.items():
             for vote in range(len(queue.counted(task)), self.config.quorum if not task.resolved else 0):
@@ -209,13 +209,13 @@ class _World:
         index = task.pair_index
         _, sound, _ = self.invented[index]
         draw = np.random.default_rng([13, index, vote])
-        name = event_id(self.id, "judgement", task.task_id, vote, 1)
+        name = event_id(self.id, "annotation", task.task_id, vote, 1)
         event, who = Event(event_id=name, unit=task.unit), f"person-{vote + 1}"
         if index % 29 == 5:
             event.task_skipped.pair_index, event.task_skipped.annotator, event.task_skipped.vote = index, who, vote
         else:
             side = FIRST if (sound > 0) != (draw.random() < 0.05) else SECOND
-            said = event.judgement_submitted
+            said = event.annotation_submitted
             said.pair_index, said.annotator, said.revision, said.vote = index, who, 1, vote
             said.choice, said.seconds = side if sound else TIE, round(float(draw.gamma(6, 5)), 1)
             said.comment = "The other one only flatters." if number % 4 == 0 else ""

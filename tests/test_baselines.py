@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from concord.triage import baselines
-from concord.triage.rounds import Turn
+from concord.triage.rounds import RoundContext
 from concord.v1.config_pb2 import RunConfig
 from tests.triage_world import NOBODY, answers, signals
 
@@ -36,7 +36,7 @@ def test_human_only_asks_at_random_and_ends_with_what_the_models_say():
     decided = baselines.triage_human_only(WORLD, NOBODY, CONFIG, 1, 4)
     assert len(decided.asked.pair) == 4 and decided.asked.audit.all()
     said = answers([4], [0.0])
-    last = baselines.triage_human_only(WORLD, said, CONFIG, 2, 0, Turn(last=True))
+    last = baselines.triage_human_only(WORLD, said, CONFIG, 2, 0, RoundContext(last=True))
     assert (last.target[:4] > 0.5).tolist() == [True, True, False, False]
     assert last.target[4] == 0.0
     assert last.flipped == 2

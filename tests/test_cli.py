@@ -119,7 +119,7 @@ def test_a_report_made_again_keeps_what_was_compared(finished):
 
 def test_what_people_said_cannot_be_done_again(finished):
     folder, done = finished
-    refused = concord(folder, "replay", json.loads(done.stdout)["run_id"], "--unit", "JUDGE.1/0")
+    refused = concord(folder, "replay", json.loads(done.stdout)["run_id"], "--unit", "ANNOTATE.1/0")
     assert refused.returncode == 2 and "done by people" in refused.stderr, refused.stderr
 
 
@@ -138,7 +138,7 @@ MISTAKES = {
     "a judge that is none": (("run", "pairs.jsonl", "--judge", "oracle"), "judge 'oracle'"),
     "a judge not in the file": (("run", "pairs.jsonl", "--judge", "recorded:GPT-9"), "GPT-9"),
     "a method that is none": (("run", "sample", "--method", "magic"), "method 'magic' is not one of posterior"),
-    "an audience that is none": (("run", "sample", "--humans", "crowd"), "--humans crowd"),
+    "an audience that is none": (("run", "sample", "--annotators", "crowd"), "--annotators crowd"),
     "a config that is missing": (("run", "sample", "--config", "no.yaml"), "no.yaml: cannot be read"),
     "no pairs": (("run",), "which pairs? Name a file or folder of them, `sample`, or with --from RUN"),
     "a run to go on from that is unknown": (("run", "pairs.jsonl", "--from", "abc"), "no runs in concord-data yet"),
@@ -206,7 +206,7 @@ def test_without_truth_nothing_pretends_to_know_accuracy(tmp_path):
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in known))
     answers = "".join(json.dumps({"pair_id": row["id"], "choice": "first"}) + "\n" for row in rows[:20])
     (tmp_path / "answers.jsonl").write_text(answers)
-    done = concord(tmp_path, "run", "pairs.jsonl", "--judge", "sample", "--humans", "file:answers.jsonl", "--json")
+    done = concord(tmp_path, "run", "pairs.jsonl", "--judge", "sample", "--annotators", "file:answers.jsonl", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["label_accuracy"] == {"start": None, "final": None, "rows": 0}

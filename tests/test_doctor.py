@@ -22,7 +22,7 @@ from concord.kit.settings import Settings, from_environment, open_store
 from concord.kit.store import migrations
 from concord.kit.store.sql import open_engine
 from concord.operate import doctor, inspect
-from concord.operate.diagnose import Finding, Seen, run_findings
+from concord.operate.diagnose import Finding, Observed, run_findings
 from concord.operate.doctor import Backend, Folder, Package
 from concord.runs import state as run_state
 from concord.tasks import queue
@@ -46,7 +46,7 @@ def settings_in(folder: Path) -> Settings:
 def run_in(settings: Settings, answer=None, until=lambda view: False, **flags) -> RunView:
     """A run on all services of this process: to its end, to a pause, or until `until` holds; then they stop."""
     given = options.run_config(options.resolve({"judge": "sample", "shard_pairs": 32, "budget": "20", **flags}), None)
-    given.humans = "console"
+    given.annotators = "console"
     run_id = ids.run_id("sample", given.SerializeToString(deterministic=True))
     with session.embedded(settings) as running, rpc.channel(running.address) as channel:
         runs = RunServiceStub(channel)
@@ -103,13 +103,13 @@ def test_a_run_that_waits_for_people_says_how_many_questions_and_votes(tmp_path)
         settings, until=lambda view: view.stages and view.stages[-1].units == 5 and asked(view), pilot=5, quorum=3
     )
     says = [finding.says for finding in found(settings, view)]
-    assert any("5 of 5 questions of stage PILOT_JUDGE wait for people; 15 votes are missing" in one for one in says)
+    assert any("5 of 5 questions of stage PILOT_ANNOTATE wait for people; 15 votes are missing" in one for one in says)
     # The services of this test have stopped.
     assert any("no process works on it" in one for one in says)
 
 
 def asked(view: RunView) -> bool:
-    return view.stages[-1].stage == Stage.STAGE_PILOT_JUDGE
+    return view.stages[-1].stage == Stage.STAGE_PILOT_ANNOTATE
 
 
 def test_failed_units_are_named_with_their_reason_and_their_dead_letters(tmp_path):
@@ -144,9 +144,9 @@ def test_a_name_that_means_no_run_is_refused(tmp_path):
         inspect.patient(settings_in(tmp_path), "last", 0.0, {})
 
 
-def seen(**more) -> Seen:
+def seen(**more) -> Observed:
     return replace(
-        Seen(now=10_000.0, last_fact_at=9_990.0, facts_behind=0, dead_letters=(), working=list(SERVICES)), **more
+        Observed(now=10_000.0, last_fact_at=9_990.0, facts_behind=0, dead_letters=(), working=list(SERVICES)), **more
     )
 
 

@@ -284,7 +284,7 @@ def test_the_card_gives_the_audits_estimate_with_its_interval_or_says_what_it_re
 
 
 def test_a_card_gives_away_no_folder_and_no_address_and_no_name_breaks_it():
-    report = report_of(human_budget=24, humans="file:/home/me/secret/answers.jsonl@abc")
+    report = report_of(human_budget=24, annotators="file:/home/me/secret/answers.jsonl@abc")
     report["config"]["judge"]["url"] = "https://internal.example/v1"
     report["input_name"] = 'a "b": | c`\n---\n<script>'
     head, text = split_card(card(report, export_of([row()], "hf")[1], "1.0"))

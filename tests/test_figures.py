@@ -71,7 +71,7 @@ def test_truth_changes_no_figure_but_those_that_need_it():
 def test_people_are_counted_by_answered_pairs_and_by_votes():
     run = RUN()
     resolved = facts(run, "task_resolved")
-    answered = [e for e in resolved if e.task_resolved.judgement_ids]
+    answered = [e for e in resolved if e.task_resolved.annotation_ids]
     counted = figures()
     assert counted.human_labels == len(answered) == counted.votes
     assert counted.unanswered == len(resolved) - len(answered) > 0
@@ -85,10 +85,10 @@ def test_three_votes_on_a_pair_are_one_human_label():
 
 def test_a_late_answer_is_reported_and_counts_for_nothing():
     run = RUN()
-    said = facts(run, "judgement_submitted")[0]
+    said = facts(run, "annotation_submitted")[0]
     late = Event()
     late.CopyFrom(said)
-    late.event_id, late.judgement_submitted.annotator = "11111111-1111-5111-8111-111111111111", "latecomer"
+    late.event_id, late.annotation_submitted.annotator = "11111111-1111-5111-8111-111111111111", "latecomer"
     other = SmallRun([*run.events, (late, run.events[-1][1] + 1)], run.blobs, run.truth)
     assert figures(other).late_votes == 1 and figures().late_votes == 0
     assert replace(figures(other), late_votes=0, wall_seconds=0, human_time=None) == replace(
@@ -149,7 +149,7 @@ def test_the_ledger_is_the_sum_over_the_facts():
 
 
 def test_human_minutes_are_votes_times_the_median():
-    seconds = sorted(e.judgement_submitted.seconds for e in facts(RUN(), "judgement_submitted"))
+    seconds = sorted(e.annotation_submitted.seconds for e in facts(RUN(), "annotation_submitted"))
     median = (seconds[(len(seconds) - 1) // 2] + seconds[len(seconds) // 2]) / 2
     assert figures().human_time.median_seconds == pytest.approx(median)
     assert figures().human_time.minutes == pytest.approx(figures().votes * median / 60)
@@ -157,7 +157,7 @@ def test_human_minutes_are_votes_times_the_median():
 
 def test_the_timeline_follows_the_logs_own_time():
     times = figures().timeline
-    assert [t.stage for t in times[:3]] == ["PILOT_LABEL", "PILOT_JUDGE", "LABEL"]
+    assert [t.stage for t in times[:3]] == ["PILOT_LABEL", "PILOT_ANNOTATE", "LABEL"]
     assert all(a.started_s + a.wall_seconds <= b.started_s for a, b in pairwise(times))
 
 
@@ -256,9 +256,9 @@ def test_an_address_with_a_key_in_it_loses_the_key():
 
 def test_simulated_people_and_the_sample_judge_make_a_simulation():
     assert len(figures().simulation) == 1
-    sample = config_of("none", humans="recorded", judge=JudgeConfig(kind="sample"))
+    sample = config_of("none", annotators="recorded", judge=JudgeConfig(kind="sample"))
     assert "sample judge" in figures(small_run(sample)).simulation[0]
-    assert figures(small_run(config_of("none", humans="recorded"))).simulation == ()
+    assert figures(small_run(config_of("none", annotators="recorded"))).simulation == ()
 
 
 def test_a_run_that_the_gate_stopped_reports_the_pilot():
@@ -363,7 +363,7 @@ def test_the_sorted_rewards_hold_every_labelled_pair_and_every_comparable_answer
 
 def test_beliefs_are_held_against_the_answers_that_they_had_not_seen():
     run, measured = RUN(), figures().calibration
-    asked_in_rounds = [e for e in facts(run, "task_resolved") if e.unit.stage == Stage.STAGE_JUDGE]
+    asked_in_rounds = [e for e in facts(run, "task_resolved") if e.unit.stage == Stage.STAGE_ANNOTATE]
     assert 0 < measured.answers <= len(asked_in_rounds) and measured.absent == ""
     assert sum(at.wrong.of for at in measured.bins) == measured.answers
     assert sum(at.wrong.count for at in measured.bins) == measured.found

@@ -49,8 +49,8 @@ def test_every_number_of_a_run_and_of_a_judge_has_bounds():
 @pytest.mark.parametrize(
     ("knobs", "said"),
     [
-        ({"shard_share": 0.0}, "rlthf: shard_share"),
-        ({"shard_share": 1.5}, "rlthf.shard_share"),
+        ({"subset_share": 0.0}, "rlthf: subset_share"),
+        ({"subset_share": 1.5}, "rlthf.subset_share"),
         ({"amplification": []}, "amplification"),
         ({"amplification": [math.nan]}, "rlthf.amplification"),
         ({"back_off": [0.6, 1.1]}, "rlthf.back_off"),
@@ -61,7 +61,7 @@ def test_every_number_of_a_run_and_of_a_judge_has_bounds():
 def test_knobs_of_rlthf_that_cannot_be_are_refused_by_name(knobs, said):
     config = sound()
     config.method = "rlthf"
-    config.rlthf.CopyFrom(Rlthf(**{"shard_share": 0.25, "amplification": [4], "back_off": [0.6], **knobs}))
+    config.rlthf.CopyFrom(Rlthf(**{"subset_share": 0.25, "amplification": [4], "back_off": [0.6], **knobs}))
     with pytest.raises(InvalidInput, match=said):
         limits.check_config(config)
 

@@ -108,9 +108,9 @@ SETTINGS = st.fixed_dictionaries(
         "shard_pairs": st.sampled_from([0, 32, 64, 256]),
         "criteria": st.sampled_from(["", "Short."]),
         "temperature": st.sampled_from([0.0, 0.7]),
-        "shard": st.sampled_from([0.25, 1.0]),
+        "subset": st.sampled_from([0.25, 1.0]),
         "nobody": st.booleans(),
-        "humans": st.sampled_from(["recorded", "simulated:0.1"]),
+        "annotators": st.sampled_from(["recorded", "simulated:0.1"]),
     }
 )
 
@@ -138,9 +138,9 @@ def test_what_followed_from_the_method_or_the_judge_follows_from_another_one():
 
 def test_a_number_of_votes_becomes_a_share_and_a_file_of_answers_keeps_its_path():
     config = run_config(Options(budget="50"), None)
-    config.humans = "file:some/answers.jsonl@0123456789ab"
+    config.annotators = "file:some/answers.jsonl@0123456789ab"
     inherited = options_of(config, 500, 50)
-    assert (inherited.budget, inherited.humans) == ("10%", "file:some/answers.jsonl")
+    assert (inherited.budget, inherited.annotators) == ("10%", "file:some/answers.jsonl")
 
 
 def test_shares_are_of_the_new_pairs_and_of_all_where_none_is_new():
@@ -155,7 +155,10 @@ def test_a_parent_that_is_none_is_refused():
     for parent, said in (
         (Parent(run_id="x", pairs=1), "is not a UUID"),
         (Parent(run_id="6f7b9a1e-52c1-5d0b-9c64-0c8d1f0e4a77"), "parent.pairs"),
-        (Parent(run_id="6f7b9a1e-52c1-5d0b-9c64-0c8d1f0e4a77", pairs=1, judged_uris=["file:///etc"]), "is no blob URI"),
+        (
+            Parent(run_id="6f7b9a1e-52c1-5d0b-9c64-0c8d1f0e4a77", pairs=1, annotation_uris=["file:///etc"]),
+            "is no blob URI",
+        ),
     ):
         config.parent.CopyFrom(parent)
         with pytest.raises(InvalidInput, match=said):
@@ -167,14 +170,14 @@ def test_a_parent_that_is_none_is_refused():
 
 def stage(**said: int) -> StageManifest:
     """A closed human stage; a choice of 0: nobody could say."""
-    manifest = StageManifest(stage=Stage.STAGE_JUDGE)
+    manifest = StageManifest(stage=Stage.STAGE_ANNOTATE)
     for number, (name, choice) in enumerate(said.items()):
         outcome = TaskOutcome.TASK_OUTCOME_DECIDED if choice else TaskOutcome.TASK_OUTCOME_SKIPPED
         task = {
             "pair_index": int(name[1:]),
             "outcome": outcome,
             "choice": choice,
-            "judgement_ids": ["a"] if choice else [],
+            "annotation_ids": ["a"] if choice else [],
         }
         manifest.events.append(Event(unit={"number": number}, task_resolved=task))
         manifest.audit.append(True)
@@ -183,7 +186,7 @@ def stage(**said: int) -> StageManifest:
 
 def known(parents: list[StageManifest], own: list[StageManifest]) -> dict[int, tuple[float, bool]]:
     kept = {f"{at}": manifest for at, manifest in enumerate([*parents, *own])}
-    config = RunConfig(parent=Parent(judged_uris=list(kept)[: len(parents)])) if parents else RunConfig()
+    config = RunConfig(parent=Parent(annotation_uris=list(kept)[: len(parents)])) if parents else RunConfig()
     said = annotations.known(config, list(kept)[len(parents) :], kept.__getitem__)
     assert len(set(said.pair.tolist())) == len(said.pair)
     return {int(at): (p, bool(audit)) for at, p, audit in zip(said.pair, said.p_first, said.audit, strict=True)}
@@ -315,7 +318,8 @@ def test_what_people_said_before_stands_in_the_dataset_and_teaches(chain):
 def test_only_the_pilot_may_meet_a_pair_again_and_then_the_earlier_answer_is_taken(chain):
     again_ = chain.first.asked() & chain.second.asked()
     assert (
-        again_ <= chain.second.asked(Stage.STAGE_PILOT_JUDGE) and len(chain.second.asked(Stage.STAGE_PILOT_JUDGE)) == 8
+        again_ <= chain.second.asked(Stage.STAGE_PILOT_ANNOTATE)
+        and len(chain.second.asked(Stage.STAGE_PILOT_ANNOTATE)) == 8
     )
 
 
@@ -352,9 +356,10 @@ def test_the_same_command_again_means_the_same_run_and_nothing_new_is_refused(ch
 
 def test_a_third_run_takes_over_the_answers_of_both(chain):
     third = linked(chain.second.settings, "last", write(chain.folder / "third.jsonl", range(300, 310), 0.8))
-    before = chain.second.view.config.parent.judged_uris
+    before = chain.second.view.config.parent.annotation_uris
     assert (
-        list(third.config.parent.judged_uris[: len(before)]) == list(before) and third.config.parent.pairs == OLD + NEW
+        list(third.config.parent.annotation_uris[: len(before)]) == list(before)
+        and third.config.parent.pairs == OLD + NEW
     )
     said = annotations.taken_over(
         third.config, lambda uri: StageManifest.FromString(open_blobs(chain.first.settings).get(uri))
@@ -368,7 +373,7 @@ def test_a_third_run_takes_over_the_answers_of_both(chain):
 
 def test_who_asks_nobody_takes_no_answers_over(chain):
     alone = linked(chain.second.settings, chain.first.view.run_id, "", method="none")
-    assert alone.config.parent.run_id == chain.first.view.run_id and not alone.config.parent.judged_uris
+    assert alone.config.parent.run_id == chain.first.view.run_id and not alone.config.parent.annotation_uris
 
 
 class Listening(Endpoint):
@@ -398,7 +403,8 @@ def test_after_a_shut_gate_new_criteria_go_on_with_the_same_pairs_and_the_pilots
         )
         # These people know nothing of the pilot's pairs: their answers can only come from the run before.
         open_ = run(
-            settings, linked(settings, "last", "", criteria="Be right.", humans=f"file:{tmp_path / 'answers.jsonl'}")
+            settings,
+            linked(settings, "last", "", criteria="Be right.", annotators=f"file:{tmp_path / 'answers.jsonl'}"),
         )
     assert open_.view.status == RUN_STATUS_FINISHED, open_.view.detail
     assert shut.asked() <= open_.asked() and open_.figures.unanswered == 0

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concord.kit.ids import event_id
-from concord.kit.loop.fold import Ask, Say, fold_records, restore_run, start_run
+from concord.kit.loop.fold import Append, Dispatch, fold_records, restore_run, start_run
 from concord.runs import plan
 from concord.runs.work import bound as bound_of
 from concord.v1.config_pb2 import JudgeConfig
@@ -72,7 +72,7 @@ def test_a_stage_closes_when_every_unit_is_settled_and_not_before(numbers):
     asked = run.go_to(Stage.STAGE_LABEL)
     assert len(asked) == 5
     run.hear(*[result(work) for work in asked if work.unit.number in numbers] * 2)
-    closes = any(isinstance(out, Say) and out.event.HasField("stage_closed") for out in run.due())
+    closes = any(isinstance(out, Append) and out.event.HasField("stage_closed") for out in run.due())
     assert closes == (numbers == {0, 1, 2, 3, 4})
 
 
@@ -141,7 +141,7 @@ def test_votes_use_the_budget_up_and_never_exceed_it(quorum, budget):
         events = [result(work) for work in asked] if asked else run.results_of_people()
         for event in events:
             if event.HasField("task_resolved"):
-                event.task_resolved.judgement_ids[:] = [event_id(RUN, event.event_id, n) for n in range(quorum)]
+                event.task_resolved.annotation_ids[:] = [event_id(RUN, event.event_id, n) for n in range(quorum)]
         run.hear(*events)
         asked = run.turn()
     assert run.view.votes <= budget
@@ -155,16 +155,16 @@ def test_the_pilots_people_are_shown_the_pairs_that_the_judge_has_labelled_also_
     run.say("less", budget_changed={"human_budget": 2})
     run.hear(*[result(work) for work in asked])
     run.turn()
-    assert run.state.open.stage == Stage.STAGE_PILOT_JUDGE
+    assert run.state.open.stage == Stage.STAGE_PILOT_ANNOTATE
     assert len(run.state.asked) == 2
     assert set(run.state.asked) < labelled
 
 
 def against(run: FoldedRun) -> None:
     """People contradict the judge on every pair of the pilot."""
-    run.go_to(Stage.STAGE_PILOT_JUDGE)
+    run.go_to(Stage.STAGE_PILOT_ANNOTATE)
     other = [Choice.CHOICE_SECOND - pair % 2 for pair in run.state.asked]
-    run.hear(*[resolved(Stage.STAGE_PILOT_JUDGE, 0, n, pair, other[n]) for n, pair in enumerate(run.state.asked)])
+    run.hear(*[resolved(Stage.STAGE_PILOT_ANNOTATE, 0, n, pair, other[n]) for n, pair in enumerate(run.state.asked)])
     run.turn()
 
 
@@ -340,7 +340,7 @@ def test_a_pause_said_again_by_a_zombie_after_the_resume_changes_nothing():
 
 def test_two_replicas_that_ask_at_once_make_one_decision():
     run = FoldedRun(config())
-    twice = [out.event for out in run.due() + run.due() if isinstance(out, Say)]
+    twice = [out.event for out in run.due() + run.due() if isinstance(out, Append)]
     run.hear(*twice)
     assert len(run.view.stages) == 1
     assert run.folded.duplicates == 1
@@ -354,7 +354,7 @@ def test_work_names_every_input_by_the_manifest_of_a_closed_stage():
     assert task.labels_uri == closed[Stage.STAGE_LABEL, 0]
     assert task.features_uri == closed[Stage.STAGE_FEATURES, 0]
     assert task.scores_uri == closed[Stage.STAGE_SCORE, 1]
-    assert list(task.judged_uris) == [closed[Stage.STAGE_JUDGE, 1]]
+    assert list(task.annotation_uris) == [closed[Stage.STAGE_ANNOTATE, 1]]
     assert all(uri.startswith("sha256:") for uri in (task.labels_uri, task.features_uri, task.scores_uri))
 
 
@@ -364,5 +364,5 @@ def test_asking_changes_nothing():
     before, snapshot = run.state, run.fold.row(run.state, "state")
     first, second = run.due(), run.due()
     assert first == second
-    assert all(isinstance(output, (Ask, Say)) for output in first)
+    assert all(isinstance(output, (Dispatch, Append)) for output in first)
     assert run.fold.row(before, "state") == snapshot

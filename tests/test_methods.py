@@ -58,7 +58,7 @@ def test_the_ablations_of_rlthf_run_through_the_services(running):
         "nobody": {"nobody": True},
         "one shot": {"batch": 1.0},
         "plain": {"amplification": "1", "back_off": "0"},
-        "all pairs": {"shard": 1.0},
+        "all pairs": {"subset": 1.0},
         "out of fold": {"folds": 4},
     }.items():
         view, rows = finished(running, method="rlthf", **flags)

@@ -62,7 +62,7 @@ def test_a_runs_name_follows_from_what_changes_its_result_and_nothing_else():
         return semantic(run_config(resolve(flags), None))
 
     assert name() == name(window=3) == name(dollars=5.0)
-    assert len({name(), name(seed=1), name(budget="7%"), name(method="none"), name(humans="simulated:0.1")}) == 5
+    assert len({name(), name(seed=1), name(budget="7%"), name(method="none"), name(annotators="simulated:0.1")}) == 5
 
 
 def test_a_recorded_judge_brings_its_own_other_prompts_and_helpers_keep_their_order():

@@ -110,8 +110,8 @@ def hostile() -> Figures:
         if event.WhichOneof("kind") == "run_created":
             event.run_created.input_name = HOSTILE[0]
             event.run_created.config.judge.name, event.run_created.config.judge.criteria = HOSTILE[1], HOSTILE[2]
-        if event.WhichOneof("kind") == "judgement_submitted":
-            event.judgement_submitted.comment = HOSTILE[2]
+        if event.WhichOneof("kind") == "annotation_submitted":
+            event.annotation_submitted.comment = HOSTILE[2]
     return figures_of(run.events, run.blobs.get, run.truth)
 
 
@@ -180,11 +180,11 @@ def test_with_truth_the_page_says_what_was_measured():
 
 def test_a_simulation_is_called_one_and_a_real_run_is_not():
     assert "This is a simulation" in page(measured())
-    assert "imulat" not in words_of(simulation=(), config={**measured().config, "humans": "console"})
+    assert "imulat" not in words_of(simulation=(), config={**measured().config, "annotators": "console"})
 
 
 def test_answers_from_the_file_of_the_truth_are_said_to_be():
-    recorded = replace(measured(), config={**measured().config, "humans": "recorded"})
+    recorded = replace(measured(), config={**measured().config, "annotators": "recorded"})
     assert "read from the same file" in words.summary(recorded) and "same file" not in words.summary(measured())
 
 
@@ -196,7 +196,9 @@ def test_other_methods_have_a_page_of_what_they_did(method):
     assert ("Nobody was asked" in said) == (method == "none")
 
 
-@pytest.mark.parametrize("stage", [Stage.STAGE_PILOT_LABEL, Stage.STAGE_SCORE, Stage.STAGE_JUDGE, Stage.STAGE_DATASET])
+@pytest.mark.parametrize(
+    "stage", [Stage.STAGE_PILOT_LABEL, Stage.STAGE_SCORE, Stage.STAGE_ANNOTATE, Stage.STAGE_DATASET]
+)
 def test_an_unfinished_run_says_so_first(stage):
     run = small_run(stop_at=stage)
     figures = figures_of(run.events, run.blobs.get, run.truth)

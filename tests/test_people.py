@@ -187,7 +187,7 @@ def test_no_file_of_answers_ends_in_anything_but_answers_or_a_refusal(tmp_path, 
 
 
 def earlier_run(rows, *said: tuple[int, int, int, bool]) -> tuple[list[ev.Event], Callable[[str], bytes]]:
-    """A run's facts with these judgements: (pair, vote, choice, counted)."""
+    """A run's facts with these annotations: (pair, vote, choice, counted)."""
     blobs = MemoryBlobs()
     shard = blobs.put(pb.PairShard(pairs=[row.pair for row in rows]).SerializeToString())
     manifest = blobs.put(
@@ -195,9 +195,9 @@ def earlier_run(rows, *said: tuple[int, int, int, bool]) -> tuple[list[ev.Event]
     )
     events = [ev.Event(run_started=ev.RunStarted(pairs_uri=manifest, pairs=len(rows)))]
     for number, (pair, vote, choice, counted) in enumerate(said):
-        judgement = ev.JudgementSubmitted(pair_index=pair, vote=vote, choice=choice)
-        events.append(ev.Event(event_id=f"j{number}", judgement_submitted=judgement))
-        resolved = ev.TaskResolved(pair_index=pair, choice=choice, judgement_ids=[f"j{number}"] if counted else [])
+        annotation = ev.AnnotationSubmitted(pair_index=pair, vote=vote, choice=choice)
+        events.append(ev.Event(event_id=f"j{number}", annotation_submitted=annotation))
+        resolved = ev.TaskResolved(pair_index=pair, choice=choice, annotation_ids=[f"j{number}"] if counted else [])
         events.append(ev.Event(event_id=f"t{number}", task_resolved=resolved))
     return events, blobs.get
 

@@ -25,9 +25,9 @@ def test_posterior_trains_the_ai_head_once_then_asks_and_updates_in_turn():
         "TRAIN.1",
         "SCORE.1",
         "TRIAGE.1",
-        "JUDGE.1",
+        "ANNOTATE.1",
         "TRIAGE.2",
-        "JUDGE.2",
+        "ANNOTATE.2",
         "TRIAGE.3",
         "FINAL",
         "DATASET",
@@ -40,7 +40,7 @@ def test_random_has_no_ai_head_and_none_asks_nobody():
         "FIT_FEATURES",
         "FEATURES",
         "TRIAGE.1",
-        "JUDGE.1",
+        "ANNOTATE.1",
         "FINAL",
         "DATASET",
     ]
@@ -54,7 +54,7 @@ def test_random_has_no_ai_head_and_none_asks_nobody():
 
 
 def test_a_pilot_comes_first_where_the_budget_pays_one():
-    assert names(plan.stages(config(pilot=-1), 100, 40))[:3] == ["PILOT_LABEL", "PILOT_JUDGE", "LABEL"]
+    assert names(plan.stages(config(pilot=-1), 100, 40))[:3] == ["PILOT_LABEL", "PILOT_ANNOTATE", "LABEL"]
     assert names(plan.stages(config(pilot=-1), 100, 0))[0] == "LABEL"
 
 

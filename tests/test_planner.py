@@ -27,7 +27,7 @@ def running(tmp_path_factory):
 
 @pytest.mark.parametrize("method", options.METHODS)
 def test_the_plan_on_arrays_and_the_services_make_the_same_dataset(method, running):
-    flags = {"judge": "sample", "budget": "30%", "batch": 0.06, "seed": 5, "components": 32, "shard": 0.5}
+    flags = {"judge": "sample", "budget": "30%", "batch": 0.06, "seed": 5, "components": 32, "subset": 0.5}
     config = options.run_config(options.resolve({**flags, "method": method}), None)
     run_id = ids.run_id("planner", method.encode())
     with rpc.channel(running.address) as channel:

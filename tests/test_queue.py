@@ -36,7 +36,7 @@ def test_a_task_is_resolved_by_majority_once_every_vote_is_used(choices, outcome
     (resolved,) = due(state)
     assert (resolved.unit.number, resolved.task_resolved.pair_index) == (0, PAIRS[0])
     assert (resolved.task_resolved.outcome, resolved.task_resolved.choice) == (outcome, choice)
-    assert len(resolved.task_resolved.judgement_ids) == sum(said is not None for said in choices)
+    assert len(resolved.task_resolved.annotation_ids) == sum(said is not None for said in choices)
     assert due(hear(state, resolved)) == []
 
 
@@ -70,7 +70,7 @@ def test_no_task_ever_counts_more_answers_than_its_quorum_nor_anybody_twice(quor
         if data.draw(st.booleans()):
             state = hear(state, *due(state))
     for event in due(state):
-        assert len(event.task_resolved.judgement_ids) <= quorum
+        assert len(event.task_resolved.annotation_ids) <= quorum
 
 
 @given(st.integers(1, 3), st.data())
@@ -122,7 +122,7 @@ def test_a_withdrawn_answer_frees_its_vote_and_its_owner_may_take_another():
     assert [answer.annotator for answer in queue.counted(state.tasks[0])] == ["bob"]
     state = hear(state, judged(0, "ann", 1, revision=3))
     (resolved,) = due(state)
-    assert len(resolved.task_resolved.judgement_ids) == 2
+    assert len(resolved.task_resolved.annotation_ids) == 2
 
 
 def test_a_withdrawal_that_overtakes_its_answer_holds_all_the_same():
@@ -137,7 +137,7 @@ def test_a_skip_after_a_withdrawn_skip_is_a_new_one():
     assert resolved.task_resolved.outcome == SKIPPED
 
 
-def test_a_late_judgement_changes_nothing():
+def test_a_late_annotation_changes_nothing():
     state = hear(opened(quorum=1), judged(0, "ann", 0))
     state = hear(state, *due(state))
     before = state.tasks[0]
@@ -165,7 +165,7 @@ def test_without_a_deadline_nothing_expires():
 
 @pytest.mark.parametrize("kind", ["stage_closed", "run_cancelled", "run_finished"])
 def test_the_tasks_go_with_their_stage_and_with_their_run(kind):
-    said = {"stage": Stage.STAGE_JUDGE, "round": 1} if kind == "stage_closed" else {}
+    said = {"stage": Stage.STAGE_ANNOTATE, "round": 1} if kind == "stage_closed" else {}
     state, touched = queue.evolve(opened(), [(Event(run_id=RUN, **{kind: said}), 200.0)])
     assert state.tasks == {}
     assert {queue.row(state, name) for name in touched if name.startswith("task/")} == {None}
@@ -218,8 +218,8 @@ def test_the_time_of_a_pause_is_not_counted_against_the_deadline():
 
 
 def test_a_pause_from_before_the_stage_takes_no_more_than_the_stage_has_stood():
-    state = hear(opened(deadline_s=60.0), Event(run_id=RUN, stage_closed={"stage": Stage.STAGE_JUDGE, "round": 1}))
+    state = hear(opened(deadline_s=60.0), Event(run_id=RUN, stage_closed={"stage": Stage.STAGE_ANNOTATE, "round": 1}))
     state = hear(state, paused(), at=200.0)
-    again = Event(run_id=RUN, stage_opened={"stage": Stage.STAGE_JUDGE, "round": 2, "pair_indexes": PAIRS})
+    again = Event(run_id=RUN, stage_opened={"stage": Stage.STAGE_ANNOTATE, "round": 2, "pair_indexes": PAIRS})
     state = hear(hear(state, again, at=300.0), RESUMED, at=400.0)
     assert due(state, now=459.9) == [] and len(due(state, now=460.0)) == len(PAIRS)

@@ -11,7 +11,7 @@ from concord.kit.errors import Unavailable
 from concord.kit.ids import event_id, run_id, uri_of
 from concord.kit.log import Entry
 from concord.kit.log.topics import FACTS, LABEL, fact_partition
-from concord.kit.loop.fold import Ask, Fold, Say
+from concord.kit.loop.fold import Append, Dispatch, Fold
 from concord.kit.loop.reactor import TICK_S, Reactor
 from concord.kit.store import Position
 from concord.kit.store.memory import MemoryStore
@@ -47,16 +47,16 @@ def evolve(quiz: Quiz, events) -> tuple[Quiz, frozenset[str]]:
     return quiz, frozenset({"quiz"})
 
 
-def due(quiz: Quiz, context) -> list[Say | Ask]:
+def due(quiz: Quiz, context) -> list[Append | Dispatch]:
     if not quiz.opened_at or quiz.over:
         return []
     late = context.now >= quiz.opened_at + DEADLINE_S
     if len(quiz.answers) >= ANSWERS or late:
         content = ",".join(sorted(quiz.answers)).encode()
         over = Event(event_id=event_id(RUN, "over"), run_id=RUN, run_finished={"dataset_uri": uri_of(content)})
-        return [Say(over, (content,))]
+        return [Append(over, (content,))]
     work = Work(work_id=event_id(RUN, "work"), run_id=RUN)
-    return [] if work.work_id in context.issued else [Ask(LABEL, 0, work)]
+    return [] if work.work_id in context.issued else [Dispatch(LABEL, 0, work)]
 
 
 def row(quiz: Quiz, name: str) -> bytes:

@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concord.preference.folds import drawn_shard
+from concord.preference.folds import drawn_subset
 from concord.triage.rlthf import triage_rlthf, zones_of
-from concord.triage.rounds import Turn
+from concord.triage.rounds import RoundContext
 from concord.v1.config_pb2 import Rlthf, RunConfig
 from tests.triage_world import NOBODY, answers, signals
 
 
 def config(**knobs) -> RunConfig:
-    wanted = {"shard_share": 1.0, "amplification": [4, 2, 1], "back_off": [0.6, 0.4, 0.2]} | knobs
+    wanted = {"subset_share": 1.0, "amplification": [4, 2, 1], "back_off": [0.6, 0.4, 0.2]} | knobs
     return RunConfig(seed=3, rlthf=Rlthf(**wanted))
 
 
@@ -64,13 +64,13 @@ def test_back_off_leaves_fewer_and_cleaner_labels():
 @given(st.integers(8, 300), st.integers(0, 10**6), st.floats(0, 1))
 def test_no_pair_is_in_two_zones_and_nobody_is_asked_twice(pairs, seed, back_off):
     generator = np.random.default_rng(seed)
-    shard = np.flatnonzero(generator.random(pairs) < 0.7)
+    subset = np.flatnonzero(generator.random(pairs) < 0.7)
     answered = generator.choice(pairs, pairs // 5, replace=False)
-    zones = zones_of(shard, generator.normal(size=pairs), answered, back_off)
+    zones = zones_of(subset, generator.normal(size=pairs), answered, back_off)
     assert not set(zones.kept) & set(zones.flipped)
     assert not set(zones.ranked) & set(zones.flipped)
     assert not set(answered) & {*zones.kept, *zones.flipped, *zones.ranked}
-    assert {*zones.kept, *zones.flipped, *zones.ranked} <= set(shard.tolist())
+    assert {*zones.kept, *zones.flipped, *zones.ranked} <= set(subset.tolist())
 
 
 def test_a_curve_without_a_bend_turns_nothing_round_and_asks_from_its_low_end():
@@ -81,16 +81,16 @@ def test_a_curve_without_a_bend_turns_nothing_round_and_asks_from_its_low_end():
     assert len(zones.kept) == 50
 
 
-def test_only_the_shard_is_asked_and_teaches_and_the_last_model_labels_everything():
+def test_only_the_subset_is_asked_and_teaches_and_the_last_model_labels_everything():
     world, _, _ = curved(2_000, 0.25, 2)
-    knobs = config(shard_share=0.25)
-    shard = drawn_shard(2_000, 0.25, 3)
-    assert shard.sum() == 500
+    knobs = config(subset_share=0.25)
+    subset = drawn_subset(2_000, 0.25, 3)
+    assert subset.sum() == 500
     decided = triage_rlthf(world, NOBODY, knobs, 1, 80)
-    assert shard[decided.asked.pair].all()
-    assert not decided.weight[~shard].any()
+    assert subset[decided.asked.pair].all()
+    assert not decided.weight[~subset].any()
     said = answers([0], [1.0 - (world.margin[0] > 0)])
-    last = triage_rlthf(world, said, knobs, 2, 0, Turn(decided.target, said, last=True))
+    last = triage_rlthf(world, said, knobs, 2, 0, RoundContext(decided.target, said, last=True))
     assert len(last.asked.pair) == 0
     assert ((last.target[1:] > 0.5) == (world.margin[1:] > 0)).all(), "the model's word"
     assert last.target[0] == said.p_first[0], "a person's word"
@@ -106,7 +106,7 @@ def test_a_label_that_turned_round_stays_so_in_the_next_round():
     world, _, _ = curved(2_000, 0.25, 4)
     first = triage_rlthf(world, NOBODY, config(), 1, 0)
     turned = (first.target > 0.5) != (world.label > 0)
-    again = triage_rlthf(world, NOBODY, config(), 2, 0, Turn(previous=first.target))
+    again = triage_rlthf(world, NOBODY, config(), 2, 0, RoundContext(previous=first.target))
     assert ((again.target > 0.5) == (first.target > 0.5))[turned].mean() > 0.95
 
 
@@ -121,7 +121,7 @@ def test_people_are_left_in_peace_once_they_correct_too_little(corrected, asked)
     before = (world.label > 0).astype(float)
     pairs = np.arange(100)
     said = answers(pairs, np.where(pairs < 100 * corrected, 1 - before[pairs], before[pairs]))
-    decided = triage_rlthf(world, said, config(stop_below=0.1), 2, 40, Turn(before, said))
+    decided = triage_rlthf(world, said, config(stop_below=0.1), 2, 40, RoundContext(before, said))
     assert len(decided.asked.pair) == asked
 
 
@@ -129,5 +129,5 @@ def test_pairs_without_a_usable_verdict_are_left_to_the_last_model():
     world = signals(50, label=np.zeros(50, dtype=int), margin=np.linspace(-1, 1, 50))
     decided = triage_rlthf(world, NOBODY, config(), 1, 10)
     assert len(decided.asked.pair) == 0 and not decided.weight.any()
-    last = triage_rlthf(world, NOBODY, config(), 2, 0, Turn(last=True))
+    last = triage_rlthf(world, NOBODY, config(), 2, 0, RoundContext(last=True))
     assert ((last.target > 0.5) == (world.margin > 0)).all()

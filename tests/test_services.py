@@ -12,13 +12,13 @@ from concord.client.intake import intake
 from concord.client.run import drive, options, session
 from concord.kit import ids, rpc
 from concord.kit.errors import Corrupt, Fenced, Unavailable
-from concord.kit.loop.commands import say
+from concord.kit.loop.commands import append_and_wait
 from concord.kit.settings import from_environment, open_blobs, open_log, open_store
 from concord.operate import run_log
 from concord.runs import limits
 from concord.runs.service import MOST_WATCHERS
 from concord.tasks import service as tasks_service
-from concord.tasks.service import say_again
+from concord.tasks.service import append_again
 from concord.tasks.slots import SqlSlots
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.config_pb2 import JudgeConfig
@@ -34,9 +34,9 @@ from concord.v1.tasks_service_pb2 import (
     NextTaskRequest,
     NextTasksResponse,
     SkipTaskRequest,
-    SubmitJudgementRequest,
+    SubmitAnnotationRequest,
     Task,
-    WithdrawJudgementRequest,
+    WithdrawAnnotationRequest,
 )
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from concord.v1.training_service_pb2 import GetJobRequest
@@ -233,7 +233,7 @@ def test_a_command_for_a_run_that_nobody_created_says_so_and_records_nothing(run
 def test_a_run_of_which_only_stray_facts_are_known_does_not_exist_and_can_be_created(runs, running):
     run_id, log = new_run("stray"), open_log(running.settings)
     stray = Event(event_id=ids.event_id(run_id, "stray"), run_id=run_id, run_resumed={})
-    say(log, open_store(running.settings), "runs", [stray])
+    append_and_wait(log, open_store(running.settings), "runs", [stray])
     with pytest.raises(grpc.RpcError) as caught:
         runs.GetRun(pb.GetRunRequest(run_id=run_id))
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
@@ -326,7 +326,7 @@ def test_people_answer_blind_and_nobody_gets_a_task_twice(runs, tasks):
     assert (second.task_id, {first.vote, second.vote}) == (first.task_id, {0, 1})
     third = tasks.NextTask(NextTaskRequest(annotator="cleo", run_id=run_id)).task
     assert third.task_id != first.task_id
-    tasks.SubmitJudgement(SubmitJudgementRequest(task_id=first.task_id, annotator="ann", choice=Choice.CHOICE_FIRST))
+    tasks.SubmitAnnotation(SubmitAnnotationRequest(task_id=first.task_id, annotator="ann", choice=Choice.CHOICE_FIRST))
     assert tasks.NextTask(NextTaskRequest(annotator="ann", run_id=run_id)).task.task_id != first.task_id
     queue = tasks.GetQueue(GetQueueRequest(run_id=run_id))
     assert queue.open >= 1 and queue.leased >= 2
@@ -338,21 +338,22 @@ def test_a_change_of_mind_is_a_new_revision_and_a_withdrawal_frees_the_slot(runs
     task = asked(runs, tasks, run_id, "ann")
 
     def submit(choice):
-        return tasks.SubmitJudgement(
-            SubmitJudgementRequest(task_id=task.task_id, annotator="ann", choice=choice)
+        return tasks.SubmitAnnotation(
+            SubmitAnnotationRequest(task_id=task.task_id, annotator="ann", choice=choice)
         ).revision
 
     assert [submit(Choice.CHOICE_FIRST), submit(Choice.CHOICE_SECOND)] == [1, 2]
-    tasks.WithdrawJudgement(WithdrawJudgementRequest(task_id=task.task_id, annotator="ann"))
+    tasks.WithdrawAnnotation(WithdrawAnnotationRequest(task_id=task.task_id, annotator="ann"))
     taken = [tasks.NextTask(NextTaskRequest(annotator=name, run_id=run_id)).task for name in ("bob", "cleo")]
     assert {one.task_id for one in taken} == {task.task_id} and {one.vote for one in taken} == {0, 1}
     tasks.SkipTask(SkipTaskRequest(task_id=task.task_id, annotator="bob", reason="both empty"))
     assert "choice must be" in refused(
-        tasks.SubmitJudgement,
-        SubmitJudgementRequest(task_id=task.task_id, annotator="cleo", choice=Choice.CHOICE_UNSPECIFIED),
+        tasks.SubmitAnnotation,
+        SubmitAnnotationRequest(task_id=task.task_id, annotator="cleo", choice=Choice.CHOICE_UNSPECIFIED),
     )
     assert "holds no lease" in refused(
-        tasks.SubmitJudgement, SubmitJudgementRequest(task_id=task.task_id, annotator="dan", choice=Choice.CHOICE_FIRST)
+        tasks.SubmitAnnotation,
+        SubmitAnnotationRequest(task_id=task.task_id, annotator="dan", choice=Choice.CHOICE_FIRST),
     )
     runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
 
@@ -361,15 +362,15 @@ def test_the_same_answer_again_is_that_answer_and_not_a_new_revision(runs, tasks
     """A caller whose connection broke cannot know whether it was heard, and says it again."""
     run_id = begun(runs, "again", quorum=2, budget="20%")
     task = asked(runs, tasks, run_id, "ann")
-    one = SubmitJudgementRequest(
+    one = SubmitAnnotationRequest(
         task_id=task.task_id, annotator="ann", choice=Choice.CHOICE_FIRST, seconds=3, comment="so"
     )
-    assert [tasks.SubmitJudgement(one).revision for _ in range(3)] == [1, 1, 1]
+    assert [tasks.SubmitAnnotation(one).revision for _ in range(3)] == [1, 1, 1]
     one.comment = "on second thoughts"
-    assert [tasks.SubmitJudgement(one).revision for _ in range(2)] == [2, 2]
-    tasks.WithdrawJudgement(WithdrawJudgementRequest(task_id=task.task_id, annotator="ann"))
+    assert [tasks.SubmitAnnotation(one).revision for _ in range(2)] == [2, 2]
+    tasks.WithdrawAnnotation(WithdrawAnnotationRequest(task_id=task.task_id, annotator="ann"))
     assert "holds no lease" in refused(
-        tasks.WithdrawJudgement, WithdrawJudgementRequest(task_id=task.task_id, annotator="ann")
+        tasks.WithdrawAnnotation, WithdrawAnnotationRequest(task_id=task.task_id, annotator="ann")
     )
     runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
 
@@ -377,10 +378,10 @@ def test_the_same_answer_again_is_that_answer_and_not_a_new_revision(runs, tasks
 def test_a_withdrawal_is_not_refused_because_its_own_first_try_was_heard(running, runs, tasks):
     run_id = begun(runs, "lost answer", quorum=2, budget="20%")
     task = asked(runs, tasks, run_id, "ann")
-    tasks.SubmitJudgement(SubmitJudgementRequest(task_id=task.task_id, annotator="ann", choice=Choice.CHOICE_FIRST))
+    tasks.SubmitAnnotation(SubmitAnnotationRequest(task_id=task.task_id, annotator="ann", choice=Choice.CHOICE_FIRST))
     log, store, blobs = open_log(running.settings), open_store(running.settings), open_blobs(running.settings)
     desk = tasks_service.servicer(log, store, blobs, SqlSlots(store), 600.0)
-    withdraw, tries = desk.servicer.WithdrawJudgement, []
+    withdraw, tries = desk.servicer.WithdrawAnnotation, []
 
     def lossy(request, context):
         answer = withdraw(request, context)
@@ -389,10 +390,10 @@ def test_a_withdrawal_is_not_refused_because_its_own_first_try_was_heard(running
             raise Unavailable("the answer is lost on its way")
         return answer
 
-    desk.servicer.WithdrawJudgement = lossy
+    desk.servicer.WithdrawAnnotation = lossy
     server, port, _ = rpc.serve([desk], "127.0.0.1:0")
     with rpc.channel(f"127.0.0.1:{port}") as channel:
-        TaskServiceStub(channel).WithdrawJudgement(WithdrawJudgementRequest(task_id=task.task_id, annotator="ann"))
+        TaskServiceStub(channel).WithdrawAnnotation(WithdrawAnnotationRequest(task_id=task.task_id, annotator="ann"))
     server.stop(None)
     assert len(tries) == 2
     runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
@@ -448,8 +449,8 @@ def test_a_lease_that_runs_out_is_offered_to_the_next(tmp_path):
         first = asked(runs, tasks, run_id, "ann")
         second = tasks.NextTask(NextTaskRequest(annotator="bob", run_id=run_id)).task
         assert (second.task_id, second.vote) == (first.task_id, 0)
-        late = SubmitJudgementRequest(task_id=first.task_id, annotator="ann", choice=Choice.CHOICE_FIRST)
-        assert "holds no lease" in refused(tasks.SubmitJudgement, late)
+        late = SubmitAnnotationRequest(task_id=first.task_id, annotator="ann", choice=Choice.CHOICE_FIRST)
+        assert "holds no lease" in refused(tasks.SubmitAnnotation, late)
 
 
 def test_people_who_stay_silent_expire_and_the_run_still_ends(runs, tasks):
@@ -476,7 +477,7 @@ def test_answers_that_cannot_be_said_again_now_are_said_later():
                 stop.set()
             raise (Unavailable, Corrupt, Fenced)[len(tries) - 1]("the disk is away")
 
-    say_again(None, Away(), lambda: 0.0, stop, every_s=0.0)
+    append_again(None, Away(), lambda: 0.0, stop, every_s=0.0)
     assert len(tries) == 3
 
 

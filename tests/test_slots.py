@@ -214,14 +214,14 @@ def test_a_pause_offers_nothing_and_the_end_of_a_stage_takes_its_tasks_away(tabl
     assert table.lease("ann") is None
     table.follow(hear(state, Event(run_id=RUN, run_paused={}), Event(run_id=RUN, run_resumed={})), ["run"])
     slot = table.lease("ann")
-    table.follow(hear(state, Event(run_id=RUN, stage_closed={"stage": Stage.STAGE_JUDGE, "round": 1})), ["run"])
+    table.follow(hear(state, Event(run_id=RUN, stage_closed={"stage": Stage.STAGE_ANNOTATE, "round": 1})), ["run"])
     assert table.lease("bob") is None
     assert table.held(slot.task_id, "ann") is None
 
 
 def test_a_shorter_stage_leaves_no_task_of_a_longer_one_behind(table):
-    closed = Event(run_id=RUN, stage_closed={"stage": Stage.STAGE_JUDGE, "round": 1})
-    shorter = Event(run_id=RUN, stage_opened={"stage": Stage.STAGE_JUDGE, "round": 2, "pair_indexes": [5]})
+    closed = Event(run_id=RUN, stage_closed={"stage": Stage.STAGE_ANNOTATE, "round": 1})
+    shorter = Event(run_id=RUN, stage_opened={"stage": Stage.STAGE_ANNOTATE, "round": 2, "pair_indexes": [5]})
     table.follow(hear(opened(quorum=2), closed, shorter), ["run", "task/00000000", "task/00000002"])
     assert [table.lease(who) is None for who in ("ann", "bob", "cid")] == [False, False, True]
 
@@ -325,7 +325,7 @@ class Overlap(RuleBasedStateMachine):
         self._follow(said)
 
     @rule()
-    def say_again(self) -> None:
+    def append_again(self) -> None:
         one, other = (sorted(table.slots.unsaid(self.now)) for table in self.tables)
         assert one == other
         self._follow([Event.FromString(value) for _, value in one])
@@ -352,7 +352,7 @@ class Overlap(RuleBasedStateMachine):
         """Whatever was taken in is folded in the end, or a withdrawal or a resolution came before it."""
         self.now += SAY_AGAIN_S + 1
         self.fold()
-        self.say_again()
+        self.append_again()
         for table in self.tables:
             assert list(table.slots.unsaid(self.now + 100)) == []
 

@@ -72,7 +72,7 @@ def test_every_stage_is_told_once_in_order_and_every_fact_belongs_somewhere(whol
     assert all(after.first == before.last + 1 for before, after in pairwise(chapters))
     assert all(chapter.closed for chapter in chapters)
     assert sum(c.usage.calls for c in chapters) == sum(f.event.usage.calls for f in whole)
-    assert "people agree with the judge on" in next(c.says for c in chapters if c.stage == "PILOT_JUDGE")
+    assert "people agree with the judge on" in next(c.says for c in chapters if c.stage == "PILOT_ANNOTATE")
 
 
 def test_a_sound_judge_gives_nothing_odd(whole):

@@ -75,8 +75,8 @@ STEPS = [
     ("5 shards were labelled", labelled(5), "labeling-1"),
     ("FEATURES was opened", opened("FEATURES"), "scoring-0"),
     ("TRAIN 1 was opened", opened("TRAIN", 1), "training-0"),
-    ("people were asked, round 1", opened("JUDGE", 1), "tasks-0"),
-    ("people were asked, round 2", opened("JUDGE", 2), "runs-1"),
+    ("people were asked, round 1", opened("ANNOTATE", 1), "tasks-0"),
+    ("people were asked, round 2", opened("ANNOTATE", 2), "runs-1"),
     ("TRIAGE 3 was opened", opened("TRIAGE", 3), "triage-0"),
 ]
 # People of round 1, 2, 3 … answer once so many steps are done, so that none is left for after the run.
@@ -208,7 +208,7 @@ def upgraded(fleet: Fleet, log: Log, judge: Endpoint, tree: Path) -> tuple[pb.Ru
 
     def answer(pair: int, vote: int):
         # Those asked in round n have their leases by now: the desk is replaced under their hands.
-        rounds = sum(place.startswith("JUDGE") for place in map(run_of("stage_opened"), upgrader.facts()))
+        rounds = sum(place.startswith("ANNOTATE") for place in map(run_of("stage_opened"), upgrader.facts()))
         upgrader.wait_for(FIRST[min(rounds, len(FIRST)) - 1])
         return ANSWER(pair, vote)
 

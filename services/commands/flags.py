@@ -38,7 +38,9 @@ Judge = Annotated[
     ),
 ]
 Helper = Annotated[list[str] | None, Option(help="A further judge that informs, never labels; may be repeated.")]
-Humans = Annotated[str | None, Option(help="recorded, simulated:ERROR_RATE or file:PATH.", show_default="recorded")]
+Annotators = Annotated[str | None, Option(help="recorded, simulated:ERROR_RATE or file:PATH.", show_default="recorded")]
+# The name until 0.2.
+Humans = Annotated[str | None, Option("--humans", hidden=True)]
 Budget = Annotated[str | None, Option(help="Votes: a share of the pairs or a number.", show_default="6%")]
 Method = Annotated[str | None, Option(help=f"One of {', '.join(options.METHODS)}.", show_default="posterior")]
 Pilot = Annotated[

@@ -25,6 +25,7 @@ def run(
     path: flags.Pairs = "",
     judge: flags.Judge = None,
     helper: flags.Helper = None,
+    annotators: flags.Annotators = None,
     humans: flags.Humans = None,
     budget: flags.Budget = None,
     method: flags.Method = None,
@@ -55,7 +56,7 @@ def run(
     said = {
         "judge": judge,
         "helper": tuple(helper or ()),
-        "humans": humans,
+        "annotators": annotators or humans,
         "budget": budget,
         "method": method,
         "pilot": pilot,

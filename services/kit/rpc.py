@@ -3,7 +3,7 @@
 `serve` adds health (per service and overall), reflection and the interceptor to whatever servicers it is given.
 
 Replicas stand behind one name. A channel resolves it to all of them and takes them in turn; a call that finds its
-replica gone goes to another one. That is safe because every command may be said twice: see `commands.say`.
+replica gone goes to another one. That is safe because every command may be said twice: see `commands.append_and_wait`.
 """
 
 import contextlib

@@ -24,7 +24,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observed:
     """What was looked at beside the run's state."""
 
     now: float  # Unix seconds
@@ -36,7 +36,7 @@ class Seen:
     lost: Sequence[str] = ()  # blobs that the run needs and that are not there
 
 
-def run_notes(run: RunState, seen: Seen) -> tuple[str, ...]:
+def run_notes(run: RunState, seen: Observed) -> tuple[str, ...]:
     """Where the run stands, in a line or two."""
     view, status = run.view, RunStatus.Name(run.view.status).removeprefix("RUN_STATUS_").lower()
     notes = [f"run {view.run_id} is {status}: {view.pairs:,} pairs, {view.votes:,} of {view.human_budget:,} votes"]
@@ -49,7 +49,7 @@ def run_notes(run: RunState, seen: Seen) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def run_findings(run: RunState, tasks: TasksState, seen: Seen) -> tuple[Finding, ...]:
+def run_findings(run: RunState, tasks: TasksState, seen: Observed) -> tuple[Finding, ...]:
     """Everything that keeps the run from moving, the most telling first; nothing for a run that is done or on its way."""
     status = run.view.status
     if seen.corrupt:
@@ -118,17 +118,17 @@ def _people(run: RunState, tasks: TasksState) -> Iterator[Finding]:
     missing = max(1, tasks.run.quorum) * len(waiting) - given
     questions = f"{len(waiting):,} of {len(tasks.tasks):,} questions of stage {_stage(run)}"
     says = f"{questions} wait for people; {missing:,} votes are missing"
-    who = run.view.config.humans or "not named"
+    who = run.view.config.annotators or "not named"
     yield _run(says, f"people of this run are `{who}`: let them answer" + _how(who))
 
 
 def _how(who: str) -> str:
     if who.split(":")[0] in ("recorded", "simulated", "file"):
         return "; these answer while `concord run` runs, so give the same command again"
-    return ", or let the deadline (judge_deadline_s) end the wait"
+    return ", or let the deadline (annotation_deadline_s) end the wait"
 
 
-def _idle(run: RunState, seen: Seen) -> Iterator[Finding]:
+def _idle(run: RunState, seen: Observed) -> Iterator[Finding]:
     """Nobody works on it, or whoever should is silent."""
     behind = f"; {seen.facts_behind:,} facts are not taken in yet" if seen.facts_behind else ""
     if seen.working is not None and not seen.working:
@@ -167,7 +167,7 @@ def _units(run: RunState) -> Iterator[Finding]:
         )
 
 
-def _broken(seen: Seen) -> Iterator[Finding]:
+def _broken(seen: Observed) -> Iterator[Finding]:
     if seen.lost:
         yield _run(
             f"{len(seen.lost):,} of the files it needs are not there: {', '.join(seen.lost[:_SHOWN])}",
@@ -175,7 +175,7 @@ def _broken(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _letters(seen: Seen) -> Iterator[Finding]:
+def _letters(seen: Observed) -> Iterator[Finding]:
     if seen.dead_letters:
         first = "; ".join(sorted(set(seen.dead_letters))[:_SHOWN])
         yield _run(

@@ -18,7 +18,7 @@ from concord.kit.errors import ConcordError, NotFound
 from concord.kit.loop.fold import restore_run
 from concord.kit.settings import Settings, from_environment, look_at_store
 from concord.operate.backends import backends
-from concord.operate.diagnose import Finding, Seen, run_findings, run_notes
+from concord.operate.diagnose import Finding, Observed, run_findings, run_notes
 from concord.operate.doctor import Folder, Health, Package, backend_health, folder_health, lock_health, package_health
 from concord.runs import service as runs
 from concord.runs.state import RunState
@@ -155,9 +155,9 @@ def patient(settings: Settings, name: str, now: float, environ: Mapping[str, str
 
 def _seen(
     place: Here, run_id: str, run: RunState, offset: int, now: float, held: list[str] | None, corrupt: str
-) -> Seen:
+) -> Observed:
     facts = [(record.offset, record.at) for record in place.of(run_id)]
-    return Seen(
+    return Observed(
         now=now,
         last_fact_at=facts[-1][1] if facts else None,
         facts_behind=sum(at > offset for at, _ in facts),

@@ -83,7 +83,7 @@ def behind(log: Log, store: Store, run_id: str) -> int:
 
 def unit_differences(settings: Settings, log: Log, run_id: str, unit: Unit) -> list[str]:
     """Does the unit again from its record, with the answers that were kept, and compares with its fact."""
-    if unit.stage in (Stage.STAGE_PILOT_JUDGE, Stage.STAGE_JUDGE):
+    if unit.stage in (Stage.STAGE_PILOT_ANNOTATE, Stage.STAGE_ANNOTATE):
         raise InvalidInput(
             f"unit {unit_name(unit)} was done by people, and people cannot be asked again by a program; `--events` shows what "
             "they said"

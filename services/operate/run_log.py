@@ -164,6 +164,6 @@ def work_of(log: Log, run_id: str, unit: Unit) -> tuple[Work, Event]:
             run = replay_records(runs.fold(), start_run(runs.fold(), run_id), before)
             if run.state.open is None:
                 break
-            return work.ask(run.state, unit.number).work, event
+            return work.work_item(run.state, unit.number).work, event
         before.append(record)
     raise NotFound(f"the run has no fact of unit {unit_name(unit)}; `--events` lists what it has")

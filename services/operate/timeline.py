@@ -139,7 +139,7 @@ def _units(units: int, stage: int, mine: Sequence[Fact]) -> str:
     return many if len(settled) >= units else f"{len(settled):,} of {many} settled"
 
 
-_VOTES = ("judgement_submitted", "task_skipped", "judgement_withdrawn")
+_VOTES = ("annotation_submitted", "task_skipped", "annotation_withdrawn")
 
 
 def _came(stage: int, mine: Sequence[Fact], judge: dict[int, int]) -> str:

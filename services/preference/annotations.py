@@ -20,7 +20,7 @@ class Answers:
     pair: Array  # int64, index in the run
     p_first: Array  # 1 the first is better, 0 the second, 0.5 a tie, NaN nobody could say
     audit: Array  # bool, the pair was drawn uniformly
-    votes: Array  # int64, judgements counted
+    votes: Array  # int64, annotations counted
 
 
 def read(manifests: Iterable[StageManifest]) -> Answers:
@@ -33,19 +33,19 @@ def read(manifests: Iterable[StageManifest]) -> Answers:
             pair.append(task.pair_index)
             p_first.append(float("nan") if silent else P_FIRST[task.choice])
             audit.append(manifest.audit[event.unit.number])
-            votes.append(len(task.judgement_ids))
+            votes.append(len(task.annotation_ids))
     columns = (np.array(pair, np.int64), np.array(p_first, float), np.array(audit, bool), np.array(votes, np.int64))
     return Answers(*columns)
 
 
-def known(config: RunConfig, judged_uris: Iterable[str], manifest: Callable[[str], StageManifest]) -> Answers:
+def known(config: RunConfig, annotation_uris: Iterable[str], manifest: Callable[[str], StageManifest]) -> Answers:
     """What people said in this run, in the stages of these manifests, and before it in those that it goes on from.
 
     On a pair that was asked about again the last word counts. An earlier run's answers come first and audit nothing: they
     were drawn from other pairs; those of its pairs on which nobody could say anything are as good as never asked.
     """
-    own = read(map(manifest, judged_uris))
-    if not config.parent.judged_uris:
+    own = read(map(manifest, annotation_uris))
+    if not config.parent.annotation_uris:
         return own
     taken = taken_over(config, manifest)
     new = ~np.isin(taken.pair, own.pair)
@@ -59,7 +59,7 @@ def known(config: RunConfig, judged_uris: Iterable[str], manifest: Callable[[str
 
 def taken_over(config: RunConfig, manifest: Callable[[str], StageManifest]) -> Answers:
     """What people said in the runs that this one goes on from; without audits and without pairs nobody decided on."""
-    said = read(map(manifest, config.parent.judged_uris))
+    said = read(map(manifest, config.parent.annotation_uris))
     decided = np.flatnonzero(~np.isnan(said.p_first))
     # The last one of each pair: a run that went on from another may have asked again.
     _, from_behind = np.unique(said.pair[decided][::-1], return_index=True)

@@ -42,7 +42,7 @@ def columns_of(features: StageManifest, read: Callable[[str], Mapping[str, Array
     return Columns(x, group, domain)
 
 
-def judged_targets(labels: StageManifest, pairs: int) -> tuple[Array, Array]:
+def judge_targets(labels: StageManifest, pairs: int) -> tuple[Array, Array]:
     """P(first is better) as 0 or 1 and the weights, both [pairs]; weight 0 where the judge gave nothing usable."""
     p_first, weight = np.full(pairs, 0.5), np.zeros(pairs)
     for event in labels.events:

@@ -5,7 +5,7 @@ import numpy as np
 Array = np.ndarray
 
 
-def drawn_shard(pairs: int, share: float, seed: int) -> Array:
+def drawn_subset(pairs: int, share: float, seed: int) -> Array:
     """bool [pairs]: a uniform draw of round(share x pairs) pairs, share in (0, 1]; the same for the same seed."""
     drawn = np.random.default_rng([seed, 3]).choice(pairs, round(share * pairs), replace=False)
     inside = np.zeros(pairs, dtype=bool)

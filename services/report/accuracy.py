@@ -156,7 +156,7 @@ def _round(history: History, number: int, said: RoundTriaged, kept: Array, truth
     return Round(
         round=number,
         human_labels=labels,
-        votes=sum(len(answer.judgement_ids) for answer in before),
+        votes=sum(len(answer.annotation_ids) for answer in before),
         human_share=labels / history.pairs,
         asked=len(said.asked),
         trust=said.trust,

@@ -21,7 +21,7 @@ class Between:
 def between(history: History) -> Between | None:
     """People's agreement with each other; None where no question has two votes."""
     said = _choices(history)
-    votes = [[said[vote] for vote in answer.judgement_ids if vote in said] for answer in history.answers]
+    votes = [[said[vote] for vote in answer.annotation_ids if vote in said] for answer in history.answers]
     several = [answer for answer in votes if len(answer) > 1]
     if not several:
         return None
@@ -52,7 +52,7 @@ def krippendorff(votes: Sequence[Sequence[int]]) -> float | None:
 
 def _choices(history: History) -> Mapping[str, int]:
     return {
-        event.event_id: event.judgement_submitted.choice
+        event.event_id: event.annotation_submitted.choice
         for event, _ in history.events
-        if event.WhichOneof("kind") == "judgement_submitted"
+        if event.WhichOneof("kind") == "annotation_submitted"
     }

@@ -52,8 +52,8 @@ def length_bias(history: History) -> LengthBias:
 def agreement(history: History) -> Agreement:
     """People against the judge, by how the pairs were drawn."""
     answers = comparable(history)
-    pilot = [answer for answer in answers if answer.stage == Stage.STAGE_PILOT_JUDGE]
-    later = [answer for answer in answers if answer.stage != Stage.STAGE_PILOT_JUDGE]
+    pilot = [answer for answer in answers if answer.stage == Stage.STAGE_PILOT_ANNOTATE]
+    later = [answer for answer in answers if answer.stage != Stage.STAGE_PILOT_ANNOTATE]
     audit = [answer for answer in later if answer.uniform]
     chosen = [answer for answer in later if not answer.uniform]
     return Agreement(_agreed(history, pilot), _agreed(history, audit), _agreed(history, chosen))

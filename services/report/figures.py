@@ -208,8 +208,8 @@ def _simulation(config: RunConfig) -> tuple[str, ...]:
     reasons = []
     if config.judge.kind == "sample":
         reasons.append("the judge is the bundled sample judge, no LLM")
-    if config.humans.startswith("simulated"):
-        reasons.append(f"people are simulated ({config.humans})")
+    if config.annotators.startswith("simulated"):
+        reasons.append(f"people are simulated ({config.annotators})")
     return tuple(reasons)
 
 

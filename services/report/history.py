@@ -26,7 +26,7 @@ from concord.v1.pairs_pb2 import Choice, PairShard, PairsManifest, ShardRef
 Array = np.ndarray
 Read = Callable[[str], bytes]
 
-HUMAN = (Stage.STAGE_PILOT_JUDGE, Stage.STAGE_JUDGE)
+HUMAN = (Stage.STAGE_PILOT_ANNOTATE, Stage.STAGE_ANNOTATE)
 _READ = (Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL, Stage.STAGE_SCORE, Stage.STAGE_TRIAGE, Stage.STAGE_DATASET, *HUMAN)
 _CHOICES = {"first": Choice.CHOICE_FIRST, "second": Choice.CHOICE_SECOND, "tie": Choice.CHOICE_TIE}
 
@@ -51,7 +51,7 @@ class Answer:
     outcome: int  # a TaskOutcome
     choice: int  # a Choice; 0 where nobody could say
     uniform: bool  # the pair was drawn uniformly: a pilot or an audit place
-    judgement_ids: tuple[str, ...]
+    annotation_ids: tuple[str, ...]
 
     @property
     def given(self) -> bool:
@@ -181,7 +181,7 @@ def _answers(manifests: Mapping[tuple[int, int], StageManifest]) -> tuple[Answer
     for (stage, round_), manifest in manifests.items():
         for event in manifest.events if stage in HUMAN else ():
             task, uniform = event.task_resolved, manifest.audit[event.unit.number]
-            ids = tuple(task.judgement_ids)
+            ids = tuple(task.annotation_ids)
             given.append(Answer(task.pair_index, stage, round_, task.outcome, task.choice, uniform, ids))
     return tuple(given)
 

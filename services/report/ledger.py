@@ -116,9 +116,9 @@ def ledger(history: History) -> tuple[StageCost, ...]:
 def human_time(history: History) -> HumanTime:
     """How long people's votes may have taken."""
     seconds = [
-        event.judgement_submitted.seconds
+        event.annotation_submitted.seconds
         for event, _ in history.events
-        if event.WhichOneof("kind") == "judgement_submitted" and event.judgement_submitted.seconds > 0
+        if event.WhichOneof("kind") == "annotation_submitted" and event.annotation_submitted.seconds > 0
     ]
     middle = median(seconds) if seconds else None
     return HumanTime(middle, votes(history.answers) * middle / 60 if middle is not None else None)
@@ -126,22 +126,22 @@ def human_time(history: History) -> HumanTime:
 
 def late_votes(history: History) -> int:
     """Standing answers to settled questions that the settlement did not count."""
-    counted = {judgement for answer in history.answers for judgement in answer.judgement_ids}
+    counted = {annotation for answer in history.answers for annotation in answer.annotation_ids}
     settled = {answer.pair for answer in history.answers}
     newest: dict[tuple[int, str], tuple[int, str]] = {}
     for event, _ in history.events:
-        said, kind = event.judgement_submitted, event.WhichOneof("kind")
-        if kind == "judgement_submitted" and said.pair_index in settled:
+        said, kind = event.annotation_submitted, event.WhichOneof("kind")
+        if kind == "annotation_submitted" and said.pair_index in settled:
             who = (said.pair_index, said.annotator)
             newest[who] = max(newest.get(who, (0, "")), (said.revision, event.event_id))
-        if kind == "judgement_withdrawn":
-            newest.pop((event.judgement_withdrawn.pair_index, event.judgement_withdrawn.annotator), None)
-    return sum(judgement not in counted for _, judgement in newest.values())
+        if kind == "annotation_withdrawn":
+            newest.pop((event.annotation_withdrawn.pair_index, event.annotation_withdrawn.annotator), None)
+    return sum(annotation not in counted for _, annotation in newest.values())
 
 
 def votes(answers: Iterable[Answer]) -> int:
-    """How many judgements counted."""
-    return sum(len(answer.judgement_ids) for answer in answers)
+    """How many annotations counted."""
+    return sum(len(answer.annotation_ids) for answer in answers)
 
 
 def _sum(events: Sequence[Event]) -> Usage:

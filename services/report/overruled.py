@@ -39,15 +39,15 @@ def overruled(history: History, read: Read) -> tuple[int, tuple[Overruled, ...]]
     chosen = sorted(answers, key=lambda a: (-confidence[a.pair], -typical[a.pair], a.pair))[:SHOWN]
     shards = texts_of(history, [answer.pair for answer in chosen], read)
     comments = {
-        event.event_id: event.judgement_submitted.comment
+        event.event_id: event.annotation_submitted.comment
         for event, _ in history.events
-        if event.WhichOneof("kind") == "judgement_submitted" and event.judgement_submitted.comment
+        if event.WhichOneof("kind") == "annotation_submitted" and event.annotation_submitted.comment
     }
     shown = []
     for answer in chosen:
         shard = shards[answer.pair]
         pair = shard.pairs[answer.pair - shard.first_index]
-        said = next((comments[judgement] for judgement in answer.judgement_ids if judgement in comments), "")
+        said = next((comments[annotation] for annotation in answer.annotation_ids if annotation in comments), "")
         shown.append(_shown(pair, answer.pair, answer.choice, confidence[answer.pair], toward[answer.pair], said))
     return len(answers), tuple(shown)
 

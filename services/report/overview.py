@@ -15,7 +15,7 @@ def header(figures: Figures) -> Markup:
         f"method {config['method']}",
         f"judge {_judge(config['judge'])}",
         *(f"helper {_judge(helper)}" for helper in config["helpers"]),
-        f"people {config['humans'] or 'not named'}",
+        f"people {config['annotators'] or 'not named'}",
     ]
     return element(
         "header",

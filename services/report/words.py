@@ -20,14 +20,14 @@ METHODS = {
 }
 STAGES = {
     "PILOT_LABEL": "Pilot, judge",
-    "PILOT_JUDGE": "Pilot, people",
+    "PILOT_ANNOTATE": "Pilot, people",
     "LABEL": "Judge, all pairs",
     "FIT_FEATURES": "Features, basis",
     "FEATURES": "Features",
     "TRAIN": "Reward models",
     "SCORE": "Scores",
     "TRIAGE": "Triage",
-    "JUDGE": "People",
+    "ANNOTATE": "People",
     "FINAL": "Final model",
     "DATASET": "Dataset",
 }
@@ -146,7 +146,9 @@ def _right(figures: Figures) -> str:
     measured = figures.label_accuracy
     if measured.final is not None:
         same = (
-            " People's answers were read from the same file." if figures.config["humans"].startswith("recorded") else ""
+            " People's answers were read from the same file."
+            if figures.config["annotators"].startswith("recorded")
+            else ""
         )
         return (
             f"Measured against the truth in the input, {percent(measured.start)} of the judge's labels were right, and "

@@ -3,7 +3,7 @@
 import numpy as np
 
 from concord.preference.annotations import Answers
-from concord.preference.folds import drawn_shard
+from concord.preference.folds import drawn_subset
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.work_pb2 import Teacher
 
@@ -25,7 +25,7 @@ def lesson(
     """What the next reward model learns.
 
     `judge`: the judge's labels; `chosen`: what the last triage chose, None before the first; `said`: people's answers,
-    each counting `human_weight` times. For TEACHER_TRIAGE before the first triage the judge's labels on the shard teach.
+    each counting `human_weight` times. For TEACHER_TRIAGE before the first triage the judge's labels on the subset teach.
     """
     p_first, weight = judge
     if teacher == Teacher.TEACHER_UNSPECIFIED:
@@ -35,7 +35,7 @@ def lesson(
     elif chosen is not None:
         p_first, weight = chosen
     else:
-        weight = weight * drawn_shard(len(weight), config.rlthf.shard_share, config.seed)
+        weight = weight * drawn_subset(len(weight), config.rlthf.subset_share, config.seed)
     return _overlaid(p_first, weight, said, human_weight)
 
 

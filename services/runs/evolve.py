@@ -180,7 +180,7 @@ def _close(state: RunState, event: Event, touched: set[str]) -> None:
     stage.closed, stage.manifest_uri, stage.failed = True, closed.manifest_uri, closed.failed_units
     if closed.stage == Stage.STAGE_PILOT_LABEL:
         state.pilot = _pilot_labels(state)
-    if closed.stage == Stage.STAGE_PILOT_JUDGE and state.pilot is not None:
+    if closed.stage == Stage.STAGE_PILOT_ANNOTATE and state.pilot is not None:
         state.pilot = _pilot_judged(state)
     touched.update(map(unit_row, state.settled))
     touched.add("asked")
@@ -230,7 +230,7 @@ def _settle(state: RunState, event: Event, at: float, touched: set[str]) -> None
             number=unit.number, at=at, retry_after_s=deferred.retry_after_s, reason=deferred.reason
         )
         return
-    if kind in ("judgement_submitted", "task_skipped", "judgement_withdrawn"):
+    if kind in ("annotation_submitted", "task_skipped", "annotation_withdrawn"):
         return
     state.settled[unit.number] = event
     touched.add(unit_row(unit.number))
@@ -243,7 +243,7 @@ def _keep(view: RunView, event: Event, touched: set[str]) -> None:
     """What later stages and callers need of a single unit's result."""
     match event.WhichOneof("kind"):
         case "task_resolved":
-            view.votes += len(event.task_resolved.judgement_ids)
+            view.votes += len(event.task_resolved.annotation_ids)
         case "features_fitted":
             view.basis_uri = event.features_fitted.basis_uri
         case "round_triaged":

@@ -32,7 +32,7 @@ RUN: Bounds = {
     "shard_pairs": (1, 5_000),
     "window": (1, 10_000),
     "dollar_budget": (0, MOST_DOLLARS),
-    "judge_deadline_s": (0, 1e9),
+    "annotation_deadline_s": (0, 1e9),
     "max_failed_units": (0, 1_000_000),
     "human_weight": (0, 1_000),
     "components": (1, 308),
@@ -44,7 +44,7 @@ JUDGE: Bounds = {
     "prompt_dollars": (0, 1e6),
     "completion_dollars": (0, 1e6),
 }
-RLTHF: Bounds = {"shard_share": (0, 1), "stop_below": (0, 1)}
+RLTHF: Bounds = {"subset_share": (0, 1), "stop_below": (0, 1)}
 MOST_SCHEDULED = 100
 BUDGET: Bounds = {"human_budget": (0, MOST_VOTES), "dollar_budget": (0, MOST_DOLLARS)}
 
@@ -95,7 +95,7 @@ def check_config(config: RunConfig) -> None:
         raise InvalidInput(f"method {config.method[:60]!r} is not one of {', '.join(sorted(plan.PLANS))}")
     _check_numbers("", config, RUN)
     _check_rlthf(config)
-    check_text("humans", config.humans, MOST_NAME)
+    check_text("annotators", config.annotators, MOST_NAME)
     if len(config.helpers) > MOST_HELPERS:
         raise InvalidInput(f"helpers: at most {MOST_HELPERS} are taken, not {len(config.helpers)}")
     if config.HasField("parent"):
@@ -113,14 +113,14 @@ def _check_parent(parent: Parent) -> None:
     """An earlier run as the configuration names it; whether it is there, nobody needs to know."""
     check_run_id(parent.run_id)
     check_number("parent.pairs", parent.pairs, (1, MOST_PAIRS))
-    if len(parent.judged_uris) > MOST_JUDGED:
+    if len(parent.annotation_uris) > MOST_JUDGED:
         raise InvalidInput(
-            f"parent.judged_uris: at most {MOST_JUDGED:,} stages are taken over, not {len(parent.judged_uris):,}"
+            f"parent.annotation_uris: at most {MOST_JUDGED:,} stages are taken over, not {len(parent.annotation_uris):,}"
         )
-    for uri in parent.judged_uris:
+    for uri in parent.annotation_uris:
         if not URI.fullmatch(uri):
             raise InvalidInput(
-                f"parent.judged_uris: {uri[:100]!r} is no blob URI such as sha256: and 64 hexadecimal digits"
+                f"parent.annotation_uris: {uri[:100]!r} is no blob URI such as sha256: and 64 hexadecimal digits"
             )
 
 
@@ -134,9 +134,9 @@ def _check_rlthf(config: RunConfig) -> None:
         for value in values:
             check_number(f"rlthf.{name}", value, (0, high))
     if config.method == "rlthf" and not (
-        config.rlthf.shard_share and config.rlthf.amplification and config.rlthf.back_off
+        config.rlthf.subset_share and config.rlthf.amplification and config.rlthf.back_off
     ):
-        raise InvalidInput("rlthf: shard_share, amplification and back_off are needed for method rlthf")
+        raise InvalidInput("rlthf: subset_share, amplification and back_off are needed for method rlthf")
 
 
 def check_judge(place: str, judge: JudgeConfig) -> None:

@@ -7,7 +7,7 @@ A stage's units are fixed before any work goes out, and a stage is complete when
 from collections.abc import Sequence
 
 from concord.kit.ids import event_id, uri_of, work_id
-from concord.kit.loop.fold import Ask, Context, Say
+from concord.kit.loop.fold import Append, Context, Dispatch
 from concord.preference.pilot import misaligned
 from concord.runs import judge_health, work
 from concord.runs.state import HUMAN, RunState
@@ -19,7 +19,7 @@ from concord.v1.runs_service_pb2 import RunStatus
 NEEDED = frozenset(work.TOPIC_OF) - {Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL}
 
 
-def due(state: RunState, context: Context, reissue_after_s: float = 120.0) -> Sequence[Say | Ask]:
+def due(state: RunState, context: Context, reissue_after_s: float = 120.0) -> Sequence[Append | Dispatch]:
     """What should stand in the log and does not."""
     view = state.view
     if view.status == RunStatus.RUN_STATUS_PAUSED and view.pause_reason == PauseReason.PAUSE_REASON_DEFERRED:
@@ -41,7 +41,7 @@ def due(state: RunState, context: Context, reissue_after_s: float = 120.0) -> Se
     return () if state.open.stage in HUMAN else _window(state, context, reissue_after_s)
 
 
-def _next(state: RunState, context: Context) -> Sequence[Say]:
+def _next(state: RunState, context: Context) -> Sequence[Append]:
     """Opens the next stage of the plan, or ends the run; the pilot's gate stands between."""
     if why_shut := _gate(state):
         return (_pause(state, PauseReason.PAUSE_REASON_MISALIGNED, why_shut),)
@@ -50,12 +50,12 @@ def _next(state: RunState, context: Context) -> Sequence[Say]:
         return (_finish(state, context),)
     stage, round_ = steps[len(state.view.stages)]
     opened = StageOpened(stage=stage, round=round_)
-    if stage in (Stage.STAGE_PILOT_LABEL, Stage.STAGE_PILOT_JUDGE):
+    if stage in (Stage.STAGE_PILOT_LABEL, Stage.STAGE_PILOT_ANNOTATE):
         drawn = work.draw_pilot(state) if stage == Stage.STAGE_PILOT_LABEL else work.pilot_for_people(state)
         opened.pair_indexes.extend(drawn)
         opened.p_ask.extend([len(drawn) / state.view.pairs] * len(drawn))
         opened.audit.extend([True] * len(drawn))
-    if stage == Stage.STAGE_JUDGE:
+    if stage == Stage.STAGE_ANNOTATE:
         # The budget may have shrunk since triage chose them; the most useful come first.
         paid = max(0, state.view.human_budget - state.view.votes) // max(1, state.view.config.quorum)
         opened.pair_indexes.extend(state.view.last_round.asked[:paid])
@@ -92,7 +92,7 @@ def _silence(state: RunState) -> str:
     return judge_health.why(state.settled) if labels and not state.gate_overruled else ""
 
 
-def _close(state: RunState) -> Say:
+def _close(state: RunState) -> Append:
     """The stage's manifest, and the fact that names it."""
     assert state.open is not None
     stage, round_ = state.open.stage, state.open.round
@@ -112,7 +112,7 @@ def _close(state: RunState) -> Say:
     return _say(state, f"closed/{stage}.{round_}", blobs=(content,), stage_closed=closed)
 
 
-def _finish(state: RunState, context: Context) -> Say:
+def _finish(state: RunState, context: Context) -> Append:
     finished = {
         "dataset_uri": state.view.dataset.dataset_uri,
         "dataset_sha256": state.view.dataset.dataset_sha256,
@@ -132,7 +132,7 @@ def _too_many_failed(state: RunState) -> str:
     return f"{len(failed)} of {state.open.units} units of {name} failed, the first with: {first}. Mend the cause, then retry"
 
 
-def _window(state: RunState, context: Context, reissue_after_s: float) -> Sequence[Say | Ask]:
+def _window(state: RunState, context: Context, reissue_after_s: float) -> Sequence[Append | Dispatch]:
     """The first W undone units are out: issued once, and again after a silence. Money is reserved before it is spent."""
     assert state.open is not None
     undone = [n for n in range(state.open.units) if n not in state.settled][: max(1, state.view.config.window)]
@@ -146,24 +146,24 @@ def _window(state: RunState, context: Context, reissue_after_s: float) -> Sequen
     # What was issued before a pause may have been dropped by whoever deferred it.
     last = {n: at for n in affordable if (at := context.issued.get(ids[n], -1e18)) >= state.resumed_at}
     silent = [n for n in affordable if context.now - last.get(n, -1e18) >= reissue_after_s]
-    return [work.ask(state, number) for number in silent]
+    return [work.work_item(state, number) for number in silent]
 
 
-def _probe(state: RunState, context: Context) -> Sequence[Say | Ask]:
+def _probe(state: RunState, context: Context) -> Sequence[Append | Dispatch]:
     """A dependency is down: one unit goes out per back-off; once one got through, the run resumes."""
     if state.deferral is None:
         return (_say(state, f"resumed/{state.resumes}", run_resumed={"cause_id": state.pause_id}),)
-    ask = work.ask(state, state.deferral.number)
+    ask = work.work_item(state, state.deferral.number)
     last = max(state.deferral.at, context.issued.get(ask.work.work_id, 0.0))
     return (ask,) if context.now - last >= state.deferral.retry_after_s else ()
 
 
-def _pause(state: RunState, reason: int, detail: str) -> Say:
+def _pause(state: RunState, reason: int, detail: str) -> Append:
     """One pause per resumption: a rule that still holds after a resume pauses again, under a new name."""
     name = f"paused/{reason}/{state.resumes}"
     return _say(state, name, run_paused={"reason": reason, "detail": detail})
 
 
-def _say(state: RunState, name: str, blobs: tuple[bytes, ...] = (), **kind: object) -> Say:
+def _say(state: RunState, name: str, blobs: tuple[bytes, ...] = (), **kind: object) -> Append:
     run_id = state.view.run_id
-    return Say(Event(event_id=event_id(run_id, name), run_id=run_id, **kind), blobs)
+    return Append(Event(event_id=event_id(run_id, name), run_id=run_id, **kind), blobs)

@@ -16,7 +16,7 @@ Step = tuple[int, int]
 MOST_ASKED = 5_000
 LEAST_ASKED = 3
 
-PILOT = ((Stage.STAGE_PILOT_LABEL, 0), (Stage.STAGE_PILOT_JUDGE, 0))
+PILOT = ((Stage.STAGE_PILOT_LABEL, 0), (Stage.STAGE_PILOT_ANNOTATE, 0))
 LABELS = ((Stage.STAGE_LABEL, 0), (Stage.STAGE_FIT_FEATURES, 0), (Stage.STAGE_FEATURES, 0))
 HEAD = ((Stage.STAGE_TRAIN, 1), (Stage.STAGE_SCORE, 1))
 END = ((Stage.STAGE_FINAL, 0), (Stage.STAGE_DATASET, 0))
@@ -90,7 +90,7 @@ def human_only(config: RunConfig, rounds_: int) -> tuple[Step, ...]:
 
 def rlthf(config: RunConfig, rounds_: int) -> tuple[Step, ...]:
     """A fresh head in each round, whose curve sends people; the last head labels the whole corpus."""
-    turns = [(*_head(r), (Stage.STAGE_TRIAGE, r), (Stage.STAGE_JUDGE, r)) for r in range(1, rounds_ + 1)]
+    turns = [(*_head(r), (Stage.STAGE_TRIAGE, r), (Stage.STAGE_ANNOTATE, r)) for r in range(1, rounds_ + 1)]
     last = rounds_ + 1
     return (*LABELS, *(step for turn in turns for step in turn), *_head(last), (Stage.STAGE_TRIAGE, last), *END)
 
@@ -100,7 +100,7 @@ def _head(round_: int) -> tuple[Step, ...]:
 
 
 def _rounds(count: int) -> tuple[Step, ...]:
-    pairs = [((Stage.STAGE_TRIAGE, r), (Stage.STAGE_JUDGE, r)) for r in range(1, count + 1)]
+    pairs = [((Stage.STAGE_TRIAGE, r), (Stage.STAGE_ANNOTATE, r)) for r in range(1, count + 1)]
     return tuple(step for pair in pairs for step in pair)
 
 
@@ -123,7 +123,7 @@ TEACHERS = {"human-only": Teacher.TEACHER_PEOPLE, "rlthf": Teacher.TEACHER_TRIAG
 
 def stages(config: RunConfig, pairs: int, budget: int, opened: Sequence[Step] = ()) -> tuple[Step, ...]:
     """The run's whole plan. What is opened stays: a budget that changes moves only the rounds that are still ahead."""
-    begun = sum(stage == Stage.STAGE_JUDGE for stage, _ in opened)
+    begun = sum(stage == Stage.STAGE_ANNOTATE for stage, _ in opened)
     closing = any(stage == Stage.STAGE_FINAL for stage, _ in opened)
     count = begun if closing else max(begun, rounds(config, pairs, budget))
     gated = PILOT[0] in opened if opened else _asks(config) and pilot_size(config, pairs, budget) > 0

@@ -12,7 +12,7 @@ from concord.kit.errors import NotFound, Refused, Unavailable
 from concord.kit.ids import event_id
 from concord.kit.log import Log, Record
 from concord.kit.log.topics import FACTS, fact_partition
-from concord.kit.loop.commands import say
+from concord.kit.loop.commands import append_and_wait
 from concord.kit.loop.fold import Fold, restore_run
 from concord.kit.rpc import Servicer
 from concord.kit.store import Store
@@ -85,7 +85,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
     def _command(self, run_id: str, name: str, **kind: object) -> pb.RunView:
         """Says one fact and returns the run; a refusal by the fold comes back as Refused."""
         event = Event(event_id=event_id(run_id, name), run_id=run_id, **kind)
-        say(self._log, self._store, SERVICE, [event])
+        append_and_wait(self._log, self._store, SERVICE, [event])
         view = self._state(run_id).view
         for refusal in view.refused:
             if refusal.startswith(event.event_id):

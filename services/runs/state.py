@@ -11,7 +11,7 @@ from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot, RunSnapshot
 
 VERSION = 1
 ENDED = (RunStatus.RUN_STATUS_FINISHED, RunStatus.RUN_STATUS_CANCELLED)
-HUMAN = (Stage.STAGE_PILOT_JUDGE, Stage.STAGE_JUDGE)
+HUMAN = (Stage.STAGE_PILOT_ANNOTATE, Stage.STAGE_ANNOTATE)
 
 
 @dataclass
@@ -49,7 +49,7 @@ class RunState:
         """URI of the manifest of the last closed stage of this kind; empty where there is none."""
         return next((v.manifest_uri for v in reversed(self.view.stages) if v.stage == stage and v.closed), "")
 
-    def judged(self) -> list[str]:
+    def annotations(self) -> list[str]:
         """Manifests of the closed human stages, in order."""
         return [view.manifest_uri for view in self.view.stages if view.stage in HUMAN and view.closed]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from concord.kit.ids import work_id
 from concord.kit.log import topics
-from concord.kit.loop.fold import Ask
+from concord.kit.loop.fold import Dispatch
 from concord.preference import pilot
 from concord.preference.call_limits import MAX_AROUND, MAX_TOKENS
 from concord.runs import plan
@@ -52,7 +52,7 @@ def units_of(state: RunState, stage: int, opened: StageOpened) -> int:
         return state.view.config.folds
     if stage == Stage.STAGE_PILOT_LABEL:
         return -(-len(opened.pair_indexes) // state.view.config.shard_pairs)
-    if stage in (Stage.STAGE_PILOT_JUDGE, Stage.STAGE_JUDGE):
+    if stage in (Stage.STAGE_PILOT_ANNOTATE, Stage.STAGE_ANNOTATE):
         return len(opened.pair_indexes)
     return 1
 
@@ -64,7 +64,7 @@ def unit_of(state: RunState, number: int) -> Unit:
     return Unit(stage=state.open.stage, round=state.open.round, number=number, retry=retry)
 
 
-def ask(state: RunState, number: int) -> Ask:
+def work_item(state: RunState, number: int) -> Dispatch:
     """The work item for one unit of the open stage."""
     assert state.open is not None
     view, stage, round_ = state.view, state.open.stage, state.open.round
@@ -74,10 +74,10 @@ def ask(state: RunState, number: int) -> Ask:
     )
     if stage in PER_SHARD and view.config.HasField("parent"):
         # There are many of these, and none of them looks at what people said.
-        work.config.parent.ClearField("judged_uris")
+        work.config.parent.ClearField("annotation_uris")
     TASKS[stage](state, work, number)
     topic = TOPIC_OF[stage]
-    return Ask(topic, topics.work_partition(topic, view.run_id, stage, round_, number), work)
+    return Dispatch(topic, topics.work_partition(topic, view.run_id, stage, round_, number), work)
 
 
 def _pilot_label(state: RunState, work: Work, number: int) -> None:
@@ -105,7 +105,7 @@ def _train(state: RunState, work: Work, number: int) -> None:
     work.train_fold.features_uri = state.manifest(Stage.STAGE_FEATURES)
     work.train_fold.teacher = plan.TEACHERS.get(state.view.config.method, Teacher.TEACHER_UNSPECIFIED)
     if work.train_fold.teacher != Teacher.TEACHER_UNSPECIFIED:
-        work.train_fold.judged_uris.extend(state.judged())
+        work.train_fold.annotation_uris.extend(state.annotations())
         work.train_fold.human_weight = state.view.last_round.human_weight or state.view.config.human_weight
     if work.train_fold.teacher == Teacher.TEACHER_TRIAGE:
         work.train_fold.chosen_uri = state.view.last_round.posterior_uri
@@ -125,7 +125,7 @@ def _triage(state: RunState, work: Work, number: int) -> None:
     task.features_uri = state.manifest(Stage.STAGE_FEATURES)
     task.scores_uri = state.latest(Stage.STAGE_SCORE)
     task.previous_uri = view.last_round.posterior_uri
-    task.judged_uris.extend(state.judged())
+    task.annotation_uris.extend(state.annotations())
     last = plan.rounds(view.config, view.pairs, view.human_budget)
     task.last = state.open.round > last
     task.ask = plan.ask_in_round(view.config, view.pairs, view.human_budget, view.votes, state.open.round, last)
@@ -137,13 +137,13 @@ def _final(state: RunState, work: Work, number: int) -> None:
     task.features_uri = state.manifest(Stage.STAGE_FEATURES)
     task.posterior_uri = state.view.last_round.posterior_uri
     task.trust = state.view.last_round.trust
-    task.judged_uris.extend(state.judged())
+    task.annotation_uris.extend(state.annotations())
 
 
 def _dataset(state: RunState, work: Work, number: int) -> None:
     task = work.build_dataset
     task.labels_uri = state.manifest(Stage.STAGE_LABEL)
-    task.judged_uris.extend(state.judged())
+    task.annotation_uris.extend(state.annotations())
     task.posterior_uri = state.view.last_round.posterior_uri
     if state.view.HasField("last_round"):
         task.expected_error = state.view.last_round.expected_error

@@ -11,7 +11,7 @@ from copy import copy
 from dataclasses import dataclass, field
 
 from concord.kit.ids import event_id, unit_name
-from concord.kit.loop.fold import Context, Say
+from concord.kit.loop.fold import Append, Context
 from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome, TaskResolved, Unit
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot, TasksSnapshot
@@ -19,7 +19,7 @@ from concord.v1.snapshot_pb2 import Answer, TaskSnapshot, TasksSnapshot
 VERSION = 2
 # Pauses that a retry mends.
 RETRIED = (PauseReason.PAUSE_REASON_FAILED_UNITS, PauseReason.PAUSE_REASON_SILENT_JUDGE)
-HUMAN = (Stage.STAGE_PILOT_JUDGE, Stage.STAGE_JUDGE)
+HUMAN = (Stage.STAGE_PILOT_ANNOTATE, Stage.STAGE_ANNOTATE)
 
 
 @dataclass
@@ -89,7 +89,7 @@ def _on_run(state: TasksState, event: Event, at: float, touched: set[str]) -> No
             config = event.run_created.config
             run.quorum, run.deadline_s, run.criteria = (
                 max(1, config.quorum),
-                config.judge_deadline_s,
+                config.annotation_deadline_s,
                 config.judge.criteria,
             )
         case "run_started":
@@ -149,7 +149,7 @@ def _open(state: TasksState, event: Event, at: float, touched: set[str]) -> None
 
 
 def _on_task(state: TasksState, event: Event, touched: set[str], fresh: set[int]) -> None:
-    """A judgement, skip, withdrawal or resolution of a task of the open stage; anything else changes nothing."""
+    """A annotation, skip, withdrawal or resolution of a task of the open stage; anything else changes nothing."""
     run, unit = state.run, event.unit
     known = state.tasks.get(unit.number)
     if known is None or (unit.stage, unit.round) != (run.stage, run.round):
@@ -169,8 +169,8 @@ def _on_task(state: TasksState, event: Event, touched: set[str], fresh: set[int]
         fresh.add(unit.number)
     task = state.tasks[unit.number]
     match kind:
-        case "judgement_submitted":
-            said = event.judgement_submitted
+        case "annotation_submitted":
+            said = event.annotation_submitted
             _take(
                 state,
                 task,
@@ -195,8 +195,8 @@ def _on_task(state: TasksState, event: Event, touched: set[str], fresh: set[int]
                     skipped=True,
                 ),
             )
-        case "judgement_withdrawn":
-            _withdraw(task, event.judgement_withdrawn.annotator, event.judgement_withdrawn.revision)
+        case "annotation_withdrawn":
+            _withdraw(task, event.annotation_withdrawn.annotator, event.annotation_withdrawn.revision)
         case "task_resolved":
             task.resolved, task.outcome, task.choice = True, event.task_resolved.outcome, event.task_resolved.choice
     touched.add(task_row(unit.number))
@@ -224,7 +224,7 @@ def _withdraw(task: TaskSnapshot, annotator: str, revision: int) -> None:
     task.answers.add(annotator=annotator, revision=revision, withdrawn=True)
 
 
-def due(state: TasksState, context: Context) -> Sequence[Say]:
+def due(state: TasksState, context: Context) -> Sequence[Append]:
     """Tasks that are settled and not yet said to be; where the stage's time is up, all that are left.
 
     While the run is paused nothing is said, and its time stands still.
@@ -237,15 +237,15 @@ def due(state: TasksState, context: Context) -> Sequence[Say]:
     return [_resolve(state, state.tasks[number]) for number in numbers]
 
 
-def _resolve(state: TasksState, task: TaskSnapshot) -> Say:
+def _resolve(state: TasksState, task: TaskSnapshot) -> Append:
     held = sorted(counted(task), key=lambda answer: answer.vote)
     answers = [answer for answer in held if not answer.skipped]
-    resolved = TaskResolved(pair_index=task.pair_index, judgement_ids=[answer.event_id for answer in answers])
+    resolved = TaskResolved(pair_index=task.pair_index, annotation_ids=[answer.event_id for answer in answers])
     resolved.outcome, resolved.choice = _verdict(
         [answer.choice for answer in answers], skipped=len(held) > len(answers)
     )
     name = event_id(state.run_id, "resolved", unit_name(task.unit))
-    return Say(Event(event_id=name, run_id=state.run_id, unit=task.unit, task_resolved=resolved))
+    return Append(Event(event_id=name, run_id=state.run_id, unit=task.unit, task_resolved=resolved))
 
 
 def _verdict(choices: Sequence[Choice.ValueType], skipped: bool) -> tuple[TaskOutcome.ValueType, Choice.ValueType]:

@@ -13,7 +13,7 @@ from concord.kit.blobs import Blobs
 from concord.kit.errors import ConcordError, InvalidInput, NotFound, Refused
 from concord.kit.ids import event_id, unit_name
 from concord.kit.log import Log
-from concord.kit.loop.commands import entry_of, say
+from concord.kit.loop.commands import append_and_wait, entry_of
 from concord.kit.loop.fold import Fold
 from concord.kit.rpc import Servicer, was_tried
 from concord.kit.store import Store
@@ -114,23 +114,23 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         pair.first.model = pair.second.model = ""
         return pair
 
-    def SubmitJudgement(
-        self, request: pb.SubmitJudgementRequest, context: grpc.ServicerContext
-    ) -> pb.SubmitJudgementResponse:
+    def SubmitAnnotation(
+        self, request: pb.SubmitAnnotationRequest, context: grpc.ServicerContext
+    ) -> pb.SubmitAnnotationResponse:
         if request.choice not in ANSWERS:
             raise InvalidInput("choice must be first, second or tie; use SkipTask for a pair that cannot be judged")
         answer = pb.GivenAnswer(
             task_id=request.task_id, choice=request.choice, seconds=request.seconds, comment=request.comment
         )
-        return pb.SubmitJudgementResponse(revision=self._answer_one(request.annotator, answer))
+        return pb.SubmitAnnotationResponse(revision=self._answer_one(request.annotator, answer))
 
     def SkipTask(self, request: pb.SkipTaskRequest, context: grpc.ServicerContext) -> pb.SkipTaskResponse:
         self._answer_one(request.annotator, pb.GivenAnswer(task_id=request.task_id, comment=request.reason))
         return pb.SkipTaskResponse()
 
-    def SubmitJudgements(
-        self, request: pb.SubmitJudgementsRequest, context: grpc.ServicerContext
-    ) -> pb.SubmitJudgementsResponse:
+    def SubmitAnnotations(
+        self, request: pb.SubmitAnnotationsRequest, context: grpc.ServicerContext
+    ) -> pb.SubmitAnnotationsResponse:
         check_count("answers", len(request.answers))
         if len({answer.task_id for answer in request.answers}) < len(request.answers):
             raise InvalidInput("answers: a task stands there twice; a new answer to it needs a call of its own")
@@ -139,7 +139,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
                 raise InvalidInput(
                     f"choice of task {answer.task_id} must be first, second or tie, or unspecified to skip"
                 )
-        return pb.SubmitJudgementsResponse(answers=self._answer(request.annotator, request.answers))
+        return pb.SubmitAnnotationsResponse(answers=self._answer(request.annotator, request.answers))
 
     def _answer_one(self, annotator: str, answer: pb.GivenAnswer) -> int:
         taken = self._answer(annotator, [answer])[0]
@@ -178,18 +178,18 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
                 taken[task_id].revision = revision
         for run_id in headers:
             if own := [event for id_, (_, event) in said.items() if event.run_id == run_id and id_ not in lost]:
-                say(self._log, self._store, SERVICE, own)
+                append_and_wait(self._log, self._store, SERVICE, own)
         return list(taken.values())
 
-    def WithdrawJudgement(
-        self, request: pb.WithdrawJudgementRequest, context: grpc.ServicerContext
-    ) -> pb.WithdrawJudgementResponse:
+    def WithdrawAnnotation(
+        self, request: pb.WithdrawAnnotationRequest, context: grpc.ServicerContext
+    ) -> pb.WithdrawAnnotationResponse:
         check_annotator(request.annotator)
         slots = self._slots.held([request.task_id], request.annotator)
         headers = {slot.run_id: self._run(slot.run_id).run for slot in slots.values()}
         if not slots and was_tried(context):
             # The first try gave it back, and its answer never arrived.
-            return pb.WithdrawJudgementResponse()
+            return pb.WithdrawAnnotationResponse()
         if why_not := _why_not(request.annotator, request.task_id, slots, headers):
             raise Refused(why_not)
         slot = slots[request.task_id]
@@ -197,9 +197,11 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
             raise Refused("there is no answer to take back")
         said = {"pair_index": slot.pair_index, "annotator": slot.annotator, "revision": slot.revision}
         name = f"withdrawn/{slot.annotator}/{slot.revision}"
-        say(self._log, self._store, SERVICE, [_event(slot, headers[slot.run_id], name, judgement_withdrawn=said)])
+        append_and_wait(
+            self._log, self._store, SERVICE, [_event(slot, headers[slot.run_id], name, annotation_withdrawn=said)]
+        )
         self._slots.free(slot)
-        return pb.WithdrawJudgementResponse()
+        return pb.WithdrawAnnotationResponse()
 
     def GetQueue(self, request: pb.GetQueueRequest, context: grpc.ServicerContext) -> pb.GetQueueResponse:
         header = self._run(request.run_id).run
@@ -248,7 +250,7 @@ def _as_revision(revision: int, slot: Slot, header: TasksSnapshot, answer: pb.Gi
     if not answer.choice:
         return _event(slot, header, f"skipped/{slot.annotator}/{revision}", task_skipped=common | {"reason": text})
     said = common | {"choice": answer.choice, "seconds": answer.seconds, "comment": text}
-    return _event(slot, header, f"judged/{slot.annotator}/{revision}", judgement_submitted=said)
+    return _event(slot, header, f"judged/{slot.annotator}/{revision}", annotation_submitted=said)
 
 
 def check_count(name: str, count: int) -> None:
@@ -267,7 +269,9 @@ def check_annotator(name: str) -> None:
         raise InvalidInput("annotator holds a NUL character, which no database keeps; leave it out")
 
 
-def say_again(log: Log, slots: Slots, clock: Callable[[], float], stop: threading.Event, every_s: float = 2.0) -> None:
+def append_again(
+    log: Log, slots: Slots, clock: Callable[[], float], stop: threading.Event, every_s: float = 2.0
+) -> None:
     """Appends answers again whose first append was lost; runs beside the reactor until `stop` is set."""
     while not stop.wait(every_s):
         try:

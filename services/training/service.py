@@ -15,7 +15,7 @@ from concord.kit.errors import InvalidInput
 from concord.kit.ids import result_id, work_id
 from concord.kit.rpc import Servicer
 from concord.preference import annotations
-from concord.preference.columns import Columns, columns_of, judged_targets
+from concord.preference.columns import Columns, columns_of, judge_targets
 from concord.preference.folds import fold_of
 from concord.reward import head
 from concord.reward.targets import Lesson, final_lesson, lesson
@@ -57,15 +57,15 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         if task.chosen_uri:
             arrays = unpack(self._blobs.get(task.chosen_uri))
             chosen = arrays["target"], arrays["weight"]
-        judge = judged_targets(self._manifest(task.labels_uri), pairs)
-        said = annotations.known(work.config, task.judged_uris, self._manifest)
+        judge = judge_targets(self._manifest(task.labels_uri), pairs)
+        said = annotations.known(work.config, task.annotation_uris, self._manifest)
         return lesson(judge, task.teacher, work.config, chosen, said, task.human_weight)
 
     def _final(self, work: Work) -> Event:
         task, columns = work.train_final, self._columns(work.train_final.features_uri)
-        judge = judged_targets(self._manifest(task.labels_uri), len(columns.x))
+        judge = judge_targets(self._manifest(task.labels_uri), len(columns.x))
         target = unpack(self._blobs.get(task.posterior_uri))["target"] if task.posterior_uri else None
-        said = annotations.known(work.config, task.judged_uris, self._manifest)
+        said = annotations.known(work.config, task.annotation_uris, self._manifest)
         p_first, weight = final_lesson(judge, target, task.trust, said, work.config.human_weight)
         return Event(final_trained=self._fit(columns, p_first, weight))
 

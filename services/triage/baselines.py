@@ -6,7 +6,7 @@ from scipy.special import expit
 from concord.preference.annotations import Answers
 from concord.triage import selection
 from concord.triage.posterior import Posterior, Trust
-from concord.triage.rounds import FIRST, Round, Turn, judge_believed, round_of, triage_random, unasked
+from concord.triage.rounds import FIRST, Round, RoundContext, judge_believed, round_of, triage_random, unasked
 from concord.triage.signals import Signals, in_order
 from concord.v1 import config_pb2
 
@@ -14,14 +14,24 @@ Array = np.ndarray
 
 
 def triage_margin(
-    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int, turn: Turn = FIRST
+    signals: Signals,
+    answers: Answers,
+    config: config_pb2.RunConfig,
+    round_: int,
+    places: int,
+    context: RoundContext = FIRST,
 ) -> Round:
     """Uncertainty sampling: people see the pairs whose rewards differ least, |margin| ascending."""
     return _ranked(np.abs(signals.margin), signals, answers, places)
 
 
 def triage_cleanlab(
-    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int, turn: Turn = FIRST
+    signals: Signals,
+    answers: Answers,
+    config: config_pb2.RunConfig,
+    round_: int,
+    places: int,
+    context: RoundContext = FIRST,
 ) -> Round:
     """Confident learning's ranking: people see the labels that the out-of-fold reward model contradicts most.
 
@@ -39,16 +49,26 @@ def _ranked(low_first: Array, signals: Signals, answers: Answers, places: int) -
 
 
 def triage_human_only(
-    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int, turn: Turn = FIRST
+    signals: Signals,
+    answers: Answers,
+    config: config_pb2.RunConfig,
+    round_: int,
+    places: int,
+    context: RoundContext = FIRST,
 ) -> Round:
     """People see pairs drawn at random; in the last round a reward model that they alone taught labels the rest."""
-    if not turn.last:
+    if not context.last:
         return triage_random(signals, answers, config, round_, places)
     return labelled_by(expit(signals.margin), signals, answers)
 
 
 def triage_longest(
-    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int, turn: Turn = FIRST
+    signals: Signals,
+    answers: Answers,
+    config: config_pb2.RunConfig,
+    round_: int,
+    places: int,
+    context: RoundContext = FIRST,
 ) -> Round:
     """The longer response wins, whatever the judge says; of equal length: a tie."""
     return labelled_by((1 + np.sign(signals.length_difference)) / 2, signals, answers)

@@ -1,6 +1,6 @@
 """RLTHF as published: a reward model's own reward distribution shows which AI labels are wrong. PURE.
 
-Xu et al. 2025 (arXiv 2502.13417), section 3. In each round a fresh reward model scores the shard; the pairs stand in
+Xu et al. 2025 (arXiv 2502.13417), section 3. In each round a fresh reward model scores the subset; the pairs stand in
 descending order of delta = r(chosen) - r(rejected). Left of the knee labels are sound, right of the reflection point
 they are wrong; from there leftward people are asked. The last model labels the whole corpus.
 """
@@ -11,12 +11,12 @@ import numpy as np
 from scipy.special import expit
 
 from concord.preference.annotations import Answers
-from concord.preference.folds import drawn_shard
+from concord.preference.folds import drawn_subset
 from concord.reward.curve import bends
 from concord.triage import selection
 from concord.triage.baselines import labelled_by
 from concord.triage.posterior import Posterior, Trust
-from concord.triage.rounds import FIRST, Round, Turn, round_of
+from concord.triage.rounds import FIRST, Round, RoundContext, round_of
 from concord.triage.signals import Signals, in_order
 from concord.v1 import config_pb2
 
@@ -25,29 +25,34 @@ Array = np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class Zones:
-    """The shard's pairs by what is done with them, int arrays of pair indexes; no pair stands in two."""
+    """The subset's pairs by what is done with them, int arrays of pair indexes; no pair stands in two."""
 
     kept: Array  # the label stays and teaches
     flipped: Array  # the label is turned round and teaches
     ranked: Array  # for people: from the reflection point leftward
-    places: tuple[tuple[str, float], ...]  # elbow, knee and reflection as shares of the shard
+    places: tuple[tuple[str, float], ...]  # elbow, knee and reflection as shares of the subset
 
 
 def triage_rlthf(
-    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int, turn: Turn = FIRST
+    signals: Signals,
+    answers: Answers,
+    config: config_pb2.RunConfig,
+    round_: int,
+    places: int,
+    context: RoundContext = FIRST,
 ) -> Round:
     """One iteration: who is asked, which labels turn round, who teaches the next reward model.
 
-    Reads seed and rlthf of `config`. Labels that turned round stay so: they come back in turn.previous.
+    Reads seed and rlthf of `config`. Labels that turned round stay so: they come back in context.previous.
     """
-    if turn.last:
+    if context.last:
         return labelled_by(expit(signals.margin), signals, answers)
     knobs, answers = config.rlthf, in_order(answers)
-    label = _labels(signals, answers, turn.previous)
-    shard = np.flatnonzero(drawn_shard(len(label), knobs.shard_share, config.seed) & (label != 0))
+    label = _labels(signals, answers, context.previous)
+    subset = np.flatnonzero(drawn_subset(len(label), knobs.subset_share, config.seed) & (label != 0))
     back_off, amplification = _scheduled(knobs.back_off, round_), _scheduled(knobs.amplification, round_)
-    zones = zones_of(shard, signals.margin * label, answers.pair, back_off)
-    asked = selection.first_asks(zones.ranked, 0 if knobs.nobody or _dried_up(turn, knobs.stop_below) else places)
+    zones = zones_of(subset, signals.margin * label, answers.pair, back_off)
+    asked = selection.first_asks(zones.ranked, 0 if knobs.nobody or _dried_up(context, knobs.stop_below) else places)
     label[zones.flipped] *= -1
     weight = np.zeros(len(label), np.float32)
     weight[zones.kept] = weight[zones.flipped] = 1
@@ -55,13 +60,13 @@ def triage_rlthf(
     return replace(decided, weight=weight, human_weight=amplification, audited=None)
 
 
-def zones_of(shard: Array, delta: Array, answered: Array, back_off: float) -> Zones:
-    """The shard's pairs by their place on the sorted curve; delta [pairs], high: reward model and label agree.
+def zones_of(subset: Array, delta: Array, answered: Array, back_off: float) -> Zones:
+    """The subset's pairs by their place on the sorted curve; delta [pairs], high: reward model and label agree.
 
     Without a bend nothing turns round, everything counts as left of the knee, and people are asked from the low end.
     """
     delta = np.round(delta, selection.DIGITS)
-    curve = shard[np.argsort(-delta[shard], kind="stable")]
+    curve = subset[np.argsort(-delta[subset], kind="stable")]
     found = bends(delta[curve])
     knee = found.knee if found.knee is not None else len(curve)
     reflection = found.reflection if found.reflection is not None else len(curve)
@@ -90,15 +95,15 @@ def _scheduled(values, round_: int) -> float:
     return float(values[min(round_, len(values)) - 1])
 
 
-def _dried_up(turn: Turn, stop_below: float) -> bool:
+def _dried_up(context: RoundContext, stop_below: float) -> bool:
     """Whether people corrected so little of the last batch that more of it is not worth their time."""
-    if not stop_below or turn.previous is None or turn.latest is None:
+    if not stop_below or context.previous is None or context.latest is None:
         return False
-    decided = (turn.latest.p_first == 0) | (turn.latest.p_first == 1)
+    decided = (context.latest.p_first == 0) | (context.latest.p_first == 1)
     if not decided.any():
         return True
-    before = turn.previous[turn.latest.pair[decided]] > 0.5
-    return bool(((turn.latest.p_first[decided] == 1) != before).mean() < stop_below)
+    before = context.previous[context.latest.pair[decided]] > 0.5
+    return bool(((context.latest.p_first[decided] == 1) != before).mean() < stop_below)
 
 
 def _believed(label: Array, signals: Signals, answers: Answers, zones: Zones) -> Posterior:

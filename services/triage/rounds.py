@@ -43,7 +43,7 @@ class Round:
 
 
 @dataclass(frozen=True, eq=False)
-class Turn:
+class RoundContext:
     """Where the loop stands, for methods that look back."""
 
     previous: Array | None = None  # the round before's targets [pairs]; None in the first
@@ -51,11 +51,16 @@ class Turn:
     last: bool = False  # nobody is asked any more
 
 
-FIRST = Turn()
+FIRST = RoundContext()
 
 
 def triage_posterior(
-    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int, turn: Turn = FIRST
+    signals: Signals,
+    answers: Answers,
+    config: config_pb2.RunConfig,
+    round_: int,
+    places: int,
+    context: RoundContext = FIRST,
 ) -> Round:
     """The default method: fit P(label wrong), flip what is more likely wrong, ask where the flip leaves most error.
 
@@ -74,7 +79,12 @@ def triage_posterior(
 
 
 def triage_random(
-    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int, turn: Turn = FIRST
+    signals: Signals,
+    answers: Answers,
+    config: config_pb2.RunConfig,
+    round_: int,
+    places: int,
+    context: RoundContext = FIRST,
 ) -> Round:
     """The baseline: ask anybody about anything, keep the judge's labels elsewhere."""
     answers = in_order(answers)

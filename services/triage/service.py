@@ -57,18 +57,18 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
     def _round(self, work: Work) -> Event:
         task = work.triage_round
         signals = self._signals(work.pairs_uri, task.labels_uri, task.features_uri, task.scores_uri)
-        said = annotations.known(work.config, task.judged_uris, self._manifest)
+        said = annotations.known(work.config, task.annotation_uris, self._manifest)
         decided = METHODS[work.config.method](signals, said, work.config, work.unit.round, task.ask, self._turn(work))
         kept = {"p_wrong": decided.p_wrong, "target": decided.target}
         uri = self._blobs.put(pack(kept if decided.weight is None else kept | {"weight": decided.weight}))
         return Event(round_triaged=rounds.fact(decided, uri))
 
-    def _turn(self, work: Work) -> rounds.Turn:
+    def _turn(self, work: Work) -> rounds.RoundContext:
         task = work.triage_round
         if not task.previous_uri:
-            return rounds.Turn(last=task.last)
-        latest = annotations.read(self._manifest(uri) for uri in task.judged_uris[-1:])
-        return rounds.Turn(unpack(self._blobs.get(task.previous_uri))["target"], latest, task.last)
+            return rounds.RoundContext(last=task.last)
+        latest = annotations.read(self._manifest(uri) for uri in task.annotation_uris[-1:])
+        return rounds.RoundContext(unpack(self._blobs.get(task.previous_uri))["target"], latest, task.last)
 
     def _read_signals(self, pairs_uri: str, labels_uri: str, features_uri: str, scores_uri: str) -> Signals:
         columns = self._columns(features_uri)
@@ -81,7 +81,7 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
 
     def _build(self, work: Work) -> Event:
         task, manifest = work.build_dataset, self._pairs(work.pairs_uri)
-        said = annotations.known(work.config, task.judged_uris, self._manifest)
+        said = annotations.known(work.config, task.annotation_uris, self._manifest)
         target = unpack(self._blobs.get(task.posterior_uri))["target"] if task.posterior_uri else None
         believed = dataset.beliefs(self._manifest(task.labels_uri), target, said, manifest.pairs)
         rows = dataset.rows(self._read_pairs(manifest), believed, work.config.human_weight)

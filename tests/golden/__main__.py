@@ -18,7 +18,7 @@ HISTORIES: dict[str, tuple[int, dict[str, object], bool]] = {
     "posterior": (160, {"budget": "12%", "shard_pairs": 32}, False),
     "random-two-votes": (
         96,
-        {"method": "random", "budget": "20%", "quorum": 2, "humans": "simulated:0.2", "shard_pairs": 32},
+        {"method": "random", "budget": "20%", "quorum": 2, "annotators": "simulated:0.2", "shard_pairs": 32},
         True,
     ),
     "none": (70, {"method": "none", "shard_pairs": 16}, False),

@@ -169,17 +169,17 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
     for event, record in events:
         kind = event.WhichOneof("kind")
         if kind == "stage_opened" and event.stage_opened.stage in HUMAN:
-            limit = run.config.judge_deadline_s or float("inf")
+            limit = run.config.annotation_deadline_s or float("inf")
             open_until[event.stage_opened.stage, event.stage_opened.round] = record.at + limit
         if not event.HasField("unit") or event.unit.stage not in HUMAN:
             continue
         task = queue.task_id(run.run_id, event.unit)
-        if kind == "judgement_submitted":
-            answers[task][event.judgement_submitted.annotator].append((event, record))
+        if kind == "annotation_submitted":
+            answers[task][event.annotation_submitted.annotator].append((event, record))
         if kind == "task_skipped":
             answers[task].pop(event.task_skipped.annotator, None)
-        if kind == "judgement_withdrawn":
-            withdrawn.add((task, event.judgement_withdrawn.annotator))
+        if kind == "annotation_withdrawn":
+            withdrawn.add((task, event.annotation_withdrawn.annotator))
         if kind == "task_resolved":
             until = open_until[event.unit.stage, event.unit.round]
             _check_task(run, event, answers[task], until, {who for at, who in withdrawn if at == task})
@@ -191,7 +191,7 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
 def _check_task(
     run: Run, resolved: Event, answers: dict[str, list[tuple[Event, Record]]], until: float, withdrawn: set[str]
 ) -> None:
-    counted = set(resolved.task_resolved.judgement_ids)
+    counted = set(resolved.task_resolved.annotation_ids)
     owners = {event.event_id: who for who, said in answers.items() for event, _ in said}
     require(counted <= set(owners), f"{resolved.unit} counts answers that do not stand before it")
     require(len(counted) <= run.config.quorum, f"{len(counted)} answers count where the quorum is {run.config.quorum}")

@@ -220,7 +220,7 @@ class Cluster:
         finally:
             desk.process.busy = False
 
-    def say_again(self, desk: Replica) -> float:
+    def append_again(self, desk: Replica) -> float:
         """What runs beside the tasks service: answers whose append was lost are appended again."""
         late = self.slots.unsaid(self.clock.now)
         if late and not desk.process.dead:

@@ -59,8 +59,8 @@ class Annotator:
             call(lambda desk: desk[1].SkipTask(skip, None))
             self._task = None
             return 0.1
-        said = tasks_pb.SubmitJudgementRequest(task_id=task.task_id, annotator=self.name, choice=choice)
-        given = call(lambda desk: desk[1].SubmitJudgement(said, None))
+        said = tasks_pb.SubmitAnnotationRequest(task_id=task.task_id, annotator=self.name, choice=choice)
+        given = call(lambda desk: desk[1].SubmitAnnotation(said, None))
         self.acknowledged.append((task.task_id, task.run_id, given.revision))
         drawn = self._chance.random() if self._moody else 1.0
         if drawn < 0.05:
@@ -75,9 +75,9 @@ class Annotator:
         assert self._again is not None and self._task is not None
         (kind, task_id), self._again = self._again, None
         if kind == "withdraw":
-            request = tasks_pb.WithdrawJudgementRequest(task_id=task_id, annotator=self.name)
+            request = tasks_pb.WithdrawAnnotationRequest(task_id=task_id, annotator=self.name)
             self._task = None
-            call(lambda desk: desk[1].WithdrawJudgement(request, None))
+            call(lambda desk: desk[1].WithdrawAnnotation(request, None))
             return 0.2
         return self._say(call, self._task)
 

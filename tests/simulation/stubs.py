@@ -120,7 +120,7 @@ def _triage_round(work: Work, blobs: Blobs) -> Event:
     if task.scores_uri:
         scored = [event.shard_scored for event in _manifest(blobs, task.scores_uri).events]
         seen += [_features(blobs, task.features_uri), [(s.first_index, list(s.margin)) for s in scored]]
-    judged = _judged(blobs, task.judged_uris)
+    judged = _judged(blobs, task.annotation_uris)
     base = digest("triage", work.unit.round, seen, sorted(judged.items()))
     doubt = sorted((share("doubt", base, at), at) for at, _ in labels if at not in judged)
     asked = [at for _, at in doubt[: task.ask]]
@@ -132,14 +132,14 @@ def _triage_round(work: Work, blobs: Blobs) -> Event:
 def _train_final(work: Work, blobs: Blobs) -> Event:
     task = work.train_final
     posterior = blobs.get(task.posterior_uri) if task.posterior_uri else b""
-    judged = sorted(_judged(blobs, task.judged_uris).items())
+    judged = sorted(_judged(blobs, task.annotation_uris).items())
     seen = _labels(blobs, task.labels_uri), _features(blobs, task.features_uri), posterior, judged, task.trust
     return Event(final_trained={"model_uri": blobs.put(digest("final", seen))})
 
 
 def _build_dataset(work: Work, blobs: Blobs) -> Event:
     task = work.build_dataset
-    labels, judged = _labels(blobs, task.labels_uri), _judged(blobs, task.judged_uris)
+    labels, judged = _labels(blobs, task.labels_uri), _judged(blobs, task.annotation_uris)
     believed = json.loads(blobs.get(task.posterior_uri)) if task.posterior_uri else [p for _, p in labels]
     rows = [
         json.dumps([at, *judged.get(at, (0, 0)), f"{p:.4f}", f"{task.expected_error:.4f}"])

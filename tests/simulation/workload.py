@@ -65,7 +65,7 @@ def _hurried(number: int, chance: Random) -> Run:
         components=1,
         window=4,
         judge=JudgeConfig(kind="sample"),
-        judge_deadline_s=chance.choice([1.0, 2.0, 3.0]),
+        annotation_deadline_s=chance.choice([1.0, 2.0, 3.0]),
     )
     return Run(run_id(f"hurried {number}", config.SerializeToString()), config, _pairs(number, 9, 24), steady=False)
 

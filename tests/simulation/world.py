@@ -48,7 +48,7 @@ class World:
         for person in self.people:
             after(0.5, partial(repeat, partial(person.act, call)))
         for desk in self.cluster.desks:
-            after(2.0, partial(repeat, partial(self.cluster.say_again, desk)))
+            after(2.0, partial(repeat, partial(self.cluster.append_again, desk)))
 
     def run(self, most_steps: int) -> None:
         """Drives everything until all runs have ended; raises Stuck where they do not within `most_steps`."""

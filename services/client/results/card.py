@@ -160,7 +160,7 @@ def _judge(judge: Mapping[str, Any]) -> str:
 
 
 def _people(config: Mapping[str, Any]) -> str:
-    kind = str(config["humans"]).partition(":")[0]
+    kind = str(config["annotators"]).partition(":")[0]
     return "nobody" if config["method"] in ASK_NOBODY else _PEOPLE.get(kind, kind or "not named")
 
 

@@ -17,7 +17,7 @@ from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import PauseReason
 from concord.v1.pairs_pb2 import Choice, Pair
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
-from concord.v1.tasks_service_pb2 import GivenAnswer, NextTasksRequest, SubmitJudgementsRequest, Task
+from concord.v1.tasks_service_pb2 import GivenAnswer, NextTasksRequest, SubmitAnnotationsRequest, Task
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 
 # Messages stay under gRPC's 4 MB by batching, not by a raised limit.
@@ -159,7 +159,7 @@ class People:
             else GivenAnswer(task_id=task_id, choice=choice)
             for task_id, choice in said
         ]
-        self._tasks.SubmitJudgements(SubmitJudgementsRequest(annotator=annotator, answers=answers))
+        self._tasks.SubmitAnnotations(SubmitAnnotationsRequest(annotator=annotator, answers=answers))
 
     def stop(self) -> None:
         """No more answers; waits for those under way."""

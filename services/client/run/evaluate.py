@@ -9,7 +9,7 @@ import numpy as np
 
 from concord.kit.arrays import unpack
 from concord.kit.errors import InvalidInput
-from concord.preference.columns import columns_of, domain_number, judged_targets
+from concord.preference.columns import columns_of, domain_number, judge_targets
 from concord.preference.pairs import Row
 from concord.report.accuracy import Evaluation
 from concord.reward import features, head
@@ -38,7 +38,7 @@ def evaluate(view: RunView, read: Callable[[str], bytes], truth: Truth, test: Se
     def accuracy(model: head.Head) -> float:
         return float(((head.margins(model, x, domain) > 0) == right).mean())
 
-    p_judge, by_judge = judged_targets(labels, len(columns.x))
+    p_judge, by_judge = judge_targets(labels, len(columns.x))
     p_people, by_people = np.full(len(columns.x), 0.5), np.zeros(len(columns.x))
     for index, choice in truth.items():
         if choice in DECIDED:

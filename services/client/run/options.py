@@ -29,13 +29,13 @@ class Options:
 
     judge: str = "sample"
     helper: tuple[str, ...] = ()
-    humans: str = "recorded"
+    annotators: str = "recorded"
     budget: str = "6%"
     method: str = "posterior"
     pilot: int = -1
     quorum: int = 1
     seed: int = 0
-    # 0: 1 % of the pairs; for rlthf 4 % of its shard.
+    # 0: 1 % of the pairs; for rlthf 4 % of its subset.
     batch: float = 0.0
     audit: float = 0.1
     # 0: 4; for rlthf 1, as its reward model scores the pairs that it learnt from.
@@ -45,7 +45,7 @@ class Options:
     shard_pairs: int = 0
     human_weight: float = 2.0
     # For method rlthf.
-    shard: float = 0.25
+    subset: float = 0.25
     amplification: tuple[float, ...] = (4, 4, 4, 2, 1)
     back_off: tuple[float, ...] = (0.6, 0.6, 0.6, 0.4, 0.2, 0.1)
     nobody: bool = False
@@ -148,8 +148,8 @@ def checked(options: Options) -> Options:
 
 
 def _check_rlthf(options: Options) -> None:
-    if not 0 < options.shard <= 1:
-        raise InvalidInput(f"shard must be above 0 and at most 1, not {options.shard:g}")
+    if not 0 < options.subset <= 1:
+        raise InvalidInput(f"subset must be above 0 and at most 1, not {options.subset:g}")
     for key, high in LISTS.items():
         values = getattr(options, key)
         if not 0 < len(values) <= MOST_SCHEDULED or not all(0 <= value <= high for value in values):
@@ -244,7 +244,7 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
         seed=options.seed,
         judge=judge,
         helpers=helpers,
-        humans=options.humans,
+        annotators=options.annotators,
         human_budget=votes,
         human_budget_share=share,
         quorum=options.quorum,
@@ -253,7 +253,7 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
         shard_pairs=shard_pairs,
         window=options.window,
         dollar_budget=options.dollars,
-        judge_deadline_s=options.deadline,
+        annotation_deadline_s=options.deadline,
         max_failed_units=options.max_failed,
         human_weight=options.human_weight,
         components=options.components,
@@ -269,9 +269,9 @@ def set_method(config: RunConfig, options: Options) -> None:
     config.ClearField("rlthf")
     if options.method == "rlthf":
         config.folds = options.folds or 1
-        config.batch_share = options.batch or 0.04 * options.shard
+        config.batch_share = options.batch or 0.04 * options.subset
         knobs = Rlthf(
-            shard_share=options.shard,
+            subset_share=options.subset,
             amplification=options.amplification,
             back_off=options.back_off,
             nobody=options.nobody,

@@ -21,7 +21,7 @@ def options_of(config: RunConfig, pairs: int, human_budget: int) -> Options:
     options = Options(
         judge=_spec(config.judge),
         helper=tuple(map(_spec, config.helpers)),
-        humans=_people(config.humans),
+        annotators=_people(config.annotators),
         budget=_percent(human_budget / max(1, new_pairs(config, pairs))),
         method=config.method,
         pilot=config.pilot,
@@ -31,7 +31,7 @@ def options_of(config: RunConfig, pairs: int, human_budget: int) -> Options:
         components=config.components,
         human_weight=config.human_weight,
         dollars=config.dollar_budget,
-        deadline=config.judge_deadline_s,
+        deadline=config.annotation_deadline_s,
         max_failed=config.max_failed_units,
         window=config.window,
         **_rlthf(config),
@@ -46,8 +46,8 @@ def _spec(judge: JudgeConfig) -> str:
     return f"recorded:{judge.name}" if judge.kind == "recorded" else judge.kind
 
 
-def _people(humans: str) -> str:
-    return _HASH.sub("", humans) if humans.startswith("file:") else humans
+def _people(annotators: str) -> str:
+    return _HASH.sub("", annotators) if annotators.startswith("file:") else annotators
 
 
 def _percent(share: float) -> str:
@@ -73,7 +73,7 @@ def _rlthf(config: RunConfig) -> dict:
         return {}
     knobs = config.rlthf
     return {
-        "shard": knobs.shard_share,
+        "subset": knobs.subset_share,
         "amplification": tuple(knobs.amplification),
         "back_off": tuple(knobs.back_off),
         "nobody": knobs.nobody,

@@ -34,8 +34,8 @@ class Earlier:
     def parent(self) -> Parent:
         """The link as a configuration holds it: its own human stages behind those that it took over."""
         own = [stage.manifest_uri for stage in self.view.stages if stage.stage in HUMAN and stage.closed]
-        taken = self.view.config.parent.judged_uris
-        return Parent(run_id=self.view.run_id, pairs=len(self.rows), judged_uris=[*taken, *own])
+        taken = self.view.config.parent.annotation_uris
+        return Parent(run_id=self.view.run_id, pairs=len(self.rows), annotation_uris=[*taken, *own])
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def link(config: RunConfig, earlier: Earlier, pairs: int) -> None:
     config.parent.CopyFrom(earlier.parent)
     if config.method in ASK_NOBODY:
         # Their labels are the judge's or the rule's, nobody else's.
-        config.parent.ClearField("judged_uris")
+        config.parent.ClearField("annotation_uris")
     if config.method == "all-human":
         # Of all pairs, not of the new ones.
         config.human_budget = pairs

@@ -33,7 +33,7 @@ _ANY_VOTE = -1
 
 
 def answerer(spec: str, rows: Sequence[Row], seed: int, other_ids: Iterable[str] = ()) -> Answerer:
-    """The people that `--humans` names, for these rows.
+    """The people that `--annotators` names, for these rows.
 
     `recorded`: the majority in the input. `simulated:RATE`: the same, wrong at this rate. `file:PATH`: JSON Lines, see
     `from_file`; `other_ids` are pairs that such a file may name although this run does not have them. Raises
@@ -47,7 +47,7 @@ def answerer(spec: str, rows: Sequence[Row], seed: int, other_ids: Iterable[str]
     if kind == "file" and rest:
         return from_file(Path(rest), rows, other_ids)
     raise InvalidInput(
-        f"--humans {spec}: recorded, simulated:ERROR_RATE (such as simulated:0.1) or file:PATH is expected"
+        f"--annotators {spec}: recorded, simulated:ERROR_RATE (such as simulated:0.1) or file:PATH is expected"
     )
 
 
@@ -96,13 +96,13 @@ def ids_set_aside(path: Path) -> set[str]:
 
 def recorded(rows: Sequence[Row]) -> Answerer:
     """Everybody says what the people's majority said; pairs without one are skipped."""
-    _need_truth(rows, "--humans recorded")
+    _need_truth(rows, "--annotators recorded")
     return lambda pair, vote: rows[pair].truth
 
 
 def simulated(rows: Sequence[Row], seed: int, rate: float) -> Answerer:
     """Each vote is wrong with probability `rate`, independently: the other response, or for a tie either of the two."""
-    _need_truth(rows, f"--humans simulated:{rate:g}")
+    _need_truth(rows, f"--annotators simulated:{rate:g}")
 
     def answer(pair: int, vote: int) -> Choice | None:
         truth, name = rows[pair].truth, rows[pair].pair.pair_id
@@ -146,16 +146,16 @@ def reused_answers(events: Sequence[Event], get: Callable[[str], bytes]) -> Reus
     """What people answered in an earlier run, as far as it was counted there; `get` reads a blob by its URI."""
     hashes = _pair_hashes(events, get)
     counted = {
-        judgement: event.task_resolved.pair_index
+        annotation: event.task_resolved.pair_index
         for event in events
         if event.HasField("task_resolved")
-        for judgement in event.task_resolved.judgement_ids
+        for annotation in event.task_resolved.annotation_ids
     }
     reused: dict[tuple[str, int], Choice] = {}
     for event in events:
-        if event.HasField("judgement_submitted") and event.event_id in counted:
-            judgement = event.judgement_submitted
-            reused.setdefault((hashes[counted[event.event_id]], judgement.vote), judgement.choice)
+        if event.HasField("annotation_submitted") and event.event_id in counted:
+            annotation = event.annotation_submitted
+            reused.setdefault((hashes[counted[event.event_id]], annotation.vote), annotation.choice)
     return reused
 
 
@@ -184,7 +184,7 @@ def _need_truth(rows: Sequence[Row], what: str) -> None:
     if all(row.truth is None for row in rows):
         raise InvalidInput(
             f"{what}: no row of the input says what people prefer (`human_majority`, or `chosen` and `rejected`), so there "
-            "is nobody to answer; use --humans file:PATH"
+            "is nobody to answer; use --annotators file:PATH"
         )
 
 
@@ -195,7 +195,7 @@ def _rate(text: str) -> float:
         rate = math.nan
     if not 0 <= rate <= 1:
         raise InvalidInput(
-            f"--humans simulated:{text}: the error rate must be a number from 0 to 1, such as simulated:0.1"
+            f"--annotators simulated:{text}: the error rate must be a number from 0 to 1, such as simulated:0.1"
         )
     return rate
 

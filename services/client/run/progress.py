@@ -20,14 +20,14 @@ from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RunView
 
 WORDS = {
     "PILOT_LABEL": "judging the pilot",
-    "PILOT_JUDGE": "people answer the pilot",
+    "PILOT_ANNOTATE": "people answer the pilot",
     "LABEL": "judging every pair",
     "FIT_FEATURES": "fitting the features' basis",
     "FEATURES": "computing features",
     "TRAIN": "training out of fold",
     "SCORE": "scoring",
     "TRIAGE": "triage",
-    "JUDGE": "people answer",
+    "ANNOTATE": "people answer",
     "FINAL": "training the reward model",
     "DATASET": "writing the dataset",
 }
@@ -53,11 +53,11 @@ def began(job: Job, aside: Path | None) -> None:
             f"  set aside: {count:,} rows, {reason}"
             + (f" (see {aside})" if aside and not reason.startswith("no verdict") else "")
         )
-    if given.name == "concord-sample" or config.humans.startswith("simulated") or config.judge.kind == "sample":
+    if given.name == "concord-sample" or config.annotators.startswith("simulated") or config.judge.kind == "sample":
         say("  this is a simulation: its judge or its people are programs")
     for note in job.notes:
         say(f"  {note}")
-    people = "" if config.method in ASK_NOBODY else f", people {config.humans}, budget {job.options.budget}"
+    people = "" if config.method in ASK_NOBODY else f", people {config.annotators}, budget {job.options.budget}"
     say(f"run {job.run_id}: {config.method}, judge {job.options.judge}{people}")
 
 
@@ -69,7 +69,7 @@ def title(view: RunView) -> str:
     words = WORDS.get(Stage.Name(stage.stage).removeprefix("STAGE_"), "working")
     return (
         f"{words}, round {stage.round}"
-        if stage.round and stage.stage in (Stage.STAGE_TRIAGE, Stage.STAGE_JUDGE)
+        if stage.round and stage.stage in (Stage.STAGE_TRIAGE, Stage.STAGE_ANNOTATE)
         else words
     )
 
@@ -169,7 +169,7 @@ def _accuracy(report: Mapping[str, Any]) -> str:
 
 
 def _unanswered(job: Job, count: int, path: Path) -> str:
-    kind, _, file = job.options.humans.partition(":")
+    kind, _, file = job.options.annotators.partition(":")
     if kind != "file" or not count:
         return ""
     return (

@@ -79,10 +79,10 @@ def prepare(
         aside = {row.pair.pair_id for row in whole.rows} - {row.pair.pair_id for row in given.rows} | joined.left_out
         if skip_bad and whole.set_aside:
             aside |= people.ids_set_aside(skip_bad) - {row.pair.pair_id for row in whole.rows}
-        answer = people.answerer(options.humans, given.rows, options.seed, aside)
-        config.humans = people.named(options.humans)
-        if unused := people.answered(options.humans, aside):
-            notes += (f"{options.humans}: {unused:,} of the answers are for rows set aside; they are not used",)
+        answer = people.answerer(options.annotators, given.rows, options.seed, aside)
+        config.annotators = people.named(options.annotators)
+        if unused := people.answered(options.annotators, aside):
+            notes += (f"{options.annotators}: {unused:,} of the answers are for rows set aside; they are not used",)
     if earlier:
         if not salt:
             check(config, given, earlier)
@@ -161,7 +161,7 @@ def run(job: Job, running: Running | Cluster, seen: Seen, resume: Resume | None 
         view = drive.begin(runs, job.run_id, job.config, pairs, job.given.sha256, job.given.name)
         if resume and view.status == RUN_STATUS_PAUSED:
             resume(runs, view)
-        annotators = drive.People(tasks, job.run_id, job.answer, job.options.humans.split(":")[0])
+        annotators = drive.People(tasks, job.run_id, job.answer, job.options.annotators.split(":")[0])
         try:
             return drive.watch(runs, job.run_id, annotators, seen, check=lambda: running.wait(0))
         finally:
@@ -256,7 +256,7 @@ def write_questions(out: Path, job: Job, events: Events) -> tuple[int, Path]:
     said = [e.task_resolved for e, _ in events if e.WhichOneof("kind") == "task_resolved"]
     asked = sorted({task.pair_index for task in said if task.outcome in silent})
     path = out / "questions.jsonl"
-    if Path(job.options.humans.partition(":")[2]).absolute() == path.absolute():
+    if Path(job.options.annotators.partition(":")[2]).absolute() == path.absolute():
         path = out / f"questions-{job.run_id[:8]}.jsonl"
     if asked:
         with writable(out):

@@ -22,7 +22,7 @@ def entry_of(event: Event) -> Entry:
     return Entry(FACTS, fact_partition(event.run_id), event.run_id.encode(), value)
 
 
-def say(log: Log, store: Store, service: str, events: Sequence[Event], wait_s: float = WAIT_S) -> None:
+def append_and_wait(log: Log, store: Store, service: str, events: Sequence[Event], wait_s: float = WAIT_S) -> None:
     """Appends the events of one run and waits until `service` has folded them.
 
     Raises Unavailable when it takes longer than `wait_s`; the events are in the log then, and saying them again is

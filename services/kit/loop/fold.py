@@ -17,7 +17,7 @@ State = TypeVar("State")
 
 
 @dataclass(frozen=True)
-class Say:
+class Append:
     """`due` wants this fact in the log; its blobs are written first, so whoever reads the fact finds them."""
 
     event: Event
@@ -25,7 +25,7 @@ class Say:
 
 
 @dataclass(frozen=True)
-class Ask:
+class Dispatch:
     """`due` wants this unit done."""
 
     topic: Topic
@@ -56,7 +56,7 @@ class Fold(Generic[State]):
     evolve: Callable[[State, Sequence[tuple[Event, float]]], tuple[State, frozenset[str]]]
     row: Callable[[State, str], bytes | None]
     restore: Callable[[str, Mapping[str, bytes]], State]
-    due: Callable[[State, Context], Sequence[Say | Ask]]
+    due: Callable[[State, Context], Sequence[Append | Dispatch]]
     active: Callable[[State], bool]
 
 

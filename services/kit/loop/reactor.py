@@ -15,7 +15,7 @@ from concord.kit.blobs import Blobs
 from concord.kit.errors import Fenced
 from concord.kit.log import Entry, Log, Record
 from concord.kit.log.topics import FACTS, fact_partition
-from concord.kit.loop.fold import Ask, Context, Fold, Folded, Say, fold_records, restore_run
+from concord.kit.loop.fold import Append, Context, Dispatch, Fold, Folded, fold_records, restore_run
 from concord.kit.store import Also, Position, RunChange, Store
 
 # A run, the names of its rows that changed, its state now; None: the run is forgotten here.
@@ -191,7 +191,7 @@ class Reactor:
         return by_run
 
     def _ask(self, held: _Partition, now: float, run_ids: set[str]) -> int:
-        outputs: list[tuple[str, Say | Ask]] = []
+        outputs: list[tuple[str, Append | Dispatch]] = []
         for run_id in sorted(run_ids):
             run = held.runs[run_id]
             context = Context(now, held.issued.get(run_id, {}), run.offset, run.history.hex())
@@ -203,13 +203,13 @@ class Reactor:
         if entries:
             self._log.append(entries)
         for run_id, output in outputs:
-            if isinstance(output, Ask):
+            if isinstance(output, Dispatch):
                 held.issued.setdefault(run_id, {})[output.work.work_id] = now
         held.stirred -= run_ids
         return len(entries)
 
-    def _entry(self, run_id: str, output: Say | Ask) -> Entry:
-        if isinstance(output, Ask):
+    def _entry(self, run_id: str, output: Append | Dispatch) -> Entry:
+        if isinstance(output, Dispatch):
             return Entry(output.topic, output.partition, b"", output.work.SerializeToString(deterministic=True))
         for content in output.blobs:
             self._blobs.put(content)
