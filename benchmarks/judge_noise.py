@@ -26,6 +26,7 @@ from benchmarks.judged_cases import CASES, Case, World, read_rows, world
 from benchmarks.measure import asked_of, parser_of, write
 from concord.client.run import options
 from concord.preference.annotations import Answers
+from concord.preference.methods import COMPARED, METHODS
 from concord.preference.pilot import draw_pilot, misaligned
 from concord.runs import plan
 from concord.triage.signals import wrong_labels
@@ -38,7 +39,6 @@ ROOT = Path(__file__).resolve().parent.parent
 BUDGET = 0.06
 BUDGETS = (0.01, 0.03, 0.06, 0.1, 0.2)
 SEEDS = 6
-METHODS = [method for method in options.METHODS if method != "all-human"]
 # Without --full.
 USUAL = ["posterior", "random", "none"]
 
@@ -46,7 +46,7 @@ USUAL = ["posterior", "random", "none"]
 def run(there: World, method: str, with_pilot: bool, seed: int, budget_share: float) -> dict:
     """Spend the budget as a run of the system does, and count what is wrong at the end."""
     pairs, label = len(there.truth), there.signals.label
-    budget = round(budget_share * pairs) if method not in plan.ASK_NOBODY else 0
+    budget = round(budget_share * pairs) if METHODS[method].asks else 0
     asked = options.resolve(
         {"judge": "recorded:made", "method": method, "seed": seed, "pilot": -1 if with_pilot else 0}
     )
@@ -100,8 +100,8 @@ def grid(
     for case in cases:
         for method in methods:
             for with_pilot in (False, True) if method == "posterior" else (False,):
-                for budget in budgets if method not in plan.ASK_NOBODY else budgets[:1]:
-                    for seed in range(seeds if method not in plan.ASK_NOBODY else 1):
+                for budget in budgets if METHODS[method].asks else budgets[:1]:
+                    for seed in range(seeds if METHODS[method].asks else 1):
                         yield case, method, with_pilot, budget, seed
 
 
@@ -140,7 +140,7 @@ def run_grid(cases: list[Case], seeds: int, asked: argparse.Namespace) -> list[d
         kept = {_key(line): line for line in lines if line["code"] == code}
     rows, worlds, results = read_rows(), {}, []
     budgets = asked.budgets or (list(BUDGETS) if asked.full else [BUDGET])
-    for case, method, with_pilot, budget, seed in grid(cases, METHODS if asked.full else USUAL, budgets, seeds):
+    for case, method, with_pilot, budget, seed in grid(cases, COMPARED if asked.full else USUAL, budgets, seeds):
         cell = {
             "case": case.name,
             "group": case.group,
@@ -167,7 +167,7 @@ def _key(cell: dict) -> tuple:
 def report(results: list[dict]) -> str:
     """The cases one by one at BUDGET, then each group of cases, budget by budget."""
     kinds = {(cell["method"], cell["pilot"]): None for cell in results if cell["method"] != "none"}
-    budgets = sorted({cell["budget"] for cell in results if cell["method"] not in plan.ASK_NOBODY})
+    budgets = sorted({cell["budget"] for cell in results if METHODS[cell["method"]].asks})
     shown = BUDGET if BUDGET in budgets else budgets[0]
     lines = [
         f"Label accuracy in % at the start -> at the end, {shown:.0%} asked, mean over seeds [lowest run]; errors removed",
@@ -187,7 +187,7 @@ def report(results: list[dict]) -> str:
 
 def _is(cell: dict, kind: tuple[str, bool], budget: float) -> bool:
     """Methods that ask nobody stand beside every budget."""
-    return (cell["method"], cell["pilot"]) == kind and (cell["method"] in plan.ASK_NOBODY or cell["budget"] == budget)
+    return (cell["method"], cell["pilot"]) == kind and (not METHODS[cell["method"]].asks or cell["budget"] == budget)
 
 
 def _title(method: str, pilot: bool) -> str:

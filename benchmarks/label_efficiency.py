@@ -26,6 +26,7 @@ import numpy as np
 from benchmarks import hh, planner
 from benchmarks.measure import asked_of, circumstances, parser_of, write
 from concord.client.run import options
+from concord.preference import methods
 from concord.preference.pilot import draw_pilot
 from concord.reward import head
 from concord.reward.targets import lesson
@@ -230,7 +231,7 @@ def _point(world: hh.World, at: float, step: planner.Step, model: head.Head, p_f
 def _measured(world: hh.World, known: planner.Known, config: RunConfig, step: planner.Step):
     """The reward model and P(first) [pairs] that the run would end with here; None where this stage does not say."""
     x, domain = world.signals.x, world.signals.domain
-    teacher = plan.TEACHERS.get(config.method)
+    teacher = methods.METHODS[config.method].teacher
     if teacher == Teacher.TEACHER_TRIAGE:
         if step.head is None or (step.stage, step.round) == (Stage.STAGE_TRAIN, 1):
             return None

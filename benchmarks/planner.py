@@ -12,15 +12,15 @@ import numpy as np
 from concord.preference import annotations
 from concord.preference.annotations import Answers
 from concord.preference.folds import fold_of
+from concord.preference.methods import METHODS
 from concord.reward import head
 from concord.reward.targets import Lesson, final_lesson, lesson
 from concord.runs import plan
 from concord.triage.rounds import Round, RoundContext
-from concord.triage.service import METHODS
+from concord.triage.service import RULES
 from concord.triage.signals import Signals
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
-from concord.v1.work_pb2 import Teacher
 
 Array = np.ndarray
 # (pair, vote) -> P(first is better) as a person says it: 1, 0, 0.5 for a tie, NaN for nothing.
@@ -63,7 +63,7 @@ def run(known: Known, config: RunConfig, budget: int, person: Person, said: Answ
             last = plan.rounds(config, pairs, budget)
             places = plan.ask_in_round(config, pairs, budget, int(said.votes.sum()), round_, last)
             turn = RoundContext(decided.target if decided else None, latest if decided else None, round_ > last)
-            decided = METHODS[config.method](signals, said, config, round_, places, turn)
+            decided = RULES[config.method](signals, said, config, round_, places, turn)
         elif stage == Stage.STAGE_ANNOTATE:
             assert decided is not None
             latest = asked(decided.asked.pair, decided.asked.audit, person)
@@ -83,7 +83,7 @@ def final_head(known: Known, signals: Signals, config: RunConfig, decided: Round
 def _trained(
     known: Known, signals: Signals, config: RunConfig, decided: Round | None, said: Answers
 ) -> list[head.Head]:
-    teacher = plan.TEACHERS.get(config.method, Teacher.TEACHER_UNSPECIFIED)
+    teacher = METHODS[config.method].teacher
     chosen = (decided.target, decided.weight) if decided is not None and decided.weight is not None else None
     human_weight = (decided.human_weight if decided else 0) or config.human_weight
     p_first, weight = lesson(known.judge, teacher, config, chosen, said, human_weight)

@@ -13,6 +13,7 @@ from concord.labeling import recorded, sample_judge
 from concord.labeling.verdict_columns import shard_labeled
 from concord.preference.annotations import Answers
 from concord.preference.columns import Columns, judge_targets, shard_arrays
+from concord.preference.methods import METHODS
 from concord.preference.pilot import draw_pilot, misaligned
 from concord.reward import features
 from concord.runs import plan
@@ -42,7 +43,7 @@ def run(pairs: Sequence[Pair], config: RunConfig, answer: Answerer) -> Made:
     size, count = config.shard_pairs, len(pairs)
     shards = [PairShard(first_index=at, pairs=pairs[at : at + size]) for at in range(0, count, size)]
     budget = config.human_budget or round(config.human_budget_share * count)
-    said = _pilot(pairs, config, budget, answer) if config.method not in plan.ASK_NOBODY else planner.NOBODY
+    said = _pilot(pairs, config, budget, answer) if METHODS[config.method].asks else planner.NOBODY
     labeled = [
         _label([(shard.first_index + at, pair) for at, pair in enumerate(shard.pairs)], config) for shard in shards
     ]

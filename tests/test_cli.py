@@ -12,6 +12,7 @@ import pytest
 from concord import sample
 from concord.client.run import options, progress, session
 from concord.kit.errors import InvalidInput
+from concord.preference.methods import METHODS
 from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RUN_STATUS_RUNNING, RunView
 
 ROOT = Path(__file__).parent.parent
@@ -52,7 +53,7 @@ def test_a_run_ends_with_a_dataset_a_report_and_nothing_but_json_on_standard_out
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["pairs"], report["human_labels"]) == (150, 15)
-    assert set(report["methods"]) == set(options.METHODS) - {"all-human"}
+    assert set(report["methods"]) == set(METHODS) - {"all-human"}
     assert report["methods"]["none"]["label_accuracy"] == report["label_accuracy"]["start"]
     out = next((folder / "concord-data" / "runs").iterdir())
     rows = [json.loads(line) for line in (out / "dataset.jsonl").read_text().splitlines()]

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from concord.client.intake import intake
 from concord.client.results.records import here
 from concord.client.run import continue_run, session
-from concord.client.run.options import METHODS, Options, resolve, run_config
+from concord.client.run.options import Options, resolve, run_config
 from concord.client.run.parent_options import options_of
 from concord.client.run.parent_run import Earlier, check, join, rows_of
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings, from_environment, open_blobs, open_log
 from concord.operate import redo, run_log
 from concord.preference import annotations, datasets
+from concord.preference.methods import METHODS
 from concord.report.figures import Figures, figures_of
 from concord.report.words import summary
 from concord.runs import limits, plan

@@ -6,15 +6,13 @@ from hypothesis import strategies as st
 
 from concord.kit.ids import event_id
 from concord.kit.loop.fold import Append, Dispatch, fold_records, restore_run, start_run
-from concord.runs import plan
+from concord.preference.methods import METHODS
 from concord.runs.work import bound as bound_of
 from concord.v1.config_pb2 import JudgeConfig
 from concord.v1.events_pb2 import Event, PauseReason, Stage
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus
 from tests.run_world import RUN, FoldedRun, config, deferral, failure, resolved, result
-
-METHODS = sorted(plan.PLANS)
 
 
 def stages(run: FoldedRun) -> list[tuple[int, int]]:
@@ -23,7 +21,7 @@ def stages(run: FoldedRun) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_goes_through_its_methods_stages_and_finishes(method):
-    run = FoldedRun(config(method=method, pilot=-1 if method in plan.ASK_NOBODY else 2))
+    run = FoldedRun(config(method=method, pilot=-1 if not METHODS[method].asks else 2))
     view = run.finish()
     assert view.status == RunStatus.RUN_STATUS_FINISHED
     assert stages(run) == list(run.state.plan())

@@ -9,7 +9,7 @@ from concord.client.intake import intake
 from concord.client.run import drive, options, session
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
-from concord.runs.plan import ASK_NOBODY
+from concord.preference.methods import METHODS
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
@@ -40,10 +40,10 @@ def finished(running, **flags) -> tuple[pb.RunView, list[dict]]:
         return view, [json.loads(line) for line in b"".join(drive.read_dataset(runs, run_id)).splitlines()]
 
 
-@pytest.mark.parametrize("method", options.METHODS)
+@pytest.mark.parametrize("method", METHODS)
 def test_a_method_spends_its_budget_and_takes_people_at_their_word(method, running):
     view, rows = finished(running, method=method)
-    wanted = 0 if method in ASK_NOBODY else len(ROWS) if method == "all-human" else 40
+    wanted = 0 if not METHODS[method].asks else len(ROWS) if method == "all-human" else 40
     assert view.votes == wanted
     assert len(rows) == len(ROWS)
     by_people = [row for row in rows if row["source"] == "people"]

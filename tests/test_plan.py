@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from concord.preference.methods import METHODS
 from concord.runs import plan
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
@@ -67,7 +68,7 @@ def test_the_pilot_has_eight_pairs_or_half_a_per_cent_and_at_most_a_quarter_of_t
 
 
 @given(
-    st.sampled_from(sorted(plan.PLANS)),
+    st.sampled_from(sorted(METHODS)),
     st.integers(1, 400),
     st.integers(1, 3),
     st.integers(-1, 9),

@@ -7,6 +7,7 @@ from concord.client.intake import intake
 from concord.client.run import drive, options, session
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
+from concord.preference.methods import METHODS
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 
@@ -25,7 +26,7 @@ def running(tmp_path_factory):
         yield running
 
 
-@pytest.mark.parametrize("method", options.METHODS)
+@pytest.mark.parametrize("method", METHODS)
 def test_the_plan_on_arrays_and_the_services_make_the_same_dataset(method, running):
     flags = {"judge": "sample", "budget": "30%", "batch": 0.06, "seed": 5, "components": 32, "subset": 0.5}
     config = options.run_config(options.resolve({**flags, "method": method}), None)

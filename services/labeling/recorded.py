@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from concord.labeling.judge import NO_VERDICT, Combined, Verdict, combine
 from concord.labeling.verdict_columns import disagreement
+from concord.preference.judges import JUDGE_KINDS
 from concord.v1 import config_pb2 as cfg
 from concord.v1 import pairs_pb2 as pb
 
@@ -39,7 +40,7 @@ def judged(pair: pb.Pair, key: str) -> Combined:
 
 def own_disagree(pairs: Sequence[pb.Pair], judge: cfg.JudgeConfig, labels: Sequence[Combined]) -> list[float]:
     """ShardLabeled.own_disagree: `own_disagreement` of each pair; all -1 for a judge that is not a recorded one."""
-    if judge.kind != "recorded":
+    if not (judge.kind in JUDGE_KINDS and JUDGE_KINDS[judge.kind].in_the_data):
         return [-1.0] * len(pairs)
     return [
         own_disagreement(pair, judge.name, judge.own_prompts, label.choice)

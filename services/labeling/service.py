@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 
 import grpc
 
@@ -27,6 +27,10 @@ MOST_PAIRS_A_CALL = 256
 ANSWER_S = 600.0
 
 
+# What judging some pairs gives: verdicts in their order, and what they cost.
+Asked = tuple[list[Combined], Usage]
+
+
 class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
     """The units of PILOT_LABEL and LABEL; every coroutine of it runs in one asyncio loop.
 
@@ -38,6 +42,12 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         self._answers_url, self._concurrency, self._environ = answers_url, concurrency, environ
         self._judges: LLMJudges | None = None
         self._cache: AnswerCache | None = None
+        # How a judge of each kind of `preference/judges.py` is asked.
+        self._kinds: dict[str, Callable[[Sequence[Pair], JudgeConfig, int], Awaitable[Asked]]] = {
+            "sample": _ask_sample,
+            "recorded": _ask_recorded,
+            "llm": self._ask_llm,
+        }
 
     async def do(self, work: Work) -> Event:
         """The unit's fact, without its names. Raises Deferred where an endpoint is away for too long."""
@@ -64,16 +74,14 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
     ):
         return await label_shard(pairs, judge, helpers, seed, self._ask, recorded.own_disagree)
 
-    async def _ask(self, pairs: Sequence[Pair], config: JudgeConfig, seed: int) -> tuple[list[Combined], Usage]:
+    async def _ask(self, pairs: Sequence[Pair], config: JudgeConfig, seed: int) -> Asked:
         """One judge about these pairs, whatever its kind."""
-        match config.kind:
-            case "sample":
-                return [sample_judge.judged(pair, seed) for pair in pairs], Usage()
-            case "recorded":
-                return [recorded.judged(pair, config.name) for pair in pairs], Usage()
-            case "llm":
-                return await self._llm().ask(pairs, config, seed)
-        raise InvalidInput(f"judge.kind {config.kind!r} is not one of sample, recorded, llm")
+        if ask := self._kinds.get(config.kind):
+            return await ask(pairs, config, seed)
+        raise InvalidInput(f"judge.kind {config.kind!r} is not one of {', '.join(self._kinds)}")
+
+    async def _ask_llm(self, pairs: Sequence[Pair], config: JudgeConfig, seed: int) -> Asked:
+        return await self._llm().ask(pairs, config, seed)
 
     def _llm(self) -> LLMJudges:
         if self._judges is None:
@@ -86,6 +94,14 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         if self._judges is not None and self._cache is not None:
             await self._judges.close()
             await self._cache.close()
+
+
+async def _ask_sample(pairs: Sequence[Pair], config: JudgeConfig, seed: int) -> Asked:
+    return [sample_judge.judged(pair, seed) for pair in pairs], Usage()
+
+
+async def _ask_recorded(pairs: Sequence[Pair], config: JudgeConfig, seed: int) -> Asked:
+    return [recorded.judged(pair, config.name) for pair in pairs], Usage()
 
 
 def _copy(pair: Pair) -> Pair:

@@ -3,9 +3,10 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from concord.runs.state import HUMAN, RunState
+from concord.preference.stages import HUMAN, stage_name
+from concord.runs.state import RunState
 from concord.tasks.queue import TasksState, counted
-from concord.v1.events_pb2 import PauseReason, Stage
+from concord.v1.events_pb2 import PauseReason
 from concord.v1.runs_service_pb2 import RunStatus
 
 _SHOWN = 3
@@ -188,7 +189,7 @@ def _stage(run: RunState) -> str:
     """`TRIAGE.2`, as `replay --unit` has it."""
     if run.open is None:
         return "none"
-    name = Stage.Name(run.open.stage).removeprefix("STAGE_")
+    name = stage_name(run.open.stage)
     return f"{name}.{run.open.round}" if run.open.round else name
 
 

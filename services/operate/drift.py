@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from concord.operate.changepoints import Signal
+from concord.preference.judges import networked_judges
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, ShardLabeled
 from concord.v1.pairs_pb2 import Choice
@@ -45,7 +46,7 @@ def _counts(said: ShardLabeled) -> dict[str, tuple[float, float]]:
 
 def _asked_again(event: Event, config: RunConfig) -> dict[str, tuple[float, float]]:
     """Answers beyond one for each verdict that was wanted: those before them held none, or the endpoint was in trouble."""
-    judges = [judge for judge in (config.judge, *config.helpers) if judge.kind == "llm"]
+    judges = networked_judges(config)
     if not judges:
         return {}
     wanted = len(event.shard_labeled.choice) * sum(2 if judge.both_orders else 1 for judge in judges)

@@ -22,13 +22,14 @@ from concord.kit.settings import Settings, allowed_keys, open_blobs
 from concord.kit.store import Store
 from concord.labeling.service import Labeling
 from concord.operate import run_log
+from concord.preference.methods import METHODS
+from concord.preference.stages import HUMAN, STAGES
 from concord.runs import service as runs
 from concord.runs import work
-from concord.runs.plan import ASK_NOBODY
 from concord.scoring.units import Units
 from concord.training.service import Training
 from concord.triage.service import Triage
-from concord.v1.events_pb2 import Event, Stage, Unit
+from concord.v1.events_pb2 import Event, Unit
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus, RunView
 from concord.v1.work_pb2 import Work
@@ -83,7 +84,7 @@ def behind(log: Log, store: Store, run_id: str) -> int:
 
 def unit_differences(settings: Settings, log: Log, run_id: str, unit: Unit) -> list[str]:
     """Does the unit again from its record, with the answers that were kept, and compares with its fact."""
-    if unit.stage in (Stage.STAGE_PILOT_ANNOTATE, Stage.STAGE_ANNOTATE):
+    if unit.stage in HUMAN:
         raise InvalidInput(
             f"unit {unit_name(unit)} was done by people, and people cannot be asked again by a program; `--events` shows what "
             "they said"
@@ -104,7 +105,7 @@ def _plain(event: Event) -> Mapping[str, object]:
 
 def do(settings: Settings, blobs: Blobs, item: Work) -> Event:
     """The unit's fact, made here and now by the service whose unit it is."""
-    topic = work.TOPIC_OF[item.unit.stage]
+    topic = STAGES[item.unit.stage].topic
     if topic is work.topics.LABEL:
         return asyncio.run(_label(settings, blobs, item))
     if topic is work.topics.SCORE:
@@ -127,7 +128,7 @@ def run_line(view: RunView) -> str:
     status, config = RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower(), view.config
     judge = " ".join(part for part in (config.judge.kind, config.judge.name) if part)
     budget = f"{view.human_budget:,} votes" if view.human_budget else f"{config.human_budget_share:.3g} of the pairs"
-    asked = "nobody asked" if config.method in ASK_NOBODY else f"budget {budget}"
+    asked = "nobody asked" if not METHODS[config.method].asks else f"budget {budget}"
     linked = f" · goes on from {config.parent.run_id[:8]}" if config.parent.run_id else ""
     what = f"{view.input_name} · {view.pairs:,} pairs · {config.method} · judge {judge} · {asked} · seed {config.seed}{linked}"
     return clean(f"{view.run_id}  {status:9}  {what}  {view.detail}".rstrip())

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field, replace
 from concord.kit.ids import unit_name
 from concord.operate import drift
 from concord.operate.changepoints import Jump, bars, jumps
-from concord.runs.state import HUMAN
+from concord.preference.stages import HUMAN, JUDGING, step_name
 from concord.v1.config_pb2 import RunConfig
-from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome, Usage
+from concord.v1.events_pb2 import Event, PauseReason, TaskOutcome, Usage
 from concord.v1.pairs_pb2 import Choice
 
 # A silence that is told: work that is silent for so long is issued again.
 SILENT_S = 120.0
-JUDGING = (Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL)
 OUTCOMES = {
     "decided": TaskOutcome.TASK_OUTCOME_DECIDED,
     "tied": TaskOutcome.TASK_OUTCOME_TIE,
@@ -111,8 +110,7 @@ def _made(facts: Sequence[Fact], says: str, odd: Sequence[Odd] = ()) -> Chapter:
 
 
 def _stage(event: Event) -> str:
-    opened = event.stage_opened
-    return Stage.Name(opened.stage).removeprefix("STAGE_") + (f".{opened.round}" if opened.round else "")
+    return step_name(event.stage_opened.stage, event.stage_opened.round)
 
 
 def _between(facts: Sequence[Fact]) -> Chapter:

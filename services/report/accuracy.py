@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from concord.preference.methods import METHODS
 from concord.report.history import Array, History, Read
 from concord.report.shares import Share, share_of
 from concord.v1.events_pb2 import RoundTriaged
@@ -18,9 +19,6 @@ from concord.v1.pairs_pb2 import Choice
 DECIDED = (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND)
 # Below this the gap between a reward model taught by the judge and one taught by the truth is too small to be shared out.
 SMALLEST_GAP = 0.08
-# Methods whose reward model labels everything that people did not decide, once they are through: had such a run ended in
-# an earlier round, that round's reward model would have done it. `human-only` makes none before its end.
-LABELLED_BY_MODEL = ("rlthf", "human-only")
 
 Truth = Mapping[int, int]
 
@@ -177,7 +175,7 @@ def _audit(said: RoundTriaged, unasked: float) -> Audit | None:
 
 
 def _accuracy(history: History, number: int, said: RoundTriaged, kept: Array, truth: Truth, read: Read) -> float | None:
-    if history.created.config.method not in LABELLED_BY_MODEL:
+    if not METHODS[history.created.config.method].labelled_by_model:
         return _posterior_accuracy(read(said.posterior_uri), kept, truth)
     if number not in history.margins:
         return None

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from google.protobuf.json_format import MessageToDict
 
+from concord.preference.judges import simulated
 from concord.report import accuracy, bias, ledger, margins, overruled
 from concord.report.annotator_agreement import Between, between
 from concord.report.calibration import Calibration, calibration
@@ -206,7 +207,7 @@ def _status(history: History) -> tuple[str, str]:
 
 def _simulation(config: RunConfig) -> tuple[str, ...]:
     reasons = []
-    if config.judge.kind == "sample":
+    if simulated(config.judge):
         reasons.append("the judge is the bundled sample judge, no LLM")
     if config.annotators.startswith("simulated"):
         reasons.append(f"people are simulated ({config.annotators})")

@@ -11,6 +11,7 @@ import numpy as np
 
 from concord.preference import annotations as answers
 from concord.preference import datasets
+from concord.preference.stages import HUMAN, JUDGING
 from concord.v1.events_pb2 import (
     Event,
     RoundTriaged,
@@ -26,8 +27,7 @@ from concord.v1.pairs_pb2 import Choice, PairShard, PairsManifest, ShardRef
 Array = np.ndarray
 Read = Callable[[str], bytes]
 
-HUMAN = (Stage.STAGE_PILOT_ANNOTATE, Stage.STAGE_ANNOTATE)
-_READ = (Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL, Stage.STAGE_SCORE, Stage.STAGE_TRIAGE, Stage.STAGE_DATASET, *HUMAN)
+_READ = (*JUDGING, Stage.STAGE_SCORE, Stage.STAGE_TRIAGE, Stage.STAGE_DATASET, *HUMAN)
 _CHOICES = {"first": Choice.CHOICE_FIRST, "second": Choice.CHOICE_SECOND, "tie": Choice.CHOICE_TIE}
 
 
@@ -158,7 +158,7 @@ def _manifests(events: Sequence[tuple[Event, float]], read: Read) -> dict[tuple[
 def _labels(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> Labels:
     """The pilot's verdicts, and over them those of the stage that judged all pairs."""
     labels = Labels(np.zeros(pairs, np.int8), np.full(pairs, -1.0), np.full(pairs, -1, np.int8), np.zeros(pairs))
-    for stage in (Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL):
+    for stage in JUDGING:
         for event in manifests.get((stage, 0), StageManifest()).events:
             shard = event.shard_labeled
             at = np.asarray(shard.pair_index, dtype=np.int64)

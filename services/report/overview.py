@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from concord.preference.methods import METHODS
 from concord.report import curves, words
 from concord.report.figures import Figures
 from concord.report.markup import Markup, element, facts, joined, table
@@ -30,7 +31,8 @@ def header(figures: Figures) -> Markup:
 
 def bought(figures: Figures) -> Markup:
     """What people were asked, and what it bought."""
-    how = words.METHODS.get(figures.config["method"])
+    method = METHODS.get(str(figures.config["method"]))
+    how = method.words if method else None
     rows = [
         ("Questions answered", f"{figures.human_labels:,} of {words.count(figures.pairs, 'pair')}"),
         ("Answered before, in earlier runs", words.count(figures.parent.answers)) if figures.parent else None,

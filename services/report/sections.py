@@ -2,12 +2,16 @@
 
 import json
 
+from concord.preference.stages import STAGES, stage_name
 from concord.report import curves, pictures, words
 from concord.report.accuracy import Audit
 from concord.report.annotator_agreement import Between
 from concord.report.figures import Figures
 from concord.report.ledger import StageCost, Usage
 from concord.report.markup import Markup, element, facts, table
+
+# The ledger's rows by the stage's name.
+_TITLES = {stage_name(stage): kind.title for stage, kind in STAGES.items()}
 
 
 def rounds(figures: Figures) -> Markup | None:
@@ -186,7 +190,7 @@ def _audit(audit: Audit | None) -> tuple[str, str]:
 
 
 def _stage(cost: StageCost) -> str:
-    name = words.STAGES.get(cost.stage, cost.stage) + (f" ×{cost.rounds}" if cost.rounds > 1 else "")
+    name = _TITLES.get(cost.stage, cost.stage) + (f" ×{cost.rounds}" if cost.rounds > 1 else "")
     return f"{name} ({words.count(cost.failed_units, 'unit')} failed)" if cost.failed_units else name
 
 

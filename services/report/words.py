@@ -7,30 +7,6 @@ from concord.report.shares import Share
 NARROW = "\u202f"
 UNKNOWN = "–"
 
-METHODS = {
-    "posterior": "people are asked where an answer is worth most, and what they say corrects labels that nobody asked about",
-    "rlthf": "as published: a reward model's own reward distribution shows which labels to flip and which to ask about",
-    "random": "people are asked about pairs drawn at random",
-    "margin": "people are asked where the reward model's margin is smallest",
-    "cleanlab": "people are asked where the reward model contradicts the judge most",
-    "human-only": "people are asked about pairs drawn at random, and a reward model that they alone taught labels the rest",
-    "longest": "the longer response wins, whatever the judge says",
-    "all-human": "people are asked about every pair",
-    "none": "the judge's labels as they are",
-}
-STAGES = {
-    "PILOT_LABEL": "Pilot, judge",
-    "PILOT_ANNOTATE": "Pilot, people",
-    "LABEL": "Judge, all pairs",
-    "FIT_FEATURES": "Features, basis",
-    "FEATURES": "Features",
-    "TRAIN": "Reward models",
-    "SCORE": "Scores",
-    "TRIAGE": "Triage",
-    "ANNOTATE": "People",
-    "FINAL": "Final model",
-    "DATASET": "Dataset",
-}
 TRUST = {0: "priors only", 1: "signals", 2: "full model"}
 
 

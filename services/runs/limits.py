@@ -12,7 +12,8 @@ from google.protobuf.message import Message
 
 from concord.kit.errors import InvalidInput
 from concord.kit.ids import URI
-from concord.runs import plan
+from concord.preference.judges import JUDGE_KINDS, networked
+from concord.preference.methods import METHODS
 from concord.v1.config_pb2 import JudgeConfig, Parent, RunConfig
 from concord.v1.pairs_pb2 import Pair
 
@@ -48,7 +49,6 @@ RLTHF: Bounds = {"subset_share": (0, 1), "stop_below": (0, 1)}
 MOST_SCHEDULED = 100
 BUDGET: Bounds = {"human_budget": (0, MOST_VOTES), "dollar_budget": (0, MOST_DOLLARS)}
 
-KINDS = ("sample", "recorded", "llm")
 MOST_HELPERS = 20
 MOST_OWN_PROMPTS = 100
 MOST_NAME = 300
@@ -91,8 +91,8 @@ def check_budget(human_budget: int, dollar_budget: float) -> None:
 
 def check_config(config: RunConfig) -> None:
     """Refuses what no service could work with, before anything is recorded."""
-    if config.method not in plan.PLANS:
-        raise InvalidInput(f"method {config.method[:60]!r} is not one of {', '.join(sorted(plan.PLANS))}")
+    if config.method not in METHODS:
+        raise InvalidInput(f"method {config.method[:60]!r} is not one of {', '.join(sorted(METHODS))}")
     _check_numbers("", config, RUN)
     _check_rlthf(config)
     check_text("annotators", config.annotators, MOST_NAME)
@@ -133,7 +133,7 @@ def _check_rlthf(config: RunConfig) -> None:
             raise InvalidInput(f"rlthf.{name}: at most {MOST_SCHEDULED} rounds are scheduled, not {len(values)}")
         for value in values:
             check_number(f"rlthf.{name}", value, (0, high))
-    if config.method == "rlthf" and not (
+    if METHODS[config.method].knobs == "rlthf" and not (
         config.rlthf.subset_share and config.rlthf.amplification and config.rlthf.back_off
     ):
         raise InvalidInput("rlthf: subset_share, amplification and back_off are needed for method rlthf")
@@ -141,8 +141,8 @@ def _check_rlthf(config: RunConfig) -> None:
 
 def check_judge(place: str, judge: JudgeConfig) -> None:
     """Refuses a judge that cannot be asked, and one that carries a secret: the configuration is recorded for good."""
-    if judge.kind not in KINDS:
-        raise InvalidInput(f"{place}.kind {judge.kind[:60]!r} is not one of {', '.join(KINDS)}")
+    if judge.kind not in JUDGE_KINDS:
+        raise InvalidInput(f"{place}.kind {judge.kind[:60]!r} is not one of {', '.join(JUDGE_KINDS)}")
     _check_numbers(f"{place}.", judge, JUDGE)
     check_text(f"{place}.name", judge.name, MOST_NAME)
     check_text(f"{place}.api_key_env", judge.api_key_env, MOST_NAME)
@@ -152,9 +152,9 @@ def check_judge(place: str, judge: JudgeConfig) -> None:
         raise InvalidInput(f"{place}.own_prompts: at most {MOST_OWN_PROMPTS} are taken, not {len(judge.own_prompts)}")
     for name in judge.own_prompts:
         check_text(f"{place}.own_prompts", name, MOST_NAME)
-    if judge.kind == "llm" and not judge.name:
+    if networked(judge) and not judge.name:
         raise InvalidInput(f"{place}.name is empty; it is the model's name at the endpoint")
-    if judge.kind == "llm" or judge.url:
+    if networked(judge) or judge.url:
         _check_url(f"{place}.url", judge.url)
 
 

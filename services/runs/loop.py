@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from concord.kit.ids import event_id, uri_of, work_id
 from concord.kit.loop.fold import Append, Context, Dispatch
 from concord.preference.pilot import misaligned
+from concord.preference.stages import STAGES, stage_name
 from concord.runs import judge_health, work
-from concord.runs.state import HUMAN, RunState
-from concord.v1.events_pb2 import Event, PauseReason, Stage, StageClosed, StageManifest, StageOpened
+from concord.runs.state import RunState
+from concord.v1.events_pb2 import Event, PauseReason, Stage, StageClosed, StageManifest
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus
-
-# Without these the rest of the loop has nothing to stand on: one failure pauses the run.
-NEEDED = frozenset(work.TOPIC_OF) - {Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL}
 
 
 def due(state: RunState, context: Context, reissue_after_s: float = 120.0) -> Sequence[Append | Dispatch]:
@@ -38,7 +36,7 @@ def due(state: RunState, context: Context, reissue_after_s: float = 120.0) -> Se
         return (_pause(state, PauseReason.PAUSE_REASON_SILENT_JUDGE, reason),)
     if len(state.settled) >= state.open.units:
         return (_close(state),)
-    return () if state.open.stage in HUMAN else _window(state, context, reissue_after_s)
+    return () if STAGES[state.open.stage].people else _window(state, context, reissue_after_s)
 
 
 def _next(state: RunState, context: Context) -> Sequence[Append]:
@@ -49,20 +47,7 @@ def _next(state: RunState, context: Context) -> Sequence[Append]:
     if len(state.view.stages) == len(steps):
         return (_finish(state, context),)
     stage, round_ = steps[len(state.view.stages)]
-    opened = StageOpened(stage=stage, round=round_)
-    if stage in (Stage.STAGE_PILOT_LABEL, Stage.STAGE_PILOT_ANNOTATE):
-        drawn = work.draw_pilot(state) if stage == Stage.STAGE_PILOT_LABEL else work.pilot_for_people(state)
-        opened.pair_indexes.extend(drawn)
-        opened.p_ask.extend([len(drawn) / state.view.pairs] * len(drawn))
-        opened.audit.extend([True] * len(drawn))
-    if stage == Stage.STAGE_ANNOTATE:
-        # The budget may have shrunk since triage chose them; the most useful come first.
-        paid = max(0, state.view.human_budget - state.view.votes) // max(1, state.view.config.quorum)
-        opened.pair_indexes.extend(state.view.last_round.asked[:paid])
-        opened.p_ask.extend(state.view.last_round.p_ask[:paid])
-        opened.audit.extend(state.view.last_round.audit[:paid])
-    opened.units = work.units_of(state, stage, opened)
-    return (_say(state, f"opened/{stage}.{round_}", stage_opened=opened),)
+    return (_say(state, f"opened/{stage}.{round_}", stage_opened=work.opened(state, stage, round_)),)
 
 
 def _gate(state: RunState) -> str:
@@ -125,9 +110,12 @@ def _finish(state: RunState, context: Context) -> Append:
 def _too_many_failed(state: RunState) -> str:
     assert state.open is not None
     failed = [n for n, event in state.settled.items() if event.WhichOneof("kind") == "unit_failed"]
-    if not failed or (state.open.stage not in NEEDED and len(failed) <= state.view.config.max_failed_units):
+    kind = STAGES[state.open.stage]
+    # Without any other unit the rest of the loop has nothing to stand on: one failure pauses the run.
+    may_fail = kind.judging or kind.people
+    if not failed or (may_fail and len(failed) <= state.view.config.max_failed_units):
         return ""
-    name = Stage.Name(state.open.stage).removeprefix("STAGE_")
+    name = stage_name(state.open.stage)
     first = state.settled[min(failed)].unit_failed.error
     return f"{len(failed)} of {state.open.units} units of {name} failed, the first with: {first}. Mend the cause, then retry"
 

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from concord.preference.stages import STAGES, Step
 from concord.runs import plan
-from concord.v1.events_pb2 import Event, RoundTriaged, Stage, StageOpened
+from concord.v1.events_pb2 import Event, RoundTriaged, StageOpened
 from concord.v1.pairs_pb2 import PairsManifest, ShardRef
 from concord.v1.runs_service_pb2 import RunStatus, RunView
 from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot, RunSnapshot
 
 VERSION = 1
 ENDED = (RunStatus.RUN_STATUS_FINISHED, RunStatus.RUN_STATUS_CANCELLED)
-HUMAN = (Stage.STAGE_PILOT_ANNOTATE, Stage.STAGE_ANNOTATE)
 
 
 @dataclass
@@ -33,7 +33,7 @@ class RunState:
     pause_id: str = ""
     resumed_at: float = 0.0
 
-    def plan(self) -> tuple[plan.Step, ...]:
+    def plan(self) -> tuple[Step, ...]:
         """All stages of the run, opened ones first."""
         opened = [(view.stage, view.round) for view in self.view.stages]
         return plan.stages(self.view.config, self.view.pairs, self.view.human_budget, opened)
@@ -51,7 +51,7 @@ class RunState:
 
     def annotations(self) -> list[str]:
         """Manifests of the closed human stages, in order."""
-        return [view.manifest_uri for view in self.view.stages if view.stage in HUMAN and view.closed]
+        return [view.manifest_uri for view in self.view.stages if STAGES[view.stage].people and view.closed]
 
 
 def initial(run_id: str) -> RunState:

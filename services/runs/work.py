@@ -1,6 +1,7 @@
 """What each stage asks of whom: its units, its work items, and what they may cost. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,23 +10,13 @@ from concord.kit.log import topics
 from concord.kit.loop.fold import Dispatch
 from concord.preference import pilot
 from concord.preference.call_limits import MAX_AROUND, MAX_TOKENS
+from concord.preference.methods import METHODS
+from concord.preference.stages import STAGES
 from concord.runs import plan
 from concord.runs.state import RunState
 from concord.v1.events_pb2 import Stage, StageOpened, Unit
 from concord.v1.work_pb2 import Teacher, Work
 
-TOPIC_OF = {
-    Stage.STAGE_PILOT_LABEL: topics.LABEL,
-    Stage.STAGE_LABEL: topics.LABEL,
-    Stage.STAGE_FIT_FEATURES: topics.SCORE,
-    Stage.STAGE_FEATURES: topics.SCORE,
-    Stage.STAGE_SCORE: topics.SCORE,
-    Stage.STAGE_TRIAGE: topics.TRIAGE,
-    Stage.STAGE_DATASET: topics.TRIAGE,
-    Stage.STAGE_TRAIN: topics.TRAIN,
-    Stage.STAGE_FINAL: topics.TRAIN,
-}
-PER_SHARD = (Stage.STAGE_LABEL, Stage.STAGE_FEATURES, Stage.STAGE_SCORE)
 # The basis of the features is fitted on at most so many texts; more change it little.
 MAX_BASIS_TEXTS = 20_000
 
@@ -44,17 +35,59 @@ def pilot_for_people(state: RunState) -> list[int]:
     return sorted(labelled[at] for at in kept)
 
 
-def units_of(state: RunState, stage: int, opened: StageOpened) -> int:
-    """How many units the stage has; fixed when it opens."""
-    if stage in PER_SHARD:
-        return len(state.shards)
-    if stage == Stage.STAGE_TRAIN:
-        return state.view.config.folds
-    if stage == Stage.STAGE_PILOT_LABEL:
-        return -(-len(opened.pair_indexes) // state.view.config.shard_pairs)
-    if stage in (Stage.STAGE_PILOT_ANNOTATE, Stage.STAGE_ANNOTATE):
-        return len(opened.pair_indexes)
+@dataclass(frozen=True)
+class StageWork:
+    """A stage as work: how many units it has, what a unit's item says, which pairs it is about."""
+
+    # Of the stage as far as it is opened: fixed when it opens.
+    units: Callable[[RunState, StageOpened], int]
+    # Completes the work item of a unit; None: people do it.
+    fill: Callable[[RunState, Work, int], None] | None = None
+    # Writes the chosen pairs; None: the stage is about all of them.
+    choose: Callable[[RunState, StageOpened], None] | None = None
+
+
+def _one(state: RunState, opened: StageOpened) -> int:
     return 1
+
+
+def _a_shard(state: RunState, opened: StageOpened) -> int:
+    return len(state.shards)
+
+
+def _a_fold(state: RunState, opened: StageOpened) -> int:
+    return state.view.config.folds
+
+
+def _a_pair(state: RunState, opened: StageOpened) -> int:
+    return len(opened.pair_indexes)
+
+
+def _chunks(state: RunState, opened: StageOpened) -> int:
+    return -(-len(opened.pair_indexes) // state.view.config.shard_pairs)
+
+
+def _choose_pilot(state: RunState, opened: StageOpened) -> None:
+    _choose_uniformly(state, opened, draw_pilot(state))
+
+
+def _choose_pilot_for_people(state: RunState, opened: StageOpened) -> None:
+    _choose_uniformly(state, opened, pilot_for_people(state))
+
+
+def _choose_uniformly(state: RunState, opened: StageOpened, drawn: Sequence[int]) -> None:
+    """Drawn without looking, so that all of them may audit."""
+    opened.pair_indexes.extend(drawn)
+    opened.p_ask.extend([len(drawn) / state.view.pairs] * len(drawn))
+    opened.audit.extend([True] * len(drawn))
+
+
+def _choose_asked(state: RunState, opened: StageOpened) -> None:
+    """The budget may have shrunk since triage chose them; the most useful come first."""
+    paid = max(0, state.view.human_budget - state.view.votes) // max(1, state.view.config.quorum)
+    opened.pair_indexes.extend(state.view.last_round.asked[:paid])
+    opened.p_ask.extend(state.view.last_round.p_ask[:paid])
+    opened.audit.extend(state.view.last_round.audit[:paid])
 
 
 def unit_of(state: RunState, number: int) -> Unit:
@@ -72,11 +105,12 @@ def work_item(state: RunState, number: int) -> Dispatch:
     work = Work(
         work_id=work_id(view.run_id, unit), run_id=view.run_id, unit=unit, config=view.config, pairs_uri=view.pairs_uri
     )
-    if stage in PER_SHARD and view.config.HasField("parent"):
+    if STAGES[stage].per_shard and view.config.HasField("parent"):
         # There are many of these, and none of them looks at what people said.
         work.config.parent.ClearField("annotation_uris")
-    TASKS[stage](state, work, number)
-    topic = TOPIC_OF[stage]
+    topic, fill = STAGES[stage].topic, WORK[stage].fill
+    assert topic is not None and fill is not None, "people have no work items"
+    fill(state, work, number)
     return Dispatch(topic, topics.work_partition(topic, view.run_id, stage, round_, number), work)
 
 
@@ -103,7 +137,7 @@ def _train(state: RunState, work: Work, number: int) -> None:
     work.train_fold.fold = number
     work.train_fold.labels_uri = state.manifest(Stage.STAGE_LABEL)
     work.train_fold.features_uri = state.manifest(Stage.STAGE_FEATURES)
-    work.train_fold.teacher = plan.TEACHERS.get(state.view.config.method, Teacher.TEACHER_UNSPECIFIED)
+    work.train_fold.teacher = METHODS[state.view.config.method].teacher
     if work.train_fold.teacher != Teacher.TEACHER_UNSPECIFIED:
         work.train_fold.annotation_uris.extend(state.annotations())
         work.train_fold.human_weight = state.view.last_round.human_weight or state.view.config.human_weight
@@ -151,23 +185,35 @@ def _dataset(state: RunState, work: Work, number: int) -> None:
             task.audited_error = state.view.last_round.audited_error
 
 
-TASKS = {
-    Stage.STAGE_PILOT_LABEL: _pilot_label,
-    Stage.STAGE_LABEL: _label,
-    Stage.STAGE_FIT_FEATURES: _fit_features,
-    Stage.STAGE_FEATURES: _features,
-    Stage.STAGE_TRAIN: _train,
-    Stage.STAGE_SCORE: _score,
-    Stage.STAGE_TRIAGE: _triage,
-    Stage.STAGE_FINAL: _final,
-    Stage.STAGE_DATASET: _dataset,
+# What each stage is about, and what its work items say; what else a stage is stands in `preference/stages.py`.
+WORK: dict[int, StageWork] = {
+    Stage.STAGE_PILOT_LABEL: StageWork(_chunks, _pilot_label, choose=_choose_pilot),
+    Stage.STAGE_PILOT_ANNOTATE: StageWork(_a_pair, choose=_choose_pilot_for_people),
+    Stage.STAGE_LABEL: StageWork(_a_shard, _label),
+    Stage.STAGE_FIT_FEATURES: StageWork(_one, _fit_features),
+    Stage.STAGE_FEATURES: StageWork(_a_shard, _features),
+    Stage.STAGE_TRAIN: StageWork(_a_fold, _train),
+    Stage.STAGE_SCORE: StageWork(_a_shard, _score),
+    Stage.STAGE_TRIAGE: StageWork(_one, _triage),
+    Stage.STAGE_ANNOTATE: StageWork(_a_pair, choose=_choose_asked),
+    Stage.STAGE_FINAL: StageWork(_one, _final),
+    Stage.STAGE_DATASET: StageWork(_one, _dataset),
 }
+
+
+def opened(state: RunState, stage: int, round_: int) -> StageOpened:
+    """The stage as it opens now: the pairs that it is about, if it is about chosen ones, and how many units it has."""
+    out = StageOpened(stage=stage, round=round_)
+    if choose := WORK[stage].choose:
+        choose(state, out)
+    out.units = WORK[stage].units(state, out)
+    return out
 
 
 def affordable(state: RunState, undone: Sequence[int]) -> list[int]:
     """The leading units whose upper bounds fit in what is left of the money."""
     assert state.open is not None
-    if not state.view.dollar_budget or state.open.stage not in (Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL):
+    if not state.view.dollar_budget or not STAGES[state.open.stage].judging:
         return list(undone)
     left, out = state.view.dollar_budget - state.view.usage.dollars, []
     for number in undone:

@@ -23,7 +23,8 @@ from concord.v1.pairs_pb2 import Pair, PairShard, PairsManifest
 from concord.v1.work_pb2 import Work
 
 SERVICE = "triage"
-METHODS = {
+# The rule that decides a round of each method that has TRIAGE in its plan.
+RULES = {
     "posterior": rounds.triage_posterior,
     "random": rounds.triage_random,
     "all-human": rounds.triage_random,
@@ -58,7 +59,7 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
         task = work.triage_round
         signals = self._signals(work.pairs_uri, task.labels_uri, task.features_uri, task.scores_uri)
         said = annotations.known(work.config, task.annotation_uris, self._manifest)
-        decided = METHODS[work.config.method](signals, said, work.config, work.unit.round, task.ask, self._turn(work))
+        decided = RULES[work.config.method](signals, said, work.config, work.unit.round, task.ask, self._turn(work))
         kept = {"p_wrong": decided.p_wrong, "target": decided.target}
         uri = self._blobs.put(pack(kept if decided.weight is None else kept | {"weight": decided.weight}))
         return Event(round_triaged=rounds.fact(decided, uri))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from concord.client.results.export import Exported
-from concord.runs.plan import ASK_NOBODY
+from concord.preference.methods import METHODS
 
 Report = Mapping[str, Any]
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**7, "1M<n<10M"))
@@ -161,7 +161,7 @@ def _judge(judge: Mapping[str, Any]) -> str:
 
 def _people(config: Mapping[str, Any]) -> str:
     kind = str(config["annotators"]).partition(":")[0]
-    return "nobody" if config["method"] in ASK_NOBODY else _PEOPLE.get(kind, kind or "not named")
+    return "nobody" if not METHODS[str(config["method"])].asks else _PEOPLE.get(kind, kind or "not named")
 
 
 def _title(report: Report) -> str:

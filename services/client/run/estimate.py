@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from concord.runs.plan import ASK_NOBODY, human_budget
+from concord.preference.judges import networked_judges
+from concord.preference.methods import asks
+from concord.runs.plan import human_budget
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.pairs_pb2 import Pair
 
@@ -32,9 +34,7 @@ def estimate(config: RunConfig, pairs: Sequence[Pair]) -> Estimate:
     calls, prompts, completions, dollars = 0, 0.0, 0, 0.0
     known = True
     characters = sum(_characters(pair) for pair in pairs)
-    for judge in (config.judge, *config.helpers):
-        if judge.kind != "llm":
-            continue
+    for judge in networked_judges(config):
         orders = 2 if judge.both_orders else 1
         calls += orders * len(pairs)
         instructions = (INSTRUCTION_CHARACTERS + len(judge.criteria)) * len(pairs)
@@ -43,7 +43,7 @@ def estimate(config: RunConfig, pairs: Sequence[Pair]) -> Estimate:
         prompts, completions = prompts + prompt, completions + completion
         known = known and bool(judge.prompt_dollars or judge.completion_dollars)
         dollars += (prompt * judge.prompt_dollars + completion * judge.completion_dollars) / 1e6
-    votes = 0 if config.method in ASK_NOBODY else human_budget(config, len(pairs))
+    votes = human_budget(config, len(pairs)) if asks(config) else 0
     price = dollars if known else None
     return Estimate(calls, round(prompts), completions, price, votes, votes * SECONDS_A_VOTE / 60)
 

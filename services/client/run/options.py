@@ -8,9 +8,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 from concord.client.intake.verdicts import Judges
 from concord.kit.errors import InvalidInput
+from concord.preference.judges import JUDGE_KINDS, kind_of, networked
+from concord.preference.methods import METHODS
 from concord.v1.config_pb2 import JudgeConfig, Rlthf, RunConfig
 
-METHODS = ("posterior", "rlthf", "random", "margin", "cleanlab", "human-only", "longest", "all-human", "none")
 MAX_TOKENS = 300
 # A kill in the middle of a shard costs its calls in flight, and no more of them than this many pairs make.
 ASKED_SHARD = 64
@@ -156,7 +157,7 @@ def _check_rlthf(options: Options) -> None:
             raise InvalidInput(
                 f"{key}: 1 to {MOST_SCHEDULED} numbers between 0 and {high:g} are expected, not {values!r}"
             )
-    if options.method != "rlthf" and options.folds == 1:
+    if METHODS[options.method].folds > 1 and options.folds == 1:
         raise InvalidInput(
             f"folds must be at least 2 for method {options.method}: a pair is scored by a model that never saw it"
         )
@@ -164,7 +165,8 @@ def _check_rlthf(options: Options) -> None:
 
 def is_url(spec: str) -> bool:
     """Whether the judge is an LLM behind an endpoint."""
-    return spec.lower().startswith(("http://", "https://"))
+    kind = kind_of(spec)
+    return kind is not None and JUDGE_KINDS[kind].networked
 
 
 def _check_url(spec: str, model: str) -> None:
@@ -201,13 +203,14 @@ def share_of(budget: str) -> tuple[int, float]:
 
 def judge_config(options: Options, spec: str, judges: Judges | None, name: str = "") -> JudgeConfig:
     """One judge from its spec (`sample`, `recorded:NAME`, `http…`); `name` is the exact key of a recorded one."""
-    if spec == "sample":
+    kind = kind_of(spec)
+    if kind == "sample":
         return JudgeConfig(kind="sample", name="sample", both_orders=True)
-    if spec.startswith("recorded:"):
+    if kind == "recorded":
         assert judges is not None
         own = judges.own_prompts if name == judges.main else ()
         return JudgeConfig(kind="recorded", name=name, own_prompts=own)
-    if is_url(spec):
+    if kind == "llm":
         url, _, model = spec.partition("#")
         return JudgeConfig(
             kind="llm",
@@ -226,7 +229,7 @@ def judge_config(options: Options, spec: str, judges: Judges | None, name: str =
 
 def recorded_name(spec: str) -> str | None:
     """NAME of `recorded:NAME`; None for another kind of judge."""
-    return spec.removeprefix("recorded:") if spec.startswith("recorded:") else None
+    return spec.removeprefix("recorded:") if kind_of(spec) == "recorded" else None
 
 
 def run_config(options: Options, judges: Judges | None) -> RunConfig:
@@ -238,7 +241,7 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
         for spec in options.helper
     ]
     judge = judge_config(options, options.judge, judges, judges.main if judges else "")
-    asked = "llm" in {judge.kind, *(helper.kind for helper in helpers)}
+    asked = any(map(networked, (judge, *helpers)))
     shard_pairs = options.shard_pairs or (ASKED_SHARD if asked else KNOWN_SHARD)
     config = RunConfig(
         seed=options.seed,
@@ -264,12 +267,12 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
 
 def set_method(config: RunConfig, options: Options) -> None:
     """What of the configuration follows from the method."""
-    config.method, config.folds = options.method, options.folds or 4
-    config.batch_share = options.batch or 0.01
+    method = METHODS[options.method]
+    works_on = options.subset if method.knobs else 1.0
+    config.method, config.folds = options.method, options.folds or method.folds
+    config.batch_share = options.batch or method.batch_share * works_on
     config.ClearField("rlthf")
-    if options.method == "rlthf":
-        config.folds = options.folds or 1
-        config.batch_share = options.batch or 0.04 * options.subset
+    if method.knobs == "rlthf":
         knobs = Rlthf(
             subset_share=options.subset,
             amplification=options.amplification,
@@ -278,7 +281,7 @@ def set_method(config: RunConfig, options: Options) -> None:
             stop_below=options.stop_below,
         )
         config.rlthf.CopyFrom(knobs)
-    if options.method == "all-human":
+    if method.asks_all:
         config.human_budget, config.human_budget_share, config.pilot = 0, 1.0, 0
         config.batch_share = 1.0
 

@@ -4,6 +4,8 @@ import re
 from dataclasses import replace
 
 from concord.client.run.options import ASKED_SHARD, KNOWN_SHARD, Options, set_method
+from concord.preference.judges import JUDGE_KINDS, networked, networked_judges
+from concord.preference.methods import METHODS
 from concord.runs.plan import new_pairs
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 
@@ -17,7 +19,7 @@ def options_of(config: RunConfig, pairs: int, human_budget: int) -> Options:
     The budget becomes a share, so that it is one of the pairs that are new. What followed from the method or the judge
     is left open, so that it follows from another one where that is asked for.
     """
-    asked = next((judge for judge in (config.judge, *config.helpers) if judge.kind == "llm"), JudgeConfig())
+    asked = next(iter(networked_judges(config)), JudgeConfig())
     options = Options(
         judge=_spec(config.judge),
         helper=tuple(map(_spec, config.helpers)),
@@ -41,9 +43,7 @@ def options_of(config: RunConfig, pairs: int, human_budget: int) -> Options:
 
 
 def _spec(judge: JudgeConfig) -> str:
-    if judge.kind == "llm":
-        return f"{judge.url}#{judge.name}"
-    return f"recorded:{judge.name}" if judge.kind == "recorded" else judge.kind
+    return JUDGE_KINDS[judge.kind].spec(judge)
 
 
 def _people(annotators: str) -> str:
@@ -55,7 +55,7 @@ def _percent(share: float) -> str:
 
 
 def _llm(judge: JudgeConfig) -> dict:
-    if judge.kind != "llm":
+    if not networked(judge):
         return {}
     return {
         "criteria": judge.criteria,
@@ -85,12 +85,11 @@ def _left_open(options: Options, config: RunConfig) -> Options:
     """What has a default of its own for each method or kind of judge is kept only where it was chosen."""
     usual = RunConfig()
     set_method(usual, options)
-    judges = (config.judge, *config.helpers)
-    shard = ASKED_SHARD if any(judge.kind == "llm" for judge in judges) else KNOWN_SHARD
+    shard = ASKED_SHARD if networked_judges(config) else KNOWN_SHARD
     return replace(
         options,
         batch=0.0 if config.batch_share == usual.batch_share else config.batch_share,
         folds=0 if config.folds == usual.folds else config.folds,
         shard_pairs=0 if config.shard_pairs == shard else config.shard_pairs,
-        pilot=-1 if options.method == "all-human" else config.pilot,
+        pilot=-1 if METHODS[options.method].asks_all else config.pilot,
     )

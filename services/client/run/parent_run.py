@@ -9,9 +9,10 @@ from concord.client.intake.verdicts import verdicts_seen
 from concord.client.run.options import semantic
 from concord.client.run.people import Reused
 from concord.kit.errors import InvalidInput
+from concord.preference.methods import METHODS
 from concord.preference.pairs import Row, pair_hash
-from concord.runs.plan import ASK_NOBODY, human_budget, new_pairs
-from concord.runs.state import HUMAN
+from concord.preference.stages import HUMAN
+from concord.runs.plan import human_budget, new_pairs
 from concord.v1.config_pb2 import Parent, RunConfig
 from concord.v1.pairs_pb2 import Choice, Pair
 from concord.v1.runs_service_pb2 import RunView
@@ -107,10 +108,10 @@ def _renamed(row: Row, sha256: str) -> Row:
 def link(config: RunConfig, earlier: Earlier, pairs: int) -> None:
     """Notes in the configuration of a run of so many pairs where it goes on from."""
     config.parent.CopyFrom(earlier.parent)
-    if config.method in ASK_NOBODY:
+    if not METHODS[config.method].asks:
         # Their labels are the judge's or the rule's, nobody else's.
         config.parent.ClearField("annotation_uris")
-    if config.method == "all-human":
+    if METHODS[config.method].asks_all:
         # Of all pairs, not of the new ones.
         config.human_budget = pairs
 

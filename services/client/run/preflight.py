@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from concord.kit.errors import InvalidInput, Unavailable
+from concord.preference.judges import networked
 from concord.v1.config_pb2 import JudgeConfig
 
 TIMEOUT_S = 5.0
@@ -26,11 +27,11 @@ def check(judges: Iterable[JudgeConfig], environ: Mapping[str, str] = os.environ
     An endpoint behind a proxy is not looked at: only the proxy knows the way.
     """
     for judge in judges:
-        if judge.kind == "llm" and judge.api_key_env and not environ.get(judge.api_key_env):
+        if networked(judge) and judge.api_key_env and not environ.get(judge.api_key_env):
             raise InvalidInput(f"--api-key-env {judge.api_key_env}: no environment variable of this name holds a key")
         parts = urlsplit(judge.url)
         proxied = any(environ.get(name) for name in (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper()))
-        if judge.kind != "llm" or proxied or not parts.hostname:
+        if not networked(judge) or proxied or not parts.hostname:
             continue
         try:
             socket.create_connection(

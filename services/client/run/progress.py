@@ -13,24 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from concord.client.run.session import Job
+from concord.preference.judges import simulated
+from concord.preference.methods import asks
+from concord.preference.stages import STAGES
 from concord.report.words import dollars
-from concord.runs.plan import ASK_NOBODY
-from concord.v1.events_pb2 import Stage
 from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RunView
-
-WORDS = {
-    "PILOT_LABEL": "judging the pilot",
-    "PILOT_ANNOTATE": "people answer the pilot",
-    "LABEL": "judging every pair",
-    "FIT_FEATURES": "fitting the features' basis",
-    "FEATURES": "computing features",
-    "TRAIN": "training out of fold",
-    "SCORE": "scoring",
-    "TRIAGE": "triage",
-    "ANNOTATE": "people answer",
-    "FINAL": "training the reward model",
-    "DATASET": "writing the dataset",
-}
 
 
 def clean(text: object) -> str:
@@ -53,11 +40,11 @@ def began(job: Job, aside: Path | None) -> None:
             f"  set aside: {count:,} rows, {reason}"
             + (f" (see {aside})" if aside and not reason.startswith("no verdict") else "")
         )
-    if given.name == "concord-sample" or config.annotators.startswith("simulated") or config.judge.kind == "sample":
+    if given.name == "concord-sample" or config.annotators.startswith("simulated") or simulated(config.judge):
         say("  this is a simulation: its judge or its people are programs")
     for note in job.notes:
         say(f"  {note}")
-    people = "" if config.method in ASK_NOBODY else f", people {config.annotators}, budget {job.options.budget}"
+    people = "" if not asks(config) else f", people {config.annotators}, budget {job.options.budget}"
     say(f"run {job.run_id}: {config.method}, judge {job.options.judge}{people}")
 
 
@@ -66,12 +53,10 @@ def title(view: RunView) -> str:
     if not view.stages:
         return "taking the pairs in"
     stage = view.stages[-1]
-    words = WORDS.get(Stage.Name(stage.stage).removeprefix("STAGE_"), "working")
-    return (
-        f"{words}, round {stage.round}"
-        if stage.round and stage.stage in (Stage.STAGE_TRIAGE, Stage.STAGE_ANNOTATE)
-        else words
-    )
+    kind = STAGES.get(stage.stage)
+    if kind is None:  # of a newer version
+        return "working"
+    return f"{kind.doing}, round {stage.round}" if stage.round and kind.counted else kind.doing
 
 
 @contextmanager

@@ -13,17 +13,17 @@ from concord.client.intake.verdicts import Judges
 from concord.client.results.records import Records
 from concord.client.run import drive, people
 from concord.client.run.evaluate import evaluate
-from concord.client.run.options import METHODS, Options, recorded_name, run_config, semantic, set_method
+from concord.client.run.options import Options, recorded_name, run_config, semantic, set_method
 from concord.client.run.parent_run import Earlier, Joined, check, join, link
 from concord.kit import ids, rpc
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings
 from concord.operate import run_log
+from concord.preference.methods import COMPARED, METHODS
 from concord.preference.pairs import Row, pair_hash
 from concord.report import figures, page
 from concord.report.accuracy import Evaluation
 from concord.report.cost import LABEL_PRICE
-from concord.runs.plan import ASK_NOBODY
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, TaskOutcome
 from concord.v1.pairs_pb2 import Choice, Pair
@@ -75,7 +75,7 @@ def prepare(
     config = run_config(options, judges)
     answer: drive.Answerer = people.nobody
     notes = whole.notes
-    if options.method not in ASK_NOBODY or given.rows_with_truth:
+    if METHODS[options.method].asks or given.rows_with_truth:
         aside = {row.pair.pair_id for row in whole.rows} - {row.pair.pair_id for row in given.rows} | joined.left_out
         if skip_bad and whole.set_aside:
             aside |= people.ids_set_aside(skip_bad) - {row.pair.pair_id for row in whole.rows}
@@ -171,9 +171,8 @@ def run(job: Job, running: Running | Cluster, seen: Seen, resume: Resume | None 
 def compared(job: Job, running: Running | Cluster, records: Records, seen: Seen) -> dict[str, figures.Method]:
     """The other methods on the same labels, people and budget; each is a run of its own."""
     out = {}
-    for method in METHODS:
-        # Asking about everything is no method at this budget.
-        if method in (job.options.method, "all-human"):
+    for method in COMPARED:
+        if method == job.options.method:
             continue
         options = replace(job.options, method=method)
         config = RunConfig()

@@ -1,0 +1,65 @@
+"""What a kind of judge is: one value for each. Pure.
+
+How a judge of a kind is asked stands in `labeling/service.py`; what a user writes, what it costs and what must be checked
+stands here, and nothing else asks for a kind by its name.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from concord.v1.config_pb2 import JudgeConfig, RunConfig
+
+
+@dataclass(frozen=True)
+class JudgeKind:
+    """One place that verdicts come from."""
+
+    # How a user names such a judge, for messages.
+    spelling: str
+    # Whether `--judge SPEC` means this kind.
+    means: Callable[[str], bool]
+    # The SPEC that leads to this judge.
+    spec: Callable[[JudgeConfig], str]
+    # Behind an endpoint: it needs a URL and a model's name, it costs calls and perhaps money, it may be away.
+    networked: bool = False
+    # From the labels in the input, by their exact key.
+    in_the_data: bool = False
+    # A program that imitates a judge: a run with it is a simulation.
+    simulated: bool = False
+
+
+JUDGE_KINDS: dict[str, JudgeKind] = {
+    "sample": JudgeKind("sample", lambda spec: spec == "sample", lambda judge: "sample", simulated=True),
+    "recorded": JudgeKind(
+        "recorded:NAME",
+        lambda spec: spec.startswith("recorded:"),
+        lambda judge: f"recorded:{judge.name}",
+        in_the_data=True,
+    ),
+    "llm": JudgeKind(
+        "the URL of an OpenAI-compatible endpoint",
+        lambda spec: spec.lower().startswith(("http://", "https://")),
+        lambda judge: f"{judge.url}#{judge.name}",
+        networked=True,
+    ),
+}
+
+
+def kind_of(spec: str) -> str | None:
+    """The kind that `--judge SPEC` means; None where it means none."""
+    return next((name for name, kind in JUDGE_KINDS.items() if kind.means(spec)), None)
+
+
+def networked(judge: JudgeConfig) -> bool:
+    """Whether the judge is behind an endpoint; a kind that is not known (of a newer version) is not."""
+    return judge.kind in JUDGE_KINDS and JUDGE_KINDS[judge.kind].networked
+
+
+def simulated(judge: JudgeConfig) -> bool:
+    """Whether the judge is a program that imitates one."""
+    return judge.kind in JUDGE_KINDS and JUDGE_KINDS[judge.kind].simulated
+
+
+def networked_judges(config: RunConfig) -> list[JudgeConfig]:
+    """Those of the run's judges that are asked over the network, the labelling one first."""
+    return [judge for judge in (config.judge, *config.helpers) if networked(judge)]

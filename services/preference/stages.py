@@ -1,0 +1,65 @@
+"""What a stage is: one value for each. Pure.
+
+A plan (`methods.py`) puts stages in order; `runs/work.py` says what work each of them makes; everything else that has to
+know a stage reads it here, so that a new one is added in these two places and in the service that does its units.
+"""
+
+from dataclasses import dataclass
+
+from concord.kit.log import topics
+from concord.kit.log.topics import Topic
+from concord.v1.events_pb2 import Stage
+
+# A stage and its round: 1, 2, … for stages that come again; 0 for those that do not.
+Step = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class StageKind:
+    """One stage: who does its units, and what people read of it."""
+
+    # What goes on while it is open, for the line that moves.
+    doing: str
+    # Its row of the report's ledger.
+    title: str
+    # Where its work goes; None: people do it.
+    topic: Topic | None = None
+    # One unit a shard of the corpus: there are many of these, and none of them looks at what people said.
+    per_shard: bool = False
+    # Its units are the AI judge's verdicts: they cost money, and some may fail without stopping the run.
+    judging: bool = False
+    # Whether a person who watches is told which round it is.
+    counted: bool = False
+
+    @property
+    def people(self) -> bool:
+        """Whether people do it: its units are questions, and their silence ends it."""
+        return self.topic is None
+
+
+STAGES: dict[int, StageKind] = {
+    Stage.STAGE_PILOT_LABEL: StageKind("judging the pilot", "Pilot, judge", topics.LABEL, judging=True),
+    Stage.STAGE_PILOT_ANNOTATE: StageKind("people answer the pilot", "Pilot, people"),
+    Stage.STAGE_LABEL: StageKind("judging every pair", "Judge, all pairs", topics.LABEL, per_shard=True, judging=True),
+    Stage.STAGE_FIT_FEATURES: StageKind("fitting the features' basis", "Features, basis", topics.SCORE),
+    Stage.STAGE_FEATURES: StageKind("computing features", "Features", topics.SCORE, per_shard=True),
+    Stage.STAGE_TRAIN: StageKind("training out of fold", "Reward models", topics.TRAIN),
+    Stage.STAGE_SCORE: StageKind("scoring", "Scores", topics.SCORE, per_shard=True),
+    Stage.STAGE_TRIAGE: StageKind("triage", "Triage", topics.TRIAGE, counted=True),
+    Stage.STAGE_ANNOTATE: StageKind("people answer", "People", counted=True),
+    Stage.STAGE_FINAL: StageKind("training the reward model", "Final model", topics.TRAIN),
+    Stage.STAGE_DATASET: StageKind("writing the dataset", "Dataset", topics.TRIAGE),
+}
+# The stages that people do, and those whose units are the AI judge's verdicts.
+HUMAN = tuple(stage for stage, kind in STAGES.items() if kind.people)
+JUDGING = tuple(stage for stage, kind in STAGES.items() if kind.judging)
+
+
+def stage_name(stage: int) -> str:
+    """`LABEL` for STAGE_LABEL."""
+    return Stage.Name(stage).removeprefix("STAGE_")
+
+
+def step_name(stage: int, round_: int) -> str:
+    """`LABEL`, or `TRIAGE.2` for a stage that comes again."""
+    return f"{stage_name(stage)}.{round_}" if round_ else stage_name(stage)
