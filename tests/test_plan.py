@@ -4,14 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from concord.preference import methods
 from concord.preference.methods import METHODS
+from concord.preference.stages import Step, step_name
 from concord.runs import plan
 from concord.v1.config_pb2 import RunConfig
-from concord.v1.events_pb2 import Stage
 
 
-def names(steps: tuple[plan.Step, ...]) -> list[str]:
-    return [Stage.Name(stage).removeprefix("STAGE_") + (f".{round_}" if round_ else "") for stage, round_ in steps]
+def names(steps: tuple[Step, ...]) -> list[str]:
+    return [step_name(*step) for step in steps]
 
 
 def config(**more: object) -> RunConfig:
@@ -77,12 +78,12 @@ def test_the_pilot_has_eight_pairs_or_half_a_per_cent_and_at_most_a_quarter_of_t
 def test_what_is_opened_stays_whatever_the_budget_does(method, pairs, quorum, pilot, data):
     given_config = config(method=method, quorum=quorum, pilot=pilot)
     budgets = st.integers(0, 3 * pairs)
-    opened: tuple[plan.Step, ...] = ()
+    opened: tuple[Step, ...] = ()
     while True:
         steps = plan.stages(given_config, pairs, data.draw(budgets), opened)
         assert steps[: len(opened)] == opened
         assert len(set(steps)) == len(steps)
-        assert steps[-2:] == plan.END
+        assert steps[-2:] == methods.END
         if len(opened) == len(steps):
             break
         opened = steps[: len(opened) + data.draw(st.integers(1, 3))]

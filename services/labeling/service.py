@@ -43,7 +43,7 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         self._judges: LLMJudges | None = None
         self._cache: AnswerCache | None = None
         # How a judge of each kind of `preference/judges.py` is asked.
-        self._kinds: dict[str, Callable[[Sequence[Pair], JudgeConfig, int], Awaitable[Asked]]] = {
+        self.kinds: dict[str, Callable[[Sequence[Pair], JudgeConfig, int], Awaitable[Asked]]] = {
             "sample": _ask_sample,
             "recorded": _ask_recorded,
             "llm": self._ask_llm,
@@ -76,9 +76,9 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
 
     async def _ask(self, pairs: Sequence[Pair], config: JudgeConfig, seed: int) -> Asked:
         """One judge about these pairs, whatever its kind."""
-        if ask := self._kinds.get(config.kind):
+        if ask := self.kinds.get(config.kind):
             return await ask(pairs, config, seed)
-        raise InvalidInput(f"judge.kind {config.kind!r} is not one of {', '.join(self._kinds)}")
+        raise InvalidInput(f"judge.kind {config.kind!r} is not one of {', '.join(self.kinds)}")
 
     async def _ask_llm(self, pairs: Sequence[Pair], config: JudgeConfig, seed: int) -> Asked:
         return await self._llm().ask(pairs, config, seed)

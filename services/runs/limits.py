@@ -133,7 +133,7 @@ def _check_rlthf(config: RunConfig) -> None:
             raise InvalidInput(f"rlthf.{name}: at most {MOST_SCHEDULED} rounds are scheduled, not {len(values)}")
         for value in values:
             check_number(f"rlthf.{name}", value, (0, high))
-    if METHODS[config.method].knobs == "rlthf" and not (
+    if METHODS[config.method].knobs and not (
         config.rlthf.subset_share and config.rlthf.amplification and config.rlthf.back_off
     ):
         raise InvalidInput("rlthf: subset_share, amplification and back_off are needed for method rlthf")

@@ -272,7 +272,7 @@ def set_method(config: RunConfig, options: Options) -> None:
     config.method, config.folds = options.method, options.folds or method.folds
     config.batch_share = options.batch or method.batch_share * works_on
     config.ClearField("rlthf")
-    if method.knobs == "rlthf":
+    if method.knobs:
         knobs = Rlthf(
             subset_share=options.subset,
             amplification=options.amplification,
