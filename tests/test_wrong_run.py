@@ -1,5 +1,5 @@
-"""The README's run that went wrong, by its own commands: the judge breaks in the middle, the run stops, the story shows
-where, and the mended judge is asked only for what is missing."""
+"""The run that went wrong of docs/replay.md, by its own commands: the judge breaks in the middle, the run stops, the story
+shows where, and the mended judge is asked only for what is missing."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from concord import sample
 from tests.test_cli import concord
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+REPLAY = (ROOT / "docs" / "replay.md").read_text()
 PAIRS, BREAKS_AFTER = 512, 600
 
 
@@ -105,8 +105,8 @@ def test_the_story_of_the_mended_run_tells_the_stop_and_shows_no_break_any_more(
     assert "▁" not in story and "--until" not in story
 
 
-def test_the_readme_tells_it_with_commands_that_exist_and_lines_of_this_form():
-    passage = README.split("### A run that went wrong")[1].split("\n## ")[0]
+def test_the_docs_tell_it_with_commands_that_exist_and_lines_of_this_form():
+    passage = REPLAY.split("## A run that went wrong")[1].split("\n## ")[0]
     for word in ("examples/breaking_judge.py 1700", "--until", "--unit LABEL/", "--resume"):
         assert word in passage
     assert re.search(r"! LABEL/\d+: pairs without a usable verdict: from 0% to \d+%\n +▁+[▁-█]*█+$", passage, re.M)
