@@ -26,6 +26,8 @@ from benchmarks.judged_cases import CASES, Case, World, read_rows, world
 from benchmarks.measure import asked_of, parser_of, write
 from concord.client.run import options
 from concord.preference.annotations import Answers
+from concord.preference.budget import pilot_size
+from concord.preference.methods import ASK_NOBODY
 from concord.preference.pilot import draw_pilot, misaligned
 from concord.runs import plan
 from concord.triage.signals import wrong_labels
@@ -46,7 +48,7 @@ USUAL = ["posterior", "random", "none"]
 def run(there: World, method: str, with_pilot: bool, seed: int, budget_share: float) -> dict:
     """Spend the budget as a run of the system does, and count what is wrong at the end."""
     pairs, label = len(there.truth), there.signals.label
-    budget = round(budget_share * pairs) if method not in plan.ASK_NOBODY else 0
+    budget = round(budget_share * pairs) if method not in ASK_NOBODY else 0
     asked = options.resolve(
         {"judge": "recorded:made", "method": method, "seed": seed, "pilot": -1 if with_pilot else 0}
     )
@@ -54,7 +56,7 @@ def run(there: World, method: str, with_pilot: bool, seed: int, budget_share: fl
     options.set_method(config, asked)
     answers, gate = planner.NOBODY, False
     if with_pilot and budget:
-        drawn = draw_pilot(pairs, plan.pilot_size(config, pairs, budget), seed)
+        drawn = draw_pilot(pairs, pilot_size(config, pairs, budget), seed)
         ones = np.ones(len(drawn), np.int64)
         answers = Answers(drawn.astype(np.int64), there.truth[drawn], ones.astype(bool), ones)
         _, wrong = wrong_labels(there.signals, answers)
@@ -100,8 +102,8 @@ def grid(
     for case in cases:
         for method in methods:
             for with_pilot in (False, True) if method == "posterior" else (False,):
-                for budget in budgets if method not in plan.ASK_NOBODY else budgets[:1]:
-                    for seed in range(seeds if method not in plan.ASK_NOBODY else 1):
+                for budget in budgets if method not in ASK_NOBODY else budgets[:1]:
+                    for seed in range(seeds if method not in ASK_NOBODY else 1):
                         yield case, method, with_pilot, budget, seed
 
 
@@ -167,7 +169,7 @@ def _key(cell: dict) -> tuple:
 def report(results: list[dict]) -> str:
     """The cases one by one at BUDGET, then each group of cases, budget by budget."""
     kinds = {(cell["method"], cell["pilot"]): None for cell in results if cell["method"] != "none"}
-    budgets = sorted({cell["budget"] for cell in results if cell["method"] not in plan.ASK_NOBODY})
+    budgets = sorted({cell["budget"] for cell in results if cell["method"] not in ASK_NOBODY})
     shown = BUDGET if BUDGET in budgets else budgets[0]
     lines = [
         f"Label accuracy in % at the start -> at the end, {shown:.0%} asked, mean over seeds [lowest run]; errors removed",
@@ -187,7 +189,7 @@ def report(results: list[dict]) -> str:
 
 def _is(cell: dict, kind: tuple[str, bool], budget: float) -> bool:
     """Methods that ask nobody stand beside every budget."""
-    return (cell["method"], cell["pilot"]) == kind and (cell["method"] in plan.ASK_NOBODY or cell["budget"] == budget)
+    return (cell["method"], cell["pilot"]) == kind and (cell["method"] in ASK_NOBODY or cell["budget"] == budget)
 
 
 def _title(method: str, pilot: bool) -> str:

@@ -12,10 +12,11 @@ from benchmarks import planner
 from concord.labeling import recorded, sample_judge
 from concord.labeling.verdict_columns import shard_labeled
 from concord.preference.annotations import Answers
+from concord.preference.budget import pilot_size
 from concord.preference.columns import Columns, judge_targets, shard_arrays
+from concord.preference.methods import ASK_NOBODY
 from concord.preference.pilot import draw_pilot, misaligned
 from concord.reward import features
-from concord.runs import plan
 from concord.runs.work import MAX_BASIS_TEXTS
 from concord.triage import dataset
 from concord.triage.signals import signals_of
@@ -42,7 +43,7 @@ def run(pairs: Sequence[Pair], config: RunConfig, answer: Answerer) -> Made:
     size, count = config.shard_pairs, len(pairs)
     shards = [PairShard(first_index=at, pairs=pairs[at : at + size]) for at in range(0, count, size)]
     budget = config.human_budget or round(config.human_budget_share * count)
-    said = _pilot(pairs, config, budget, answer) if config.method not in plan.ASK_NOBODY else planner.NOBODY
+    said = _pilot(pairs, config, budget, answer) if config.method not in ASK_NOBODY else planner.NOBODY
     labeled = [
         _label([(shard.first_index + at, pair) for at, pair in enumerate(shard.pairs)], config) for shard in shards
     ]
@@ -70,7 +71,7 @@ def _label(indexed: Sequence[tuple[int, Pair]], config: RunConfig) -> ShardLabel
 
 
 def _pilot(pairs: Sequence[Pair], config: RunConfig, budget: int, answer: Answerer) -> Answers:
-    drawn = draw_pilot(len(pairs), plan.pilot_size(config, len(pairs), budget), config.seed)
+    drawn = draw_pilot(len(pairs), pilot_size(config, len(pairs), budget), config.seed)
     judged = _label([(int(index), pairs[index]) for index in drawn], config)
     p_first = np.array([planner.P_FIRST[answer(int(index), 0)] for index in drawn], float)
     votes = (~np.isnan(p_first)).astype(np.int64)

@@ -20,9 +20,10 @@ from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings, from_environment, open_blobs, open_log
 from concord.operate import redo, run_log
 from concord.preference import annotations, datasets
+from concord.preference.budget import batch_size, human_budget, pilot_size
 from concord.report.figures import Figures, figures_of
 from concord.report.words import summary
-from concord.runs import limits, plan
+from concord.runs import limits
 from concord.v1.config_pb2 import Parent, RunConfig
 from concord.v1.events_pb2 import Event, PauseReason, Stage, StageManifest, TaskOutcome
 from concord.v1.pairs_pb2 import Choice
@@ -122,8 +123,8 @@ def test_the_settings_of_a_run_lead_to_its_configuration_again(said):
         asked = replace(asked, criteria="", temperature=0.0)
     config = run_config(asked, None)
     pairs = 10_000
-    again_ = run_config(options_of(config, pairs, plan.human_budget(config, pairs)), None)
-    assert plan.human_budget(again_, pairs) == plan.human_budget(config, pairs)
+    again_ = run_config(options_of(config, pairs, human_budget(config, pairs)), None)
+    assert human_budget(again_, pairs) == human_budget(config, pairs)
     for both in (config, again_):
         both.ClearField("human_budget")
         both.ClearField("human_budget_share")
@@ -145,9 +146,9 @@ def test_a_number_of_votes_becomes_a_share_and_a_file_of_answers_keeps_its_path(
 
 def test_shares_are_of_the_new_pairs_and_of_all_where_none_is_new():
     config = RunConfig(human_budget_share=0.1, batch_share=0.05, quorum=1, pilot=-1, parent=Parent(pairs=900))
-    assert (plan.human_budget(config, 1_000), plan.batch_size(config, 1_000)) == (10, 5)
-    assert (plan.human_budget(config, 900), plan.batch_size(config, 900)) == (90, 45)
-    assert plan.pilot_size(config, 1_000, 40) == 8
+    assert (human_budget(config, 1_000), batch_size(config, 1_000)) == (10, 5)
+    assert (human_budget(config, 900), batch_size(config, 900)) == (90, 45)
+    assert pilot_size(config, 1_000, 40) == 8
 
 
 def test_a_parent_that_is_none_is_refused():

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from concord.kit.ids import event_id
 from concord.kit.loop.fold import Append, Dispatch, fold_records, restore_run, start_run
+from concord.preference.methods import ASK_NOBODY
 from concord.runs import plan
 from concord.runs.work import bound as bound_of
 from concord.v1.config_pb2 import JudgeConfig
@@ -23,7 +24,7 @@ def stages(run: FoldedRun) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_goes_through_its_methods_stages_and_finishes(method):
-    run = FoldedRun(config(method=method, pilot=-1 if method in plan.ASK_NOBODY else 2))
+    run = FoldedRun(config(method=method, pilot=-1 if method in ASK_NOBODY else 2))
     view = run.finish()
     assert view.status == RunStatus.RUN_STATUS_FINISHED
     assert stages(run) == list(run.state.plan())

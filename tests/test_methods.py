@@ -9,7 +9,7 @@ from concord.client.intake import intake
 from concord.client.run import drive, options, session
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
-from concord.runs.plan import ASK_NOBODY
+from concord.preference.methods import ASK_NOBODY
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2_grpc import RunServiceStub

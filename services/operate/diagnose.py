@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from concord.runs.state import HUMAN, RunState
+from concord.preference.stages import HUMAN
+from concord.runs.state import RunState
 from concord.tasks.queue import TasksState, counted
 from concord.v1.events_pb2 import PauseReason, Stage
 from concord.v1.runs_service_pb2 import RunStatus

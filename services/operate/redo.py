@@ -22,9 +22,9 @@ from concord.kit.settings import Settings, allowed_keys, open_blobs
 from concord.kit.store import Store
 from concord.labeling.service import Labeling
 from concord.operate import run_log
+from concord.preference.methods import ASK_NOBODY
 from concord.runs import service as runs
 from concord.runs import work
-from concord.runs.plan import ASK_NOBODY
 from concord.scoring.units import Units
 from concord.training.service import Training
 from concord.triage.service import Triage

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from concord.kit.ids import unit_name
 from concord.operate import drift
 from concord.operate.changepoints import Jump, bars, jumps
-from concord.runs.state import HUMAN
+from concord.preference.stages import HUMAN
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome, Usage
 from concord.v1.pairs_pb2 import Choice

@@ -11,6 +11,7 @@ import numpy as np
 
 from concord.preference import annotations as answers
 from concord.preference import datasets
+from concord.preference.stages import HUMAN
 from concord.v1.events_pb2 import (
     Event,
     RoundTriaged,
@@ -26,7 +27,6 @@ from concord.v1.pairs_pb2 import Choice, PairShard, PairsManifest, ShardRef
 Array = np.ndarray
 Read = Callable[[str], bytes]
 
-HUMAN = (Stage.STAGE_PILOT_ANNOTATE, Stage.STAGE_ANNOTATE)
 _READ = (Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL, Stage.STAGE_SCORE, Stage.STAGE_TRIAGE, Stage.STAGE_DATASET, *HUMAN)
 _CHOICES = {"first": Choice.CHOICE_FIRST, "second": Choice.CHOICE_SECOND, "tie": Choice.CHOICE_TIE}
 

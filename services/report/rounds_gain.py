@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from concord.preference.stages import HUMAN
 from concord.report import ledger
 from concord.report.accuracy import LabelAccuracy, Round
 from concord.report.bias import comparable, overrules
-from concord.report.history import HUMAN, History
+from concord.report.history import History
 
 
 @dataclass(frozen=True)

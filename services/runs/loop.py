@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from concord.kit.ids import event_id, uri_of, work_id
 from concord.kit.loop.fold import Append, Context, Dispatch
 from concord.preference.pilot import misaligned
+from concord.preference.stages import HUMAN
 from concord.runs import judge_health, work
-from concord.runs.state import HUMAN, RunState
+from concord.runs.state import RunState
 from concord.v1.events_pb2 import Event, PauseReason, Stage, StageClosed, StageManifest, StageOpened
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus

@@ -17,7 +17,8 @@ from concord.kit.loop.fold import Fold, restore_run
 from concord.kit.rpc import Servicer
 from concord.kit.store import Store
 from concord.preference import datasets
-from concord.runs import limits, loop, plan, state
+from concord.preference.budget import human_budget
+from concord.runs import limits, loop, state
 from concord.runs.evolve import evolve
 from concord.runs.state import RunState
 from concord.v1 import runs_service_pb2 as pb
@@ -137,7 +138,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
             raise Refused(
                 f"the run has {pairs:,} pairs, fewer than the {config.parent.pairs:,} of the run it goes on from"
             )
-        budget = plan.human_budget(config, pairs)
+        budget = human_budget(config, pairs)
         started = {"pairs_uri": self._blobs.put(manifest), "pairs": pairs, "human_budget": budget}
         return pb.StartRunResponse(run=self._command(request.run_id, f"started/{pairs}", run_started=started))
 

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from concord.preference.stages import HUMAN
 from concord.runs import plan
-from concord.v1.events_pb2 import Event, RoundTriaged, Stage, StageOpened
+from concord.v1.events_pb2 import Event, RoundTriaged, StageOpened
 from concord.v1.pairs_pb2 import PairsManifest, ShardRef
 from concord.v1.runs_service_pb2 import RunStatus, RunView
 from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot, RunSnapshot
 
 VERSION = 1
 ENDED = (RunStatus.RUN_STATUS_FINISHED, RunStatus.RUN_STATUS_CANCELLED)
-HUMAN = (Stage.STAGE_PILOT_ANNOTATE, Stage.STAGE_ANNOTATE)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from concord.kit.ids import event_id, unit_name
 from concord.kit.loop.fold import Append, Context
+from concord.preference.stages import HUMAN
 from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome, TaskResolved, Unit
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot, TasksSnapshot
@@ -19,7 +20,6 @@ from concord.v1.snapshot_pb2 import Answer, TaskSnapshot, TasksSnapshot
 VERSION = 2
 # Pauses that a retry mends.
 RETRIED = (PauseReason.PAUSE_REASON_FAILED_UNITS, PauseReason.PAUSE_REASON_SILENT_JUDGE)
-HUMAN = (Stage.STAGE_PILOT_ANNOTATE, Stage.STAGE_ANNOTATE)
 
 
 @dataclass

@@ -6,8 +6,8 @@ from random import Random
 from concord.kit.log import Record
 from concord.kit.log.topics import DEAD_LETTERS, FACTS, fact_partition
 from concord.kit.loop.fold import Fold, Folded, fold_records, restore_run, start_run
+from concord.preference.stages import HUMAN
 from concord.runs import service as runs
-from concord.runs.state import HUMAN
 from concord.tasks import queue
 from concord.tasks import service as tasks
 from concord.v1.events_pb2 import Event, Stage, StageManifest, TaskOutcome

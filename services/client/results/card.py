@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from concord.client.results.export import Exported
-from concord.runs.plan import ASK_NOBODY
+from concord.preference.methods import ASK_NOBODY
 
 Report = Mapping[str, Any]
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**7, "1M<n<10M"))

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from concord.runs.plan import ASK_NOBODY, human_budget
+from concord.preference.budget import human_budget
+from concord.preference.methods import ASK_NOBODY
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.pairs_pb2 import Pair
 

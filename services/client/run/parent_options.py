@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from concord.client.run.options import ASKED_SHARD, KNOWN_SHARD, Options, set_method
-from concord.runs.plan import new_pairs
+from concord.preference.budget import new_pairs
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 
 # What `people.named` puts behind a file.

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from concord.client.run.session import Job
+from concord.preference.methods import ASK_NOBODY
 from concord.report.words import dollars
-from concord.runs.plan import ASK_NOBODY
 from concord.v1.events_pb2 import Stage
 from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RunView
 

@@ -19,11 +19,11 @@ from concord.kit import ids, rpc
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings
 from concord.operate import run_log
+from concord.preference.methods import ASK_NOBODY
 from concord.preference.pairs import Row, pair_hash
 from concord.report import figures, page
 from concord.report.accuracy import Evaluation
 from concord.report.cost import LABEL_PRICE
-from concord.runs.plan import ASK_NOBODY
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, TaskOutcome
 from concord.v1.pairs_pb2 import Choice, Pair
