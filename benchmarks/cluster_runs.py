@@ -17,6 +17,7 @@ from benchmarks.loop import ONE_THREAD, job_of
 from concord.client.intake import intake
 from concord.client.run import drive, options, people, session
 from concord.kit import rpc
+from concord.kit.enums import short
 from concord.kit.ids import run_id
 from concord.kit.log import Log, topics
 from concord.kit.log.kafka.url import parse
@@ -85,7 +86,7 @@ class Cluster:
         """The stage that is open now; empty where none is, or where the run is over."""
         view = self.runs.GetRun(pb.GetRunRequest(run_id=run)).run
         stages = [stage for stage in view.stages if not stage.closed]
-        return Stage.Name(stages[-1].stage).removeprefix("STAGE_") if stages and view.status not in drive.ENDED else ""
+        return short(Stage, stages[-1].stage) if stages and view.status not in drive.ENDED else ""
 
     def grow(self, replicas: int) -> None:
         """So many processes of labeling, and waits until the group has given each its share of the partitions."""

@@ -84,6 +84,7 @@ def straight(job) -> dict[str, object]:
 
 def stage_seconds(home: Path, run_id: str) -> dict[str, float]:
     """Wall seconds from opened to closed, by the log's own times; a stage's rounds together."""
+    from concord.kit.enums import short
     from concord.kit.log.sqlite import SqliteLog
     from concord.operate import run_log
     from concord.v1.events_pb2 import Stage
@@ -94,7 +95,7 @@ def stage_seconds(home: Path, run_id: str) -> dict[str, float]:
             opened[event.stage_opened.stage, event.stage_opened.round] = at
         if event.HasField("stage_closed"):
             stage = event.stage_closed.stage
-            out[Stage.Name(stage).removeprefix("STAGE_")] += at - opened[stage, event.stage_closed.round]
+            out[short(Stage, stage)] += at - opened[stage, event.stage_closed.round]
     return dict(out)
 
 

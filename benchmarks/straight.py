@@ -54,11 +54,10 @@ def run(pairs: Sequence[Pair], config: RunConfig, answer: Answerer) -> Made:
     steps = list(planner.run(known, config, budget, lambda pair, vote: planner.P_FIRST[answer(pair, vote)], said))
     target = steps[-1].decided.target if steps[-1].decided is not None else None
     believed = dataset.beliefs(labels, target, steps[-1].said, count)
-    rows = list(dataset.rows(pairs, believed, config.human_weight))
+    account = dataset.Account()
+    lines = b"".join(account.lines(dataset.rows(pairs, believed, config.human_weight)))
     count_of_rounds = sum(step.stage == Stage.STAGE_ANNOTATE for step in steps)
-    return Made(
-        dataset.hash_rows(rows), b"".join(map(dataset.line, rows)), int(steps[-1].said.votes.sum()), count_of_rounds
-    )
+    return Made(account.sha256, lines, int(steps[-1].said.votes.sum()), count_of_rounds)
 
 
 def _label(indexed: Sequence[tuple[int, Pair]], config: RunConfig) -> ShardLabeled:

@@ -14,6 +14,7 @@ from concord.kit import ids, rpc
 from concord.kit.log import Log
 from concord.kit.log.topics import DEAD_LETTERS, fact_partition
 from concord.kit.loop.fold import fold_records, restore_run, start_run
+from concord.kit.loop.run_records import records
 from concord.kit.settings import from_environment, open_log, open_store
 from concord.operate import run_log
 from concord.operate.redo import store_differences
@@ -132,7 +133,7 @@ def assert_nothing_was_lost(environment: Mapping[str, str], home: Path) -> None:
     for service, fold in (("runs", runs_service.fold()), ("tasks", tasks_service.fold())):
         read_to = store.position(service, fact_partition(RUN)).next_offset
         stored = restore_run(fold, RUN, store.rows(service, RUN))
-        folded, _ = fold_records(fold, start_run(fold, RUN), list(run_log.records(log, RUN, read_to)))
+        folded, _ = fold_records(fold, start_run(fold, RUN), list(records(log, RUN, read_to)))
         assert (stored.offset, stored.history) == (folded.offset, folded.history), service
         assert stored.state == folded.state, service
     assert store_differences(log, store, RUN) == []

@@ -14,6 +14,7 @@ from concord.operate.redo import store_differences
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from tests.dataset_stream import read_dataset
 from tests.fleet import Fleet, each_its_own
 
 REPLICAS = 2
@@ -52,7 +53,7 @@ def run_through(job: session.Job, door: str) -> tuple[pb.RunView, bytes]:
             view = drive.watch(runs, job.run_id, people, lambda view: None)
         finally:
             people.stop()
-        return view, b"".join(drive.read_dataset(runs, job.run_id))
+        return view, b"".join(read_dataset(runs, job.run_id))
 
 
 def test_two_processes_of_every_service_on_kafka_postgres_and_s3_make_the_dataset_of_one_process(

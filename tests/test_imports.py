@@ -59,7 +59,7 @@ IMPURE = (
     "uuid4",
     "secrets",
 )
-PURE_KIT = ("loop.fold", "loop.facts", "log", "log.topics", "ids", "errors", "arrays", "urls")
+PURE_KIT = ("loop.fold", "loop.facts", "loop.events", "log", "log.topics", "ids", "enums", "errors", "arrays", "urls")
 
 
 def imported(path: Path) -> set[str]:

@@ -14,6 +14,7 @@ from concord.v1 import runs_service_pb2 as pb
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from tests.dataset_stream import read_dataset
 
 ROWS = intake.read_sample().rows[:400]
 NAMES = {Choice.CHOICE_FIRST: "first", Choice.CHOICE_SECOND: "second", Choice.CHOICE_TIE: "tie"}
@@ -37,7 +38,7 @@ def finished(running, **flags) -> tuple[pb.RunView, list[dict]]:
         view = drive.watch(runs, run_id, people, lambda view: None)
         people.stop()
         assert view.status == pb.RUN_STATUS_FINISHED, view.detail
-        return view, [json.loads(line) for line in b"".join(drive.read_dataset(runs, run_id)).splitlines()]
+        return view, [json.loads(line) for line in b"".join(read_dataset(runs, run_id)).splitlines()]
 
 
 @pytest.mark.parametrize("method", options.METHODS)

@@ -12,6 +12,7 @@ from concord.kit.settings import from_environment
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from tests.dataset_stream import read_dataset
 from tests.fleet import READY_S, Fleet, each_its_own
 
 ROWS = intake.read_sample().rows[:300]
@@ -37,7 +38,7 @@ def dataset(runs_at: str, tasks_at: str) -> tuple[str, bytes]:
             annotators.stop()
         assert view.status == pb.RUN_STATUS_FINISHED, view.detail
         assert view.votes == view.human_budget == 30
-        return view.dataset_sha256, b"".join(drive.read_dataset(runs, RUN))
+        return view.dataset_sha256, b"".join(read_dataset(runs, RUN))
 
 
 @pytest.fixture(scope="module")

@@ -43,6 +43,7 @@ from concord.v1.training_service_pb2 import GetJobRequest
 from concord.v1.training_service_pb2_grpc import TrainingServiceStub
 from concord.v1.triage_service_pb2 import PreviewTriageRequest
 from concord.v1.triage_service_pb2_grpc import TriageServiceStub
+from tests.dataset_stream import read_dataset
 from tests.small_pairs import pair
 
 ROWS = intake.read_sample().rows[:128]
@@ -108,7 +109,7 @@ def test_a_run_goes_from_pairs_to_a_dataset(runs, tasks):
     view = drive.watch(runs, run_id, people, lambda view: None)
     people.stop()
     assert view.status == pb.RUN_STATUS_FINISHED and view.votes == view.human_budget == 8
-    rows = [json.loads(line) for line in b"".join(drive.read_dataset(runs, run_id)).splitlines()]
+    rows = [json.loads(line) for line in b"".join(read_dataset(runs, run_id)).splitlines()]
     assert [row["pair_id"] for row in rows] == [pair.pair_id for pair in PAIRS]
 
 
@@ -485,5 +486,5 @@ def test_a_dataset_that_is_not_there_yet_is_said_so(runs):
     run_id = new_run("no dataset")
     runs.CreateRun(pb.CreateRunRequest(run_id=run_id, config=config()))
     with pytest.raises(grpc.RpcError) as caught:
-        list(drive.read_dataset(runs, run_id))
+        list(read_dataset(runs, run_id))
     assert "no dataset yet" in caught.value.details()

@@ -11,7 +11,8 @@ from concord.app import SERVICES
 from concord.client.intake import fetch as fetching
 from concord.client.run import progress
 from concord.commands import FOUND, home
-from concord.kit.store.sql import open_engine, shown
+from concord.kit.store.answering import shown
+from concord.kit.store.sql import open_engine
 from concord.operate import doctor as doctoring
 from concord.operate import inspect
 

@@ -9,7 +9,8 @@ from concord.client.results import release
 from concord.client.results.records import reading
 from concord.client.run import progress, session
 from concord.commands import flags, home
-from concord.operate import redo, run_log
+from concord.kit.loop.events import events_of
+from concord.operate import redo
 from concord.report.cost import LABEL_PRICE
 
 
@@ -35,7 +36,7 @@ def report(
     with reading(settings, server) as records:
         run_id = records.find(name)
         out = out or redo.folder(settings, run_id)
-        truth, events = redo.remembered_truth(out, run_id), run_log.events_of(records.of(run_id))
+        truth, events = redo.remembered_truth(out, run_id), events_of(records.of(run_id))
         session.write(out, truth, events, records.blob, None, None, {}, label_price)
     print(out / "report.html")
 

@@ -13,9 +13,11 @@ import yaml
 from concord.client.results.records import Records, reading
 from concord.client.run import continue_run, drive, estimate, keys, options, preflight, progress, session
 from concord.commands import WAITS, flags, home
+from concord.kit.enums import word
 from concord.kit.errors import InvalidInput
+from concord.kit.loop.events import events_of
 from concord.kit.settings import Settings
-from concord.operate import redo, run_log
+from concord.operate import redo
 from concord.preference import datasets
 from concord.report.figures import Method
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus, RunView
@@ -134,7 +136,7 @@ def _carry_out(
 
 
 def _say_why(view: RunView) -> None:
-    status = RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower()
+    status = word(RunStatus, view.status)
     how = "; the same command with --resume goes on" if status == "paused" else ""
     why = progress.clean(view.detail) or "no reason given"
     print(f"concord: run {view.run_id} is {status}: {why}{how}", file=sys.stderr)
@@ -152,7 +154,7 @@ def _write(
     """The results, and what is said of them; returns what report.json holds."""
     evaluation = session.gap(view, records, job.truth, test) if test else None
     dataset = datasets.parts(view.dataset_uri, records.blob)
-    events = run_log.events_of(records.of(job.run_id))
+    events = events_of(records.of(job.run_id))
     report = session.write(out, job.truth, events, records.blob, dataset, evaluation, methods)
     questions = session.write_questions(out, job, events)
     progress.ended(report, out, job, compare, questions, records.flag)

@@ -14,10 +14,13 @@ from concord.client.run.people import Reused, reused_answers
 from concord.client.run.progress import clean
 from concord.client.run.session import Job, writable
 from concord.kit.blobs import Blobs
+from concord.kit.enums import word
 from concord.kit.errors import InvalidInput
 from concord.kit.ids import unit_name
 from concord.kit.log import Log
+from concord.kit.loop.events import events_of
 from concord.kit.loop.fold import restore_run
+from concord.kit.loop.run_records import records
 from concord.kit.settings import Settings, allowed_keys, open_blobs
 from concord.kit.store import Store
 from concord.labeling.service import Labeling
@@ -57,17 +60,17 @@ def remembered_truth(out: Path, run_id: str) -> Mapping[int, "Choice.ValueType"]
     return {int(i): Choice.Value(name) for i, name in kept["truth"].items()} if kept.get("run_id") == run_id else {}
 
 
-def answers_of(records: Records, name: str) -> Reused:
+def answers_of(place: Records, name: str) -> Reused:
     """What people answered in an earlier run, by the pair's hash."""
-    events = run_log.events_of(records.of(records.find(name)))
-    return reused_answers([event for event, _ in events], records.blob)
+    events = events_of(place.of(place.find(name)))
+    return reused_answers([event for event, _ in events], place.blob)
 
 
 def store_differences(log: Log, store: Store, run_id: str, until: str = "") -> list[str]:
     """Where the live store's state differs from the log's up to where the store is, or to `--until`; none: they agree."""
     fold = runs.fold()
     stored = restore_run(fold, run_id, store.rows(runs.SERVICE, run_id))
-    kept = run_log.records(log, run_id, None if until else stored.offset + 1)
+    kept = records(log, run_id, None if until else stored.offset + 1)
     folded = run_log.fold_of(run_id, run_log.cut(kept, until))
     one, other = run_log.as_json(folded), run_log.as_json(stored)
     for counted_only_when_read in ("duplicates", "unknown"):
@@ -78,7 +81,7 @@ def store_differences(log: Log, store: Store, run_id: str, until: str = "") -> l
 def behind(log: Log, store: Store, run_id: str) -> int:
     """So many of the run's facts stand in the log that the store does not hold yet."""
     offset = restore_run(runs.fold(), run_id, store.rows(runs.SERVICE, run_id)).offset
-    return sum(record.offset > offset for record in run_log.records(log, run_id))
+    return sum(record.offset > offset for record in records(log, run_id))
 
 
 def unit_differences(settings: Settings, log: Log, run_id: str, unit: Unit) -> list[str]:
@@ -124,7 +127,7 @@ async def _label(settings: Settings, blobs: Blobs, item: Work) -> Event:
 
 def run_line(view: RunView) -> str:
     """One line of `concord runs`."""
-    status, config = RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower(), view.config
+    status, config = word(RunStatus, view.status), view.config
     judge = " ".join(part for part in (config.judge.kind, config.judge.name) if part)
     budget = f"{view.human_budget:,} votes" if view.human_budget else f"{config.human_budget_share:.3g} of the pairs"
     asked = "nobody asked" if config.method in ASK_NOBODY else f"budget {budget}"

@@ -15,6 +15,7 @@ from concord.client.run.progress import clean
 from concord.kit.errors import InvalidInput
 from concord.kit.log import Log, Record
 from concord.kit.log.topics import fact_partition
+from concord.kit.loop.events import facts
 from concord.kit.settings import Settings, open_log
 from concord.kit.store import Store
 from concord.operate import dead_letters, redo, run_log, timeline, timeline_text
@@ -47,9 +48,9 @@ def with_log(settings: Settings, url: str) -> Settings:
 
 def tell(records: Records, run_id: str, until: str, as_json: bool, say: Say = print) -> None:
     """The run's story by stage, or its state and story as JSON."""
-    facts = list(run_log.cut(records.of(run_id), until))
-    run = run_log.fold_of(run_id, facts)
-    chapters = timeline.tell(run_log.facts(facts))
+    found = list(run_log.cut(records.of(run_id), until))
+    run = run_log.fold_of(run_id, found)
+    chapters = timeline.tell(facts(found))
     about = timeline_text.About(
         run.state.view, fact_partition(run_id), run.corrupt, run.duplicates, records.given_up(run_id), records.flag
     )

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from concord.kit.enums import short, word
 from concord.kit.ids import unit_name
+from concord.kit.loop.events import Fact
 from concord.operate import drift
 from concord.operate.changepoints import Jump, bars, jumps
 from concord.preference.stages import HUMAN
@@ -20,19 +22,6 @@ OUTCOMES = {
     "skipped": TaskOutcome.TASK_OUTCOME_SKIPPED,
     "expired": TaskOutcome.TASK_OUTCOME_EXPIRED,
 }
-
-
-@dataclass(frozen=True)
-class Fact:
-    """An event with its place and time in the log."""
-
-    event: Event
-    offset: int
-    at: float
-
-    @property
-    def kind(self) -> str:
-        return self.event.WhichOneof("kind") or "unknown"
 
 
 @dataclass(frozen=True)
@@ -112,7 +101,7 @@ def _made(facts: Sequence[Fact], says: str, odd: Sequence[Odd] = ()) -> Chapter:
 
 def _stage(event: Event) -> str:
     opened = event.stage_opened
-    return Stage.Name(opened.stage).removeprefix("STAGE_") + (f".{opened.round}" if opened.round else "")
+    return short(Stage, opened.stage) + (f".{opened.round}" if opened.round else "")
 
 
 def _between(facts: Sequence[Fact]) -> Chapter:
@@ -209,7 +198,7 @@ def _commands(facts: Sequence[Fact]) -> Iterator[Odd]:
         event = fact.event
         match fact.kind:
             case "run_paused":
-                reason = PauseReason.Name(event.run_paused.reason).removeprefix("PAUSE_REASON_").lower()
+                reason = word(PauseReason, event.run_paused.reason)
                 yield Odd(fact.offset, fact.at, f"paused ({reason}): {event.run_paused.detail}")
             case "run_resumed":
                 yield Odd(fact.offset, fact.at, "resumed")

@@ -11,6 +11,7 @@ import numpy as np
 
 from concord.preference import annotations as answers
 from concord.preference import datasets
+from concord.preference.columns import Verdicts, verdicts_of
 from concord.preference.stages import HUMAN
 from concord.v1.events_pb2 import (
     Event,
@@ -29,16 +30,6 @@ Read = Callable[[str], bytes]
 
 _READ = (Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL, Stage.STAGE_SCORE, Stage.STAGE_TRIAGE, Stage.STAGE_DATASET, *HUMAN)
 _CHOICES = {"first": Choice.CHOICE_FIRST, "second": Choice.CHOICE_SECOND, "tie": Choice.CHOICE_TIE}
-
-
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """The judge's verdicts; all shapes [pairs]."""
-
-    choice: Array  # int8, a Choice; 0: no usable verdict, or not judged
-    confidence: Array  # P(the label is right) as the judge gave it; -1 none
-    order_flipped: Array  # 1 the verdict changes with the order, 0 it does not, -1 asked in one order
-    length_difference: Array  # log characters of the first minus the second
 
 
 @dataclass(frozen=True)
@@ -84,7 +75,7 @@ class History:
     started: RunStarted
     finished: RunFinished | None
     shards: Sequence[ShardRef]
-    labels: Labels
+    labels: Verdicts
     margins: Mapping[int, Array]  # by round: [pairs] out-of-fold reward(first) - reward(second), NaN where not scored
     rounds: Sequence[tuple[int, RoundTriaged]]
     answers: Sequence[Answer]
@@ -155,16 +146,10 @@ def _manifests(events: Sequence[tuple[Event, float]], read: Read) -> dict[tuple[
     return {(c.stage, c.round): StageManifest.FromString(read(c.manifest_uri)) for c in closed if c.stage in _READ}
 
 
-def _labels(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> Labels:
+def _labels(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> Verdicts:
     """The pilot's verdicts, and over them those of the stage that judged all pairs."""
-    labels = Labels(np.zeros(pairs, np.int8), np.full(pairs, -1.0), np.full(pairs, -1, np.int8), np.zeros(pairs))
-    for stage in (Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL):
-        for event in manifests.get((stage, 0), StageManifest()).events:
-            shard = event.shard_labeled
-            at = np.asarray(shard.pair_index, dtype=np.int64)
-            labels.choice[at], labels.confidence[at] = shard.choice, shard.confidence
-            labels.order_flipped[at], labels.length_difference[at] = shard.order_flipped, shard.length_difference
-    return labels
+    stages = [manifests.get((stage, 0), StageManifest()) for stage in (Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL)]
+    return verdicts_of((event.shard_labeled for stage in stages for event in stage.events), pairs)
 
 
 def _margins(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> dict[int, Array]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from statistics import median
 
+from concord.kit.enums import short
 from concord.report.history import Answer, History
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.events_pb2 import Usage as UsageFact
@@ -58,7 +59,7 @@ class HumanTime:
 
 def stage_name(stage: int) -> str:
     """`LABEL` for STAGE_LABEL; `RUN` for facts that belong to no stage."""
-    return Stage.Name(stage).removeprefix("STAGE_") if stage else "RUN"
+    return short(Stage, stage) if stage else "RUN"
 
 
 def total(history: History) -> Usage:

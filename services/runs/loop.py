@@ -6,6 +6,7 @@ A stage's units are fixed before any work goes out, and a stage is complete when
 
 from collections.abc import Sequence
 
+from concord.kit.enums import short
 from concord.kit.ids import event_id, uri_of, work_id
 from concord.kit.loop.fold import Append, Context, Dispatch
 from concord.preference.pilot import misaligned
@@ -128,7 +129,7 @@ def _too_many_failed(state: RunState) -> str:
     failed = [n for n, event in state.settled.items() if event.WhichOneof("kind") == "unit_failed"]
     if not failed or (state.open.stage not in NEEDED and len(failed) <= state.view.config.max_failed_units):
         return ""
-    name = Stage.Name(state.open.stage).removeprefix("STAGE_")
+    name = short(Stage, state.open.stage)
     first = state.settled[min(failed)].unit_failed.error
     return f"{len(failed)} of {state.open.units} units of {name} failed, the first with: {first}. Mend the cause, then retry"
 

@@ -15,11 +15,11 @@ from concord.kit.blobs import Blobs, verified
 from concord.kit.errors import InvalidInput, NotFound
 from concord.kit.log import Log, Record
 from concord.kit.log.topics import FACTS, fact_partition
+from concord.kit.loop import run_records
 from concord.kit.settings import Settings, look_at_log, look_at_store, open_blobs
 from concord.kit.store import Store
 from concord.kit.urls import without_secrets
 from concord.operate import dead_letters as letters
-from concord.operate import run_log
 from concord.runs import service as runs
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
@@ -113,7 +113,7 @@ class Here:
             yield runs.restored(self.store, run_id, runs.BRIEF).view
 
     def of(self, run_id: str) -> Iterator[Record]:
-        found = run_log.records(self.log, run_id)
+        found = run_records.records(self.log, run_id)
         if (first := next(found, None)) is None:
             raise NotFound(f"no fact of run {run_id} stands in {without_secrets(self._settings.log_url)}")
         yield first

@@ -13,7 +13,9 @@ from concord.client.results.card import card
 from concord.client.results.export import FORMATS, Exported, exported
 from concord.client.results.records import Records
 from concord.client.run.session import writable
+from concord.kit.enums import word
 from concord.kit.errors import InvalidInput
+from concord.kit.loop.events import events_of
 from concord.kit.settings import Settings
 from concord.operate import redo, run_log
 from concord.preference import datasets
@@ -57,12 +59,12 @@ def _finished(records: Records, run_id: str, results: Path) -> tuple[Figures, It
     facts = list(records.of(run_id))
     view = run_log.fold_of(run_id, facts).state.view
     if view.status != RUN_STATUS_FINISHED:
-        status = RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower()
+        status = word(RunStatus, view.status)
         raise InvalidInput(
             f"run {run_id} is {status}: only a finished run has a dataset; its own command goes on with it"
         )
     truth = redo.remembered_truth(results, run_id) or None
-    figures = figures_of(run_log.events_of(facts), records.blob, truth)
+    figures = figures_of(events_of(facts), records.blob, truth)
     return figures, datasets.rows(view.dataset_uri, records.blob)
 
 

@@ -12,6 +12,7 @@ from concord.client.run.people import Reused, reused_answers
 from concord.client.run.session import Job, prepare
 from concord.kit.errors import InvalidInput, NotFound
 from concord.kit.log import Record
+from concord.kit.loop.events import events_of
 from concord.kit.settings import Settings
 from concord.operate import redo, run_log
 from concord.v1.pairs_pb2 import PairShard, PairsManifest
@@ -65,6 +66,6 @@ def read(records: Records, settings: Settings, run_id: str) -> Earlier:
 
 def _answered(records: Records, facts: Iterable[Record]) -> Reused:
     """What people answered in the run of these facts and in those before it."""
-    events = [event for event, _ in run_log.events_of(facts)]
+    events = [event for event, _ in events_of(facts)]
     before = next((event.run_created.config.parent.run_id for event in events if event.HasField("run_created")), "")
     return {**(_answered(records, records.of(before)) if before else {}), **reused_answers(events, records.blob)}

@@ -17,7 +17,7 @@ COMPLETION_TOKENS = 60
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ExpectedCost:
     """Expected, not bounded: a verdict that does not parse is asked for once more."""
 
     calls: int
@@ -28,7 +28,7 @@ class Estimate:
     human_minutes: float
 
 
-def estimate(config: RunConfig, pairs: Sequence[Pair]) -> Estimate:
+def estimate(config: RunConfig, pairs: Sequence[Pair]) -> ExpectedCost:
     """Calls and dollars of LLM judges (recorded and simulated ones cost nothing), votes and minutes of people."""
     calls, prompts, completions, dollars = 0, 0.0, 0, 0.0
     known = True
@@ -46,7 +46,7 @@ def estimate(config: RunConfig, pairs: Sequence[Pair]) -> Estimate:
         dollars += (prompt * judge.prompt_dollars + completion * judge.completion_dollars) / 1e6
     votes = 0 if config.method in ASK_NOBODY else human_budget(config, len(pairs))
     price = dollars if known else None
-    return Estimate(calls, round(prompts), completions, price, votes, votes * SECONDS_A_VOTE / 60)
+    return ExpectedCost(calls, round(prompts), completions, price, votes, votes * SECONDS_A_VOTE / 60)
 
 
 def _characters(pair: Pair) -> int:

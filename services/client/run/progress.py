@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from concord.client.run.session import Job
+from concord.kit.enums import short
 from concord.preference.methods import ASK_NOBODY
 from concord.report.words import dollars
 from concord.v1.events_pb2 import Stage
@@ -66,7 +67,7 @@ def title(view: RunView) -> str:
     if not view.stages:
         return "taking the pairs in"
     stage = view.stages[-1]
-    words = WORDS.get(Stage.Name(stage.stage).removeprefix("STAGE_"), "working")
+    words = WORDS.get(short(Stage, stage.stage), "working")
     return (
         f"{words}, round {stage.round}"
         if stage.round and stage.stage in (Stage.STAGE_TRIAGE, Stage.STAGE_ANNOTATE)

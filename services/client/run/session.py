@@ -17,8 +17,8 @@ from concord.client.run.options import METHODS, Options, recorded_name, run_conf
 from concord.client.run.parent_run import Earlier, Joined, check, join, link
 from concord.kit import ids, rpc
 from concord.kit.errors import InvalidInput
+from concord.kit.loop.events import events_of
 from concord.kit.settings import Settings
-from concord.operate import run_log
 from concord.preference.methods import ASK_NOBODY
 from concord.preference.pairs import Row, pair_hash
 from concord.report import figures, page
@@ -183,7 +183,7 @@ def compared(job: Job, running: Running | Cluster, records: Records, seen: Seen)
             link(config, job.earlier, len(job.given.rows))
         other = replace(job, options=options, config=config, run_id=ids.run_id(job.given.sha256, semantic(config)))
         if run(other, running, seen).status == RUN_STATUS_FINISHED:
-            made = figures.figures_of(run_log.events_of(records.of(other.run_id)), records.blob, job.truth)
+            made = figures.figures_of(events_of(records.of(other.run_id)), records.blob, job.truth)
             out[method] = made.methods[method]
     return out
 
