@@ -9,7 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from concord.client.intake import intake
-from concord.client.run import drive, options, people, session
+from concord.client.run import drive, options, people
+from concord.embedded import embedded
 from concord.kit import ids, rpc
 from concord.kit.log import Log
 from concord.kit.log.topics import DEAD_LETTERS, fact_partition
@@ -106,7 +107,7 @@ def quiet_run(judge: Endpoint, config: RunConfig, home: Path) -> Quiet:
     """The run embedded in this process, on a judge that answers at once."""
     judge.behaviour.latency_s, before = 0.0, judge.calls
     settings = from_environment({}, home=str(home), judge_concurrency=IN_FLIGHT)
-    with session.embedded(settings) as running:
+    with embedded(settings) as running:
         view = drive_through(running.address, running.address, config)
         facts = [event for event, _ in run_log.events(open_log(settings), RUN)]
     assert view.status == pb.RUN_STATUS_FINISHED, view.detail

@@ -9,12 +9,12 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from concord.app import SERVICES
 from concord.cli import app
 from concord.client.run.options import METHODS, Options, resolve
 from concord.kit.settings import Settings
 from concord.runs.plan import PLANS
 from concord.v1.events_pb2 import Event, Stage
+from concord.wiring import SERVICES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -15,6 +15,7 @@ SERVICES = ("runs", "tasks", "labeling", "scoring", "triage", "training")
 # Which rooms a room may know, besides itself. Whatever puts the services together (ROOTS) may know all.
 SHARED = {"kit", "preference", "reward", "sample"}
 MAY_KNOW = {
+    "__init__": set(),
     "kit": set(),
     "preference": {"kit"},
     "reward": {"kit", "preference"},
@@ -24,7 +25,7 @@ MAY_KNOW = {
     "client": SHARED | {"report"},
     "operate": SHARED | {"report", "client", *SERVICES},
 }
-ROOTS = ("app", "child", "cli", "__main__", "__init__", "commands")
+ROOTS = ("wiring", "process", "embedded", "child", "cli", "__main__", "commands")
 # torch and friends: only where big models are trained or scored; Kafka, PostgreSQL and S3: only where they are spoken to.
 ONLY_IN = {
     "torch": ("scoring/torch.py", "training/reward.py", "training/policy.py"),
@@ -121,6 +122,43 @@ def test_a_pure_module_touches_no_clock_file_or_network(path):
             assert module_of(name).removeprefix("kit.") in PURE_KIT, (
                 f"{path.relative_to(ROOT)} imports {name}, which is not pure"
             )
+
+
+def loaded_by(asked: str) -> set[str]:
+    """The modules that a fresh process has loaded once it has done what is asked."""
+    said = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{asked}\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ,
+        check=True,
+    )
+    return set(said.stdout.split())
+
+
+# What a front door stands for, so that whoever knows its address needs none of it.
+BEHIND_THE_DOOR = {
+    *(f"concord.{room}" for room in (*SERVICES, "operate", *ROOTS)),
+    *("sqlalchemy", "kafka", "psycopg", "alembic", "s3fs", "botocore"),
+}
+
+
+@pytest.mark.parametrize("module", ["concord.client.run.drive", "concord.client.results.records"])
+def test_a_console_drives_and_reads_runs_without_a_service_a_database_or_pictures(module):
+    loaded = loaded_by(f"import {module}")
+    assert module in loaded
+    assert not loaded & (BEHIND_THE_DOOR | {"matplotlib", "numpy", "concord.report"})
+
+
+def test_no_part_of_the_client_loads_a_service_or_a_database():
+    loaded = loaded_by("""
+import importlib, pkgutil, concord.client
+for found in pkgutil.walk_packages(concord.client.__path__, "concord.client."):
+    importlib.import_module(found.name)
+""")
+    assert "concord.client.run.session" in loaded
+    assert not loaded & BEHIND_THE_DOOR
 
 
 EXTRA = ("kafka", "psycopg", "alembic", "s3fs", "fsspec", "botocore", "pyarrow", "crc32c")

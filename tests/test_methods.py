@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from concord.client.intake import intake
-from concord.client.run import drive, options, session
+from concord.client.run import drive, options
+from concord.embedded import embedded
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
 from concord.preference.methods import ASK_NOBODY
@@ -23,7 +24,7 @@ TRUTH = [NAMES[row.truth] for row in ROWS]
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    with session.embedded(from_environment({}, home=str(tmp_path_factory.mktemp("methods")))) as running:
+    with embedded(from_environment({}, home=str(tmp_path_factory.mktemp("methods")))) as running:
         yield running
 
 

@@ -11,7 +11,6 @@ from uuid import uuid4
 import pytest
 from kafka import KafkaAdminClient
 
-from concord.client.results.records import here
 from concord.kit.blobs import MemoryBlobs
 from concord.kit.errors import InvalidInput, NotFound
 from concord.kit.ids import event_id
@@ -24,6 +23,7 @@ from concord.kit.loop.run_records import records
 from concord.kit.loop.worker import Worker
 from concord.kit.settings import Settings, open_log, open_store
 from concord.operate import dead_letters, replay_commands, run_log
+from concord.operate.local_records import here
 from concord.v1.events_pb2 import Event, PauseReason
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED
 from tests.test_cli import concord

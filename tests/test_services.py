@@ -9,7 +9,8 @@ import grpc
 import pytest
 
 from concord.client.intake import intake
-from concord.client.run import drive, options, session
+from concord.client.run import drive, options
+from concord.embedded import embedded
 from concord.kit import ids, rpc
 from concord.kit.errors import Corrupt, Fenced, Unavailable
 from concord.kit.loop.commands import append_and_wait
@@ -53,7 +54,7 @@ PAIRS = [row.pair for row in ROWS]
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
-    with session.embedded(from_environment({}, home=str(home))) as running:
+    with embedded(from_environment({}, home=str(home))) as running:
         yield running
 
 
@@ -444,7 +445,7 @@ def test_a_list_of_runs_with_long_texts_comes_in_pages_that_fit_into_a_message(r
 
 def test_a_lease_that_runs_out_is_offered_to_the_next(tmp_path):
     settings = replace(from_environment({}, home=str(tmp_path)), lease_s=0.0)
-    with session.embedded(settings) as running, rpc.channel(running.address) as channel:
+    with embedded(settings) as running, rpc.channel(running.address) as channel:
         runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
         run_id = begun(runs, "leases")
         first = asked(runs, tasks, run_id, "ann")

@@ -19,6 +19,8 @@ from concord.kit.loop.events import facts
 from concord.kit.settings import Settings, open_log
 from concord.kit.store import Store
 from concord.operate import dead_letters, redo, run_log, timeline, timeline_text
+from concord.v1.events_pb2 import Event
+from concord.v1.work_pb2 import Work
 
 Say = Callable[[str], object]
 # What needs more than a front door hands out, and where that is named.
@@ -76,9 +78,9 @@ def compare(log: Log, store: Store, run_id: str, until: str, say: Say = print) -
     return bool(found)
 
 
-def do_again(settings: Settings, log: Log, run_id: str, unit: str, say: Say = print) -> bool:
-    """Says where a unit done again differs from its fact; whether it does."""
-    found = redo.unit_differences(settings, log, run_id, run_log.parse_unit(unit))
+def do_again(log: Log, run_id: str, unit: str, do: Callable[[Work], Event], say: Say = print) -> bool:
+    """Says where a unit that `do` does again differs from its fact; whether it does."""
+    found = redo.unit_differences(log, run_id, run_log.parse_unit(unit), do)
     say("\n".join(found) or f"unit {unit} done again gives the same fact")
     return bool(found)
 

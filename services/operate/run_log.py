@@ -19,6 +19,7 @@ from concord.runs import state as run_state
 from concord.runs import work
 from concord.runs.state import RunState
 from concord.v1.events_pb2 import Event, Stage, Unit
+from concord.v1.runs_service_pb2 import RunStatus, RunView
 from concord.v1.work_pb2 import Work
 
 # So many differing rows of a column are shown; a shorter column is shown whole.
@@ -36,6 +37,15 @@ def fold_of(run_id: str, found: Iterable[Record]) -> Folded[RunState]:
     while batch := list(islice(found, BATCH)):
         run = replay_records(runs.fold(), run, batch)
     return run
+
+
+def view_of(run: Folded[RunState]) -> RunView:
+    """The run as a caller sees it: CORRUPT, with why, where a fact cannot be folded."""
+    view = RunView()
+    view.CopyFrom(run.state.view)
+    if run.corrupt:
+        view.status, view.detail = RunStatus.RUN_STATUS_CORRUPT, run.corrupt
+    return view
 
 
 def cut(found: Iterable[Record], until: str) -> Iterator[Record]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from concord import sample
 from concord.client.run import options, session
+from concord.client.run.job import prepare
+from concord.embedded import embedded
 from concord.kit import rpc
 from concord.kit.loop.run_records import records
 from concord.kit.settings import from_environment, open_log
@@ -32,8 +34,8 @@ def record(name: str, folder: Path) -> None:
     path = folder / f"{name}.jsonl"
     path.write_text("\n".join(sample.jsonl().splitlines()[:pairs]) + "\n")
     settings = from_environment({}, home=str(folder / name))
-    job = session.prepare(str(path), options.resolve({"judge": "sample", **flags}), None, "golden")
-    with session.embedded(settings) as running:
+    job = prepare(str(path), options.resolve({"judge": "sample", **flags}), None, "golden")
+    with embedded(settings) as running:
         paused: list[str] = []
 
         def seen(view: RunView) -> None:

@@ -40,7 +40,7 @@ ERRORS: dict[grpc.StatusCode, type[ConcordError]] = {
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
 }
-# (pair index, vote) → what this person says; None: skips.
+# (index of the pair in the run, number of the vote from 0) → what this person says; None: skips.
 Answerer = Callable[[int, int], "Choice.ValueType | None"]
 
 

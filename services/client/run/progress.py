@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from concord.client.run.session import Job
+from concord.client.run.job import Job
 from concord.kit.enums import short
 from concord.preference.methods import ASK_NOBODY
 from concord.report.words import dollars
