@@ -42,42 +42,24 @@ def columns_of(features: StageManifest, read: Callable[[str], Mapping[str, Array
     return Columns(x, group, domain)
 
 
-@dataclass(frozen=True, eq=False)
-class Verdicts:
-    """What the judge said, as in ShardLabeled; all shapes [pairs]. A pair that no shard labels has no usable verdict."""
+def verdict_column(labeled: Iterable[ShardLabeled], column: str, pairs: int, missing: float) -> Array:
+    """One column of ShardLabeled, a number a pair, over the whole run: float [pairs], `missing` where no shard has the pair.
 
-    choice: Array  # int8, a Choice; 0: no usable verdict, or not judged
-    p_first: Array  # P(first is better); 0.5 where there is no verdict
-    confidence: Array  # P(the label is right) as the judge gave it; -1 none
-    order_flipped: Array  # int8: 1 the verdict changes with the order, 0 it does not, -1 asked in one order
-    own_disagree: Array  # share of the same LLM's other verdicts against the label; -1 none
-    length_difference: Array  # log characters of the first minus the second
-
-    @property
-    def label(self) -> Array:
-        """int8: 1 the first, -1 the second is better, 0 no usable verdict."""
-        return (self.choice == Choice.CHOICE_FIRST).astype(np.int8) - (self.choice == Choice.CHOICE_SECOND)
-
-
-def verdicts_of(labeled: Iterable[ShardLabeled], pairs: int) -> Verdicts:
-    """All shards' verdicts by the pair's index; where several have said something of one pair, the last."""
-    said = Verdicts(
-        choice=np.zeros(pairs, np.int8),
-        p_first=np.full(pairs, 0.5),
-        confidence=np.full(pairs, -1.0),
-        order_flipped=np.full(pairs, -1, np.int8),
-        own_disagree=np.full(pairs, -1.0),
-        length_difference=np.zeros(pairs),
-    )
+    Where several shards have it, as after the pilot, the last one counts.
+    """
+    said = np.full(pairs, missing, float)
     for shard in labeled:
-        at = np.array(shard.pair_index, np.int64)
-        said.choice[at], said.p_first[at], said.confidence[at] = shard.choice, shard.p_first, shard.confidence
-        said.order_flipped[at], said.own_disagree[at] = shard.order_flipped, shard.own_disagree
-        said.length_difference[at] = shard.length_difference
+        said[np.array(shard.pair_index, np.int64)] = getattr(shard, column)
     return said
+
+
+def judge_labels(labeled: Iterable[ShardLabeled], pairs: int) -> Array:
+    """int8 [pairs]: 1 the judge calls the first better, -1 the second, 0 no usable verdict."""
+    choice = verdict_column(labeled, "choice", pairs, Choice.CHOICE_UNSPECIFIED)
+    return (choice == Choice.CHOICE_FIRST).astype(np.int8) - (choice == Choice.CHOICE_SECOND)
 
 
 def judge_targets(labels: StageManifest, pairs: int) -> tuple[Array, Array]:
     """P(first is better) as 0 or 1 and the weights, both [pairs]; weight 0 where the judge gave nothing usable."""
-    label = verdicts_of((event.shard_labeled for event in labels.events), pairs).label
-    return (1 + label.astype(float)) / 2, np.abs(label).astype(float)
+    label = judge_labels((event.shard_labeled for event in labels.events), pairs).astype(float)
+    return (1 + label) / 2, np.abs(label)

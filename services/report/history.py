@@ -11,7 +11,7 @@ import numpy as np
 
 from concord.preference import annotations as answers
 from concord.preference import datasets
-from concord.preference.columns import Verdicts, verdicts_of
+from concord.preference.columns import verdict_column
 from concord.preference.stages import HUMAN
 from concord.v1.events_pb2 import (
     Event,
@@ -30,6 +30,16 @@ Read = Callable[[str], bytes]
 
 _READ = (Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL, Stage.STAGE_SCORE, Stage.STAGE_TRIAGE, Stage.STAGE_DATASET, *HUMAN)
 _CHOICES = {"first": Choice.CHOICE_FIRST, "second": Choice.CHOICE_SECOND, "tie": Choice.CHOICE_TIE}
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The judge's verdicts; all shapes [pairs]."""
+
+    choice: Array  # int8, a Choice; 0: no usable verdict, or not judged
+    confidence: Array  # P(the label is right) as the judge gave it; -1 none
+    order_flipped: Array  # 1 the verdict changes with the order, 0 it does not, -1 asked in one order
+    length_difference: Array  # log characters of the first minus the second
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,7 @@ class History:
     started: RunStarted
     finished: RunFinished | None
     shards: Sequence[ShardRef]
-    labels: Verdicts
+    labels: Labels
     margins: Mapping[int, Array]  # by round: [pairs] out-of-fold reward(first) - reward(second), NaN where not scored
     rounds: Sequence[tuple[int, RoundTriaged]]
     answers: Sequence[Answer]
@@ -146,10 +156,16 @@ def _manifests(events: Sequence[tuple[Event, float]], read: Read) -> dict[tuple[
     return {(c.stage, c.round): StageManifest.FromString(read(c.manifest_uri)) for c in closed if c.stage in _READ}
 
 
-def _labels(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> Verdicts:
+def _labels(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> Labels:
     """The pilot's verdicts, and over them those of the stage that judged all pairs."""
     stages = [manifests.get((stage, 0), StageManifest()) for stage in (Stage.STAGE_PILOT_LABEL, Stage.STAGE_LABEL)]
-    return verdicts_of((event.shard_labeled for stage in stages for event in stage.events), pairs)
+    labeled = [event.shard_labeled for stage in stages for event in stage.events]
+    return Labels(
+        choice=verdict_column(labeled, "choice", pairs, 0).astype(np.int8),
+        confidence=verdict_column(labeled, "confidence", pairs, -1),
+        order_flipped=verdict_column(labeled, "order_flipped", pairs, -1).astype(np.int8),
+        length_difference=verdict_column(labeled, "length_difference", pairs, 0),
+    )
 
 
 def _margins(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> dict[int, Array]:

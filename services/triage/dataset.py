@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from concord.preference.annotations import Answers
-from concord.preference.columns import verdicts_of
+from concord.preference.columns import judge_labels, verdict_column
 from concord.preference.pairs import pair_hash
 from concord.v1.events_pb2 import StageManifest
 from concord.v1.pairs_pb2 import Choice, Pair
@@ -30,13 +30,14 @@ class Beliefs:
 
 def beliefs(labels: StageManifest, target: Array | None, said: Answers, pairs: int) -> Beliefs:
     """People's answers first, then the posterior's targets where there are any, then the judge's own."""
-    judged = verdicts_of((event.shard_labeled for event in labels.events), pairs)
-    p_first = judged.p_first if target is None else target.astype(float)
+    labeled = [event.shard_labeled for event in labels.events]
+    p_first = verdict_column(labeled, "p_first", pairs, 0.5) if target is None else target.astype(float)
     known = ~np.isnan(said.p_first)
     people = np.zeros(pairs, bool)
     people[said.pair[known]] = True
     p_first[said.pair[known]] = said.p_first[known]
-    return Beliefs(p_first, people, judged.label, judged.confidence)
+    confidence = verdict_column(labeled, "confidence", pairs, -1)
+    return Beliefs(p_first, people, judge_labels(labeled, pairs), confidence)
 
 
 def label_of(p_first: float, judge: int, person: bool) -> str:

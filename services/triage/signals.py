@@ -6,12 +6,13 @@ by a, so that exchanging a pair's responses changes nothing. A signal that is ab
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.special import logit
 
 from concord.preference.annotations import Answers
-from concord.preference.columns import verdicts_of
+from concord.preference.columns import judge_labels, verdict_column
 from concord.v1 import events_pb2
 
 Array = np.ndarray
@@ -57,21 +58,22 @@ def signals_of(
     labeled: Sequence[events_pb2.ShardLabeled], margin: Array, x: Array, group: Array, domain: Array
 ) -> Signals:
     """The shards' columns put together; pairs that no shard labels have no usable verdict. Shapes as in Signals."""
-    pairs, said = len(margin), verdicts_of(labeled, len(margin))
+    pairs = len(margin)
+    column = partial(verdict_column, labeled, pairs=pairs, missing=-1)
     names = tuple(sorted({helper.judge for shard in labeled for helper in shard.helpers}))
     disagree = -np.ones((len(names), pairs))
     for shard in labeled:
         for helper in shard.helpers:
             disagree[names.index(helper.judge), np.array(shard.pair_index, np.int64)] = helper.disagree
     return Signals(
-        label=said.label,
+        label=judge_labels(labeled, pairs),
         margin=margin,
-        confidence=said.confidence,
-        order_flipped=said.order_flipped.astype(float),
-        own_disagree=said.own_disagree,
+        confidence=column("confidence"),
+        order_flipped=column("order_flipped"),
+        own_disagree=column("own_disagree"),
         helpers=names,
         helper_disagree=disagree,
-        length_difference=said.length_difference,
+        length_difference=column("length_difference", missing=0),
         domain=domain,
         group=group,
         x=x,
