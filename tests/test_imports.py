@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,15 @@ def test_a_room_knows_only_the_rooms_that_it_may(path):
         if mine in ROOTS or not name.startswith("concord.") or name.startswith("concord.v1"):
             continue
         assert module_of(name).split(".")[0] in {mine, *MAY_KNOW[mine]}, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_no_module_comes_back_to_itself_by_way_of_others():
+    """Lazy imports count as well: two modules that need each other are one."""
+    knows = {}
+    for path in SOURCES:
+        module = ".".join(path.relative_to(ROOT / "services").with_suffix("").parts).removesuffix(".__init__")
+        knows[module] = {module_of(name) for name in imported(path) if name.startswith("concord.")} - {module}
+    assert {"kit.store", "kit.store.sql"} <= set(TopologicalSorter(knows).static_order())
 
 
 @pytest.mark.parametrize("library", ONLY_IN)
