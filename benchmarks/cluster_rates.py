@@ -13,7 +13,6 @@ from uuid import uuid4
 from kafka import KafkaConsumer
 
 from benchmarks.facts import SHARD, facts
-from concord.app import Stepper
 from concord.kit.blobs import Blobs, MemoryBlobs
 from concord.kit.ids import run_id, uri_of, work_id
 from concord.kit.log import Entry, Log
@@ -30,6 +29,7 @@ from concord.operate import run_log
 from concord.runs import service as runs
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.work_pb2 import Work
+from concord.wiring import Stepper
 
 SEED, APPENDED = 7, 2_000
 # Six pairs of a run make a fact, about.

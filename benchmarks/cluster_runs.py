@@ -15,8 +15,10 @@ from kafka import KafkaAdminClient
 
 from benchmarks.loop import ONE_THREAD, job_of
 from concord.client.intake import intake
-from concord.client.run import drive, options, people, session
+from concord.client.run import drive, options, people
+from concord.client.run.job import Job
 from concord.kit import rpc
+from concord.kit.enums import short
 from concord.kit.ids import run_id
 from concord.kit.log import Log, topics
 from concord.kit.log.kafka.url import parse
@@ -61,7 +63,7 @@ class Cluster:
         self.log.close()
 
     @contextmanager
-    def begun(self, job: session.Job) -> Iterator[drive.People]:
+    def begun(self, job: Job) -> Iterator[drive.People]:
         """The job's run, started, with people at work on it; cancelled at the end where it still goes on."""
         rows = job.given.rows
         drive.begin(self.runs, job.run_id, job.config, [row.pair for row in rows], job.given.sha256, job.given.name)
@@ -73,7 +75,7 @@ class Cluster:
             if self.runs.GetRun(pb.GetRunRequest(run_id=job.run_id)).run.status not in drive.ENDED:
                 self.runs.CancelRun(pb.CancelRunRequest(run_id=job.run_id, request_id="over", reason="measured"))
 
-    def whole(self, job: session.Job) -> float:
+    def whole(self, job: Job) -> float:
         """Seconds of a whole run, from its first pair at the front door to its end."""
         began = time.perf_counter()
         with self.begun(job) as annotators:
@@ -85,7 +87,7 @@ class Cluster:
         """The stage that is open now; empty where none is, or where the run is over."""
         view = self.runs.GetRun(pb.GetRunRequest(run_id=run)).run
         stages = [stage for stage in view.stages if not stage.closed]
-        return Stage.Name(stages[-1].stage).removeprefix("STAGE_") if stages and view.status not in drive.ENDED else ""
+        return short(Stage, stages[-1].stage) if stages and view.status not in drive.ENDED else ""
 
     def grow(self, replicas: int) -> None:
         """So many processes of labeling, and waits until the group has given each its share of the partitions."""
@@ -126,7 +128,7 @@ class Cluster:
         given = intake.read_sample()
         given = replace(given, rows=given.rows[:pairs])
         name = run_id(given.sha256, options.semantic(config))
-        self.whole(session.Job(options.resolve(asked), given, config, name, people.nobody))
+        self.whole(Job(options.resolve(asked), given, config, name, people.nobody))
         stages = [(event, at) for event, at in run_log.events(self.log, name)]
         opened = next(at for event, at in stages if event.stage_opened.stage == Stage.STAGE_LABEL)
         return next(at for event, at in stages if event.stage_closed.stage == Stage.STAGE_LABEL) - opened
@@ -141,7 +143,7 @@ def shares(admin: KafkaAdminClient, group: str) -> list[int]:
     return sorted(sum(len(topic["partitions"]) for topic in topics) for topics in held)
 
 
-def part_of(job: session.Job, pairs: int, salt: str) -> session.Job:
+def part_of(job: Job, pairs: int, salt: str) -> Job:
     """A run of its own on the job's first pairs."""
     given = replace(job.given, rows=job.given.rows[:pairs])
     answer = people.answerer(job.options.annotators, given.rows, job.options.seed)

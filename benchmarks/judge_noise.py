@@ -26,6 +26,7 @@ from benchmarks.judged_cases import CASES, Case, World, read_rows, world
 from benchmarks.measure import asked_of, parser_of, write
 from concord.client.run import options
 from concord.preference.annotations import Answers
+from concord.preference.budget import pilot_size
 from concord.preference.methods import COMPARED, METHODS
 from concord.preference.pilot import draw_pilot, misaligned
 from concord.runs import plan
@@ -54,7 +55,7 @@ def run(there: World, method: str, with_pilot: bool, seed: int, budget_share: fl
     options.set_method(config, asked)
     answers, gate = planner.NOBODY, False
     if with_pilot and budget:
-        drawn = draw_pilot(pairs, plan.pilot_size(config, pairs, budget), seed)
+        drawn = draw_pilot(pairs, pilot_size(config, pairs, budget), seed)
         ones = np.ones(len(drawn), np.int64)
         answers = Answers(drawn.astype(np.int64), there.truth[drawn], ones.astype(bool), ones)
         _, wrong = wrong_labels(there.signals, answers)

@@ -79,14 +79,14 @@ async def bare(url, concurrency, pairs):
 async def concord(url, concurrency, pairs, kept=False):
     """`end`'s figures of the same calls by Concord's judge, shards of 64 pairs; `kept`: the answers stand in its cache already."""
     from concord.labeling.answer_cache import AnswerCache
-    from concord.labeling.chat import Settings
+    from concord.labeling.chat import ChatSettings
     from concord.labeling.llm import LLMJudges
     from concord.v1 import config_pb2 as cfg
 
     config = cfg.JudgeConfig(kind="llm", name="stub", url=url, both_orders=True, max_tokens=256)
     with tempfile.TemporaryDirectory() as folder:
         answers = AnswerCache(f"sqlite:///{folder}/answers.db")
-        judges = LLMJudges(answers, {}, Settings(concurrency=concurrency))
+        judges = LLMJudges(answers, {}, ChatSettings(concurrency=concurrency))
 
         async def all_shards():
             shards = [pairs[at : at + 64] for at in range(0, len(pairs), 64)]

@@ -27,10 +27,10 @@ from benchmarks import hh, planner
 from benchmarks.measure import asked_of, circumstances, parser_of, write
 from concord.client.run import options
 from concord.preference import methods
+from concord.preference.budget import pilot_size
 from concord.preference.pilot import draw_pilot
 from concord.reward import head
 from concord.reward.targets import lesson
-from concord.runs import plan
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
 from concord.v1.work_pb2 import Teacher
@@ -68,6 +68,7 @@ CALLED = (
     "services/reward/logistic.py",
     "services/preference/pilot.py",
     "services/reward/targets.py",
+    "services/preference/budget.py",
     "services/runs/plan.py",
     "services/reward/features.py",
     "services/triage/selection.py",
@@ -203,7 +204,7 @@ def _spent(world: hh.World, known: planner.Known, config: RunConfig, share: floa
     """The end of a run with this budget, its pilot paid from it."""
     pairs = len(world.truth)
     budget = round(share * pairs)
-    drawn = draw_pilot(pairs, plan.pilot_size(config, pairs, budget), config.seed)
+    drawn = draw_pilot(pairs, pilot_size(config, pairs, budget), config.seed)
     said = planner.asked(drawn, np.ones(len(drawn), bool), _person(world))
     *_, last = planner.run(known, config, budget, _person(world), said)
     assert last.head is not None and last.decided is not None

@@ -35,8 +35,8 @@ def job_of(corpus: str, pairs: int):
     from benchmarks.corpus import JUDGE, virtual
     from concord.client.intake import intake
     from concord.client.run import people
+    from concord.client.run.job import Job
     from concord.client.run.options import Options, run_config, semantic
-    from concord.client.run.session import Job
     from concord.kit.ids import run_id
 
     if corpus == "sample":
@@ -51,18 +51,20 @@ def job_of(corpus: str, pairs: int):
 
 def concord(job) -> dict[str, object]:
     """The run on all services in this process, over gRPC on 127.0.0.1."""
-    from concord.client.run import drive, session
-    from concord.kit import rpc
+    from concord.client.results.records import there
+    from concord.client.run import session
+    from concord.embedded import embedded
     from concord.kit.settings import from_environment
     from concord.kit.telemetry import log_json
+    from concord.preference import datasets
 
     with tempfile.TemporaryDirectory() as home, open(os.devnull, "w") as nowhere:
         log_json("error", nowhere)
-        with session.embedded(from_environment({}, home=home), len(job.given.rows)) as running:
+        with embedded(from_environment({}, home=home), len(job.given.rows)) as running:
             began = Began()
             view = session.run(job, running, lambda view: None)
-            with rpc.channel(running.address) as channel:
-                dataset = b"".join(drive.read_dataset(drive.RunServiceStub(channel), job.run_id))
+            with there(running.address) as records:
+                dataset = b"".join(datasets.parts(view.dataset_uri, records.blob))
             figures = began.until_now()
         # Child processes are accounted for once they ended.
         figures["cpu_s"] += resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
@@ -84,6 +86,7 @@ def straight(job) -> dict[str, object]:
 
 def stage_seconds(home: Path, run_id: str) -> dict[str, float]:
     """Wall seconds from opened to closed, by the log's own times; a stage's rounds together."""
+    from concord.kit.enums import short
     from concord.kit.log.sqlite import SqliteLog
     from concord.operate import run_log
     from concord.v1.events_pb2 import Stage
@@ -94,7 +97,7 @@ def stage_seconds(home: Path, run_id: str) -> dict[str, float]:
             opened[event.stage_opened.stage, event.stage_opened.round] = at
         if event.HasField("stage_closed"):
             stage = event.stage_closed.stage
-            out[Stage.Name(stage).removeprefix("STAGE_")] += at - opened[stage, event.stage_closed.round]
+            out[short(Stage, stage)] += at - opened[stage, event.stage_closed.round]
     return dict(out)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from concord.preference import annotations
 from concord.preference.annotations import Answers
+from concord.preference.budget import ask_in_round, rounds
 from concord.preference.folds import fold_of
 from concord.preference.methods import METHODS
 from concord.reward import head
@@ -60,8 +61,8 @@ def run(known: Known, config: RunConfig, budget: int, person: Person, said: Answ
         elif stage == Stage.STAGE_SCORE:
             signals = replace(signals, margin=_scored(models, signals, config.shard_pairs or pairs))
         elif stage == Stage.STAGE_TRIAGE:
-            last = plan.rounds(config, pairs, budget)
-            places = plan.ask_in_round(config, pairs, budget, int(said.votes.sum()), round_, last)
+            last = rounds(config, pairs, budget)
+            places = ask_in_round(config, pairs, budget, int(said.votes.sum()), round_, last)
             turn = RoundContext(decided.target if decided else None, latest if decided else None, round_ > last)
             decided = RULES[config.method](signals, said, config, round_, places, turn)
         elif stage == Stage.STAGE_ANNOTATE:

@@ -12,11 +12,11 @@ from benchmarks import planner
 from concord.labeling import recorded, sample_judge
 from concord.labeling.verdict_columns import shard_labeled
 from concord.preference.annotations import Answers
+from concord.preference.budget import pilot_size
 from concord.preference.columns import Columns, judge_targets, shard_arrays
 from concord.preference.methods import METHODS
 from concord.preference.pilot import draw_pilot, misaligned
 from concord.reward import features
-from concord.runs import plan
 from concord.runs.work import MAX_BASIS_TEXTS
 from concord.triage import dataset
 from concord.triage.signals import signals_of
@@ -54,11 +54,10 @@ def run(pairs: Sequence[Pair], config: RunConfig, answer: Answerer) -> Made:
     steps = list(planner.run(known, config, budget, lambda pair, vote: planner.P_FIRST[answer(pair, vote)], said))
     target = steps[-1].decided.target if steps[-1].decided is not None else None
     believed = dataset.beliefs(labels, target, steps[-1].said, count)
-    rows = list(dataset.rows(pairs, believed, config.human_weight))
+    account = dataset.Account()
+    lines = b"".join(account.lines(dataset.rows(pairs, believed, config.human_weight)))
     count_of_rounds = sum(step.stage == Stage.STAGE_ANNOTATE for step in steps)
-    return Made(
-        dataset.hash_rows(rows), b"".join(map(dataset.line, rows)), int(steps[-1].said.votes.sum()), count_of_rounds
-    )
+    return Made(account.sha256, lines, int(steps[-1].said.votes.sum()), count_of_rounds)
 
 
 def _label(indexed: Sequence[tuple[int, Pair]], config: RunConfig) -> ShardLabeled:
@@ -71,7 +70,7 @@ def _label(indexed: Sequence[tuple[int, Pair]], config: RunConfig) -> ShardLabel
 
 
 def _pilot(pairs: Sequence[Pair], config: RunConfig, budget: int, answer: Answerer) -> Answers:
-    drawn = draw_pilot(len(pairs), plan.pilot_size(config, len(pairs), budget), config.seed)
+    drawn = draw_pilot(len(pairs), pilot_size(config, len(pairs), budget), config.seed)
     judged = _label([(int(index), pairs[index]) for index in drawn], config)
     p_first = np.array([planner.P_FIRST[answer(int(index), 0)] for index in drawn], float)
     votes = (~np.isnan(p_first)).astype(np.int64)

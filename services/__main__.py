@@ -7,10 +7,11 @@ from types import FrameType
 
 import structlog
 
-from concord.app import SERVICES, Running
 from concord.kit.errors import ConcordError, Unavailable
 from concord.kit.settings import Settings, from_environment
 from concord.kit.telemetry import log_json
+from concord.process import Running
+from concord.wiring import SERVICES
 
 WAIT_S = 1.0
 

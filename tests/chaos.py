@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import circumstances
-from concord.app import SERVICES
 from concord.kit.errors import Unavailable
 from concord.kit.ids import event_id
 from concord.kit.log import Log
@@ -29,6 +28,7 @@ from concord.kit.log.topics import FACTS, fact_partition
 from concord.kit.settings import from_environment, open_log
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.events_pb2 import Event, Stage
+from concord.wiring import SERVICES
 from tests.endpoint import Endpoint
 from tests.faults import KAFKA, KINDS, Fault, World
 from tests.fleet import Plan, each_its_own

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from concord.app import SERVICES
 from concord.client.intake import intake
 from concord.client.run import drive, options, people
 from concord.kit import ids, rpc
@@ -25,8 +24,10 @@ from concord.kit.health import why_not
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from concord.wiring import SERVICES
 from tests.broker import ROOT, free_port
 from tests.broker import install as install_kafka
+from tests.dataset_stream import read_dataset
 
 WORK = Path(os.environ.get("COMPOSE_WORK", "/var/tmp/concord-compose"))
 TOOLS = ROOT / ".tools"
@@ -127,7 +128,7 @@ def dataset(address: str, seed: int) -> tuple[str, bytes]:
         finally:
             annotators.stop()
         assert view.status == pb.RUN_STATUS_FINISHED, view.detail
-        return view.dataset_sha256, b"".join(drive.read_dataset(runs, run_id))
+        return view.dataset_sha256, b"".join(read_dataset(runs, run_id))
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from concord.app import SERVICES
 from concord.kit import rpc
+from concord.wiring import SERVICES
 from tests.broker import free_port
 
 ROOT = Path(__file__).parent.parent

@@ -9,11 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from concord.client.intake import intake
-from concord.client.run import drive, options, people, session
+from concord.client.run import drive, options, people
+from concord.embedded import embedded
 from concord.kit import ids, rpc
 from concord.kit.log import Log
 from concord.kit.log.topics import DEAD_LETTERS, fact_partition
 from concord.kit.loop.fold import fold_records, restore_run, start_run
+from concord.kit.loop.run_records import records
 from concord.kit.settings import from_environment, open_log, open_store
 from concord.operate import run_log
 from concord.operate.redo import store_differences
@@ -105,7 +107,7 @@ def quiet_run(judge: Endpoint, config: RunConfig, home: Path) -> Quiet:
     """The run embedded in this process, on a judge that answers at once."""
     judge.behaviour.latency_s, before = 0.0, judge.calls
     settings = from_environment({}, home=str(home), judge_concurrency=IN_FLIGHT)
-    with session.embedded(settings) as running:
+    with embedded(settings) as running:
         view = drive_through(running.address, running.address, config)
         facts = [event for event, _ in run_log.events(open_log(settings), RUN)]
     assert view.status == pb.RUN_STATUS_FINISHED, view.detail
@@ -132,7 +134,7 @@ def assert_nothing_was_lost(environment: Mapping[str, str], home: Path) -> None:
     for service, fold in (("runs", runs_service.fold()), ("tasks", tasks_service.fold())):
         read_to = store.position(service, fact_partition(RUN)).next_offset
         stored = restore_run(fold, RUN, store.rows(service, RUN))
-        folded, _ = fold_records(fold, start_run(fold, RUN), list(run_log.records(log, RUN, read_to)))
+        folded, _ = fold_records(fold, start_run(fold, RUN), list(records(log, RUN, read_to)))
         assert (stored.offset, stored.history) == (folded.offset, folded.history), service
         assert stored.state == folded.state, service
     assert store_differences(log, store, RUN) == []

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
-from concord.app import SERVICES
+from concord.wiring import SERVICES
 from tests import kube_lag
 from tests.control_plane import TOOLS, ControlPlane, missing, wait
 from tests.manifests import ROOT, built, of_kind

@@ -14,14 +14,15 @@ from concurrent.futures import CancelledError, Future
 from functools import partial
 from pathlib import Path
 
-from concord.app import SERVICES, Parts, Running, Service
 from concord.kit.blobs import Blobs
 from concord.kit.log.topics import TRAIN
 from concord.kit.loop.worker import Worker
 from concord.kit.settings import from_environment
 from concord.kit.telemetry import log_json
+from concord.process import Running
 from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
+from concord.wiring import SERVICES, Parts, Service
 
 START = b"an untrained model"
 

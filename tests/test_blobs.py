@@ -114,15 +114,19 @@ def test_another_process_sees_the_same_and_the_first_writer_wins_there_too(open_
     one, two = open_blobs(), open_blobs()
     uri = one.put(b"x")
     assert two.get(uri) == b"x"
-    assert two.put_if_absent("begun/work/1", b"two") == b"two"
-    assert one.put_if_absent("begun/work/1", b"one") == b"two"
+    assert two.put_if_absent("done/a", b"two") == b"two"
+    assert one.put_if_absent("done/a", b"one") == b"two"
+    two.note("begun/work/1", b"two")
+    one.note("begun/work/1", b"one")
+    assert one.marker("begun/work/1") == b"two"
 
 
 def test_no_partial_file_is_left_behind_and_another_process_sees_the_same(tmp_path):
     one, two = FileBlobs(tmp_path), FileBlobs(tmp_path)
     uri = one.put(b"x")
     assert two.get(uri) == b"x"
-    assert two.put_if_absent("begun/work/1", b"") == b""
+    two.note("begun/work/1", b"")
+    assert one.marker("begun/work/1") == b""
     assert list((tmp_path / "partial").iterdir()) == []
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from concord import sample
-from concord.client.run import options, progress, session
+from concord.client.run import evaluate, options, progress
+from concord.client.run.job import prepare
 from concord.kit.errors import InvalidInput
 from concord.preference.methods import METHODS
 from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RUN_STATUS_RUNNING, RunView
@@ -243,14 +244,14 @@ def test_a_strangers_text_cannot_steer_the_terminal():
 
 
 def test_test_pairs_are_looked_at_before_the_run(tmp_path):
-    job = session.prepare(str(small_file(tmp_path, 40)), options.resolve({"judge": "sample"}), None, "")
+    job = prepare(str(small_file(tmp_path, 40)), options.resolve({"judge": "sample"}), None, "")
     rows = [json.loads(line) for line in sample.jsonl().splitlines()[38:50]]
     (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert "2 of the test pairs are also in the run" in session.check_test(job, tmp_path / "test.jsonl")[0]
+    assert "2 of the test pairs are also in the run" in evaluate.check_test(job.given.rows, tmp_path / "test.jsonl")[0]
     blind = [{k: row[k] for k in ("id", "prompt", "responses")} for row in rows]
     (tmp_path / "blind.jsonl").write_text("".join(json.dumps(row) + "\n" for row in blind))
     with pytest.raises(InvalidInput, match="nothing can be measured"):
-        session.check_test(job, tmp_path / "blind.jsonl")
+        evaluate.check_test(job.given.rows, tmp_path / "blind.jsonl")
 
 
 def test_the_gap_is_measured_on_test_pairs_only(tmp_path):

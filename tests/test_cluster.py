@@ -5,8 +5,9 @@ from uuid import uuid4
 import grpc
 import pytest
 
-from concord.app import SERVICES
+from concord import embedded as embedding
 from concord.client.run import drive, options, session
+from concord.client.run.job import Job, prepare
 from concord.kit import rpc
 from concord.kit.log.topics import DEAD_LETTERS
 from concord.kit.settings import from_environment, open_log, open_store
@@ -14,6 +15,8 @@ from concord.operate.redo import store_differences
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from concord.wiring import SERVICES
+from tests.dataset_stream import read_dataset
 from tests.fleet import Fleet, each_its_own
 
 REPLICAS = 2
@@ -22,14 +25,14 @@ REPLICAS = 2
 @pytest.fixture(scope="module")
 def job():
     """What `concord run sample` runs."""
-    return session.prepare("sample", options.resolve({}), None, "")
+    return prepare("sample", options.resolve({}), None, "")
 
 
 @pytest.fixture(scope="module")
 def embedded(job, tmp_path_factory):
     """The finished run of all services in one process, on SQLite and files."""
     settings = from_environment({}, home=str(tmp_path_factory.mktemp("embedded")))
-    with session.embedded(settings, len(job.given.rows)) as running:
+    with embedding.embedded(settings, len(job.given.rows)) as running:
         return session.run(job, running, lambda view: None)
 
 
@@ -40,7 +43,7 @@ def environment(kafka_url, postgres_url, some_s3, s3_keys):
     return {f"CONCORD_{name}_URL": url for name, url in urls.items()} | {"CONCORD_PROCESSES": "1"} | s3_keys
 
 
-def run_through(job: session.Job, door: str) -> tuple[pb.RunView, bytes]:
+def run_through(job: Job, door: str) -> tuple[pb.RunView, bytes]:
     """What `concord run` does, with all its calls through one name; the run's last state and its dataset."""
     with rpc.channel(door) as channel:
         runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
@@ -52,7 +55,7 @@ def run_through(job: session.Job, door: str) -> tuple[pb.RunView, bytes]:
             view = drive.watch(runs, job.run_id, people, lambda view: None)
         finally:
             people.stop()
-        return view, b"".join(drive.read_dataset(runs, job.run_id))
+        return view, b"".join(read_dataset(runs, job.run_id))
 
 
 def test_two_processes_of_every_service_on_kafka_postgres_and_s3_make_the_dataset_of_one_process(

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from concord.app import SERVICES
 from concord.client.intake import intake
-from concord.client.run import drive, options, session
+from concord.client.run import drive, options
+from concord.embedded import embedded
 from concord.kit import ids, rpc
 from concord.kit.errors import NotFound
 from concord.kit.settings import Settings, from_environment, open_store
@@ -31,6 +31,7 @@ from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, GetRunRequest, RunView
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from concord.wiring import SERVICES
 from tests.run_world import FoldedRun, config
 from tests.test_sigkill import endpoint
 
@@ -48,7 +49,7 @@ def run_in(settings: Settings, answer=None, until=lambda view: False, **flags) -
     given = options.run_config(options.resolve({"judge": "sample", "shard_pairs": 32, "budget": "20", **flags}), None)
     given.annotators = "console"
     run_id = ids.run_id("sample", given.SerializeToString(deterministic=True))
-    with session.embedded(settings) as running, rpc.channel(running.address) as channel:
+    with embedded(settings) as running, rpc.channel(running.address) as channel:
         runs = RunServiceStub(channel)
         drive.begin(runs, run_id, given, PAIRS, "sample", "sample.jsonl")
         people = None
@@ -75,7 +76,7 @@ def truth(pair: int, vote: int):
 
 
 def found(settings: Settings, view: RunView, later_s: float = 0.0) -> tuple[Finding, ...]:
-    return inspect.patient(settings, view.run_id[:8], time.time() + later_s, {}).findings
+    return inspect.patient(settings, view.run_id[:8], time.time() + later_s, SERVICES, {}).findings
 
 
 def test_a_finished_run_has_nothing_wrong(tmp_path):
@@ -83,7 +84,7 @@ def test_a_finished_run_has_nothing_wrong(tmp_path):
     view = run_in(settings, truth)
     assert view.status == RUN_STATUS_FINISHED
     assert found(settings, view) == ()
-    notes = inspect.patient(settings, "last", time.time(), {}).notes
+    notes = inspect.patient(settings, "last", time.time(), SERVICES, {}).notes
     assert "is finished: 96 pairs, 20 of 20 votes" in notes[0]
 
 
@@ -141,7 +142,7 @@ def test_a_run_without_its_pairs_says_which_files_are_lost(tmp_path):
 
 def test_a_name_that_means_no_run_is_refused(tmp_path):
     with pytest.raises(NotFound, match="no runs in"):
-        inspect.patient(settings_in(tmp_path), "last", 0.0, {})
+        inspect.patient(settings_in(tmp_path), "last", 0.0, SERVICES, {})
 
 
 def seen(**more) -> Observed:
@@ -228,31 +229,36 @@ def test_folders_that_cannot_be_written_or_are_full_are_findings():
 
 def test_a_file_in_the_place_of_a_folder_is_a_finding(tmp_path):
     (tmp_path / "home").write_text("")
-    assert any("is a file" in finding.says for finding in inspect.place(settings_in(tmp_path / "home")).findings)
+    assert any(
+        "is a file" in finding.says for finding in inspect.place(settings_in(tmp_path / "home"), SERVICES).findings
+    )
 
 
 def test_a_back_end_that_does_not_open_is_a_finding_and_an_empty_place_is_not(tmp_path):
     broken = Backend("CONCORD_LOG_URL", "the log", "not a database")
     assert "not a database" in doctor.backend_health([broken]).findings[0].says
-    health = inspect.place(settings_in(tmp_path))
+    health = inspect.place(settings_in(tmp_path), SERVICES)
     assert health.findings == () and list(tmp_path.iterdir()) == []
     (tmp_path / "log.sqlite").write_text("this is no database, and it is long enough to be seen as none" * 20)
-    assert any(finding.about == "backends" for finding in inspect.place(settings_in(tmp_path)).findings)
+    assert any(finding.about == "backends" for finding in inspect.place(settings_in(tmp_path), SERVICES).findings)
 
 
 def test_a_database_without_tables_is_not_begun_and_is_left_as_it_is(postgres_url, tmp_path):
     settings = from_environment({"CONCORD_STATE_URL": postgres_url, "CONCORD_HOME": str(tmp_path)})
-    health = inspect.place(settings)
+    health = inspect.place(settings, SERVICES)
     assert health.findings == () and any(
         "the store (postgresql" in note and "is not there yet" in note for note in health.notes
     )
     assert migrations.standing(open_engine(postgres_url)) is None
     open_store(settings)
-    assert any("the store (postgresql" in note and note.endswith(" answers") for note in inspect.place(settings).notes)
+    assert any(
+        "the store (postgresql" in note and note.endswith(" answers")
+        for note in inspect.place(settings, SERVICES).notes
+    )
 
 
 def finding_of(tmp_path, **urls: str) -> Finding:
-    (finding,) = inspect.place(from_environment({"CONCORD_HOME": str(tmp_path), **urls})).findings
+    (finding,) = inspect.place(from_environment({"CONCORD_HOME": str(tmp_path), **urls}), SERVICES).findings
     return finding
 
 
@@ -284,11 +290,11 @@ def test_services_of_another_process_are_seen_and_a_part_of_them_is_a_finding(tm
     for name in ("runs", "tasks"):
         locks.append(os.open(tmp_path / f"log.sqlite.{name}.lock", os.O_CREAT | os.O_RDWR))
         fcntl.flock(locks[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
-    (part,) = inspect.place(settings).findings
+    (part,) = inspect.place(settings, SERVICES).findings
     assert "but not labeling" in part.says and "concord serve labeling" in part.do
     for lock in locks:
         os.close(lock)
-    assert inspect.place(settings).findings == ()
+    assert inspect.place(settings, SERVICES).findings == ()
     whole = doctor.lock_health(list(SERVICES), list(SERVICES))
     assert whole.findings == () and "another process runs runs" in whole.notes[0]
 

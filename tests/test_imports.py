@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ SERVICES = ("runs", "tasks", "labeling", "scoring", "triage", "training")
 # Which rooms a room may know, besides itself. Whatever puts the services together (ROOTS) may know all.
 SHARED = {"kit", "preference", "reward", "sample"}
 MAY_KNOW = {
+    "__init__": set(),
     "kit": set(),
     "preference": {"kit"},
     "reward": {"kit", "preference"},
@@ -24,7 +26,7 @@ MAY_KNOW = {
     "client": SHARED | {"report"},
     "operate": SHARED | {"report", "client", *SERVICES},
 }
-ROOTS = ("app", "child", "cli", "__main__", "__init__", "commands")
+ROOTS = ("wiring", "process", "embedded", "child", "cli", "__main__", "commands")
 # torch and friends: only where big models are trained or scored; Kafka, PostgreSQL and S3: only where they are spoken to.
 ONLY_IN = {
     "torch": ("scoring/torch.py", "training/reward.py", "training/policy.py"),
@@ -59,7 +61,7 @@ IMPURE = (
     "uuid4",
     "secrets",
 )
-PURE_KIT = ("loop.fold", "loop.facts", "log", "log.topics", "ids", "errors", "arrays", "urls")
+PURE_KIT = ("loop.fold", "loop.facts", "loop.events", "log", "log.topics", "ids", "enums", "errors", "arrays", "urls")
 
 
 def imported(path: Path) -> set[str]:
@@ -104,6 +106,15 @@ def test_a_room_knows_only_the_rooms_that_it_may(path):
         assert module_of(name).split(".")[0] in {mine, *MAY_KNOW[mine]}, f"{path.relative_to(ROOT)} imports {name}"
 
 
+def test_no_module_comes_back_to_itself_by_way_of_others():
+    """Lazy imports count as well: two modules that need each other are one."""
+    knows = {}
+    for path in SOURCES:
+        module = ".".join(path.relative_to(ROOT / "services").with_suffix("").parts).removesuffix(".__init__")
+        knows[module] = {module_of(name) for name in imported(path) if name.startswith("concord.")} - {module}
+    assert {"kit.store", "kit.store.sql"} <= set(TopologicalSorter(knows).static_order())
+
+
 @pytest.mark.parametrize("library", ONLY_IN)
 def test_heavy_libraries_stay_in_their_rooms(library):
     for path in SOURCES:
@@ -121,6 +132,43 @@ def test_a_pure_module_touches_no_clock_file_or_network(path):
             assert module_of(name).removeprefix("kit.") in PURE_KIT, (
                 f"{path.relative_to(ROOT)} imports {name}, which is not pure"
             )
+
+
+def loaded_by(asked: str) -> set[str]:
+    """The modules that a fresh process has loaded once it has done what is asked."""
+    said = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{asked}\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ,
+        check=True,
+    )
+    return set(said.stdout.split())
+
+
+# What a front door stands for, so that whoever knows its address needs none of it.
+BEHIND_THE_DOOR = {
+    *(f"concord.{room}" for room in (*SERVICES, "operate", *ROOTS)),
+    *("sqlalchemy", "kafka", "psycopg", "alembic", "s3fs", "botocore"),
+}
+
+
+@pytest.mark.parametrize("module", ["concord.client.run.drive", "concord.client.results.records"])
+def test_a_console_drives_and_reads_runs_without_a_service_a_database_or_pictures(module):
+    loaded = loaded_by(f"import {module}")
+    assert module in loaded
+    assert not loaded & (BEHIND_THE_DOOR | {"matplotlib", "numpy", "concord.report"})
+
+
+def test_no_part_of_the_client_loads_a_service_or_a_database():
+    loaded = loaded_by("""
+import importlib, pkgutil, concord.client
+for found in pkgutil.walk_packages(concord.client.__path__, "concord.client."):
+    importlib.import_module(found.name)
+""")
+    assert "concord.client.run.session" in loaded
+    assert not loaded & BEHIND_THE_DOOR
 
 
 EXTRA = ("kafka", "psycopg", "alembic", "s3fs", "fsspec", "botocore", "pyarrow", "crc32c")

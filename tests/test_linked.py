@@ -11,19 +11,24 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from concord.client.intake import intake
-from concord.client.results.records import here
+from concord.client.results.results_dir import folder, remember
 from concord.client.run import continue_run, session
+from concord.client.run.job import Job, prepare
 from concord.client.run.options import Options, resolve, run_config
 from concord.client.run.parent_options import options_of
 from concord.client.run.parent_run import Earlier, check, join, rows_of
+from concord.commands.results import run_line
+from concord.embedded import embedded
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings, from_environment, open_blobs, open_log
-from concord.operate import redo, run_log
+from concord.operate import run_log
+from concord.operate.local_records import here
 from concord.preference import annotations, datasets
+from concord.preference.budget import batch_size, human_budget, pilot_size
 from concord.preference.methods import METHODS
 from concord.report.figures import Figures, figures_of
 from concord.report.words import summary
-from concord.runs import limits, plan
+from concord.runs import limits
 from concord.v1.config_pb2 import Parent, RunConfig
 from concord.v1.events_pb2 import Event, PauseReason, Stage, StageManifest, TaskOutcome
 from concord.v1.pairs_pb2 import Choice
@@ -123,8 +128,8 @@ def test_the_settings_of_a_run_lead_to_its_configuration_again(said):
         asked = replace(asked, criteria="", temperature=0.0)
     config = run_config(asked, None)
     pairs = 10_000
-    again_ = run_config(options_of(config, pairs, plan.human_budget(config, pairs)), None)
-    assert plan.human_budget(again_, pairs) == plan.human_budget(config, pairs)
+    again_ = run_config(options_of(config, pairs, human_budget(config, pairs)), None)
+    assert human_budget(again_, pairs) == human_budget(config, pairs)
     for both in (config, again_):
         both.ClearField("human_budget")
         both.ClearField("human_budget_share")
@@ -146,9 +151,9 @@ def test_a_number_of_votes_becomes_a_share_and_a_file_of_answers_keeps_its_path(
 
 def test_shares_are_of_the_new_pairs_and_of_all_where_none_is_new():
     config = RunConfig(human_budget_share=0.1, batch_share=0.05, quorum=1, pilot=-1, parent=Parent(pairs=900))
-    assert (plan.human_budget(config, 1_000), plan.batch_size(config, 1_000)) == (10, 5)
-    assert (plan.human_budget(config, 900), plan.batch_size(config, 900)) == (90, 45)
-    assert plan.pilot_size(config, 1_000, 40) == 8
+    assert (human_budget(config, 1_000), batch_size(config, 1_000)) == (10, 5)
+    assert (human_budget(config, 900), batch_size(config, 900)) == (90, 45)
+    assert pilot_size(config, 1_000, 40) == 8
 
 
 def test_a_parent_that_is_none_is_refused():
@@ -213,7 +218,7 @@ class Done:
     """A run on all services."""
 
     settings: Settings
-    job: session.Job
+    job: Job
     view: RunView
 
     @property
@@ -233,15 +238,17 @@ class Done:
         return {event.task_resolved.pair_index for event in resolved if not stages or event.unit.stage in stages}
 
 
-def run(settings: Settings, job: session.Job) -> Done:
-    redo.remember(Path(settings.home) / "runs" / job.run_id[:8], job)
-    with session.embedded(settings) as running:
+def run(settings: Settings, job: Job) -> Done:
+    remember(folder(settings.home, job.run_id), job.run_id, job.truth)
+    with embedded(settings) as running:
         return Done(settings, job, session.run(job, running, lambda view: None))
 
 
-def linked(settings: Settings, name: str, path: Path | str, **flags) -> session.Job:
+def linked(settings: Settings, name: str, path: Path | str, **flags) -> Job:
     with here(settings) as records:
-        return continue_run.go_on(records, settings, name, str(path), partial(resolve, flags, None, ""), None, "", None)
+        return continue_run.go_on(
+            records, settings.home, name, str(path), partial(resolve, flags, None, ""), None, "", None
+        )
 
 
 def write(path: Path, numbers: range, agree: float) -> Path:
@@ -283,7 +290,7 @@ def chain(tmp_path_factory) -> Iterator[Chain]:
             "seed": 3,
             "shard_pairs": 32,
         }
-        first = run(settings, session.prepare(str(old), resolve(flags), None, ""))
+        first = run(settings, prepare(str(old), resolve(flags), None, ""))
         before = judge.calls
         second = run(settings, linked(settings, "last", more))
         yield Chain(folder, judge, first, second, (before, judge.calls - before))
@@ -326,8 +333,8 @@ def test_only_the_pilot_may_meet_a_pair_again_and_then_the_earlier_answer_is_tak
 
 def test_the_link_is_shown_wherever_a_run_is_shown(chain):
     first, second, settings = chain.first.view, chain.second.view, chain.second.settings
-    assert redo.run_line(second).count(f"goes on from {first.run_id[:8]}") == 1
-    assert "goes on from" not in redo.run_line(first)
+    assert run_line(second).count(f"goes on from {first.run_id[:8]}") == 1
+    assert "goes on from" not in run_line(first)
     figures = chain.second.figures
     new = len(chain.first.asked() - chain.second.asked())
     assert (figures.parent.run_id, figures.parent.pairs, figures.parent.answers) == (first.run_id, OLD, new)
@@ -368,12 +375,12 @@ def test_a_third_run_takes_over_the_answers_of_both(chain):
     assert set(said.pair.tolist()) == chain.first.asked() | chain.second.asked()
     hashes = {row["index"]: row["pair_sha256"] for row in chain.second.rows}
     with here(chain.second.settings) as records:
-        again_ = continue_run.read(records, chain.second.settings, chain.second.view.run_id).answered
+        again_ = continue_run.read(records, chain.second.settings.home, chain.second.view.run_id).answered
     assert {(hashes[index], 0) for index in said.pair.tolist()} == set(again_)
 
 
 def test_who_asks_nobody_takes_no_answers_over(chain):
-    alone = linked(chain.second.settings, chain.first.view.run_id, "", method="none")
+    alone = linked(chain.second.settings.home, chain.first.view.run_id, "", method="none")
     assert alone.config.parent.run_id == chain.first.view.run_id and not alone.config.parent.annotation_uris
 
 
@@ -389,9 +396,7 @@ def test_after_a_shut_gate_new_criteria_go_on_with_the_same_pairs_and_the_pilots
     settings = replace(from_environment({}, home=str(tmp_path / "home")), judge_concurrency=1)
     with endpoint(kind=Listening) as judge:
         flags = {"judge": f"{judge.url}#stub", "criteria": "Be nice.", "budget": "40%", "pilot": 16}
-        shut = run(
-            settings, session.prepare(str(write(tmp_path / "pairs.jsonl", range(60), 1.0)), resolve(flags), None, "")
-        )
+        shut = run(settings, prepare(str(write(tmp_path / "pairs.jsonl", range(60), 1.0)), resolve(flags), None, ""))
         assert (shut.view.status, shut.view.pause_reason) == (RUN_STATUS_PAUSED, PauseReason.PAUSE_REASON_MISALIGNED)
         assert "--from RUN --criteria" in shut.view.detail
         job = linked(settings, "last", "", criteria="Be right.")

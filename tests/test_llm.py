@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from concord.kit.errors import Deferred, InvalidInput, Permanent
 from concord.labeling.answer_cache import AnswerCache, MemoryAnswers
-from concord.labeling.chat import Settings
+from concord.labeling.chat import ChatSettings
 from concord.labeling.llm import LLMJudges
 from concord.labeling.shard import label_shard
 from concord.v1 import config_pb2 as cfg
@@ -56,7 +56,7 @@ def config(endpoint: Endpoint, **changes) -> cfg.JudgeConfig:
 def judges(answers=None, time=None, environ=None, **settings) -> LLMJudges:
     time = time or FakeTime()
     answers = MemoryAnswers() if answers is None else answers
-    return LLMJudges(answers, environ or {}, Settings(**settings), clock=time, sleep=time.sleep, random=Random(0))
+    return LLMJudges(answers, environ or {}, ChatSettings(**settings), clock=time, sleep=time.sleep, random=Random(0))
 
 
 def expected(endpoint: Endpoint, pair: pb.Pair) -> int:
@@ -200,7 +200,7 @@ def test_an_endpoint_that_comes_back_gives_every_label():
                 await FakeTime.sleep(time, seconds)
                 endpoint.behaviour.down = 0 if time.now > 60 else 503
 
-            llm = LLMJudges(MemoryAnswers(), {}, Settings(), clock=time, sleep=sleep)
+            llm = LLMJudges(MemoryAnswers(), {}, ChatSettings(), clock=time, sleep=sleep)
             said, _ = await llm.ask(pairs(10), config(endpoint), 1)
             await llm.close()
             assert NONE not in {s.choice for s in said} and time.now > 60

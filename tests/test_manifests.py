@@ -14,7 +14,6 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-from concord.app import GRACE_S, SERVICES, START_S
 from concord.kit import rpc, telemetry
 from concord.kit.blobs import s3
 from concord.kit.log import topics
@@ -22,6 +21,7 @@ from concord.kit.log.kafka import url
 from concord.kit.log.kafka.topics import settings_of
 from concord.kit.settings import IGNORED, Settings
 from concord.labeling import service as labeling
+from concord.process import START_S
 from concord.scoring import service as scoring
 from concord.training import service as training
 from concord.triage import service as triage
@@ -33,6 +33,7 @@ from concord.v1 import (
     training_service_pb2,
     triage_service_pb2,
 )
+from concord.wiring import GRACE_S, SERVICES
 from tests.manifests import K8S, OVERLAYS, ROOT, built, compose, containers, filled, named, of_kind, targets, workloads
 
 PROTOS = {

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from concord.client.intake import intake
-from concord.client.run import drive, options, session
+from concord.client.run import drive, options
+from concord.embedded import embedded
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
 from concord.preference.methods import METHODS
@@ -14,6 +15,7 @@ from concord.v1 import runs_service_pb2 as pb
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from tests.dataset_stream import read_dataset
 
 ROWS = intake.read_sample().rows[:400]
 NAMES = {Choice.CHOICE_FIRST: "first", Choice.CHOICE_SECOND: "second", Choice.CHOICE_TIE: "tie"}
@@ -22,7 +24,7 @@ TRUTH = [NAMES[row.truth] for row in ROWS]
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    with session.embedded(from_environment({}, home=str(tmp_path_factory.mktemp("methods")))) as running:
+    with embedded(from_environment({}, home=str(tmp_path_factory.mktemp("methods")))) as running:
         yield running
 
 
@@ -37,7 +39,7 @@ def finished(running, **flags) -> tuple[pb.RunView, list[dict]]:
         view = drive.watch(runs, run_id, people, lambda view: None)
         people.stop()
         assert view.status == pb.RUN_STATUS_FINISHED, view.detail
-        return view, [json.loads(line) for line in b"".join(drive.read_dataset(runs, run_id)).splitlines()]
+        return view, [json.loads(line) for line in b"".join(read_dataset(runs, run_id)).splitlines()]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concord.preference import methods
+from concord.preference.budget import MOST_ASKED, ask_in_round, batch_size, pilot_size, rounds
 from concord.preference.methods import METHODS
 from concord.preference.stages import Step, step_name
 from concord.runs import plan
@@ -65,7 +66,7 @@ def test_a_pilot_comes_first_where_the_budget_pays_one():
     [(100, 1000, 1, 8), (10_000, 10_000, 1, 50), (100, 16, 1, 4), (100, 16, 2, 2), (5, 1000, 1, 5), (100, 3, 1, 0)],
 )
 def test_the_pilot_has_eight_pairs_or_half_a_per_cent_and_at_most_a_quarter_of_the_budget(pairs, budget, quorum, size):
-    assert plan.pilot_size(config(pilot=-1, quorum=quorum), pairs, budget) == size
+    assert pilot_size(config(pilot=-1, quorum=quorum), pairs, budget) == size
 
 
 @given(
@@ -92,17 +93,17 @@ def test_what_is_opened_stays_whatever_the_budget_does(method, pairs, quorum, pi
 @given(st.integers(1, 500), st.integers(1, 3), st.integers(0, 400), st.integers(-1, 9))
 def test_the_rounds_spend_the_budget_and_no_more(pairs, quorum, budget, pilot):
     given_config = config(quorum=quorum, pilot=pilot)
-    votes = quorum * plan.pilot_size(given_config, pairs, budget)
-    last = plan.rounds(given_config, pairs, budget)
+    votes = quorum * pilot_size(given_config, pairs, budget)
+    last = rounds(given_config, pairs, budget)
     for round_ in range(1, last + 1):
-        votes += quorum * plan.ask_in_round(given_config, pairs, budget, votes, round_, last)
+        votes += quorum * ask_in_round(given_config, pairs, budget, votes, round_, last)
     assert votes <= budget or votes == 0
     if last:
         assert budget - votes < quorum
-    assert plan.ask_in_round(given_config, pairs, budget, votes, last + 1, last) == 0
+    assert ask_in_round(given_config, pairs, budget, votes, last + 1, last) == 0
 
 
 def test_a_round_never_asks_more_than_one_event_carries():
     many = config(batch_share=1.0)
-    assert plan.batch_size(many, 1_000_000) == plan.MOST_ASKED
-    assert plan.ask_in_round(many, 1_000_000, 900_000, 0, 1, 1) == plan.MOST_ASKED
+    assert batch_size(many, 1_000_000) == MOST_ASKED
+    assert ask_in_round(many, 1_000_000, 900_000, 0, 1, 1) == MOST_ASKED

@@ -4,7 +4,8 @@ import pytest
 
 from benchmarks import straight
 from concord.client.intake import intake
-from concord.client.run import drive, options, session
+from concord.client.run import drive, options
+from concord.embedded import embedded
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
 from concord.preference.methods import METHODS
@@ -22,7 +23,7 @@ def answer(pair: int, vote: int):
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    with session.embedded(from_environment({}, home=str(tmp_path_factory.mktemp("planner")))) as running:
+    with embedded(from_environment({}, home=str(tmp_path_factory.mktemp("planner")))) as running:
         yield running
 
 

@@ -4,14 +4,16 @@ import subprocess
 
 import pytest
 
-from concord.app import SERVICES
+from concord import embedded as embedding
 from concord.client.intake import intake
-from concord.client.run import drive, options, people, session
+from concord.client.run import drive, options, people
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from concord.wiring import SERVICES
+from tests.dataset_stream import read_dataset
 from tests.fleet import READY_S, Fleet, each_its_own
 
 ROWS = intake.read_sample().rows[:300]
@@ -37,13 +39,13 @@ def dataset(runs_at: str, tasks_at: str) -> tuple[str, bytes]:
             annotators.stop()
         assert view.status == pb.RUN_STATUS_FINISHED, view.detail
         assert view.votes == view.human_budget == 30
-        return view.dataset_sha256, b"".join(drive.read_dataset(runs, RUN))
+        return view.dataset_sha256, b"".join(read_dataset(runs, RUN))
 
 
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory):
     """What `concord run` makes of it."""
-    with session.embedded(from_environment({}, home=str(tmp_path_factory.mktemp("embedded")))) as running:
+    with embedding.embedded(from_environment({}, home=str(tmp_path_factory.mktemp("embedded")))) as running:
         return dataset(running.address, running.address)
 
 

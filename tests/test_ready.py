@@ -5,7 +5,7 @@ import threading
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from concord import app
+from concord import process
 from concord.kit import rpc
 from concord.kit.blobs import MemoryBlobs
 from concord.kit.errors import Unavailable
@@ -17,8 +17,10 @@ from concord.kit.loop.stepping import drive
 from concord.kit.loop.worker import Worker
 from concord.kit.settings import from_environment
 from concord.kit.store.memory import MemoryStore
+from concord.process import Running
 from concord.runs import service as runs
 from concord.v1.events_pb2 import Event
+from concord.wiring import SERVICES, Service
 
 RUN = run_id("ready", b"")
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -137,12 +139,12 @@ def test_what_is_under_way_when_a_loop_is_told_to_stop_has_its_grace_and_no_more
 def test_health_says_serving_only_when_the_loop_is_ready_and_no_more_once_it_is_told_to_stop(tmp_path, monkeypatch):
     slow = Slow()
     parts = {
-        **app.SERVICES,
-        "training": lambda parts: app.Service(app.SERVICES["training"](parts).servicer, lambda: slow),
+        **SERVICES,
+        "training": lambda parts: Service(SERVICES["training"](parts).servicer, lambda: slow),
     }
     settings = from_environment({}, home=str(tmp_path), listen="127.0.0.1:0")
-    monkeypatch.setattr(app, "START_S", 0.3)
-    running = app.Running(["training"], settings, parts)
+    monkeypatch.setattr(process, "START_S", 0.3)
+    running = Running(["training"], settings, parts)
     with rpc.channel(running.address) as channel:
         check = health_pb2_grpc.HealthStub(channel).Check
         names = ("concord.v1.TrainingService", "")

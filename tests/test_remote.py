@@ -11,13 +11,14 @@ import pytest
 
 from concord import sample
 from concord.client.results import records
-from concord.client.results.records import here, there
+from concord.client.results.records import there
 from concord.client.run import options
 from concord.kit import rpc
 from concord.kit.blobs import uri_of
 from concord.kit.errors import InvalidInput, NotFound
 from concord.kit.settings import Settings
 from concord.operate import replay_commands, run_log
+from concord.operate.local_records import here
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.runs_service_pb2_grpc import RunServiceStub

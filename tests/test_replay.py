@@ -11,17 +11,19 @@ from uuid import uuid4
 import pytest
 from kafka import KafkaAdminClient
 
-from concord.client.results.records import here
 from concord.kit.blobs import MemoryBlobs
 from concord.kit.errors import InvalidInput, NotFound
 from concord.kit.ids import event_id
 from concord.kit.log import Entry, Record
 from concord.kit.log.kafka.url import parse
 from concord.kit.log.topics import DEAD_LETTERS, FACTS, LABEL, fact_partition
+from concord.kit.loop import events
 from concord.kit.loop.facts import dead_letter
+from concord.kit.loop.run_records import records
 from concord.kit.loop.worker import Worker
 from concord.kit.settings import Settings, open_log, open_store
 from concord.operate import dead_letters, replay_commands, run_log
+from concord.operate.local_records import here
 from concord.v1.events_pb2 import Event, PauseReason
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED
 from tests.test_cli import concord
@@ -74,7 +76,7 @@ def test_letters_are_listed_and_put_back_once_and_their_run_then_finishes(settin
         again = run_in(settings, **flags)
     assert again.status == RUN_STATUS_FINISHED, story(settings, view.run_id)
     assert not any(stage.failed for stage in again.stages)
-    kinds = [fact.kind for fact in run_log.facts(run_log.records(log, view.run_id))]
+    kinds = [fact.kind for fact in events.facts(records(log, view.run_id))]
     assert kinds.count("stage_retried") == 1 and kinds.count("shard_labeled") == 3
     assert all(
         letter["put_back_at"] for letter in json.loads(told(replay_commands.print_letters, log, view.run_id, True))
@@ -155,7 +157,7 @@ def test_a_run_is_read_from_kafka_by_its_id_from_anywhere_and_nothing_there_move
     assert story.returncode == 0, story.stderr
     assert "finished" in story.stdout and "LABEL" in story.stdout and "DATASET" in story.stdout
     log = open_log(settings)
-    facts = run_log.facts(run_log.records(log, view.run_id))
+    facts = events.facts(records(log, view.run_id))
     # The first fact that is younger than the one before: times count in milliseconds.
     middle = next(at for at in range(len(facts) // 2, len(facts)) if facts[at].at > facts[at - 1].at)
     by_time = concord(elsewhere, "replay", view.run_id, "--log", kafka_url, "--json", "--until", iso(facts[middle].at))
@@ -240,6 +242,6 @@ def test_an_end_of_input_where_requeue_asks_is_a_no(monkeypatch):
 def test_facts_that_do_not_decode_are_printed_as_bytes_and_no_unit_behind_them_is_done_again(settings):
     run_id, log = str(uuid4()), open_log(settings)
     log.append([Entry(FACTS, fact_partition(run_id), run_id.encode(), b"\xff\xff")])
-    assert json.loads(told(replay_commands.print_events, run_log.records(log, run_id)))["undecodable"] == "ffff"
+    assert json.loads(told(replay_commands.print_events, records(log, run_id)))["undecodable"] == "ffff"
     with pytest.raises(NotFound, match="no fact of unit LABEL/0"):
         run_log.work_of(log, run_id, run_log.parse_unit("LABEL/0"))

@@ -14,6 +14,7 @@ from concord.client.run import drive, options
 from concord.kit import ids, rpc
 from concord.kit.errors import InvalidInput
 from concord.kit.log import Log
+from concord.kit.loop.run_records import records
 from concord.kit.settings import from_environment, open_log
 from concord.operate import run_log
 from concord.v1 import runs_service_pb2 as pb
@@ -292,7 +293,7 @@ def test_a_front_door_killed_under_load_fails_no_call_and_applies_none_twice(tmp
 
 def assert_said_once(log: Log, run_id: str) -> int:
     """Every command of the caller's changed the run just once; returns how many facts stand in the log a second time."""
-    facts = [Event.FromString(record.value) for record in run_log.records(log, run_id)]
+    facts = [Event.FromString(record.value) for record in records(log, run_id)]
     said = Counter(event.WhichOneof("kind") for event in {event.event_id: event for event in facts}.values())
     assert {kind: said[kind] for kind in SAID} == SAID
     run = run_log.fold(log, run_id)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from concord.preference.pilot import draw_pilot, misaligned, pilot_size
-from concord.triage.selection import random_asks, random_only, targeted_asks, usefulness, wilson
+from concord.preference.wilson import wilson
+from concord.triage.selection import random_asks, random_only, targeted_asks, usefulness
 
 
 @pytest.mark.parametrize(

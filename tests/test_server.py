@@ -10,11 +10,12 @@ from pathlib import Path
 import grpc
 import pytest
 
-from concord.app import SERVICES, Running
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
+from concord.process import Running
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
+from concord.wiring import SERVICES
 from tests.test_cli import concord, small_file
 
 ASKED = ("--judge", "sample", "--budget", "10%")

@@ -9,7 +9,8 @@ import grpc
 import pytest
 
 from concord.client.intake import intake
-from concord.client.run import drive, options, session
+from concord.client.run import drive, options
+from concord.embedded import embedded
 from concord.kit import ids, rpc
 from concord.kit.errors import Corrupt, Fenced, Unavailable
 from concord.kit.loop.commands import append_and_wait
@@ -43,6 +44,7 @@ from concord.v1.training_service_pb2 import GetJobRequest
 from concord.v1.training_service_pb2_grpc import TrainingServiceStub
 from concord.v1.triage_service_pb2 import PreviewTriageRequest
 from concord.v1.triage_service_pb2_grpc import TriageServiceStub
+from tests.dataset_stream import read_dataset
 from tests.small_pairs import pair
 
 ROWS = intake.read_sample().rows[:128]
@@ -52,7 +54,7 @@ PAIRS = [row.pair for row in ROWS]
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
-    with session.embedded(from_environment({}, home=str(home))) as running:
+    with embedded(from_environment({}, home=str(home))) as running:
         yield running
 
 
@@ -108,7 +110,7 @@ def test_a_run_goes_from_pairs_to_a_dataset(runs, tasks):
     view = drive.watch(runs, run_id, people, lambda view: None)
     people.stop()
     assert view.status == pb.RUN_STATUS_FINISHED and view.votes == view.human_budget == 8
-    rows = [json.loads(line) for line in b"".join(drive.read_dataset(runs, run_id)).splitlines()]
+    rows = [json.loads(line) for line in b"".join(read_dataset(runs, run_id)).splitlines()]
     assert [row["pair_id"] for row in rows] == [pair.pair_id for pair in PAIRS]
 
 
@@ -443,7 +445,7 @@ def test_a_list_of_runs_with_long_texts_comes_in_pages_that_fit_into_a_message(r
 
 def test_a_lease_that_runs_out_is_offered_to_the_next(tmp_path):
     settings = replace(from_environment({}, home=str(tmp_path)), lease_s=0.0)
-    with session.embedded(settings) as running, rpc.channel(running.address) as channel:
+    with embedded(settings) as running, rpc.channel(running.address) as channel:
         runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
         run_id = begun(runs, "leases")
         first = asked(runs, tasks, run_id, "ann")
@@ -485,5 +487,5 @@ def test_a_dataset_that_is_not_there_yet_is_said_so(runs):
     run_id = new_run("no dataset")
     runs.CreateRun(pb.CreateRunRequest(run_id=run_id, config=config()))
     with pytest.raises(grpc.RpcError) as caught:
-        list(drive.read_dataset(runs, run_id))
+        list(read_dataset(runs, run_id))
     assert "no dataset yet" in caught.value.details()

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
+from concord.kit.loop.events import Fact
 from concord.operate import timeline, timeline_text
-from concord.operate.timeline import Fact
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.events_pb2 import Event, PauseReason, ShardLabeled, Stage, Unit, Usage
 from concord.v1.pairs_pb2 import Choice

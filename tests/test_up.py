@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from concord.app import SERVICES
 from concord.client.intake import intake
 from concord.client.run import drive, options, people
 from concord.kit import ids, rpc
@@ -20,6 +19,7 @@ from concord.operate import run_log
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from concord.wiring import SERVICES
 from deploy.cluster.processes import Processes, began
 
 ROOT = Path(__file__).parent.parent

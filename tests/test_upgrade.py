@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from concord.client.intake import intake
-from concord.client.run import drive, options, people, session
+from concord.client.run import drive, options, people
+from concord.embedded import embedded
 from concord.kit import ids, rpc
 from concord.kit.ids import unit_name
 from concord.kit.log import Log
@@ -135,7 +136,7 @@ def quiet(judge, tmp_path_factory) -> tuple[str, list[Event]]:
     """The dataset's hash and the facts where this version runs alone, in one process."""
     judge.behaviour.latency_s = 0.0
     settings = from_environment({}, home=str(tmp_path_factory.mktemp("quiet")), judge_concurrency=IN_FLIGHT)
-    with session.embedded(settings) as running:
+    with embedded(settings) as running:
         view = drive_through(running.address, running.address, judge.url, ANSWER)
         facts = [event for event, _ in run_log.events(open_log(settings), RUN)]
     assert view.status == pb.RUN_STATUS_FINISHED, view.detail

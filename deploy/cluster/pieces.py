@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from concord.app import SERVICES
+from concord.wiring import SERVICES
 from tests import s3
 
 # The ground that the services stand on, in the order in which it is laid.

@@ -1,11 +1,14 @@
-"""The folder that a command works in, and the settings that go with it."""
+"""The folder that a command works in, the settings that go with it, and where it reads."""
 
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from concord.client.results.records import Records, there
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings, from_environment
 from concord.kit.telemetry import log_json
+from concord.operate.local_records import here
 
 
 def opened() -> Settings:
@@ -22,3 +25,8 @@ def opened() -> Settings:
             "change to one"
         ) from None
     return settings
+
+
+def reading(settings: Settings, server: str = "") -> AbstractContextManager[Records]:
+    """Where commands read: through the front door `server`, or what the settings name where that is empty."""
+    return there(server) if server else here(settings)

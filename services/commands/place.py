@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from concord.app import SERVICES
 from concord.client.intake import fetch as fetching
 from concord.client.run import progress
 from concord.commands import FOUND, home
-from concord.kit.store.sql import open_engine, shown
+from concord.kit.store.answering import shown
+from concord.kit.store.sql import open_engine
 from concord.operate import doctor as doctoring
 from concord.operate import inspect
+from concord.wiring import SERVICES
 
 
 def fetch(
@@ -54,7 +55,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
     """Say what is wrong here, or with a run that does not move, and what to do about it; exit 3 if anything is."""
-    health = inspect.examine(name, time.time())
+    health = inspect.examine(name, time.time(), SERVICES)
     if as_json:
         print(json.dumps(doctoring.as_json(health), indent=2, ensure_ascii=False))
     else:

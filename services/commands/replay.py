@@ -1,13 +1,19 @@
 """`concord replay`: a run as its facts tell it."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from concord.client.results.records import here, reading
+from concord import wiring
 from concord.commands import FOUND, flags, home
+from concord.embedded import allowing
 from concord.kit.errors import InvalidInput
+from concord.kit.settings import Settings, open_blobs
 from concord.operate import replay_commands, run_log
+from concord.operate.local_records import here
+from concord.v1.events_pb2 import Event
+from concord.v1.work_pb2 import Work
 
 
 def replay(
@@ -39,7 +45,7 @@ def replay(
     if not name and not (dead_letters or requeue):
         raise InvalidInput("which run? Give its id, the beginning of it, or `last`; `concord runs` lists them")
     if not any(closer.values()):
-        with reading(settings, server) as records:
+        with home.reading(settings, server) as records:
             run_id = records.find(name)
             if events:
                 return replay_commands.print_events(run_log.cut(records.of(run_id), until))
@@ -51,8 +57,13 @@ def replay(
         if dead_letters:
             return replay_commands.print_letters(place.log, run_id, as_json)
         if unit:
-            differs = replay_commands.do_again(settings, place.log, run_id, unit)
+            differs = replay_commands.do_again(place.log, run_id, unit, partial(_done, settings))
         else:
             differs = replay_commands.compare(place.log, place.store, run_id, until)
     if differs:
         raise typer.Exit(FOUND)
+
+
+def _done(settings: Settings, item: Work) -> Event:
+    """The unit's fact, made in this process."""
+    return wiring.done(allowing(settings, item.config), open_blobs(settings), item)

@@ -5,23 +5,35 @@ from typing import Annotated
 
 from typer import Option
 
-from concord.client.results import release
-from concord.client.results.records import reading
-from concord.client.run import progress, session
+from concord.client.results import outputs, release, results_dir
+from concord.client.run import progress
 from concord.commands import flags, home
-from concord.operate import redo, run_log
+from concord.kit.enums import word
+from concord.preference.methods import asks
 from concord.report.cost import LABEL_PRICE
+from concord.v1.runs_service_pb2 import RunStatus, RunView
 
 
 def runs(server: flags.Door = "") -> None:
     """List the runs of this folder, or of services that run elsewhere."""
     settings = home.opened()
-    with reading(settings, server) as records:
-        lines = [redo.run_line(view) for view in records.views()]
+    with home.reading(settings, server) as records:
+        lines = [run_line(view) for view in records.views()]
     for line in lines:
         print(line)
     if not lines:
         progress.say(f"no runs {'at ' + server if server else 'in ' + settings.home} yet; `concord run` begins one")
+
+
+def run_line(view: RunView) -> str:
+    """One line of `concord runs`."""
+    status, config = word(RunStatus, view.status), view.config
+    judge = " ".join(part for part in (config.judge.kind, config.judge.name) if part)
+    budget = f"{view.human_budget:,} votes" if view.human_budget else f"{config.human_budget_share:.3g} of the pairs"
+    asked = "nobody asked" if not asks(config) else f"budget {budget}"
+    linked = f" · goes on from {config.parent.run_id[:8]}" if config.parent.run_id else ""
+    what = f"{view.input_name} · {view.pairs:,} pairs · {config.method} · judge {judge} · {asked} · seed {config.seed}{linked}"
+    return progress.clean(f"{view.run_id}  {status:9}  {what}  {view.detail}".rstrip())
 
 
 def report(
@@ -32,11 +44,11 @@ def report(
 ) -> None:
     """Write a run's report again from the log, finished or not."""
     settings = home.opened()
-    with reading(settings, server) as records:
+    with home.reading(settings, server) as records:
         run_id = records.find(name)
-        out = out or redo.folder(settings, run_id)
-        truth, events = redo.remembered_truth(out, run_id), run_log.events_of(records.of(run_id))
-        session.write(out, truth, events, records.blob, None, None, {}, label_price)
+        out = out or results_dir.folder(settings.home, run_id)
+        truth, events = results_dir.remembered_truth(out, run_id), records.events(run_id)
+        outputs.write(out, truth, events, records.blob, None, None, {}, label_price)
     print(out / "report.html")
 
 
@@ -48,8 +60,8 @@ def export(
 ) -> None:
     """Write a finished run's dataset in the form that a trainer reads, ties left out."""
     settings = home.opened()
-    with reading(settings, server) as records:
-        path, made = release.release(records, settings, name, format_, out)
+    with home.reading(settings, server) as records:
+        path, made = release.release(records, settings.home, name, format_, out)
     progress.say(f"{made.rows:,} rows ({', '.join(f'{source}: {count:,}' for source, count in made.sources.items())})")
     for note in made.notes:
         progress.say(f"  {note}")

@@ -10,12 +10,15 @@ from pathlib import Path
 import typer
 import yaml
 
-from concord.client.results.records import Records, reading
-from concord.client.run import continue_run, drive, estimate, keys, options, preflight, progress, session
+from concord.client.results import outputs, results_dir
+from concord.client.results.records import Records
+from concord.client.run import continue_run, drive, estimate, evaluate, options, preflight, progress, session
+from concord.client.run.job import Job, prepare
 from concord.commands import WAITS, flags, home
+from concord.embedded import allowing, serving
+from concord.kit.enums import word
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings
-from concord.operate import redo, run_log
 from concord.preference import datasets
 from concord.report.figures import Method
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus, RunView
@@ -72,23 +75,23 @@ def run(
     asked = partial(options.resolve, said, _yaml(config) if config else None, str(config))
     settings = home.opened()
     aside = Path(settings.home) / "set-aside.jsonl" if skip_bad else None
-    with reading(settings, server) as records:
-        reused = redo.answers_of(records, reuse) if reuse else None
+    with home.reading(settings, server) as records:
+        reused = continue_run.answers_of(records, reuse) if reuse else None
         if from_:
-            job = continue_run.go_on(records, settings, from_, path, asked, aside, new, reused)
+            job = continue_run.go_on(records, settings.home, from_, path, asked, aside, new, reused)
         else:
-            job = session.prepare(path, asked(), aside, new, reused)
+            job = prepare(path, asked(), aside, new, reused)
         if test:
-            job = replace(job, notes=(*job.notes, *session.check_test(job, test)))
+            job = replace(job, notes=(*job.notes, *evaluate.check_test(job.given.rows, test)))
         if dry_run:
             return _say_estimate(job, as_json)
         if not server:
             preflight.check((job.config.judge, *job.config.helpers))
-        out = out or redo.folder(settings, job.run_id)
-        redo.remember(out, job)
+        out = out or results_dir.folder(settings.home, job.run_id)
+        results_dir.remember(out, job.run_id, job.truth)
         progress.began(job, aside)
         how = partial(drive.resume, accept_judge=accept_judge) if resume else None
-        view, methods = _carry_out(job, keys.allowing(settings, job.config), server, records, compare, how)
+        view, methods = _carry_out(job, allowing(settings, job.config), server, records, compare, how)
         report = _write(job, view, records, out, test, methods, compare)
     if as_json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
@@ -103,7 +106,7 @@ def _yaml(path: Path) -> object:
         raise InvalidInput(f"{path}: not YAML: {error}") from None
 
 
-def _say_estimate(job: session.Job, as_json: bool) -> None:
+def _say_estimate(job: Job, as_json: bool) -> None:
     expected = estimate.estimate(job.config, [row.pair for row in job.given.rows])
     if as_json:
         print(json.dumps({"pairs": len(job.given.rows), **vars(expected)}, indent=2))
@@ -118,10 +121,10 @@ def _say_estimate(job: session.Job, as_json: bool) -> None:
 
 
 def _carry_out(
-    job: session.Job, settings: Settings, server: str, records: Records, compare: bool, resume: session.Resume | None
+    job: Job, settings: Settings, server: str, records: Records, compare: bool, resume: session.Resume | None
 ) -> tuple[RunView, Mapping[str, Method]]:
     """The finished run, and the other methods where they are wanted; raises Exit where the run stands still."""
-    with session.serving(settings, server, len(job.given.rows)) as running:
+    with serving(settings, server, len(job.given.rows)) as running:
         with progress.shown(job) as seen:
             view = session.run(job, running, seen, resume)
         if view.status != RUN_STATUS_FINISHED:
@@ -134,14 +137,14 @@ def _carry_out(
 
 
 def _say_why(view: RunView) -> None:
-    status = RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower()
+    status = word(RunStatus, view.status)
     how = "; the same command with --resume goes on" if status == "paused" else ""
     why = progress.clean(view.detail) or "no reason given"
     print(f"concord: run {view.run_id} is {status}: {why}{how}", file=sys.stderr)
 
 
 def _write(
-    job: session.Job,
+    job: Job,
     view: RunView,
     records: Records,
     out: Path,
@@ -150,10 +153,10 @@ def _write(
     compare: bool,
 ) -> Mapping[str, object]:
     """The results, and what is said of them; returns what report.json holds."""
-    evaluation = session.gap(view, records, job.truth, test) if test else None
+    evaluation = evaluate.gap(view, records.blob, job.truth, test) if test else None
     dataset = datasets.parts(view.dataset_uri, records.blob)
-    events = run_log.events_of(records.of(job.run_id))
-    report = session.write(out, job.truth, events, records.blob, dataset, evaluation, methods)
-    questions = session.write_questions(out, job, events)
+    events = records.events(job.run_id)
+    report = outputs.write(out, job.truth, events, records.blob, dataset, evaluation, methods)
+    questions = outputs.write_questions(out, job, events)
     progress.ended(report, out, job, compare, questions, records.flag)
     return report

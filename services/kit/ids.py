@@ -5,6 +5,7 @@ import re
 from functools import lru_cache
 from uuid import UUID, uuid5
 
+from concord.kit.enums import short
 from concord.v1.events_pb2 import Stage, Unit
 
 # What `uri_of` makes, and nothing else is a blob's URI.
@@ -36,7 +37,7 @@ def id_bytes(text: str) -> bytes:
 
 def unit_name(unit: Unit) -> str:
     """`LABEL/17`, `TRIAGE.2/0`, with `~1` behind it where RetryStage reissued the unit."""
-    stage = Stage.Name(unit.stage).removeprefix("STAGE_")
+    stage = short(Stage, unit.stage)
     return f"{stage}{f'.{unit.round}' if unit.round else ''}/{unit.number}{f'~{unit.retry}' if unit.retry else ''}"
 
 

@@ -1,19 +1,25 @@
-"""URLs as they may be shown: in logs, in messages, in what `doctor` prints. Pure."""
+"""Secrets in URLs: which options hold one, and how a URL may be shown, in logs, messages and what `doctor` prints. Pure."""
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 # From the first colon to the last @: a password that was not quoted as it must be is hidden as well.
 _USER_INFO = re.compile(r"://([^:/?#@]*):.*@")
 _BEFORE_HOST = re.compile(r"://.*@")
+_WORDS = r"(?:pass[a-z]*|pwd|secret|token|key|sig(?:nature)?|credentials?)"
 # Whatever a name of an option ends with here; `password_file` and `password_env` only say where the secret is.
-_SECRET = r"[^=&]*(?:pass[a-z]*|pwd|secret|token|key|signature|credentials?)|aws_[a-z_]+"
-_OPTION = re.compile(rf"([?&](?:{_SECRET})=)[^&#]*", re.IGNORECASE)
+_OPTION = re.compile(rf"([?&](?:[^=&]*{_WORDS}|aws_[a-z_]+)=)[^&#]*", re.IGNORECASE)
+_SECRET = re.compile(_WORDS, re.IGNORECASE)
 
 
 def without_secrets(url: str) -> str:
     """The URL, its password and secret options replaced by `***`."""
     return _OPTION.sub(r"\1***", _USER_INFO.sub(r"://\1:***@", url))
+
+
+def secret_option(query: str) -> str:
+    """The first option of the query whose name has a secret's word in it; empty where none has."""
+    return next((name for name, _ in parse_qsl(query, keep_blank_values=True) if _SECRET.search(name)), "")
 
 
 def address(url: str) -> str:

@@ -13,7 +13,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Column, MetaData, String, Table, Text, select
 
-from concord.kit.store.sql import answering, insert_if_absent, make_tables, open_engine, reading
+from concord.kit.store.answering import answering
+from concord.kit.store.sql import insert_if_absent, make_tables, open_engine, reading
 
 Answer = dict[str, Any]  # JSON; what stands in it is the judge's matter
 Q = TypeVar("Q")

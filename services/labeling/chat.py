@@ -23,7 +23,7 @@ _WORDS = {"response_format": ("response_format", "json_object", "json_schema", "
 
 
 @dataclass(frozen=True)
-class Settings:
+class ChatSettings:
     """How an endpoint is treated; none of this changes what an answer means."""
 
     concurrency: int = 64  # requests in flight, over all shards and judges of the process
@@ -66,7 +66,7 @@ class Chat:
     def __init__(
         self,
         endpoint: Endpoint,
-        settings: Settings,
+        settings: ChatSettings,
         limit: asyncio.Semaphore,
         *,
         clock: Callable[[], float] = monotonic,

@@ -16,7 +16,7 @@ import structlog
 from concord.kit.errors import ConcordError, InvalidInput
 from concord.labeling import judge
 from concord.labeling.answer_cache import Answer, Answers, request_key
-from concord.labeling.chat import Chat, Rejected, Settings, Spent
+from concord.labeling.chat import Chat, ChatSettings, Rejected, Spent
 from concord.labeling.judge import Combined, Odds, Verdict
 from concord.labeling.shard import together
 from concord.labeling.wire import Endpoint, Reply
@@ -96,7 +96,7 @@ class LLMJudges:
         self,
         answers: Answers,
         environ: Mapping[str, str],
-        settings: Settings = Settings(),  # noqa: B008 (frozen)
+        settings: ChatSettings = ChatSettings(),  # noqa: B008 (frozen)
         *,
         clock: Callable[[], float] = monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,

@@ -11,7 +11,7 @@ from concord.kit.errors import InvalidInput
 from concord.kit.rpc import Servicer
 from concord.labeling import recorded, sample_judge
 from concord.labeling.answer_cache import AnswerCache
-from concord.labeling.chat import Settings
+from concord.labeling.chat import ChatSettings
 from concord.labeling.judge import Combined
 from concord.labeling.llm import LLMJudges
 from concord.labeling.shard import label_shard
@@ -86,7 +86,7 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
     def _llm(self) -> LLMJudges:
         if self._judges is None:
             self._cache = AnswerCache(self._answers_url)
-            self._judges = LLMJudges(self._cache, self._environ, Settings(concurrency=self._concurrency))
+            self._judges = LLMJudges(self._cache, self._environ, ChatSettings(concurrency=self._concurrency))
         return self._judges
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ from concord.kit.errors import InvalidInput, NotFound
 from concord.kit.ids import event_id, unit_name
 from concord.kit.log import Entry, Log, Record, topics
 from concord.kit.log.topics import DEAD_LETTERS
-from concord.kit.loop.commands import entry_of
+from concord.kit.loop.facts import entry_of
 from concord.runs.state import ENDED, RunState
 from concord.v1.events_pb2 import Event, StageRetried, Unit
 from concord.v1.work_pb2 import DeadLetter, Work

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from concord.kit.enums import word
 from concord.preference.stages import HUMAN, stage_name
 from concord.runs.state import RunState
 from concord.tasks.queue import TasksState, counted
@@ -39,7 +40,7 @@ class Observed:
 
 def run_notes(run: RunState, seen: Observed) -> tuple[str, ...]:
     """Where the run stands, in a line or two."""
-    view, status = run.view, RunStatus.Name(run.view.status).removeprefix("RUN_STATUS_").lower()
+    view, status = run.view, word(RunStatus, run.view.status)
     notes = [f"run {view.run_id} is {status}: {view.pairs:,} pairs, {view.votes:,} of {view.human_budget:,} votes"]
     if view.dollar_budget:
         notes.append(f"${view.usage.dollars:.2f} of ${view.dollar_budget:.2f} are spent")

@@ -5,13 +5,11 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
-from concord.app import SERVICES
-from concord.client.results.records import Here, here
 from concord.client.run import preflight
 from concord.kit.blobs import Blobs
 from concord.kit.errors import ConcordError, NotFound
@@ -20,6 +18,7 @@ from concord.kit.settings import Settings, from_environment, look_at_store
 from concord.operate.backends import backends
 from concord.operate.diagnose import Finding, Observed, run_findings, run_notes
 from concord.operate.doctor import Folder, Health, Package, backend_health, folder_health, lock_health, package_health
+from concord.operate.local_records import Here, here
 from concord.runs import service as runs
 from concord.runs.state import RunState
 from concord.tasks import service as tasks
@@ -71,15 +70,15 @@ def _folder(setting: str, path: Path) -> Folder:
     return Folder(setting, str(path), error, shutil.disk_usage(there).free)
 
 
-def held_groups(settings: Settings) -> list[str] | None:
-    """Services that a process runs on this SQLite log now; None on Kafka, which knows by itself.
+def held_groups(settings: Settings, services: Collection[str]) -> list[str] | None:
+    """Those of the services that a process runs on this SQLite log now; None on Kafka, which knows by itself.
 
     A shared lock is tried and let go at once: it fails only where a process holds the group.
     """
     if not settings.log_url.startswith("sqlite:///"):
         return None
     log = Path(settings.log_url.removeprefix("sqlite:///"))
-    return [name for name in SERVICES if _held(Path(f"{log}.{name}.lock"))]
+    return [name for name in services if _held(Path(f"{log}.{name}.lock"))]
 
 
 def _held(path: Path) -> bool:
@@ -102,21 +101,21 @@ def judges(run: RunState, environ: Mapping[str, str]) -> Iterator[Finding]:
             )
 
 
-def examine(name: str, now: float, environ: Mapping[str, str] = os.environ) -> Health:
+def examine(name: str, now: float, services: Collection[str], environ: Mapping[str, str] = os.environ) -> Health:
     """The place, and the run called `name` unless that is empty or the back ends do not answer.
 
-    Raises NotFound or InvalidInput for a name that means no run.
+    `services`: the names of all that there are. Raises NotFound or InvalidInput for a name that means no run.
     """
     try:
         settings = from_environment(environ)
     except ConcordError as error:
         wrong = Finding("settings", str(error), "set it otherwise, or unset it: the defaults are those of a laptop")
         return Health((wrong,), ()).plus(package_health(package(), environ))
-    health = place(settings)
-    return health.plus(patient(settings, name, now, environ)) if name and _answer(health) else health
+    health = place(settings, services)
+    return health.plus(patient(settings, name, now, services, environ)) if name and _answer(health) else health
 
 
-def place(settings: Settings) -> Health:
+def place(settings: Settings, services: Collection[str]) -> Health:
     """Installation, folders, back ends and locks."""
     urls = {f"CONCORD_{name.upper()}": getattr(settings, name) for name in ("log_url", "state_url", "blob_url")}
     health = package_health(package(), urls).plus(folder_health(folders(settings)))
@@ -124,8 +123,8 @@ def place(settings: Settings) -> Health:
     health = health.plus(backend_health(looked))
     if _answer(health) and all(backend.begun for backend in looked if backend.setting == "CONCORD_STATE_URL"):
         health = health.plus(Health((), _unfinished(settings)))
-    held = held_groups(settings)
-    return health if held is None else health.plus(lock_health(held, list(SERVICES)))
+    held = held_groups(settings, services)
+    return health if held is None else health.plus(lock_health(held, list(services)))
 
 
 def _answer(health: Health) -> bool:
@@ -141,13 +140,16 @@ def _unfinished(settings: Settings) -> tuple[str, ...]:
     return (says,) if names else ()
 
 
-def patient(settings: Settings, name: str, now: float, environ: Mapping[str, str] = os.environ) -> Health:
+def patient(
+    settings: Settings, name: str, now: float, services: Collection[str], environ: Mapping[str, str] = os.environ
+) -> Health:
     """One run. Raises NotFound or InvalidInput for a name that means none, and what the back ends raise."""
     with here(settings) as place:
         run_id = place.find(name)
         run = restore_run(runs.fold(), run_id, place.store.rows(runs.SERVICE, run_id))
         queue = restore_run(tasks.fold(), run_id, place.store.rows(tasks.SERVICE, run_id))
-        seen = _seen(place, run_id, run.state, run.offset, now, held_groups(settings), run.corrupt or queue.corrupt)
+        held, corrupt = held_groups(settings, services), run.corrupt or queue.corrupt
+        seen = _seen(place, run_id, run.state, run.offset, now, held, corrupt)
     ended = run.state.view.status in (RunStatus.RUN_STATUS_FINISHED, RunStatus.RUN_STATUS_CANCELLED)
     unreachable = () if ended else tuple(judges(run.state, environ))
     return Health((*run_findings(run.state, queue.state, seen), *unreachable), run_notes(run.state, seen))

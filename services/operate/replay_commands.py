@@ -15,9 +15,12 @@ from concord.client.run.progress import clean
 from concord.kit.errors import InvalidInput
 from concord.kit.log import Log, Record
 from concord.kit.log.topics import fact_partition
+from concord.kit.loop.events import facts
 from concord.kit.settings import Settings, open_log
 from concord.kit.store import Store
 from concord.operate import dead_letters, redo, run_log, timeline, timeline_text
+from concord.v1.events_pb2 import Event
+from concord.v1.work_pb2 import Work
 
 Say = Callable[[str], object]
 # What needs more than a front door hands out, and where that is named.
@@ -47,9 +50,9 @@ def with_log(settings: Settings, url: str) -> Settings:
 
 def tell(records: Records, run_id: str, until: str, as_json: bool, say: Say = print) -> None:
     """The run's story by stage, or its state and story as JSON."""
-    facts = list(run_log.cut(records.of(run_id), until))
-    run = run_log.fold_of(run_id, facts)
-    chapters = timeline.tell(run_log.facts(facts))
+    found = list(run_log.cut(records.of(run_id), until))
+    run = run_log.fold_of(run_id, found)
+    chapters = timeline.tell(facts(found))
     about = timeline_text.About(
         run.state.view, fact_partition(run_id), run.corrupt, run.duplicates, records.given_up(run_id), records.flag
     )
@@ -75,9 +78,9 @@ def compare(log: Log, store: Store, run_id: str, until: str, say: Say = print) -
     return bool(found)
 
 
-def do_again(settings: Settings, log: Log, run_id: str, unit: str, say: Say = print) -> bool:
-    """Says where a unit done again differs from its fact; whether it does."""
-    found = redo.unit_differences(settings, log, run_id, run_log.parse_unit(unit))
+def do_again(log: Log, run_id: str, unit: str, do: Callable[[Work], Event], say: Say = print) -> bool:
+    """Says where a unit that `do` does again differs from its fact; whether it does."""
+    found = redo.unit_differences(log, run_id, run_log.parse_unit(unit), do)
     say("\n".join(found) or f"unit {unit} done again gives the same fact")
     return bool(found)
 

@@ -11,32 +11,19 @@ from google.protobuf.message import DecodeError
 from concord.kit.errors import InvalidInput, NotFound
 from concord.kit.ids import unit_name
 from concord.kit.log import Log, Record
-from concord.kit.log.topics import FACTS, fact_partition
+from concord.kit.loop.events import events_of
 from concord.kit.loop.fold import Folded, replay_records, start_run
-from concord.operate.timeline import Fact
+from concord.kit.loop.run_records import BATCH, records
 from concord.runs import service as runs
 from concord.runs import state as run_state
 from concord.runs import work
 from concord.runs.state import RunState
 from concord.v1.events_pb2 import Event, Stage, Unit
+from concord.v1.runs_service_pb2 import RunStatus, RunView
 from concord.v1.work_pb2 import Work
 
-# Facts read and folded at once: those that soon go away again keep the garbage collector from looking at all of them.
-BATCH = 500
 # So many differing rows of a column are shown; a shorter column is shown whole.
 MOST_ROWS = 3
-
-
-def records(log: Log, run_id: str, until: int | None = None) -> Iterator[Record]:
-    """The run's records in order, below offset `until`."""
-    partition, offset, key = fact_partition(run_id), 0, run_id.encode()
-    end = log.end(FACTS, partition) if until is None else until
-    while offset < end:
-        batch = log.read(FACTS, partition, offset, min(BATCH, end - offset))
-        if not batch:
-            return
-        yield from (record for record in batch if record.key == key)
-        offset = batch[-1].offset + 1
 
 
 def fold(log: Log, run_id: str, until: int | None = None) -> Folded[RunState]:
@@ -50,6 +37,15 @@ def fold_of(run_id: str, found: Iterable[Record]) -> Folded[RunState]:
     while batch := list(islice(found, BATCH)):
         run = replay_records(runs.fold(), run, batch)
     return run
+
+
+def view_of(run: Folded[RunState]) -> RunView:
+    """The run as a caller sees it: CORRUPT, with why, where a fact cannot be folded."""
+    view = RunView()
+    view.CopyFrom(run.state.view)
+    if run.corrupt:
+        view.status, view.detail = RunStatus.RUN_STATUS_CORRUPT, run.corrupt
+    return view
 
 
 def cut(found: Iterable[Record], until: str) -> Iterator[Record]:
@@ -69,26 +65,6 @@ def cut(found: Iterable[Record], until: str) -> Iterator[Record]:
 def events(log: Log, run_id: str, until: int | None = None) -> list[tuple[Event, float]]:
     """The run's facts and their append times, duplicates left out."""
     return events_of(records(log, run_id, until))
-
-
-def events_of(found: Iterable[Record]) -> list[tuple[Event, float]]:
-    """The same of records that were read."""
-    return [(fact.event, fact.at) for fact in facts(found)]
-
-
-def facts(found: Iterable[Record]) -> list[Fact]:
-    """The records' events with place and time, duplicates left out; what does not decode ends it, as it ends the fold."""
-    seen: set[str] = set()
-    out: list[Fact] = []
-    for record in found:
-        try:
-            event = Event.FromString(record.value)
-        except DecodeError:
-            return out
-        if event.event_id not in seen:
-            seen.add(event.event_id)
-            out.append(Fact(event, record.offset, record.at))
-    return out
 
 
 def as_json(run: Folded[RunState]) -> dict[str, object]:

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from concord.kit.enums import word
 from concord.kit.ids import unit_name
+from concord.kit.loop.events import Fact
 from concord.operate import drift
 from concord.operate.changepoints import Jump, bars, jumps
 from concord.preference.stages import HUMAN, JUDGING, step_name
@@ -19,19 +21,6 @@ OUTCOMES = {
     "skipped": TaskOutcome.TASK_OUTCOME_SKIPPED,
     "expired": TaskOutcome.TASK_OUTCOME_EXPIRED,
 }
-
-
-@dataclass(frozen=True)
-class Fact:
-    """An event with its place and time in the log."""
-
-    event: Event
-    offset: int
-    at: float
-
-    @property
-    def kind(self) -> str:
-        return self.event.WhichOneof("kind") or "unknown"
 
 
 @dataclass(frozen=True)
@@ -207,7 +196,7 @@ def _commands(facts: Sequence[Fact]) -> Iterator[Odd]:
         event = fact.event
         match fact.kind:
             case "run_paused":
-                reason = PauseReason.Name(event.run_paused.reason).removeprefix("PAUSE_REASON_").lower()
+                reason = word(PauseReason, event.run_paused.reason)
                 yield Odd(fact.offset, fact.at, f"paused ({reason}): {event.run_paused.detail}")
             case "run_resumed":
                 yield Odd(fact.offset, fact.at, "resumed")

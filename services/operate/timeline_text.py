@@ -6,6 +6,7 @@ from datetime import datetime
 
 from google.protobuf.json_format import MessageToDict
 
+from concord.kit.enums import word
 from concord.operate.timeline import Chapter, Odd
 from concord.v1.events_pb2 import PauseReason, Usage
 from concord.v1.runs_service_pb2 import RunStatus, RunView
@@ -51,7 +52,7 @@ def lines(about: About, chapters: Sequence[Chapter]) -> Iterator[str]:
     """What happened, what is odd, where to look next."""
     view = about.view
     config = view.config
-    status = "corrupt" if about.corrupt else RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower()
+    status = "corrupt" if about.corrupt else word(RunStatus, view.status)
     judge = " ".join(filter(None, (config.judge.kind, config.judge.name, config.judge.url)))
     yield f"run {view.run_id}: {view.input_name} · {view.pairs:,} pairs · {config.method} · judge {judge}"
     if not chapters:

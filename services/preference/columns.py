@@ -1,12 +1,12 @@
-"""A run's feature columns, put together from its shards. Pure."""
+"""A run's columns, put together from its shards: features of its pairs, and what the judge said of them. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
 
-from concord.v1.events_pb2 import StageManifest
+from concord.v1.events_pb2 import ShardLabeled, StageManifest
 from concord.v1.pairs_pb2 import Choice, PairShard
 
 Array = np.ndarray
@@ -42,11 +42,24 @@ def columns_of(features: StageManifest, read: Callable[[str], Mapping[str, Array
     return Columns(x, group, domain)
 
 
+def verdict_column(labeled: Iterable[ShardLabeled], column: str, pairs: int, missing: float) -> Array:
+    """One column of ShardLabeled, a number a pair, over the whole run: float [pairs], `missing` where no shard has the pair.
+
+    Where several shards have it, as after the pilot, the last one counts.
+    """
+    said = np.full(pairs, missing, float)
+    for shard in labeled:
+        said[np.array(shard.pair_index, np.int64)] = getattr(shard, column)
+    return said
+
+
+def judge_labels(labeled: Iterable[ShardLabeled], pairs: int) -> Array:
+    """int8 [pairs]: 1 the judge calls the first better, -1 the second, 0 no usable verdict."""
+    choice = verdict_column(labeled, "choice", pairs, Choice.CHOICE_UNSPECIFIED)
+    return (choice == Choice.CHOICE_FIRST).astype(np.int8) - (choice == Choice.CHOICE_SECOND)
+
+
 def judge_targets(labels: StageManifest, pairs: int) -> tuple[Array, Array]:
     """P(first is better) as 0 or 1 and the weights, both [pairs]; weight 0 where the judge gave nothing usable."""
-    p_first, weight = np.full(pairs, 0.5), np.zeros(pairs)
-    for event in labels.events:
-        at, choice = np.array(event.shard_labeled.pair_index, np.int64), np.array(event.shard_labeled.choice)
-        p_first[at] = np.where(choice == Choice.CHOICE_FIRST, 1.0, np.where(choice == Choice.CHOICE_SECOND, 0.0, 0.5))
-        weight[at] = np.isin(choice, (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND))
-    return p_first, weight
+    label = judge_labels((event.shard_labeled for event in labels.events), pairs).astype(float)
+    return (1 + label) / 2, np.abs(label)

@@ -6,6 +6,7 @@ know a stage reads it here, so that a new one is added in these two places and i
 
 from dataclasses import dataclass
 
+from concord.kit.enums import short
 from concord.kit.log import topics
 from concord.kit.log.topics import Topic
 from concord.v1.events_pb2 import Stage
@@ -57,7 +58,7 @@ JUDGING = tuple(stage for stage, kind in STAGES.items() if kind.judging)
 
 def stage_name(stage: int) -> str:
     """`LABEL` for STAGE_LABEL."""
-    return Stage.Name(stage).removeprefix("STAGE_")
+    return short(Stage, stage)
 
 
 def step_name(stage: int, round_: int) -> str:

@@ -33,7 +33,7 @@ class LabelAccuracy:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class LabelEstimate:
     """Share of the dataset's labels that are right, as people's answers let one guess; in [0, 1].
 
     `basis` is "audit" (uniformly drawn pairs; low and high are a 95 % interval), "model" (P(label wrong) about itself)
@@ -136,15 +136,15 @@ def rounds(history: History, truth: Truth | None, read: Read) -> tuple[Round, ..
     return tuple(_round(history, number, said, kept, truth, read) for number, said in history.rounds)
 
 
-def estimate(history: History) -> Estimate | None:
+def estimate(history: History) -> LabelEstimate | None:
     """The last word on the dataset's labels without truth; None where people answered nothing."""
     if not history.rounds or not (len(history.taken) or any(answer.given for answer in history.answers)):
         return None
     last, unasked = history.rounds[-1][1], 1 - history.settled / history.pairs
     audited = _audit(last, unasked)
     if audited is not None:
-        return Estimate(audited.accuracy, audited.accuracy_low, audited.accuracy_high, "audit")
-    return Estimate(1 - unasked * last.expected_error, None, None, "model" if last.trust else "prior")
+        return LabelEstimate(audited.accuracy, audited.accuracy_low, audited.accuracy_high, "audit")
+    return LabelEstimate(1 - unasked * last.expected_error, None, None, "model" if last.trust else "prior")
 
 
 def _round(history: History, number: int, said: RoundTriaged, kept: Array, truth: Truth | None, read: Read) -> Round:

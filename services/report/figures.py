@@ -82,7 +82,7 @@ class Figures:
 
     label_accuracy: accuracy.LabelAccuracy
     human_accuracy: Share | None
-    estimate: accuracy.Estimate | None
+    estimate: accuracy.LabelEstimate | None
     evaluation: accuracy.Evaluation | None
     gap_closed: float | None
     methods: Mapping[str, Method]

@@ -11,6 +11,7 @@ import numpy as np
 
 from concord.preference import annotations as answers
 from concord.preference import datasets
+from concord.preference.columns import verdict_column
 from concord.preference.stages import HUMAN, JUDGING
 from concord.v1.events_pb2 import (
     Event,
@@ -157,14 +158,14 @@ def _manifests(events: Sequence[tuple[Event, float]], read: Read) -> dict[tuple[
 
 def _labels(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> Labels:
     """The pilot's verdicts, and over them those of the stage that judged all pairs."""
-    labels = Labels(np.zeros(pairs, np.int8), np.full(pairs, -1.0), np.full(pairs, -1, np.int8), np.zeros(pairs))
-    for stage in JUDGING:
-        for event in manifests.get((stage, 0), StageManifest()).events:
-            shard = event.shard_labeled
-            at = np.asarray(shard.pair_index, dtype=np.int64)
-            labels.choice[at], labels.confidence[at] = shard.choice, shard.confidence
-            labels.order_flipped[at], labels.length_difference[at] = shard.order_flipped, shard.length_difference
-    return labels
+    stages = [manifests.get((stage, 0), StageManifest()) for stage in JUDGING]
+    labeled = [event.shard_labeled for stage in stages for event in stage.events]
+    return Labels(
+        choice=verdict_column(labeled, "choice", pairs, 0).astype(np.int8),
+        confidence=verdict_column(labeled, "confidence", pairs, -1),
+        order_flipped=verdict_column(labeled, "order_flipped", pairs, -1).astype(np.int8),
+        length_difference=verdict_column(labeled, "length_difference", pairs, 0),
+    )
 
 
 def _margins(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> dict[int, Array]:

@@ -1,6 +1,6 @@
 """Figures in words: numbers as people write them, and the paragraph on top of the page. PURE; plain text, no HTML."""
 
-from concord.report.accuracy import Estimate
+from concord.report.accuracy import LabelEstimate
 from concord.report.figures import Figures
 from concord.report.shares import Share
 
@@ -71,7 +71,7 @@ def summary(figures: Figures) -> str:
     return " ".join(part for part in parts if part)
 
 
-def basis(estimate: Estimate) -> str:
+def basis(estimate: LabelEstimate) -> str:
     """What an estimate stands on."""
     return {
         "audit": "from pairs drawn at random and shown to people",

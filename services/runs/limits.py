@@ -3,15 +3,15 @@
 The bounds are wider than anyone needs and small enough that no run can bring a service down.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from google.protobuf.message import Message
 
 from concord.kit.errors import InvalidInput
 from concord.kit.ids import URI
+from concord.kit.urls import secret_option
 from concord.preference.judges import JUDGE_KINDS, networked
 from concord.preference.methods import METHODS
 from concord.v1.config_pb2 import JudgeConfig, Parent, RunConfig
@@ -61,7 +61,6 @@ MOST_JUDGED = 500
 MOST_CONFIG_BYTES = 500_000
 # A task shows one pair with the run's criteria, and fits into one message of gRPC's 4 MB.
 MOST_PAIR_BYTES = 3_500_000
-SECRET = re.compile(r"key|token|secret|sig|passw", re.IGNORECASE)
 
 
 def check_run_id(run_id: str) -> None:
@@ -167,12 +166,11 @@ def _check_url(place: str, url: str) -> None:
         raise InvalidInput(f"{place} is not a URL; it must look like http://host:8000/v1") from None
     if parts.username is not None or parts.password is not None:
         raise InvalidInput(f"{place} holds a user or password; name an environment variable in judge.api_key_env")
-    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
-        if SECRET.search(name):
-            raise InvalidInput(
-                f"{place} holds the parameter {name[:60]!r}, which looks like a secret, and a configuration is recorded "
-                "for good; name an environment variable in judge.api_key_env"
-            )
+    if name := secret_option(parts.query):
+        raise InvalidInput(
+            f"{place} holds the parameter {name[:60]!r}, which looks like a secret, and a configuration is recorded "
+            "for good; name an environment variable in judge.api_key_env"
+        )
     if parts.scheme not in ("http", "https") or not host:
         raise InvalidInput(f"{place} is {url[:200]!r}; it must look like http://host:8000/v1")
 

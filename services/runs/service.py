@@ -8,16 +8,19 @@ from typing import Any
 import grpc
 
 from concord.kit.blobs import Blobs
+from concord.kit.enums import word
 from concord.kit.errors import NotFound, Refused, Unavailable
 from concord.kit.ids import event_id
-from concord.kit.log import Log, Record
-from concord.kit.log.topics import FACTS, fact_partition
+from concord.kit.log import Log
+from concord.kit.log.topics import fact_partition
 from concord.kit.loop.commands import append_and_wait
 from concord.kit.loop.fold import Fold, restore_run
+from concord.kit.loop.run_records import records
 from concord.kit.rpc import Servicer
 from concord.kit.store import Store
 from concord.preference import datasets
-from concord.runs import limits, loop, plan, state
+from concord.preference.budget import human_budget
+from concord.runs import limits, loop, state
 from concord.runs.evolve import evolve
 from concord.runs.state import RunState
 from concord.v1 import runs_service_pb2 as pb
@@ -28,7 +31,6 @@ from concord.v1.pairs_pb2 import PairShard, PairsManifest, ShardRef
 SERVICE = "runs"
 MOST_PAIRS_A_CALL = 5_000
 CHUNK = 512 * 1024
-FACTS_AT_ONCE = 500
 LOOK_AGAIN_S = 0.1
 PAGE = 100
 PUTS = 8
@@ -137,7 +139,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
             raise Refused(
                 f"the run has {pairs:,} pairs, fewer than the {config.parent.pairs:,} of the run it goes on from"
             )
-        budget = plan.human_budget(config, pairs)
+        budget = human_budget(config, pairs)
         started = {"pairs_uri": self._blobs.put(manifest), "pairs": pairs, "human_budget": budget}
         return pb.StartRunResponse(run=self._command(request.run_id, f"started/{pairs}", run_started=started))
 
@@ -219,7 +221,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
     ) -> Iterator[pb.ReadDatasetResponse]:
         view = self._state(request.run_id).view
         if not view.dataset_uri:
-            raise Refused(f"the run has no dataset yet: {pb.RunStatus.Name(view.status)} {view.detail}")
+            raise Refused(f"the run has no dataset yet: it is {word(pb.RunStatus, view.status)} {view.detail}")
         for part in datasets.parts(view.dataset_uri, self._blobs.get):
             for at in range(0, len(part), CHUNK):
                 yield pb.ReadDatasetResponse(chunk=part[at : at + CHUNK])
@@ -227,7 +229,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
     def ReadFacts(self, request: pb.ReadFactsRequest, context: grpc.ServicerContext) -> Iterator[pb.ReadFactsResponse]:
         self._state(request.run_id)
         answer, size = pb.ReadFactsResponse(), 0
-        for record in self._records(request.run_id):
+        for record in records(self._log, request.run_id):
             if size + len(record.value) > CHUNK and answer.facts:
                 yield answer
                 answer, size = pb.ReadFactsResponse(), 0
@@ -235,14 +237,6 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
             size += len(record.value)
         if answer.facts:
             yield answer
-
-    def _records(self, run_id: str) -> Iterator[Record]:
-        """What stands in the log of this run now."""
-        partition, key, offset = fact_partition(run_id), run_id.encode(), 0
-        end = self._log.end(FACTS, partition)
-        while offset < end and (batch := self._log.read(FACTS, partition, offset, min(FACTS_AT_ONCE, end - offset))):
-            yield from (record for record in batch if record.key == key)
-            offset = batch[-1].offset + 1
 
     def ReadBlob(self, request: pb.ReadBlobRequest, context: grpc.ServicerContext) -> Iterator[pb.ReadBlobResponse]:
         content = self._blobs.get(request.uri)

@@ -8,11 +8,10 @@ import numpy as np
 from concord.kit.ids import work_id
 from concord.kit.log import topics
 from concord.kit.loop.fold import Dispatch
-from concord.preference import pilot
+from concord.preference import budget, pilot
 from concord.preference.call_limits import MAX_AROUND, MAX_TOKENS
 from concord.preference.methods import METHODS
 from concord.preference.stages import STAGES
-from concord.runs import plan
 from concord.runs.state import RunState
 from concord.v1.events_pb2 import Stage, StageOpened, Unit
 from concord.v1.work_pb2 import Teacher, Work
@@ -23,7 +22,7 @@ MAX_BASIS_TEXTS = 20_000
 
 def draw_pilot(state: RunState) -> list[int]:
     """The pilot's pairs: uniform, seeded by the configuration, ascending."""
-    size = plan.pilot_size(state.view.config, state.view.pairs, state.view.human_budget)
+    size = budget.pilot_size(state.view.config, state.view.pairs, state.view.human_budget)
     return pilot.draw_pilot(state.view.pairs, size, state.view.config.seed).tolist()
 
 
@@ -160,9 +159,9 @@ def _triage(state: RunState, work: Work, number: int) -> None:
     task.scores_uri = state.latest(Stage.STAGE_SCORE)
     task.previous_uri = view.last_round.posterior_uri
     task.annotation_uris.extend(state.annotations())
-    last = plan.rounds(view.config, view.pairs, view.human_budget)
+    last = budget.rounds(view.config, view.pairs, view.human_budget)
     task.last = state.open.round > last
-    task.ask = plan.ask_in_round(view.config, view.pairs, view.human_budget, view.votes, state.open.round, last)
+    task.ask = budget.ask_in_round(view.config, view.pairs, view.human_budget, view.votes, state.open.round, last)
 
 
 def _final(state: RunState, work: Work, number: int) -> None:

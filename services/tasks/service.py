@@ -13,7 +13,8 @@ from concord.kit.blobs import Blobs
 from concord.kit.errors import ConcordError, InvalidInput, NotFound, Refused
 from concord.kit.ids import event_id, unit_name
 from concord.kit.log import Log
-from concord.kit.loop.commands import append_and_wait, entry_of
+from concord.kit.loop.commands import append_and_wait
+from concord.kit.loop.facts import entry_of
 from concord.kit.loop.fold import Fold
 from concord.kit.rpc import Servicer, was_tried
 from concord.kit.store import Store

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from concord.preference.annotations import Answers
+from concord.preference.columns import judge_labels, verdict_column
 from concord.preference.pairs import pair_hash
 from concord.v1.events_pb2 import StageManifest
 from concord.v1.pairs_pb2 import Choice, Pair
@@ -29,19 +30,14 @@ class Beliefs:
 
 def beliefs(labels: StageManifest, target: Array | None, said: Answers, pairs: int) -> Beliefs:
     """People's answers first, then the posterior's targets where there are any, then the judge's own."""
-    p_first, judge, confidence = np.full(pairs, 0.5), np.zeros(pairs, np.int8), np.full(pairs, -1.0)
-    for event in labels.events:
-        shard = event.shard_labeled
-        at, choice = np.array(shard.pair_index, np.int64), np.array(shard.choice)
-        judge[at] = np.where(choice == Choice.CHOICE_FIRST, 1, np.where(choice == Choice.CHOICE_SECOND, -1, 0))
-        p_first[at], confidence[at] = shard.p_first, shard.confidence
-    if target is not None:
-        p_first = target.astype(float)
+    labeled = [event.shard_labeled for event in labels.events]
+    p_first = verdict_column(labeled, "p_first", pairs, 0.5) if target is None else target.astype(float)
     known = ~np.isnan(said.p_first)
     people = np.zeros(pairs, bool)
     people[said.pair[known]] = True
     p_first[said.pair[known]] = said.p_first[known]
-    return Beliefs(p_first, people, judge, confidence)
+    confidence = verdict_column(labeled, "confidence", pairs, -1)
+    return Beliefs(p_first, people, judge_labels(labeled, pairs), confidence)
 
 
 def label_of(p_first: float, judge: int, person: bool) -> str:
@@ -87,14 +83,6 @@ def line(row: dict[str, object]) -> bytes:
     return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def hash_rows(rows_: Iterable[dict[str, object]]) -> str:
-    """SHA-256 over what a row means: no time, cost, annotator or run id; numbers to 4 decimals."""
-    digest = hashlib.sha256()
-    for row in rows_:
-        digest.update(_meaning(row))
-    return digest.hexdigest()
-
-
 def _meaning(row: dict[str, object]) -> bytes:
     kept = (row["index"], row["pair_sha256"], row["label"], row["source"])
     return ("|".join(map(str, kept)) + f"|{row['p_chosen']:.4f}|{row['weight']:.4f}\n").encode()
@@ -110,7 +98,7 @@ class Account:
 
     @property
     def sha256(self) -> str:
-        """As `hash_rows` of the rows so far."""
+        """SHA-256 over what the rows so far mean: no time, cost, annotator or run id; numbers to 4 decimals."""
         return self._digest.hexdigest()
 
     def lines(self, rows_: Iterable[dict[str, object]]) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from concord.preference.annotations import Answers
+from concord.preference.wilson import wilson
 from concord.triage import selection
 from concord.triage.posterior import Posterior, Trust, posterior
 from concord.triage.signals import Signals, in_order, wrong_labels
@@ -17,7 +18,7 @@ AUDITED_FOR_ESTIMATE = 8
 
 
 @dataclass(frozen=True)
-class Estimate:
+class AuditEstimate:
     """The label error left, from audit places alone, with its 95 % interval."""
 
     error: float
@@ -36,7 +37,7 @@ class Round:
     flipped: int
     coefficients: tuple[tuple[str, float], ...]
     expected_error: float
-    audited: Estimate | None
+    audited: AuditEstimate | None
     # Who teaches the next reward model, where this method says so: float32 [pairs], and how often an answer counts.
     weight: Array | None = None
     human_weight: float = 0.0
@@ -151,7 +152,7 @@ def round_of(asked: selection.Asks, believed: Posterior, signals: Signals, answe
     )
 
 
-def _audited(believed: Posterior, signals: Signals, answers: Answers) -> Estimate | None:
+def _audited(believed: Posterior, signals: Signals, answers: Answers) -> AuditEstimate | None:
     """Wrong labels among audited pairs, each labelled by a fit that has not seen its answer's fold.
 
     A pair that the judge gave no usable verdict on has no label, so it is not labelled right. Early audits were drawn while
@@ -166,4 +167,4 @@ def _audited(believed: Posterior, signals: Signals, answers: Answers) -> Estimat
         return None
     flipped = (believed.p_held_out[rows] > 0.5) & (believed.trust > Trust.PRIORS)
     errors = int((flipped != (wrong == 1)).sum()) + unlabelled
-    return Estimate(errors / audited, *selection.wilson(errors, audited))
+    return AuditEstimate(errors / audited, *wilson(errors, audited))

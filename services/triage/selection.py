@@ -6,7 +6,6 @@ places. Both draws are uniform, so the probability that a pair is asked is known
 """
 
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
@@ -81,16 +80,6 @@ def random_only(judge_wrong: Array, audit: Array, p_held_out: Array | None) -> b
         return True
     model_wrong = (p_held_out > 0.5) != (judge_wrong == 1)
     return not model_wrong.sum() < judge_wrong.sum()
-
-
-def wilson(wrong: int, answers: int, coverage: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval for a share, within [0, 1]. `answers` must be above 0."""
-    z = NormalDist().inv_cdf(0.5 + coverage / 2)
-    share = wrong / answers
-    centre = share + z**2 / (2 * answers)
-    half = z * np.sqrt(share * (1 - share) / answers + z**2 / (4 * answers**2))
-    scale = 1 + z**2 / answers
-    return float(max(0.0, (centre - half) / scale)), float(min(1.0, (centre + half) / scale))
 
 
 def _ranked(score: Array, unasked: Array) -> Array:

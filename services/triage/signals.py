@@ -6,12 +6,14 @@ by a, so that exchanging a pair's responses changes nothing. A signal that is ab
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.special import logit
 
 from concord.preference.annotations import Answers
-from concord.v1 import events_pb2, pairs_pb2
+from concord.preference.columns import judge_labels, verdict_column
+from concord.v1 import events_pb2
 
 Array = np.ndarray
 
@@ -57,19 +59,25 @@ def signals_of(
 ) -> Signals:
     """The shards' columns put together; pairs that no shard labels have no usable verdict. Shapes as in Signals."""
     pairs = len(margin)
+    column = partial(verdict_column, labeled, pairs=pairs, missing=-1)
     names = tuple(sorted({helper.judge for shard in labeled for helper in shard.helpers}))
-    label, length = np.zeros(pairs, dtype=np.int8), np.zeros(pairs)
-    confidence, flipped, own = -np.ones((3, pairs))
     disagree = -np.ones((len(names), pairs))
     for shard in labeled:
-        at = np.asarray(shard.pair_index, dtype=np.int64)
-        choice = np.asarray(shard.choice)
-        label[at] = np.where(choice == pairs_pb2.CHOICE_FIRST, 1, np.where(choice == pairs_pb2.CHOICE_SECOND, -1, 0))
-        confidence[at], flipped[at], own[at] = shard.confidence, shard.order_flipped, shard.own_disagree
-        length[at] = shard.length_difference
         for helper in shard.helpers:
-            disagree[names.index(helper.judge), at] = helper.disagree
-    return Signals(label, margin, confidence, flipped, own, names, disagree, length, domain, group, x)
+            disagree[names.index(helper.judge), np.array(shard.pair_index, np.int64)] = helper.disagree
+    return Signals(
+        label=judge_labels(labeled, pairs),
+        margin=margin,
+        confidence=column("confidence"),
+        order_flipped=column("order_flipped"),
+        own_disagree=column("own_disagree"),
+        helpers=names,
+        helper_disagree=disagree,
+        length_difference=column("length_difference", missing=0),
+        domain=domain,
+        group=group,
+        x=x,
+    )
 
 
 def in_order(answers: Answers) -> Answers:

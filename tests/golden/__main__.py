@@ -6,7 +6,10 @@ from pathlib import Path
 
 from concord import sample
 from concord.client.run import options, session
+from concord.client.run.job import prepare
+from concord.embedded import embedded
 from concord.kit import rpc
+from concord.kit.loop.run_records import records
 from concord.kit.settings import from_environment, open_log
 from concord.operate import run_log
 from concord.v1.runs_service_pb2 import PauseRunRequest, ResumeRunRequest, RunView
@@ -31,8 +34,8 @@ def record(name: str, folder: Path) -> None:
     path = folder / f"{name}.jsonl"
     path.write_text("\n".join(sample.jsonl().splitlines()[:pairs]) + "\n")
     settings = from_environment({}, home=str(folder / name))
-    job = session.prepare(str(path), options.resolve({"judge": "sample", **flags}), None, "golden")
-    with session.embedded(settings) as running:
+    job = prepare(str(path), options.resolve({"judge": "sample", **flags}), None, "golden")
+    with embedded(settings) as running:
         paused: list[str] = []
 
         def seen(view: RunView) -> None:
@@ -45,7 +48,7 @@ def record(name: str, folder: Path) -> None:
 
         session.run(job, running, seen)
     log = open_log(settings)
-    lines = [run_log.event_line(record) for record in run_log.records(log, job.run_id)]
+    lines = [run_log.event_line(record) for record in records(log, job.run_id)]
     (HERE / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
     state = json.dumps(run_log.as_json(run_log.fold(log, job.run_id)), indent=1)
     (HERE / f"{name}.json").write_text(state + "\n")

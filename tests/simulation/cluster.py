@@ -11,7 +11,7 @@ from typing import Any
 from concord.kit.blobs import MemoryBlobs
 from concord.kit.errors import ConcordError, Unavailable
 from concord.kit.log import topics
-from concord.kit.loop.commands import entry_of
+from concord.kit.loop.facts import entry_of
 from concord.kit.loop.fold import Fold
 from concord.kit.loop.reactor import Reactor
 from concord.kit.loop.worker import Worker

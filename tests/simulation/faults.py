@@ -66,7 +66,7 @@ class Faults:
     def crash_in_a_call(self) -> bool:
         when = self._chance.choice(["crash before", "crash after"])
         return self._light(
-            when, self._chance.choice([(), (), ("append",), ("save", "commit"), ("put_if_absent", "put")])
+            when, self._chance.choice([(), (), ("append",), ("save", "commit"), ("put_if_absent", "note", "put")])
         )
 
     def crash_of_the_front_door(self) -> bool:
@@ -80,7 +80,7 @@ class Faults:
     def outage(self) -> bool:
         when = self._chance.choice(["outage before", "outage after"])
         return self._light(
-            when, self._chance.choice([(), (), ("append",), ("save", "commit"), ("put_if_absent", "put")])
+            when, self._chance.choice([(), (), ("append",), ("save", "commit"), ("put_if_absent", "note", "put")])
         )
 
     def late_append(self) -> bool:

@@ -166,5 +166,8 @@ class ProcessBlobs:
     def put_if_absent(self, name: str, content: bytes) -> bytes:
         return self._process.io("put_if_absent", self._blobs.put_if_absent, name, content)
 
+    def note(self, name: str, content: bytes) -> None:
+        self._process.io("note", self._blobs.note, name, content)
+
     def marker(self, name: str) -> bytes | None:
         return self._process.io("marker", self._blobs.marker, name)

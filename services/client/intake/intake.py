@@ -5,7 +5,6 @@ A row that cannot be used stops everything, with file, line and reason; or it is
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from concord.client.intake.formats.multi_response import rows_of
 from concord.client.intake.sources import Item, Source
 from concord.client.intake.verdicts import CHOSEN, Judges, UnknownJudge, resolve_judges, verdicts_seen
 from concord.kit.errors import InvalidInput
+from concord.kit.files import whole
 from concord.preference.pairs import BadRecord, Row, megabytes
 from concord.v1 import pairs_pb2 as pb
 
@@ -235,15 +235,13 @@ def _refusal(path: Path, problems: Sequence[_Problem], good: int) -> str:
 
 def _write_set_aside(target: Path, problems: Sequence[_Problem]) -> None:
     """One JSON line for each problem: where, kind, reason, and the row as it stood, cut where it is long."""
-    unfinished = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("w", encoding="utf-8") as file:
+        with whole(target) as unfinished, unfinished.open("w", encoding="utf-8") as file:
             for problem in problems:
                 item = problem.item
                 row = {"file": str(item.file), "line": item.at, "number": item.number, "kind": problem.kind}
                 kept = {"reason": problem.reason, "row": item.shown[:_KEPT_CHARACTERS]}
                 file.write(json.dumps({**row, **kept}, ensure_ascii=True) + "\n")
-        os.replace(unfinished, target)
     except OSError as error:
         raise InvalidInput(f"{target}: the rows set aside cannot be written: {error.strerror or error}") from None

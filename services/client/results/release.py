@@ -1,7 +1,6 @@
 """A finished run's dataset, written for others: found, converted, put into a file or a folder."""
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
 from itertools import chain
@@ -12,10 +11,10 @@ from concord.client.intake import parquet
 from concord.client.results.card import card
 from concord.client.results.export import FORMATS, Exported, exported
 from concord.client.results.records import Records
-from concord.client.run.session import writable
+from concord.client.results.results_dir import folder, remembered_truth, writable
+from concord.kit.enums import word
 from concord.kit.errors import InvalidInput
-from concord.kit.settings import Settings
-from concord.operate import redo, run_log
+from concord.kit.files import whole
 from concord.preference import datasets
 from concord.report.figures import Figures, figures_of
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus
@@ -24,16 +23,16 @@ _ENDINGS = {"parquet": ".parquet", "hf": ""}
 _SHARD = "train-00000-of-00001.parquet"
 
 
-def release(records: Records, settings: Settings, name: str, format_: str, out: Path | None) -> tuple[Path, Exported]:
+def release(records: Records, home: str, name: str, format_: str, out: Path | None) -> tuple[Path, Exported]:
     """Writes the dataset of the run that `name` means; where it lies, and what is in it.
 
-    `out`: the file, or with `hf` the folder; None: beside the run's results. Raises InvalidInput for a format that is
-    none, for a run that is not finished and for a dataset of which nothing is left.
+    `out`: the file, or with `hf` the folder; None: beside the run's results in `home` (CONCORD_HOME). Raises InvalidInput
+    for a format that is none, for a run that is not finished and for a dataset of which nothing is left.
     """
     if format_ not in FORMATS:
         raise InvalidInput(f"--format {format_}: one of {', '.join(FORMATS)} is expected")
     run_id = records.find(name)
-    results = redo.folder(settings, run_id)
+    results = folder(home, run_id)
     figures, dataset = _finished(records, run_id, results)
     made = Exported()
     rows = exported(dataset, format_, made)
@@ -47,22 +46,21 @@ def release(records: Records, settings: Settings, name: str, format_: str, out: 
     if format_ == "hf":
         _write_folder(out, rows, lambda: card(figures.as_json(), made, version("concord-preference")))
     else:
-        with writable(out.parent):
-            _write(out, lambda path: parquet.write_parquet(path, rows) if format_ == "parquet" else _jsonl(path, rows))
+        with writable(out.parent), whole(out) as path:
+            (parquet.write_parquet if format_ == "parquet" else _jsonl)(path, rows)
     return out, made
 
 
 def _finished(records: Records, run_id: str, results: Path) -> tuple[Figures, Iterator[dict[str, Any]]]:
     """What is known of the run, and its dataset's rows."""
-    facts = list(records.of(run_id))
-    view = run_log.fold_of(run_id, facts).state.view
+    view = records.view(run_id)
     if view.status != RUN_STATUS_FINISHED:
-        status = RunStatus.Name(view.status).removeprefix("RUN_STATUS_").lower()
+        status = word(RunStatus, view.status)
         raise InvalidInput(
             f"run {run_id} is {status}: only a finished run has a dataset; its own command goes on with it"
         )
-    truth = redo.remembered_truth(results, run_id) or None
-    figures = figures_of(run_log.events_of(facts), records.blob, truth)
+    truth = remembered_truth(results, run_id) or None
+    figures = figures_of(records.events(run_id), records.blob, truth)
     return figures, datasets.rows(view.dataset_uri, records.blob)
 
 
@@ -74,18 +72,13 @@ def _write_folder(out: Path, rows: Iterable[Mapping[str, Any]], readme: Callable
         others = sorted(path.name for path in data.glob("train-*") if path.name != _SHARD)
         if others:
             raise InvalidInput(f"{data}: holds {others[0]} of another export; choose another folder with --out")
-        _write(data / _SHARD, lambda path: parquet.write_parquet(path, rows))
-        _write(out / "README.md", lambda path: path.write_text(readme(), encoding="utf-8"))
+        with whole(data / _SHARD) as path:
+            parquet.write_parquet(path, rows)
+        with whole(out / "README.md") as path:
+            path.write_text(readme(), encoding="utf-8")
 
 
 def _jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def _write(target: Path, write: Callable[[Path], object]) -> None:
-    """The file appears once it is whole."""
-    unfinished = target.with_name(f".{target.name}.part")
-    write(unfinished)
-    os.replace(unfinished, target)

@@ -1,25 +1,25 @@
 """`concord run --from RUN`: the earlier run is read, its settings stand where none are given, and the job is made of both."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from concord.client.results.records import Records
+from concord.client.results.results_dir import folder, remembered_truth
+from concord.client.run.job import Job, prepare
 from concord.client.run.options import Options
 from concord.client.run.parent_options import options_of
 from concord.client.run.parent_run import Earlier, rows_of
 from concord.client.run.people import Reused, reused_answers
-from concord.client.run.session import Job, prepare
 from concord.kit.errors import InvalidInput, NotFound
-from concord.kit.log import Record
-from concord.kit.settings import Settings
-from concord.operate import redo, run_log
+from concord.v1.events_pb2 import Event
 from concord.v1.pairs_pb2 import PairShard, PairsManifest
+from concord.v1.runs_service_pb2 import RUN_STATUS_CORRUPT
 
 
 def go_on(
     records: Records,
-    settings: Settings,
+    home: str,
     name: str,
     path: str,
     asked: Callable[[Options], Options],
@@ -37,34 +37,41 @@ def go_on(
         base = options_of(view.config, view.pairs, view.human_budget)
         return prepare(path, asked(base), skip_bad, salt, reused, earlier)
 
-    earlier = read(records, settings, records.find(name))
+    earlier = read(records, home, records.find(name))
     if name == "last" and (before := earlier.view.config.parent.run_id):
         with suppress(InvalidInput, NotFound):
-            job = job_from(read(records, settings, before))
+            job = job_from(read(records, home, before))
             records.find(job.run_id)
             return job
     return job_from(earlier)
 
 
-def read(records: Records, settings: Settings, run_id: str) -> Earlier:
+def read(records: Records, home: str, run_id: str) -> Earlier:
     """The run as its facts say it is. Raises InvalidInput where it has no pairs, or cannot be read."""
-    facts = list(records.of(run_id))
-    folded = run_log.fold_of(run_id, facts)
-    view = folded.state.view
-    if folded.corrupt:
-        raise InvalidInput(f"--from: run {run_id} is corrupt, so nothing can go on from it: {folded.corrupt}")
+    view = records.view(run_id)
+    if view.status == RUN_STATUS_CORRUPT:
+        raise InvalidInput(f"--from: run {run_id} is corrupt, so nothing can go on from it: {view.detail}")
     if not view.pairs_uri:
         raise InvalidInput(
             f"--from: run {run_id} has not begun, so there is nothing to go on from; give its own command first"
         )
     manifest = PairsManifest.FromString(records.blob(view.pairs_uri))
     pairs = [pair for ref in manifest.shards for pair in PairShard.FromString(records.blob(ref.uri)).pairs]
-    truth = redo.remembered_truth(redo.folder(settings, run_id), run_id)
-    return Earlier(view, rows_of(pairs, truth), _answered(records, facts))
+    truth = remembered_truth(folder(home, run_id), run_id)
+    return Earlier(view, rows_of(pairs, truth), _answered(records, run_id))
 
 
-def _answered(records: Records, facts: Iterable[Record]) -> Reused:
-    """What people answered in the run of these facts and in those before it."""
-    events = [event for event, _ in run_log.events_of(facts)]
+def answers_of(records: Records, name: str) -> Reused:
+    """What people answered in the run that `name` means, by the pair's hash."""
+    return reused_answers(_events(records, records.find(name)), records.blob)
+
+
+def _answered(records: Records, run_id: str) -> Reused:
+    """What people answered in the run and in those before it."""
+    events = _events(records, run_id)
     before = next((event.run_created.config.parent.run_id for event in events if event.HasField("run_created")), "")
-    return {**(_answered(records, records.of(before)) if before else {}), **reused_answers(events, records.blob)}
+    return {**(_answered(records, before) if before else {}), **reused_answers(events, records.blob)}
+
+
+def _events(records: Records, run_id: str) -> list[Event]:
+    return [event for event, _ in records.events(run_id)]

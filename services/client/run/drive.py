@@ -40,7 +40,7 @@ ERRORS: dict[grpc.StatusCode, type[ConcordError]] = {
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
 }
-# (pair index, vote) → what this person says; None: skips.
+# (index of the pair in the run, number of the vote from 0) → what this person says; None: skips.
 Answerer = Callable[[int, int], "Choice.ValueType | None"]
 
 
@@ -216,23 +216,3 @@ def wait_for_another(error: grpc.RpcError, away_since: float) -> None:
     if error.code() not in AWAY or time.monotonic() - away_since > PATIENCE_S:
         raise error
     threading.Event().wait(AGAIN_S)
-
-
-def read_dataset(runs: RunServiceStub, run_id: str) -> Iterator[bytes]:
-    """The dataset's JSON Lines in pieces, which may end anywhere.
-
-    Where the replica that sends them goes away, another one goes on: a finished dataset is the same everywhere.
-    """
-    read, away_since = 0, time.monotonic()
-    while True:
-        passed = 0
-        try:
-            for answer in runs.ReadDataset(pb.ReadDatasetRequest(run_id=run_id)):
-                piece = answer.chunk[max(0, read - passed) :]
-                passed += len(answer.chunk)
-                if piece:
-                    read, away_since = read + len(piece), time.monotonic()
-                    yield piece
-            return
-        except grpc.RpcError as error:
-            wait_for_another(error, away_since)

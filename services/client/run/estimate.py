@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from concord.preference.budget import human_budget
 from concord.preference.judges import networked_judges
 from concord.preference.methods import asks
-from concord.runs.plan import human_budget
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.pairs_pb2 import Pair
 
@@ -18,7 +18,7 @@ COMPLETION_TOKENS = 60
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ExpectedCost:
     """Expected, not bounded: a verdict that does not parse is asked for once more."""
 
     calls: int
@@ -29,7 +29,7 @@ class Estimate:
     human_minutes: float
 
 
-def estimate(config: RunConfig, pairs: Sequence[Pair]) -> Estimate:
+def estimate(config: RunConfig, pairs: Sequence[Pair]) -> ExpectedCost:
     """Calls and dollars of LLM judges (recorded and simulated ones cost nothing), votes and minutes of people."""
     calls, prompts, completions, dollars = 0, 0.0, 0, 0.0
     known = True
@@ -45,7 +45,7 @@ def estimate(config: RunConfig, pairs: Sequence[Pair]) -> Estimate:
         dollars += (prompt * judge.prompt_dollars + completion * judge.completion_dollars) / 1e6
     votes = human_budget(config, len(pairs)) if asks(config) else 0
     price = dollars if known else None
-    return Estimate(calls, round(prompts), completions, price, votes, votes * SECONDS_A_VOTE / 60)
+    return ExpectedCost(calls, round(prompts), completions, price, votes, votes * SECONDS_A_VOTE / 60)
 
 
 def _characters(pair: Pair) -> int:

@@ -4,13 +4,15 @@ Three reward models of one kind on the same features: taught by the judge's labe
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from concord.client.intake import intake
 from concord.kit.arrays import unpack
 from concord.kit.errors import InvalidInput
 from concord.preference.columns import columns_of, domain_number, judge_targets
-from concord.preference.pairs import Row
+from concord.preference.pairs import Row, pair_hash
 from concord.report.accuracy import Evaluation
 from concord.reward import features, head
 from concord.v1.events_pb2 import Stage, StageManifest
@@ -50,3 +52,18 @@ def evaluate(view: RunView, read: Callable[[str], bytes], truth: Truth, test: Se
         full=accuracy(head.fit_head(columns.x, p_people, by_people, columns.domain)),
         pairs=len(rows),
     )
+
+
+def check_test(given: Sequence[Row], test: Path) -> tuple[str, ...]:
+    """Raises InvalidInput where nothing can be measured on `--test PATH`; a note where it shares pairs with the run."""
+    rows = intake.read(test).rows
+    if not any(row.truth in (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND) for row in rows):
+        raise InvalidInput(f"--test {test}: no row of that file has people's label, so nothing can be measured on it")
+    known = {pair_hash(row.pair) for row in given}
+    both = sum(pair_hash(row.pair) in known for row in rows)
+    return (f"{both:,} of the test pairs are also in the run: what is measured on them flatters it",) if both else ()
+
+
+def gap(view: RunView, read: Callable[[str], bytes], truth: Truth, test: Path) -> Evaluation:
+    """The evaluation on `--test PATH`."""
+    return evaluate(view, read, truth, intake.read(test).rows)

@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import get_type_hints
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from concord.client.intake.verdicts import Judges
 from concord.kit.errors import InvalidInput
+from concord.kit.urls import secret_option
 from concord.preference.judges import JUDGE_KINDS, kind_of, networked
 from concord.preference.methods import METHODS
 from concord.v1.config_pb2 import JudgeConfig, Rlthf, RunConfig
@@ -20,8 +21,6 @@ KNOWN_SHARD = 256
 # Schedules of rlthf, a number for each round, and the highest that makes sense.
 LISTS = {"amplification": 1_000.0, "back_off": 1.0}
 MOST_SCHEDULED = 100
-# What a query parameter with a key in it is called, or a part of its name.
-_SECRETS = ("key", "token", "secret", "sig", "password")
 
 
 @dataclass(frozen=True)
@@ -181,9 +180,8 @@ def _check_url(spec: str, model: str) -> None:
     instead = "; give the name of an environment variable that holds it: --api-key-env NAME"
     if parts.username or parts.password:
         raise InvalidInput(f"the judge's URL carries a user name or a password, which would be recorded{instead}")
-    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
-        if any(secret in name.lower() for secret in _SECRETS):
-            raise InvalidInput(f"the judge's URL carries a key in its query ({name}), which would be recorded{instead}")
+    if name := secret_option(parts.query):
+        raise InvalidInput(f"the judge's URL carries a key in its query ({name}), which would be recorded{instead}")
     if not (parts.fragment or model):
         raise InvalidInput(f"judge {spec}: which model? Give it as URL#MODEL or with --model")
 

@@ -4,9 +4,9 @@ import re
 from dataclasses import replace
 
 from concord.client.run.options import ASKED_SHARD, KNOWN_SHARD, Options, set_method
+from concord.preference.budget import new_pairs
 from concord.preference.judges import JUDGE_KINDS, networked, networked_judges
 from concord.preference.methods import METHODS
-from concord.runs.plan import new_pairs
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 
 # What `people.named` puts behind a file.

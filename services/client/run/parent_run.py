@@ -9,10 +9,10 @@ from concord.client.intake.verdicts import verdicts_seen
 from concord.client.run.options import semantic
 from concord.client.run.people import Reused
 from concord.kit.errors import InvalidInput
+from concord.preference.budget import human_budget, new_pairs
 from concord.preference.methods import METHODS
 from concord.preference.pairs import Row, pair_hash
 from concord.preference.stages import HUMAN
-from concord.runs.plan import human_budget, new_pairs
 from concord.v1.config_pb2 import Parent, RunConfig
 from concord.v1.pairs_pb2 import Choice, Pair
 from concord.v1.runs_service_pb2 import RunView

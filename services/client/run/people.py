@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from concord.client.intake.formats.multi_response import pair_ids
 from concord.client.intake.text_lines import lines_of
+from concord.client.run.drive import Answerer
 from concord.kit.errors import InvalidInput
 from concord.preference.pairs import Row, pair_hash
 from concord.preference.seeded import uniform
@@ -16,8 +17,6 @@ from concord.v1 import pairs_pb2 as pb
 from concord.v1.events_pb2 import Event
 
 Choice: TypeAlias = pb.Choice.ValueType
-# (index of the pair, number of the vote from 0) -> the answer; None: this pair is skipped.
-Answerer = Callable[[int, int], Choice | None]
 # (hash of the pair, number of the vote) -> what was answered before.
 Reused = Mapping[tuple[str, int], Choice]
 

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from concord.client.run.session import Job
+from concord.client.run.job import Job
 from concord.preference.judges import simulated
 from concord.preference.methods import asks
 from concord.preference.stages import STAGES

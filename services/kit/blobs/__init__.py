@@ -13,9 +13,6 @@ from typing import Protocol, TypeVar
 from concord.kit.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from concord.kit.ids import URI, uri_of
 
-# Markers of a word each, that need not survive a power cut: how often a process died in a unit is a suspicion, and to lose
-# one is to try the unit once more. They survive the death of their process, and cost a fifth of the others.
-TRIES = ("begun/", "ended/")
 Made = TypeVar("Made")
 
 
@@ -30,6 +27,12 @@ class Blobs(Protocol):
 
     def put_if_absent(self, name: str, content: bytes) -> bytes:
         """Creates the marker `name` unless it exists; returns the content that stands there now: the first writer's."""
+
+    def note(self, name: str, content: bytes) -> None:
+        """As `put_if_absent`, for a word that a power cut may take back: it survives the death of its process.
+
+        Costs a fifth; whoever asks for the marker at this very moment may find it empty.
+        """
 
     def marker(self, name: str) -> bytes | None:
         """The marker's content, None where nobody created it."""
@@ -73,6 +76,9 @@ class MemoryBlobs:
     def put_if_absent(self, name: str, content: bytes) -> bytes:
         return self._markers.setdefault(name, content)
 
+    def note(self, name: str, content: bytes) -> None:
+        self._markers.setdefault(name, content)
+
     def marker(self, name: str) -> bytes | None:
         return self._markers.get(name)
 
@@ -108,11 +114,24 @@ class FileBlobs:
 
     def put_if_absent(self, name: str, content: bytes) -> bytes:
         path = self._root / "markers" / name
-        create = self._note if name.startswith(TRIES) else self._create
-        if create(path, content):
+        if self._create(path, content):
             return content
         with _translated(path):
             return path.read_bytes()
+
+    def note(self, name: str, content: bytes) -> None:
+        path = self._root / "markers" / name
+        with _translated(path):
+            try:
+                # Neither flushed nor whole from the first moment on.
+                with _in_its_folder(path, lambda: open(path, "xb", buffering=0)) as file:
+                    try:
+                        file.write(content)
+                    except OSError:
+                        path.unlink()
+                        raise
+            except FileExistsError:
+                return
 
     def marker(self, name: str) -> bytes | None:
         return _read(self._root / "markers" / name)
@@ -135,20 +154,6 @@ class FileBlobs:
                 return _linked(partial, path)
             finally:
                 os.unlink(partial)
-
-    def _note(self, path: Path, content: bytes) -> bool:
-        """As `_create`, but neither flushed nor whole from the first moment on: a reader may find it empty."""
-        with _translated(path):
-            try:
-                with _in_its_folder(path, lambda: open(path, "xb", buffering=0)) as file:
-                    try:
-                        file.write(content)
-                    except OSError:
-                        path.unlink()
-                        raise
-            except FileExistsError:
-                return False
-            return True
 
 
 def _linked(partial: str, path: Path) -> bool:

@@ -1,7 +1,8 @@
 """A unit's tries, in markers that outlive the process: `begun/<work id>.<n>`, then `ended/<work id>.<n>` and how.
 
 A try that began and never ended is a death of its process, or is still going on elsewhere. A unit that is done needs no
-end: its result's own marker is asked for first.
+end: its result's own marker is asked for first. How often a process died in a unit is a suspicion, and to lose a try is
+to try once more; so notes are enough.
 """
 
 from dataclasses import dataclass
@@ -30,12 +31,12 @@ def tries(blobs: Blobs, work_id: str) -> list[Try]:
 
 def begin(blobs: Blobs, work_id: str, number: int, alone: bool) -> None:
     """Writes that try `number`, one more than there are, begins."""
-    blobs.put_if_absent(f"begun/{work_id}.{number}", ALONE if alone else TOGETHER)
+    blobs.note(f"begun/{work_id}.{number}", ALONE if alone else TOGETHER)
 
 
 def end(blobs: Blobs, work_id: str, number: int, how: bytes) -> int:
     """Writes how the try ended, once; returns how many tries up to this one ended so."""
-    blobs.put_if_absent(f"ended/{work_id}.{number}", how)
+    blobs.note(f"ended/{work_id}.{number}", how)
     return sum(past.end == how for past in tries(blobs, work_id)[:number])
 
 

@@ -112,6 +112,9 @@ class S3Blobs:
         self._prove()
         return self._first(f"{self._root}markers/{name}", content)
 
+    def note(self, name: str, content: bytes) -> None:
+        self.put_if_absent(name, content)
+
     def marker(self, name: str) -> bytes | None:
         return self._read(f"{self._root}markers/{name}")
 

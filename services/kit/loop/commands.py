@@ -7,19 +7,14 @@ import time
 from collections.abc import Sequence
 
 from concord.kit.errors import Unavailable
-from concord.kit.log import Entry, Log
-from concord.kit.log.topics import FACTS, fact_partition
+from concord.kit.log import Log
+from concord.kit.log.topics import fact_partition
+from concord.kit.loop.facts import entry_of
 from concord.kit.store import Store
 from concord.v1.events_pb2 import Event
 
 WAIT_S = 10.0
 LOOK_AGAIN_S = 0.1
-
-
-def entry_of(event: Event) -> Entry:
-    """The fact as a record of its run's partition."""
-    value = event.SerializeToString(deterministic=True)
-    return Entry(FACTS, fact_partition(event.run_id), event.run_id.encode(), value)
 
 
 def append_and_wait(log: Log, store: Store, service: str, events: Sequence[Event], wait_s: float = WAIT_S) -> None:

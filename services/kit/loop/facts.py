@@ -1,4 +1,4 @@
-"""What a worker appends about a unit: its result, that it failed or waits, the dead letter of its item. Pure."""
+"""What is appended: a run's facts; of a unit its result, that it failed or waits, the dead letter of its item. Pure."""
 
 from concord.kit.ids import event_id, unit_name
 from concord.kit.log import Entry, Record
@@ -16,9 +16,14 @@ def named(work: Work, event: Event, result: str) -> bytes:
     return event.SerializeToString(deterministic=True)
 
 
-def fact(work: Work, value: bytes) -> Entry:
-    """A fact of the work's run."""
-    return Entry(FACTS, fact_partition(work.run_id), work.run_id.encode(), value)
+def fact(run_id: str, value: bytes) -> Entry:
+    """A fact of the run, as a record of the run's partition."""
+    return Entry(FACTS, fact_partition(run_id), run_id.encode(), value)
+
+
+def entry_of(event: Event) -> Entry:
+    """The same of an event that names its run."""
+    return fact(event.run_id, event.SerializeToString(deterministic=True))
 
 
 def failed(work: Work, attempts: int, error: str, usage: Usage | None = None) -> Entry:
@@ -34,8 +39,7 @@ def deferred(work: Work, reason: str, retry_after_s: float, times: int, usage: U
 
 def _say(work: Work, name: str, **kind: object) -> Entry:
     own = event_id(work.run_id, name, unit_name(work.unit))
-    event = Event(event_id=own, run_id=work.run_id, unit=work.unit, **kind)
-    return fact(work, event.SerializeToString(deterministic=True))
+    return entry_of(Event(event_id=own, run_id=work.run_id, unit=work.unit, **kind))
 
 
 def dead_letter(record: Record, attempts: int, error: str) -> Entry:

@@ -14,7 +14,8 @@ from concord.kit import telemetry
 from concord.kit.blobs import Blobs
 from concord.kit.errors import Fenced
 from concord.kit.log import Entry, Log, Record
-from concord.kit.log.topics import FACTS, fact_partition
+from concord.kit.log.topics import FACTS
+from concord.kit.loop.facts import fact
 from concord.kit.loop.fold import Append, Context, Dispatch, Fold, Folded, fold_records, restore_run
 from concord.kit.store import Also, Position, RunChange, Store
 
@@ -213,8 +214,7 @@ class Reactor:
             return Entry(output.topic, output.partition, b"", output.work.SerializeToString(deterministic=True))
         for content in output.blobs:
             self._blobs.put(content)
-        value = output.event.SerializeToString(deterministic=True)
-        return Entry(FACTS, fact_partition(run_id), run_id.encode(), value)
+        return fact(run_id, output.event.SerializeToString(deterministic=True))
 
     def ready(self) -> bool:
         """Whether it has once come to where the log ended when its group took it in; a partition that left counts no more."""

@@ -157,7 +157,7 @@ class Worker:
             if len(running) >= self._concurrency or (running and running[0].alone):
                 break
             if (marker := self._blobs.marker(f"done/{held.result}")) is not None:
-                self._conclude(held, [facts.fact(held.work, marker)])
+                self._conclude(held, [facts.fact(held.work.run_id, marker)])
                 continue
             past = tries.tries(self._blobs, held.work.work_id)
             held.alone = tries.deaths(past, alone_only=False) >= SUSPICIONS
@@ -212,7 +212,7 @@ class Worker:
             return self._raised(held, error)
         made = self._blobs.put_if_absent(f"done/{held.result}", facts.named(work, event, held.result))
         self._units["done"].inc()
-        return [facts.fact(work, made)]
+        return [facts.fact(work.run_id, made)]
 
     def _raised(self, held: _Held, error: Exception) -> list[Entry]:
         times = self._end(held, tries.RAISED)

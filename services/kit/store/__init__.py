@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from concord.kit.errors import Fenced
 from concord.kit.store import sql
+from concord.kit.store.answering import answering
 from concord.kit.store.sql import insert_if_absent, upsert_all
 
 ASK_AGAIN_S = 0.01
@@ -139,7 +140,7 @@ class SqlStore:
 
     def make_tables(self) -> None:
         """Makes the tables of the modules that were imported by now, where they are missing."""
-        with sql.answering(self.engine, "store"), self._writing:
+        with answering(self.engine, "store"), self._writing:
             sql.make_tables(self.engine, METADATA)
 
     def close(self) -> None:
@@ -150,7 +151,7 @@ class SqlStore:
     def begin(self, reads: bool = False):
         """A transaction; the database's own errors come out as Unavailable. One that only `reads` waits for no writer."""
         engine = self._reading if reads else self.engine
-        with sql.answering(engine, "store"), nullcontext() if reads else self._writing, engine.begin() as connection:
+        with answering(engine, "store"), nullcontext() if reads else self._writing, engine.begin() as connection:
             yield connection
 
     def position(self, service: str, partition: int) -> Position:

@@ -11,7 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from concord.kit.errors import InvalidInput
-from concord.kit.store.sql import answering
+from concord.kit.store.answering import answering
 
 # Ours alone: a database may be shared with others that keep their own.
 VERSION_TABLE = "concord_schema"

@@ -7,15 +7,18 @@ from dataclasses import replace
 import grpc
 import pytest
 
-from concord import app
 from concord.client.run import options, session
+from concord.client.run.job import Job, prepare
+from concord.embedded import embedded
 from concord.kit import rpc
 from concord.kit.errors import Refused, Unavailable
 from concord.kit.settings import from_environment
+from concord.process import Running
 from concord.v1.labeling_service_pb2 import LabelPairsRequest
 from concord.v1.labeling_service_pb2_grpc import LabelingServiceStub
 from concord.v1.runs_service_pb2 import CancelRunRequest
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
+from concord.wiring import CANCELLED_S, SERVICES, Parts, Service
 from tests.endpoint import Endpoint
 from tests.small_pairs import pair
 from tests.test_sigkill import endpoint
@@ -43,17 +46,17 @@ def settings_in(folder, **more):
     return from_environment({}, home=str(folder), listen="127.0.0.1:0", **more)
 
 
-def job(judge: str = "sample", **flags) -> session.Job:
-    return session.prepare("sample", options.resolve({"judge": judge, **flags}), None, "")
+def job(judge: str = "sample", **flags) -> Job:
+    return prepare("sample", options.resolve({"judge": judge, **flags}), None, "")
 
 
 def test_a_run_does_not_wait_for_ever_for_a_service_that_died(tmp_path):
     failing = Failing()
 
-    def broken(parts: app.Parts) -> app.Service:
-        return replace(app.SERVICES["training"](parts), make=lambda: failing)
+    def broken(parts: Parts) -> Service:
+        return replace(SERVICES["training"](parts), make=lambda: failing)
 
-    running = app.Running(list(app.SERVICES), settings_in(tmp_path), {**app.SERVICES, "training": broken})
+    running = Running(list(SERVICES), settings_in(tmp_path), {**SERVICES, "training": broken})
     with pytest.raises(ZeroDivisionError):
         session.run(job(), running, lambda view: failing.now.set())
     running.stop()
@@ -63,19 +66,19 @@ def test_people_who_break_end_the_run_in_their_own_words(tmp_path):
     def crash(pair: int, vote: int):
         raise RuntimeError("the annotator's page is gone")
 
-    with session.embedded(settings_in(tmp_path)) as running, pytest.raises(RuntimeError, match="page is gone"):
+    with embedded(settings_in(tmp_path)) as running, pytest.raises(RuntimeError, match="page is gone"):
         session.run(replace(job(), answer=crash), running, lambda view: None)
 
 
 def test_a_second_process_in_the_same_folder_is_told_so(tmp_path):
-    with session.embedded(settings_in(tmp_path)), pytest.raises(Refused, match="another process already runs"):
-        app.Running(["runs"], settings_in(tmp_path))
+    with embedded(settings_in(tmp_path)), pytest.raises(Refused, match="another process already runs"):
+        Running(["runs"], settings_in(tmp_path))
 
 
 def test_a_start_that_fails_leaves_nothing_running(tmp_path):
     """Services wait for what they need by starting again every second; the port of the metrics is free again as well."""
 
-    def away(parts: app.Parts) -> app.Service:
+    def away(parts: Parts) -> Service:
         raise Unavailable("the store is away")
 
     with socket.socket() as free:
@@ -84,7 +87,7 @@ def test_a_start_that_fails_leaves_nothing_running(tmp_path):
     before = set(threading.enumerate())
     for _ in range(2):
         with pytest.raises(Unavailable, match="the store is away"):
-            app.Running(["labeling", "scoring", "training"], settings, {**app.SERVICES, "training": away})
+            Running(["labeling", "scoring", "training"], settings, {**SERVICES, "training": away})
     for thread in set(threading.enumerate()) - before:
         thread.join(5.0)
         assert not thread.is_alive(), thread.name
@@ -92,7 +95,7 @@ def test_a_start_that_fails_leaves_nothing_running(tmp_path):
 
 def test_stopping_does_not_wait_for_a_judge_that_never_answers(tmp_path):
     with endpoint(hold_until=10_000) as judge:
-        running = app.Running(["labeling"], settings_in(tmp_path))
+        running = Running(["labeling"], settings_in(tmp_path))
         config = options.run_config(options.resolve({"judge": f"{judge.url}#stub"}), None).judge
         with rpc.channel(running.address) as channel:
             request = LabelPairsRequest(judge=config, pairs=[pair("a", "b")])
@@ -104,7 +107,7 @@ def test_stopping_does_not_wait_for_a_judge_that_never_answers(tmp_path):
 
 
 def test_a_cancelled_run_stops_spending(tmp_path):
-    with endpoint(latency_s=0.2) as judge, session.embedded(settings_in(tmp_path, judge_concurrency=4)) as running:
+    with endpoint(latency_s=0.2) as judge, embedded(settings_in(tmp_path, judge_concurrency=4)) as running:
         asked = job(f"{judge.url}#stub", pilot=0)
 
         def cancel(view) -> None:
@@ -116,7 +119,7 @@ def test_a_cancelled_run_stops_spending(tmp_path):
 
         view = session.run(asked, running, cancel)
         assert view.detail == "enough"
-        threading.Event().wait(app.CANCELLED_S + 1.0)
+        threading.Event().wait(CANCELLED_S + 1.0)
         before = judge.calls
         threading.Event().wait(1.0)
         assert judge.calls == before < 3_200

@@ -1,0 +1,81 @@
+"""What a run leaves in its folder: dataset.jsonl, report.json, report.html, questions.jsonl."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from concord.client.results.results_dir import writable
+from concord.client.run.job import Job
+from concord.kit.files import whole
+from concord.report import figures, page
+from concord.report.accuracy import Evaluation
+from concord.report.cost import LABEL_PRICE
+from concord.v1.events_pb2 import Event, TaskOutcome
+from concord.v1.pairs_pb2 import Choice, Pair
+
+# A run's facts and their append times, in order.
+Events = Sequence[tuple[Event, float]]
+
+
+def write(
+    out: Path,
+    job_truth: Mapping[int, "Choice.ValueType"],
+    events: Events,
+    blob: Callable[[str], bytes],
+    dataset: Iterable[bytes] | None,
+    evaluation: Evaluation | None,
+    methods: Mapping[str, "figures.Method"],
+    label_price: float = LABEL_PRICE,
+) -> dict[str, object]:
+    """dataset.jsonl, report.json and report.html of the run of these events; returns what report.json holds.
+
+    What a report of the same dataset knew from `--compare` and `--test` stays where nothing newer is given.
+    """
+    made = figures.figures_of(events, blob, job_truth or None, evaluation, methods, label_price)
+    with writable(out):
+        made = _with_measured_before(out / "report.json", made)
+        report = made.as_json()
+        if dataset is not None:
+            with whole(out / "dataset.jsonl") as unfinished, unfinished.open("wb") as file:
+                file.writelines(dataset)
+        (out / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (out / "report.html").write_text(page.page(made), encoding="utf-8")
+    return report
+
+
+def _with_measured_before(path: Path, made: figures.Figures) -> figures.Figures:
+    """The figures with other methods and evaluation of the report at `path`, if it is of the same run and dataset."""
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        same = (before["run_id"], before["dataset_sha256"]) == (made.run_id, made.dataset_sha256 or None)
+        methods = {name: figures.method_of(method) for name, method in before["methods"].items()} if same else {}
+        tested = Evaluation(**before["evaluation"]) if same and before["evaluation"] else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return made
+    tested = made.evaluation or tested
+    gap_closed = tested.gap_closed if tested else None
+    return replace(made, methods={**methods, **made.methods}, evaluation=tested, gap_closed=gap_closed)
+
+
+def write_questions(out: Path, job: Job, events: Events) -> tuple[int, Path]:
+    """Asked pairs that nobody answered, as JSON Lines in questions.jsonl; how many there are, and the file.
+
+    A file of answers is never written over, should it be that very one.
+    """
+    silent = (TaskOutcome.TASK_OUTCOME_SKIPPED, TaskOutcome.TASK_OUTCOME_EXPIRED)
+    said = [e.task_resolved for e, _ in events if e.WhichOneof("kind") == "task_resolved"]
+    asked = sorted({task.pair_index for task in said if task.outcome in silent})
+    path = out / "questions.jsonl"
+    if Path(job.options.annotators.partition(":")[2]).absolute() == path.absolute():
+        path = out / f"questions-{job.run_id[:8]}.jsonl"
+    if asked:
+        with writable(out):
+            path.write_text("".join(_question(job.given.rows[index].pair) for index in asked), encoding="utf-8")
+    return len(asked), path
+
+
+def _question(pair: Pair) -> str:
+    prompt = [{"role": message.role, "content": message.content} for message in pair.prompt]
+    row = {"pair_id": pair.pair_id, "prompt": prompt, "first": pair.first.text, "second": pair.second.text}
+    return json.dumps(row, ensure_ascii=False) + "\n"

@@ -1,0 +1,44 @@
+"""The folder of a run's results on the caller's side, and what is remembered there: the services never see it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from concord.kit.errors import InvalidInput
+from concord.v1.pairs_pb2 import Choice
+
+TRUTH = "truth.json"
+
+
+def folder(home: str, run_id: str) -> Path:
+    """Where a run's results lie unless `--out` names another place; `home` is CONCORD_HOME."""
+    return Path(home) / "runs" / run_id[:8]
+
+
+@contextmanager
+def writable(out: Path) -> Iterator[None]:
+    """The folder, made where it is not there; what cannot be written in it is told as the user's to mend."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise InvalidInput(
+            f"{out}: the results cannot be written there: {error.strerror or error}; choose another folder with --out"
+        ) from None
+
+
+def remember(out: Path, run_id: str, truth: Mapping[int, "Choice.ValueType"]) -> None:
+    """Keeps what people say, by the pair's index: a report can be made again. Raises InvalidInput."""
+    said = {index: Choice.Name(choice) for index, choice in truth.items()}
+    with writable(out):
+        (out / TRUTH).write_text(json.dumps({"run_id": run_id, "truth": said}))
+
+
+def remembered_truth(out: Path, run_id: str) -> Mapping[int, "Choice.ValueType"]:
+    """What `remember` kept of this run; empty where nothing is."""
+    try:
+        kept = json.loads((out / TRUTH).read_text())
+    except (OSError, ValueError):
+        return {}
+    return {int(i): Choice.Value(name) for i, name in kept["truth"].items()} if kept.get("run_id") == run_id else {}

@@ -1,0 +1,56 @@
+"""What a database's errors mean, in our words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+from concord.kit.errors import InvalidInput, Unavailable
+from concord.kit.urls import without_secrets
+
+
+@contextmanager
+def answering(engine: sa.Engine, what: str) -> Iterator[None]:
+    """The database's errors in our words: Unavailable where it may be better in a while, InvalidInput where it will not."""
+    try:
+        yield
+    except sa.exc.TimeoutError as error:
+        raise Unavailable(f"the {what} {shown(engine)} gave no connection in time: {error}") from error
+    except sa.exc.DBAPIError as error:
+        said = str(error.orig).strip() or type(error.orig).__name__
+        if _is_away(error):
+            raise Unavailable(f"the {what} {shown(engine)} does not answer: {said}") from error
+        if isinstance(error, sa.exc.DataError):
+            raise InvalidInput(f"the {what} {shown(engine)} cannot hold this: {said}") from error
+        if wrong := _wrong(error):
+            raise InvalidInput(f"the {what} {shown(engine)} {wrong}: {said}") from error
+        raise
+
+
+def shown(engine: sa.Engine) -> str:
+    """Its URL without the password."""
+    return without_secrets(engine.url.render_as_string(hide_password=False))
+
+
+# A server that has become another's standby, a transaction that lay idle for too long, one that lost a race.
+PASSING = frozenset({"25006", "25P03", "40001", "40P01"})
+WRONG = {
+    "42501": "does not let this user do this; make its tables once as a user who may: concord migrate",
+    "42P01": "lacks a table; make them: concord migrate",
+    "42703": "lacks a column; bring its tables up: concord migrate",
+}
+
+
+def _is_away(error: sa.exc.DBAPIError) -> bool:
+    if error.connection_invalidated or isinstance(error, sa.exc.OperationalError):
+        return True
+    # psycopg says InterfaceError of a connection that was lost; sqlite3 says it of a wrong use.
+    lost = isinstance(error, sa.exc.InterfaceError) and not type(error.orig).__module__.startswith("sqlite3")
+    return lost or getattr(error.orig, "sqlstate", None) in PASSING
+
+
+def _wrong(error: sa.exc.DBAPIError) -> str:
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None and isinstance(error, sa.exc.ProgrammingError):
+        return "cannot be opened with these options"
+    return WRONG.get(state or "", "")

@@ -1,0 +1,18 @@
+"""How far chance may have moved a share. Pure."""
+
+from statistics import NormalDist
+
+import numpy as np
+
+
+def wilson(count: int, of: int, coverage: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval (1927) for the share `count` / `of`, within [0, 1]; it says something sensible at 0 and at n of n.
+
+    `of` must be above 0.
+    """
+    z = NormalDist().inv_cdf(0.5 + coverage / 2)
+    share = count / of
+    centre = share + z**2 / (2 * of)
+    half = z * np.sqrt(share * (1 - share) / of + z**2 / (4 * of**2))
+    scale = 1 + z**2 / of
+    return float(max(0.0, (centre - half) / scale)), float(min(1.0, (centre + half) / scale))

@@ -1,0 +1,210 @@
+"""The wiring: what each service is, made of a log, a store and blobs; and what does a unit. The only place that says so.
+
+All services in one process, or each its own: the same functions, the same names.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from concord.kit.blobs import Blobs
+from concord.kit.errors import InvalidInput
+from concord.kit.ids import unit_name
+from concord.kit.log import Log, topics
+from concord.kit.loop.children import Children
+from concord.kit.loop.reactor import Reactor
+from concord.kit.loop.worker import Worker
+from concord.kit.rpc import Servicer
+from concord.kit.settings import Settings, allowed_keys
+from concord.kit.store import SqlStore
+from concord.labeling import service as labeling
+from concord.preference.stages import STAGES
+from concord.runs import service as runs
+from concord.runs.state import restore
+from concord.scoring import service as scoring
+from concord.scoring.units import Units
+from concord.tasks import service as tasks
+from concord.tasks.slots import SqlSlots
+from concord.training import service as training
+from concord.triage import service as triage
+from concord.v1.events_pb2 import Event
+from concord.v1.runs_service_pb2 import RUN_STATUS_CANCELLED
+from concord.v1.work_pb2 import Work
+
+CANCELLED_S = 1.0
+# Whoever still waits when the process ends is given so long.
+GRACE_S = 5.0
+# Who does the units of a topic: made of the blobs, `do` makes a unit's fact. Labels are asked for all at once: `_judging`.
+UNITS: Mapping[topics.Topic, Callable[[Blobs], Any]] = {
+    topics.SCORE: Units,
+    topics.TRIAGE: triage.Triage,
+    topics.TRAIN: training.Training,
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a service may touch."""
+
+    settings: Settings
+    log: Log
+    store: SqlStore
+    blobs: Blobs
+    stop: threading.Event
+
+
+class Stepper(Protocol):
+    """A reactor or a worker."""
+
+    def step(self, timeout_s: float) -> int: ...
+
+    def ready(self) -> bool: ...
+
+    def drain(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service: what it answers over gRPC, what it drives, what runs beside that, what to end with it.
+
+    `co_served`: what it answers for another service, where that is not in this process.
+    """
+
+    servicer: Servicer
+    make: Callable[[], Stepper]
+    background: Callable[[], None] | None = None
+    end: Callable[[], None] | None = None
+    co_served: tuple[Servicer, ...] = ()
+
+
+def _runs(parts: Parts) -> Service:
+    """The front door answers for tasks too, so that a client needs one address: both are stateless over one store."""
+    fold = runs.fold(parts.settings.reissue_after_s)
+    make = lambda: Reactor(runs.SERVICE, fold, parts.log, parts.store, parts.blobs, time.time)  # noqa: E731
+    desk = tasks.servicer(parts.log, parts.store, parts.blobs, SqlSlots(parts.store), parts.settings.lease_s)
+    return Service(runs.servicer(parts.log, parts.store, parts.blobs), make, co_served=(desk,))
+
+
+def _tasks(parts: Parts) -> Service:
+    slots = SqlSlots(parts.store)
+    make = lambda: Reactor(  # noqa: E731
+        tasks.SERVICE, tasks.fold(), parts.log, parts.store, parts.blobs, time.time, slots.project
+    )
+    served = tasks.servicer(parts.log, parts.store, parts.blobs, slots, parts.settings.lease_s)
+    return Service(served, make, background=lambda: tasks.append_again(parts.log, slots, time.time, parts.stop))
+
+
+def _judging(settings: Settings, blobs: Blobs) -> labeling.Labeling:
+    keys = allowed_keys(settings, os.environ)
+    return labeling.Labeling(blobs, settings.state_url, settings.judge_concurrency, keys)
+
+
+def _labeling(parts: Parts) -> Service:
+    """LLM calls of all units share one asyncio loop, so the pipe never drains at a shard's end."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="labeling-calls", daemon=True)
+    thread.start()
+    judging = _judging(parts.settings, parts.blobs)
+
+    def start(work: Work) -> "Future[Event]":
+        return asyncio.run_coroutine_threadsafe(judging.do(work), loop)
+
+    async def let_go() -> None:
+        """Whoever still waits for a verdict hears that there will be none."""
+        waiting = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in waiting:
+            task.cancel()
+        if waiting:
+            # The loop must not stop before those who wait in other threads have heard.
+            await asyncio.wait(waiting, timeout=GRACE_S / 2)
+        await judging.close()
+
+    def end() -> None:
+        asyncio.run_coroutine_threadsafe(let_go(), loop).result(GRACE_S)
+        loop.call_soon_threadsafe(loop.stop)
+
+    make = _worker(parts, labeling.SERVICE, topics.LABEL, start, 2 * parts.settings.concurrency)
+    return Service(labeling.servicer(judging, loop), make, end=end)
+
+
+def _scoring(parts: Parts) -> Service:
+    """Features are Python that computes: threads would take turns on one core."""
+    served = scoring.servicer(scoring.Scoring(parts.blobs))
+    if count := processes(parts.settings):
+        told = {"CONCORD_BLOB_URL": parts.settings.blob_url, "CONCORD_LOG_LEVEL": parts.settings.log_level}
+        children = Children(scoring.SERVICE, count, told)
+        return Service(served, _worker(parts, scoring.SERVICE, topics.SCORE, children.start), end=children.close)
+    return _in_threads(parts, scoring.SERVICE, topics.SCORE, lambda doing: served)
+
+
+def processes(settings: Settings) -> int:
+    """So many child processes do the units of scoring; 0: threads of this one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, settings.concurrency) if settings.processes < 0 else settings.processes
+
+
+def _triage(parts: Parts) -> Service:
+    return _in_threads(parts, triage.SERVICE, topics.TRIAGE, triage.servicer)
+
+
+def _training(parts: Parts) -> Service:
+    return _in_threads(parts, training.SERVICE, topics.TRAIN, training.servicer)
+
+
+def _in_threads(parts: Parts, name: str, topic: topics.Topic, served: Callable[[Any], Servicer]) -> Service:
+    doing = UNITS[topic](parts.blobs)
+    pool = ThreadPoolExecutor(parts.settings.concurrency, name)
+    make = _worker(parts, name, topic, lambda work: pool.submit(doing.do, work))
+    return Service(served(doing), make, end=lambda: pool.shutdown(cancel_futures=True))
+
+
+def _worker(parts: Parts, name: str, topic: topics.Topic, start, concurrency: int = 0) -> Callable[[], Worker]:
+    units = concurrency or parts.settings.concurrency
+    return lambda: Worker(name, topic, start, parts.log, parts.blobs, time.monotonic, units, _cancelled(parts.store))
+
+
+def _cancelled(store: SqlStore) -> Callable[[str], bool]:
+    """Whether a run was cancelled, at most CANCELLED_S stale: a cancelled run must not go on spending."""
+    known: dict[str, tuple[float, bool]] = {}
+
+    def cancelled(run_id: str) -> bool:
+        now = time.monotonic()
+        if run_id not in known or now - known[run_id][0] > CANCELLED_S:
+            view = restore(run_id, store.rows(runs.SERVICE, run_id, ["state"])).view
+            known[run_id] = (now, view.status == RUN_STATUS_CANCELLED)
+        return known[run_id][1]
+
+    return cancelled
+
+
+SERVICES: dict[str, Callable[[Parts], Service]] = {
+    "runs": _runs,
+    "tasks": _tasks,
+    "labeling": _labeling,
+    "scoring": _scoring,
+    "triage": _triage,
+    "training": _training,
+}
+
+
+def done(settings: Settings, blobs: Blobs, work: Work) -> Event:
+    """The unit's fact without its names, made here and now by what does it in its service."""
+    topic = STAGES[work.unit.stage].topic
+    if topic is None:
+        raise InvalidInput(f"unit {unit_name(work.unit)} is people's, and no service does it")
+    return asyncio.run(_judged(settings, blobs, work)) if topic is topics.LABEL else UNITS[topic](blobs).do(work)
+
+
+async def _judged(settings: Settings, blobs: Blobs, work: Work) -> Event:
+    judging = _judging(settings, blobs)
+    try:
+        return await judging.do(work)
+    finally:
+        await judging.close()

@@ -1,0 +1,21 @@
+"""Secrets in URLs: what is refused where it would be recorded is hidden where it is shown."""
+
+import pytest
+
+from concord.kit.urls import secret_option, without_secrets
+
+SECRETS = ("api_key", "Token", "client-secret", "sig", "X-Amz-Signature", "password", "sasl_pass", "pwd", "credentials")
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_an_option_that_holds_a_secret_is_known_by_its_name_and_never_shown(name):
+    assert secret_option(f"v=1&{name}=hunter2") == name
+    assert "hunter2" not in without_secrets(f"https://host/v1?v=1&{name}=hunter2#model")
+
+
+def test_an_option_without_a_value_is_one_as_well():
+    assert secret_option("token") == "token"
+
+
+def test_other_options_are_nobodys_secret():
+    assert secret_option("api-version=2024-06-01&sslmode=require") == ""
