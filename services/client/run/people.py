@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from concord.client.intake.formats.multi_response import pair_ids
+from concord.client.intake.multi_response import pair_ids
 from concord.client.intake.text_lines import lines_of
 from concord.kit.errors import InvalidInput
 from concord.preference.pairs import Row, pair_hash
