@@ -112,6 +112,12 @@ def test_an_answers_file_may_name_the_pairs_of_a_new_format(tmp_path):
     assert (answer(0, 0), answer(1, 0)) == (None, SECOND)
 
 
+def test_an_answers_file_may_name_the_pairs_of_rows_that_were_set_aside(tmp_path):
+    aside = tmp_path / "bad.jsonl"
+    read(tmp_path / "duels.jsonl", [duel(1), duel(2, fighters=["a", "b", ""]), duel(3, winner=7)], aside)
+    assert people.ids_set_aside(aside, ALL) == {"d2", "d2/0-1", "d2/0-2", "d2/1-2", "d3", "row-2", "row-3"}
+
+
 EXAMPLES = {
     "Argilla records": {"fields": {"prompt": "q", "a": "x", "b": "y"}, "responses": {}},
     "Label Studio tasks": {"data": {"prompt": "q", "a": "x", "b": "y"}, "annotations": []},

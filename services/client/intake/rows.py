@@ -10,7 +10,7 @@ from typing import Any
 from concord.client.intake.formats.record import Record
 from concord.client.intake.labels import better, people_said, recorded_verdicts
 from concord.client.intake.messages import prompt_of
-from concord.client.intake.multi_response import MAX_RESPONSES, pair_records
+from concord.client.intake.multi_response import MAX_RESPONSES, pair_ids, pair_records
 from concord.client.intake.verdicts import CHOSEN
 from concord.preference.pairs import MAX_ID_CHARACTERS, BadRecord, Row, checked_text, domain_of, make_pair
 from concord.v1 import pairs_pb2 as pb
@@ -27,6 +27,12 @@ def rows(record: Record, number: int) -> list[Row]:
     if record.best_first:
         return [_ordered(record, number)]
     return _paired(record, number) if record.has_many else [_labelled(record, number)]
+
+
+def possible_ids(record: Record, number: int) -> set[str]:
+    """The ids that the rows of this record could have, also where it is refused."""
+    name = f"row-{number}" if record.id is None else str(record.id)
+    return {name, *(pair_ids(name, len(record.responses)) if record.has_many else ())}
 
 
 def _ordered(record: Record, number: int) -> Row:

@@ -73,9 +73,9 @@ def read_conversation(row: Decoded) -> Record:
 
 
 def read_responses(row: Decoded) -> Record:
-    """The record of RESPONSES or of a RECORD."""
+    """The record of RESPONSES or of a RECORD, or what can be told as such of a row that is neither."""
     return Record(
-        responses=row["responses"],
+        responses=row.get("responses"),
         prompt=row.get("prompt"),
         id=_id(row),
         domain=row.get("domain"),

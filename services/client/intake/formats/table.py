@@ -46,6 +46,14 @@ def format_of(row: Decoded, formats: Sequence[Format] = FORMATS) -> Format:
     raise BadRecord("missing response", canonical.missing(row))
 
 
+def record_as_far_as_told(row: Decoded, formats: Sequence[Format] = FORMATS) -> Record:
+    """The record of a row that may be broken: what can be told of it."""
+    try:
+        return format_of(row, formats).read(row)
+    except (BadRecord, RecursionError):
+        return canonical.read_responses(row)
+
+
 def together(file: Format | None, row: Format, formats: Sequence[Format] = FORMATS) -> Format:
     """What a file is that holds such a row as well (None: no row yet); raises BadRecord where the two do not go together."""
     if file is None:
