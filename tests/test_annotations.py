@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from concord.client.intake import intake
 from concord.client.intake.formats import argilla, fields, labelstudio
-from concord.client.intake.formats.canonical import RECORD
-from concord.client.intake.formats.multi_response import rows_of
+from concord.client.intake.rows import rows
 from concord.preference.pairs import BadRecord
 from concord.v1 import pairs_pb2 as pb
 from tests.row_files import chat, ids, jsonl, parquet, refusal
@@ -41,7 +40,7 @@ def test_argillas_json_is_read_with_peoples_majority_as_truth(tmp_path):
     path = tmp_path / "records.json"
     path.write_text(json.dumps(records))
     given = intake.read(path)
-    assert given.form == argilla.FORM and ids(given) == ["r1", "r2", "r3"]
+    assert given.form == "Argilla records" and ids(given) == ["r1", "r2", "r3"]
     assert [row.truth for row in given.rows] == [SECOND, TIE, None]
     assert given.rows[0].people == (SECOND, SECOND, FIRST)
     verdict = given.rows[0].verdict_of("gpt")
@@ -129,15 +128,15 @@ def test_label_studios_export_is_read_with_peoples_majority_as_truth(tmp_path):
     path = tmp_path / "project-1.json"
     path.write_text(json.dumps(tasks, indent=1))
     given = intake.read(path)
-    assert given.form == labelstudio.FORM and ids(given) == ["1", "2", "3", "4", "5"] and given.notes == ()
+    assert given.form == "Label Studio tasks" and ids(given) == ["1", "2", "3", "4", "5"] and given.notes == ()
     assert [row.truth for row in given.rows] == [SECOND, FIRST, TIE, None, None]
     verdict = given.rows[0].verdict_of("v1")
     assert verdict is not None and verdict.choice == FIRST
 
 
 def test_a_pairwise_result_that_names_its_data_says_which_response_is_on_the_left():
-    made, _ = labelstudio.converted(task(1, pairwise("left", "answer2,answer1")))
-    assert made["responses"] == ["no", "yes"] and made["human_majority"] == 0
+    made = labelstudio.read(task(1, pairwise("left", "answer2,answer1")))
+    assert made.responses == ["no", "yes"] and made.majority == 0
 
 
 @pytest.mark.parametrize(
@@ -176,13 +175,12 @@ ANY = st.recursive(
 
 
 @given_any(ANY, ANY, ANY)
-def test_no_export_whatever_ends_in_anything_but_a_record_or_a_refusal(one, two, three):
+def test_no_export_whatever_ends_in_anything_but_rows_or_a_refusal(one, two, three):
     argillas = {"fields": one, "responses": two, "suggestions": three}
-    for record in (argillas, {"data": one, "annotations": two, "predictions": three}):
-        tool = argilla if "fields" in record else labelstudio
-        if tool.is_record(record):
+    for row in (argillas, {"data": one, "annotations": two, "predictions": three}):
+        tool = argilla if "fields" in row else labelstudio
+        if tool.recognises(row):
             try:
-                made, _ = tool.converted(record)
-                rows_of(made, RECORD, 1)
+                rows(tool.read(row), 1)
             except BadRecord as error:
                 assert str(error)

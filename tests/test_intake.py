@@ -73,10 +73,11 @@ def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path):
         (b'{"id": "x", "prompt": "\xff", "chosen": "a", "rejected": "b"}', "invalid UTF-8 at byte 24"),
         (good(1), "the id 'p1' stands in line 1 already"),
         (labelled(9), "the file began as prompt/chosen/rejected"),
+        (b"[1]", "not an object {"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"id": ' + b"9" * 5000 + b"}", "broken JSON"),
     ],
-    ids=["broken", "missing", "empty", "40 MB", "UTF-8", "duplicate", "form", "deep", "long number"],
+    ids=["broken", "missing", "empty", "40 MB", "UTF-8", "duplicate", "form", "list", "deep", "long number"],
 )
 def test_a_bad_row_refuses_the_file_with_file_line_and_reason(tmp_path, bad, words):
     path = write(tmp_path / "pairs.jsonl", good(1), good(2), bad)

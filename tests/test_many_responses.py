@@ -5,13 +5,18 @@ from hypothesis import given as given_any
 from hypothesis import strategies as st
 
 from concord.client.intake import intake
-from concord.client.intake.formats.canonical import RECORD, RESPONSES
-from concord.client.intake.formats.multi_response import majority, rows_of
-from concord.preference.pairs import BadRecord
+from concord.client.intake.formats.canonical import read_responses
+from concord.client.intake.multi_response import majority
+from concord.client.intake.rows import rows
+from concord.preference.pairs import BadRecord, Row
 from concord.v1 import pairs_pb2 as pb
 from tests.row_files import jsonl
 
 FIRST, SECOND, TIE = pb.CHOICE_FIRST, pb.CHOICE_SECOND, pb.CHOICE_TIE
+
+
+def rows_of(row: dict, number: int = 1) -> list[Row]:
+    return rows(read_responses(row), number)
 
 
 def test_up_to_four_responses_give_all_pairs_and_their_labels():
@@ -25,7 +30,7 @@ def test_up_to_four_responses_give_all_pairs_and_their_labels():
         "J": [{"pair": [0, 1], "choice": 1, "choice_swapped": 0, "confidence": 0.9}, {"pair": [1, 2], "choice": 1}]
     }
     record = {"id": "x", "prompt": "q", "responses": ["a", "b", "c"], "human_labels": said, "ai_labels": judged}
-    rows = {row.pair.pair_id: row for row in rows_of(record, RECORD, 1)}
+    rows = {row.pair.pair_id: row for row in rows_of(record)}
     assert list(rows) == ["x/0-1", "x/0-2", "x/1-2"] and len({row.pair.group for row in rows.values()}) == 1
     assert [row.truth for row in rows.values()] == [None, SECOND, TIE] and len(rows["x/0-2"].people) == 2
     first, second = (rows[name].verdict_of("J") for name in ("x/0-1", "x/1-2"))
@@ -39,23 +44,21 @@ def test_up_to_four_responses_give_all_pairs_and_their_labels():
 
 def test_of_more_responses_six_pairs_are_drawn_labelled_ones_first_and_always_the_same():
     record = {"id": "x", "prompt": "q", "responses": list("abcdefgh"), "human_labels": [{"pair": [6, 7], "choice": 7}]}
-    drawn = [row.pair.pair_id for row in rows_of(record, RECORD, 1)]
-    assert len(drawn) == 6 and "x/6-7" in drawn and drawn == [row.pair.pair_id for row in rows_of(record, RECORD, 9)]
-    others = {tuple(row.pair.pair_id for row in rows_of({**record, "id": f"y{at}"}, RECORD, 1)) for at in range(20)}
+    drawn = [row.pair.pair_id for row in rows_of(record)]
+    assert len(drawn) == 6 and "x/6-7" in drawn and drawn == [row.pair.pair_id for row in rows_of(record, 9)]
+    others = {tuple(row.pair.pair_id for row in rows_of({**record, "id": f"y{at}"})) for at in range(20)}
     assert len({tuple(name.split("/")[1] for name in names) for names in others}) > 10
 
 
 def test_equal_responses_are_no_pair_and_the_best_of_many_beats_each_other():
-    rows = rows_of({"id": "x", "prompt": "q", "responses": ["a", "b", "a"], "human_majority": 1}, RECORD, 1)
+    rows = rows_of({"id": "x", "prompt": "q", "responses": ["a", "b", "a"], "human_majority": 1})
     assert [(row.pair.pair_id, row.truth) for row in rows] == [("x/0-1", SECOND), ("x/1-2", FIRST)]
     with pytest.raises(BadRecord, match="all 3 responses are the same text"):
-        rows_of({"prompt": "q", "responses": ["a"] * 3}, RESPONSES, 1)
+        rows_of({"prompt": "q", "responses": ["a"] * 3})
 
 
 def test_pairs_of_one_row_without_a_prompt_stay_together():
-    one, other = (
-        rows_of({"id": name, "prompt": "", "responses": ["a", "b", "c"], "ai_labels": {}}, RECORD, 1) for name in "xy"
-    )
+    one, other = (rows_of({"id": name, "prompt": "", "responses": ["a", "b", "c"], "ai_labels": {}}) for name in "xy")
     assert len({row.pair.group for row in one}) == 1 and one[0].pair.group != other[0].pair.group
 
 
@@ -76,7 +79,7 @@ def test_pairs_of_one_row_without_a_prompt_stay_together():
 def test_a_label_that_does_not_fit_many_responses_is_refused(changes, words):
     record = {"id": "x", "prompt": "q", "responses": ["a", "b", "c"], **changes}
     with pytest.raises(BadRecord, match=words):
-        rows_of(record, RECORD if len(changes) and "human" in str(changes) else RESPONSES, 1)
+        rows_of(record)
 
 
 @given_any(st.lists(st.sampled_from([0, 1, "tie", None])))

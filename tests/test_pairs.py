@@ -8,8 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concord.client.intake.formats import canonical
-from concord.client.intake.formats.canonical import CONVERSATION, PREFERENCE, RECORD, RESPONSES, form_of, row_of
-from concord.client.intake.verdicts import CHOSEN, UnknownJudge, better, resolve_judge, resolve_judges, verdicts_seen
+from concord.client.intake.formats.canonical import CONVERSATION, PREFERENCE, RECORD, RESPONSES
+from concord.client.intake.formats.record import Record
+from concord.client.intake.formats.table import format_of
+from concord.client.intake.labels import better
+from concord.client.intake.rows import rows
+from concord.client.intake.verdicts import CHOSEN, UnknownJudge, resolve_judge, resolve_judges, verdicts_seen
 from concord.preference.pairs import (
     MAX_TEXT_BYTES,
     BadRecord,
@@ -23,13 +27,22 @@ from concord.preference.pairs import (
 from concord.v1 import pairs_pb2 as pb
 
 
+def all_rows(record: dict, number: int = 1) -> list[Row]:
+    return rows(format_of(record).read(record), number)
+
+
 def read(record: dict, number: int = 1) -> Row:
-    return row_of(record, form_of(record), number)
+    (row,) = all_rows(record, number)
+    return row
 
 
-def refused(record: object) -> BadRecord:
+def form_of(record: dict) -> str:
+    return format_of(record).name
+
+
+def refused(record: dict) -> BadRecord:
     with pytest.raises(BadRecord) as caught:
-        row_of(record, form_of(record), 1)
+        read(record)
     return caught.value
 
 
@@ -129,7 +142,6 @@ def test_a_judges_tie_is_no_usable_verdict_and_a_vote_is_never_read():
 @pytest.mark.parametrize(
     ("record", "kind", "words"),
     [
-        ([1], "not an object", "object"),
         ({"prompt": "x", "chosen": "y"}, "missing response", "`rejected`"),
         ({"prompt": "x"}, "missing response", "'prompt'"),
         ({"prompt": "x", "chosen": "", "rejected": "b"}, "empty text", "`chosen`"),
@@ -146,7 +158,6 @@ def test_a_judges_tie_is_no_usable_verdict_and_a_vote_is_never_read():
             "part ways",
         ),
         ({"prompt": "x", "responses": ["a"]}, "missing response", "1 of two"),
-        ({"prompt": "x", "responses": ["a", "b", "c"]}, "more than two responses", "3 responses"),
         ({"prompt": "x", "responses": ["a", {"model": "m"}]}, "missing response", "response 1 has no `text`"),
         ({"prompt": "x", "responses": ["a", ""]}, "empty text", "response 1"),
         ({"prompt": "x", "responses": ["a", "\ud800"]}, "invalid Unicode", "surrogate"),
@@ -169,6 +180,11 @@ def test_a_judges_tie_is_no_usable_verdict_and_a_vote_is_never_read():
 def test_a_broken_record_is_refused_with_its_reason(record, kind, words):
     error = refused(record)
     assert error.kind == kind and words in str(error)
+
+
+def test_an_order_that_is_the_label_is_one_of_two_responses():
+    with pytest.raises(BadRecord, match="3 responses; a pair has two"):
+        rows(Record(responses=["a", "b", "c"], prompt="x", best_first=True), 1)
 
 
 def test_a_text_of_40_megabytes_is_refused_with_its_size():
@@ -306,10 +322,10 @@ JSON = st.recursive(
 )
 
 
-@given(JSON)
-def test_no_record_whatever_raises_anything_but_bad_record(record):
+@given(JSON.filter(lambda value: isinstance(value, dict)))
+def test_no_row_whatever_raises_anything_but_bad_record(row):
     try:
-        read(record)
+        all_rows(row)
     except BadRecord as error:
         assert str(error) and error.kind
 
@@ -317,10 +333,11 @@ def test_no_record_whatever_raises_anything_but_bad_record(record):
 @given(st.sampled_from(sorted(labelled())), JSON)
 def test_no_value_in_a_good_record_raises_anything_but_bad_record(key, value):
     try:
-        row = read(labelled(**{key: value}))
+        made = all_rows(labelled(**{key: value}))
     except BadRecord:
         return
-    assert row.pair.pair_id and pb.Pair.FromString(row.pair.SerializeToString()) == row.pair
+    for row in made:
+        assert row.pair.pair_id and pb.Pair.FromString(row.pair.SerializeToString()) == row.pair
 
 
 @given(st.one_of(st.integers(), st.text(max_size=5), st.none(), st.floats()), st.one_of(st.none(), JSON))

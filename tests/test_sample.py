@@ -15,7 +15,9 @@ from statistics import mean, median
 import pytest
 
 from concord import sample
-from concord.client.intake.formats.canonical import RECORD, form_of, row_of
+from concord.client.intake.formats.canonical import RECORD, read_responses
+from concord.client.intake.formats.table import format_of
+from concord.client.intake.rows import rows as rows_of
 from concord.preference.seeded import Draw, uniform
 
 WEEK = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
@@ -307,8 +309,8 @@ def record_is_not_json(text: str) -> bool:
 
 
 def test_every_record_is_read_without_complaint(records):
-    rows = [row_of(record, form_of(record), 1) for record in records]
-    assert form_of(records[0]) == RECORD
+    rows = [row for record in records for row in rows_of(read_responses(record), 1)]
+    assert format_of(records[0]).name == RECORD
     assert all(row.pair.reference and row.truth is not None and row.pair.domain == "concord-sample" for row in rows)
 
 

@@ -80,7 +80,7 @@ def test_a_broken_parquet_file_is_refused_in_words(tmp_path, content):
 
 def test_without_pyarrow_the_user_is_told_what_to_install(tmp_path):
     path = parquet(tmp_path / "pairs.parquet", [good(1)])
-    code = f"import sys; sys.modules['pyarrow'] = None\nfrom concord.client import intake\nintake.read({str(path)!r})"
+    code = f"import sys; sys.modules['pyarrow'] = None\nfrom concord.client.intake import intake\nintake.read({str(path)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "InvalidInput" in done.stderr and "need pyarrow: pip install pyarrow" in done.stderr
 

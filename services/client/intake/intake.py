@@ -13,9 +13,10 @@ from pathlib import Path
 from concord import sample
 from concord.client.intake import sources
 from concord.client.intake import text_lines as lines
-from concord.client.intake.formats import argilla, labelstudio
-from concord.client.intake.formats.canonical import RECORD, form_of, row_of, same_family
-from concord.client.intake.formats.multi_response import rows_of
+from concord.client.intake.formats import canonical
+from concord.client.intake.formats.record import Decoded, Record
+from concord.client.intake.formats.table import FORMATS, Format, format_of, together
+from concord.client.intake.rows import rows
 from concord.client.intake.sources import Item, Source
 from concord.client.intake.verdicts import CHOSEN, Judges, UnknownJudge, resolve_judges, verdicts_seen
 from concord.kit.errors import InvalidInput
@@ -26,7 +27,6 @@ from concord.v1 import pairs_pb2 as pb
 _PROBLEMS_SHOWN = 10
 # So much of a row that is set aside is kept beside the reason; the rest still stands in the user's file.
 _KEPT_CHARACTERS = 100_000
-_TOOLS = (argilla, labelstudio)
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,11 @@ class _Problem:
 
 @dataclass(frozen=True)
 class _Made:
-    """What a record gives."""
+    """What a row of the file gives."""
 
     rows: list[Row]
-    form: str
-    silent: str  # an answer of people that says nothing of a preference, "" for none
-    split_up: bool  # it has more than two responses
+    form: Format  # of the file, so far
+    record: Record
 
 
 @dataclass
@@ -72,15 +71,15 @@ class _Checked:
 
     rows: list[Row] = field(default_factory=list)
     problems: list[_Problem] = field(default_factory=list)
-    form: str = ""  # "" before the first good row
+    form: Format | None = None  # None before the first good row
     split_up: int = 0  # records with more than two responses
     pairs_of_split: int = 0  # the pairs that they gave
     silent: list[str] = field(default_factory=list)  # answers of people that say nothing of a preference
     place_of: dict[str, str] = field(default_factory=dict)  # of each id
 
 
-def read(path: str | Path, skip_bad: str | Path | None = None) -> Input:
-    """Everything in a file of pairs or a folder of such files; the format is told by the content.
+def read(path: str | Path, skip_bad: str | Path | None = None, formats: Sequence[Format] = FORMATS) -> Input:
+    """Everything in a file of pairs or a folder of such files; which of `formats` it has is told by the content.
 
     JSON Lines, plain or gzipped, a JSON list, Parquet, Arrow; see `sources`. Rows that cannot be used are written to
     `skip_bad` as JSONL and counted, or raise InvalidInput where it is None. A file that cannot be read to its end raises
@@ -90,17 +89,17 @@ def read(path: str | Path, skip_bad: str | Path | None = None) -> Input:
     if skip_bad is not None and Path(skip_bad).exists() and path.exists() and path.samefile(skip_bad):
         raise InvalidInput(f"{path}: rows cannot be set aside in the very file that they come from; name another one")
     source = sources.source_of(path)
-    found = _checked(source)
+    found = _checked(source, formats)
     if found.problems and skip_bad is None:
         raise InvalidInput(_refusal(path, found.problems, len(found.rows)))
-    if not found.rows:
+    if found.form is None:
         raise InvalidInput(_refusal(path, found.problems, 0) if found.problems else f"{path}: the file has no rows")
     if found.problems:
         _write_set_aside(Path(skip_bad or ""), found.problems)
-    rows, counts = tuple(found.rows), Counter(problem.kind for problem in found.problems)
+    made, counts = tuple(found.rows), Counter(problem.kind for problem in found.problems)
     name = path.name or path.resolve().name
     notes = (*source.notes, *_notes(found))
-    return Input(name, source.sha256, found.form, rows, dict(counts), verdicts_seen(rows), notes)
+    return Input(name, source.sha256, found.form.name, made, dict(counts), verdicts_seen(made), notes)
 
 
 def _notes(found: _Checked) -> list[str]:
@@ -121,9 +120,11 @@ def _notes(found: _Checked) -> list[str]:
 
 def read_sample() -> Input:
     """The bundled sample: a simulation, made anew each time, always the same."""
-    lines = sample.jsonl()
-    rows = tuple(row_of(json.loads(line), RECORD, at) for at, line in enumerate(lines.splitlines(), start=1))
-    return Input(sample.SOURCE, hashlib.sha256(lines.encode()).hexdigest(), RECORD, rows, {}, verdicts_seen(rows))
+    text = sample.jsonl()
+    records = (canonical.read_responses(json.loads(line)) for line in text.splitlines())
+    made = tuple(row for number, record in enumerate(records, start=1) for row in rows(record, number))
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    return Input(sample.SOURCE, sha256, canonical.RECORD, made, {}, verdicts_seen(made))
 
 
 def judged_by(given: Input, name: str, helpers: Sequence[str] = ()) -> tuple[Input, Judges]:
@@ -137,13 +138,13 @@ def judged_by(given: Input, name: str, helpers: Sequence[str] = ()) -> tuple[Inp
     except UnknownJudge as error:
         raise InvalidInput(f"{given.name}: {error}") from None
     judged = [row for row in given.rows if _is_judged(row, judges.main)]
-    rows = [row.with_verdicts(judges.keys) for row in judged]
+    used = [row.with_verdicts(judges.keys) for row in judged]
     if CHOSEN in judges.keys:
-        rows = [replace(row, truth=None, people=()) for row in rows]
+        used = [replace(row, truth=None, people=()) for row in used]
     set_aside = dict(given.set_aside)
-    if missing := len(given.rows) - len(rows):
+    if missing := len(given.rows) - len(used):
         set_aside[f"no verdict of {judges.main}"] = missing
-    return replace(given, rows=tuple(rows), set_aside=set_aside), judges
+    return replace(given, rows=tuple(used), set_aside=set_aside), judges
 
 
 def _is_judged(row: Row, judge: str) -> bool:
@@ -151,12 +152,12 @@ def _is_judged(row: Row, judge: str) -> bool:
     return verdict is not None and verdict.choice != pb.CHOICE_UNSPECIFIED
 
 
-def _checked(source: Source) -> _Checked:
+def _checked(source: Source, formats: Sequence[Format]) -> _Checked:
     """All rows, and what is wrong with the others; the first good row decides the form."""
     found = _Checked()
     for item in sources.items(source):
         try:
-            made = _made(_record(item), item.number, found.form)
+            made = _made(_object(item), item.number, found.form, formats)
             _check_are_new(made.rows, found.place_of)
         except BadRecord as error:
             found.problems.append(_Problem(item, error.kind, str(error)))
@@ -169,32 +170,33 @@ def _checked(source: Source) -> _Checked:
 
 
 def _take(found: _Checked, made: _Made, place: str) -> None:
-    # Labels may be absent from the first rows: a file that has any is a labelled one.
-    found.form = made.form if not found.form or made.form == RECORD else found.form
+    found.form = made.form
     found.place_of |= {row.pair.pair_id: place for row in made.rows}
     found.rows += made.rows
-    found.silent += [made.silent] if made.silent else []
-    if made.split_up:
+    found.silent += [made.record.silent] if made.record.silent else []
+    if made.record.has_many:
         found.split_up += 1
         found.pairs_of_split += len(made.rows)
 
 
-def _made(record: object, number: int, form: str) -> _Made:
-    """What a decoded record gives; `form` is the file's so far. Raises BadRecord."""
-    if not isinstance(record, dict):
+def _made(decoded: Decoded, number: int, form: Format | None, formats: Sequence[Format]) -> _Made:
+    """What a decoded row gives; `form` is the file's so far. Raises BadRecord."""
+    own = format_of(decoded, formats)
+    whole = together(form, own, formats)
+    record = own.read(decoded)
+    return _Made(rows(record, number), whole, record)
+
+
+def _object(item: Item) -> Decoded:
+    """The row as an object; raises BadRecord where it is none."""
+    decoded = _decoded(item)
+    if not isinstance(decoded, dict):
         raise BadRecord("not an object", "the row is JSON, but not an object {…}")
-    tool = next((tool for tool in _TOOLS if tool.is_record(record)), None)
-    found = tool.FORM if tool else form_of(record)
-    if form and not same_family(found, form):
-        raise BadRecord("another form", f"this row is {found}, but the file began as {form}")
-    plain, silent = tool.converted(record) if tool else (record, "")
-    rows = rows_of(plain, form_of(plain), number)
-    listed = plain.get("responses")
-    return _Made(rows, found, silent, isinstance(listed, list) and len(listed) > 2)
+    return decoded
 
 
-def _record(item: Item) -> object:
-    """The decoded record; raises BadRecord where a line is none."""
+def _decoded(item: Item) -> object:
+    """The row as its format decodes it; raises BadRecord where a line is none."""
     if not item.is_line:
         return item.record
     if len(item.raw) > lines.MAX_LINE_BYTES:

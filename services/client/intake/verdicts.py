@@ -1,19 +1,15 @@
-"""Labels that came with the data: what they say, and which judge a name means. PURE.
-
-A majority over many prompts of one LLM (`LLM/vote`) is never an input: it holds the very signals that a run is to
-find, and no single judge would have given it.
-"""
+"""Whose recorded verdicts a run uses: which judge a name means. PURE."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from concord.preference.pairs import BadRecord, Choice, Row
+from concord.client.intake.labels import VOTE
+from concord.preference.pairs import Row
 from concord.v1 import pairs_pb2 as pb
 
 # The name by which the order of `chosen` and `rejected` can serve as a judge: for files that an LLM has labelled.
 CHOSEN = "chosen"
-_VOTE = "/vote"
 # What an LLM's bare name means, in this order.
 _PLAIN_PROMPTS = ("/Vanilla_NoRules", "/Vanilla")
 _NAMES_SHOWN = 8
@@ -38,33 +34,6 @@ class Judges:
         return tuple(dict.fromkeys((self.main, *self.own_prompts, *self.helpers)))
 
 
-def better(value: object, what: str, indexes: object = None) -> Choice:
-    """A label's choice: index 0 or 1, "tie", or null for nothing usable.
-
-    `indexes` are the two responses that it compares, where the label says so. Raises BadRecord for any other value.
-    """
-    if indexes is not None and sorted(map(repr, indexes if isinstance(indexes, list) else [])) != ["0", "1"]:
-        raise BadRecord("label without its response", f"{what} compares the responses {_shown(indexes)}, not 0 and 1")
-    if value is None:
-        return pb.CHOICE_UNSPECIFIED
-    if value == "tie":
-        return pb.CHOICE_TIE
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise BadRecord("broken label", f'{what} is {_shown(value)}, not 0, 1, "tie" or null')
-    if value not in (0, 1):
-        raise BadRecord("label without its response", f"{what} is for response {_shown(value)}, but there are 0 and 1")
-    return pb.CHOICE_SECOND if value else pb.CHOICE_FIRST
-
-
-def recorded_verdicts(ai_labels: object) -> tuple[pb.RecordedVerdict, ...]:
-    """The verdicts of a record's `ai_labels`, votes left out. A judge's tie is no usable verdict. Raises BadRecord."""
-    if ai_labels is None:
-        return ()
-    if not isinstance(ai_labels, dict):
-        raise BadRecord("broken label", "`ai_labels` is not an object of judges")
-    return tuple(_verdict(judge, said) for judge, said in ai_labels.items() if not judge.endswith(_VOTE))
-
-
 def verdicts_seen(rows: tuple[Row, ...]) -> dict[str, int]:
     """For each judge in the file, how many rows have a usable verdict of it."""
     seen: dict[str, int] = {}
@@ -82,7 +51,7 @@ def resolve_judge(name: str, seen: Mapping[str, int]) -> tuple[str, tuple[str, .
     """
     wished = [name, *(name + prompt for prompt in _PLAIN_PROMPTS)]
     key = next((wish for wish in wished if seen.get(wish)), None)
-    if key is None or name.endswith(_VOTE):
+    if key is None or name.endswith(VOTE):
         raise UnknownJudge(_no_such_judge(name, seen))
     model = key.split("/")[0]
     return key, tuple(sorted(other for other in seen if other.split("/")[0] == model and other != key and seen[other]))
@@ -97,38 +66,9 @@ def resolve_judges(name: str, helpers: tuple[str, ...], seen: Mapping[str, int])
     return Judges(main, tuple(key for key in own_prompts if key not in keys), keys)
 
 
-def _verdict(judge: str, said: object) -> pb.RecordedVerdict:
-    what = f"the label of {_shown(judge)}"
-    # Files with many responses list one object a pair; with two responses there is one pair.
-    if isinstance(said, list) and len(said) == 1:
-        said = said[0]
-    if not judge.strip() or not judge.isprintable():
-        raise BadRecord("broken label", f"{what} has no printable name")
-    if not isinstance(said, dict):
-        raise BadRecord("broken label", f"{what} is not one object")
-    first = better(said.get("choice"), what, said.get("pair"))
-    swapped = better(said.get("choice_swapped"), what + " with the order swapped")
-    return pb.RecordedVerdict(
-        judge=judge, choice=_usable(first), choice_swapped=_usable(swapped), confidence=_confidence(said, what)
-    )
-
-
-def _usable(choice: Choice) -> Choice:
-    return pb.CHOICE_UNSPECIFIED if choice == pb.CHOICE_TIE else choice
-
-
-def _confidence(said: Mapping[str, object], what: str) -> float | None:
-    value = said.get("confidence")
-    if value is None:
-        return None
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1:
-        return float(value)
-    raise BadRecord("broken label", f"{what} has the confidence {_shown(value)}; it must be in (0, 1]")
-
-
 def _no_such_judge(name: str, seen: Mapping[str, int]) -> str:
     usable = {key: count for key, count in seen.items() if count}
-    if name.endswith(_VOTE):
+    if name.endswith(VOTE):
         return f"{name!r} is a majority over an LLM's prompts; majorities are never an input, name one prompt"
     if not usable:
         return f"no judge {name!r}: the file holds no verdicts"
@@ -142,8 +82,3 @@ def _no_such_judge(name: str, seen: Mapping[str, int]) -> str:
 def _likeness(one: str, other: str) -> float:
     """How alike two names are, in [0, 1], whatever their case."""
     return SequenceMatcher(None, one.lower(), other.lower()).ratio()
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"

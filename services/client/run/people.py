@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from concord.client.intake.formats.multi_response import pair_ids
+from concord.client.intake.formats.table import FORMATS, Format, record_as_far_as_told
+from concord.client.intake.rows import possible_ids
 from concord.client.intake.text_lines import lines_of
 from concord.client.run.drive import Answerer
 from concord.kit.errors import InvalidInput
@@ -76,7 +77,7 @@ def answered(spec: str, ids: Iterable[str]) -> int:
     return len({_answer(raw)[0] for _, raw in lines_of(Path(path)) if raw.strip()} & set(ids))
 
 
-def ids_set_aside(path: Path) -> set[str]:
+def ids_set_aside(path: Path, formats: Sequence[Format] = FORMATS) -> set[str]:
     """Ids of the rows in a file of rows set aside, as far as they can be read; a row without one is `row-LINE`."""
     found = set()
     for _, raw in lines_of(path):
@@ -88,8 +89,7 @@ def ids_set_aside(path: Path) -> set[str]:
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
-            name, responses = str(row.get("id", row.get("pair_id", f"row-{number}"))), row.get("responses")
-            found |= {name, *pair_ids(name, len(responses) if isinstance(responses, list) else 0)}
+            found |= possible_ids(record_as_far_as_told(row, formats), number)
     return found
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from concord.client.intake.formats.canonical import Record
-from concord.client.intake.formats.multi_response import majority
+from concord.client.intake.formats.record import Record
+from concord.client.intake.multi_response import majority
 from concord.preference.pairs import BadRecord
 
 PROMPTS = ("prompt", "instruction", "question", "query", "input", "context", "conversation", "messages", "chat", "task")
@@ -50,28 +50,29 @@ class Answer:
     confidence: Any = None
 
 
-def record_of(fields: Mapping[str, Any], answers: Sequence[Answer], order: Sequence[str] = ()) -> tuple[Record, str]:
-    """The record (prompt, responses and labels, without an id), and an answer that told nothing, for a note.
+def record_of(fields: Mapping[str, Any], answers: Sequence[Answer], name: Any, order: Sequence[str] = ()) -> Record:
+    """The record, `name` its id. Raises BadRecord where a field or question is not plain.
 
-    `order`: names of the fields that hold the responses, where the tool says so. People's answers become `human_labels`
-    and for two responses `human_majority`, models' become `ai_labels`. The second value is "" where every answer said
-    which response is better, or where there was none. Raises BadRecord where a field or question is not plain.
+    `order`: names of the fields that hold the responses, where the tool says so. People's answers become annotations and
+    for two responses the majority, models' become verdicts; one that told nothing, where none told more, is `silent`.
     """
     names = tuple(order) or response_fields(fields)
     prompt = _prompt(fields, names)
     understood = [(answer, said) for answer in answers if (said := compared(answer, names))]
     asked = _one_question([answer.question for answer, _ in understood])
     people = [label for answer, said in understood if not answer.model and answer.question == asked for label in said]
-    record: dict[str, Any] = {"prompt": fields[prompt], "responses": [_text(fields[name]) for name in names]}
-    if people:
-        record["human_labels"] = people
-    if people and len(names) == 2:
-        record["human_majority"] = majority(label["choice"] for label in people)
     models = [(answer, said) for answer, said in understood if answer.model and answer.question == asked]
-    if models:
-        record["ai_labels"] = {answer.model: _with_confidence(said, answer.confidence) for answer, said in models}
     silent = next((answer for answer in answers if not answer.model), None) if not people else None
-    return record, f"{silent.question}: {str(silent.value)[:60]}" if silent else ""
+    return Record(
+        responses=[_text(fields[name]) for name in names],
+        prompt=fields[prompt],
+        id=name,
+        may_be_empty=bool(people or models),
+        majority=majority(label["choice"] for label in people) if people and len(names) == 2 else None,
+        annotations=people or None,
+        verdicts={answer.model: _with_confidence(said, answer.confidence) for answer, said in models} or None,
+        silent=f"{silent.question}: {str(silent.value)[:60]}" if silent else "",
+    )
 
 
 def response_fields(fields: Mapping[str, Any]) -> tuple[str, ...]:
@@ -97,7 +98,7 @@ def response_fields(fields: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def compared(answer: Answer, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The pairwise labels that an answer means, in the form of `human_labels`; none where it says nothing of the kind."""
+    """The pairwise labels that an answer means, in the form of a record's annotations; none where it says nothing of the kind."""
     if isinstance(answer.value, list):
         ranks = _ranks(answer.value, names)
         pairs = combinations(sorted(ranks), 2)

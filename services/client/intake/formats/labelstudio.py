@@ -9,34 +9,32 @@ names in `to_name` are fields of `data`, or the names of these decide.
 from collections.abc import Sequence
 from typing import Any
 
-from concord.client.intake.formats.canonical import Record
 from concord.client.intake.formats.fields import Answer, record_of
+from concord.client.intake.formats.record import Decoded, Record
 from concord.preference.pairs import BadRecord
 
-FORM = "Label Studio tasks"
 _VALUES = {"pairwise": "selected", "choices": "choices"}
 
 
-def is_record(record: Record) -> bool:
-    """Whether a decoded record is a task of Label Studio."""
-    return isinstance(record.get("data"), dict) and any(
-        isinstance(record.get(key), list) for key in ("annotations", "predictions", "completions")
+def recognises(row: Decoded) -> bool:
+    """Whether a decoded row is a task of Label Studio."""
+    return isinstance(row.get("data"), dict) and any(
+        isinstance(row.get(key), list) for key in ("annotations", "predictions", "completions")
     )
 
 
-def converted(record: Record) -> tuple[Record, str]:
-    """The record in Concord's form, and an answer that says nothing of a preference (see fields). Raises BadRecord."""
-    annotations = _objects(record, "annotations") or _objects(record, "completions")
+def read(row: Decoded) -> Record:
+    """The record of a task. Raises BadRecord."""
+    annotations = _objects(row, "annotations") or _objects(row, "completions")
     told = [
         result for annotation in annotations if not annotation.get("was_cancelled") for result in _results(annotation)
     ]
     answers = [Answer(str(result.get("from_name")), value) for result in told if (value := _value(result)) is not None]
-    for prediction in _objects(record, "predictions"):
+    for prediction in _objects(row, "predictions"):
         model = str(prediction.get("model_version") or "prediction")
         guessed = [(result, value) for result in _results(prediction) if (value := _value(result)) is not None]
         answers += [Answer(str(result.get("from_name")), value, model) for result, value in guessed]
-    made, silent = record_of(record["data"], answers, _order(told, record["data"]))
-    return ({**made, "id": record["id"]} if record.get("id") is not None else made), silent
+    return record_of(row["data"], answers, row.get("id"), _order(told, row["data"]))
 
 
 def _order(results: Sequence[dict[str, Any]], data: dict[str, Any]) -> tuple[str, ...]:
@@ -61,11 +59,11 @@ def _value(result: dict[str, Any]) -> object:
     return chosen
 
 
-def _results(held: dict[str, Any]) -> list[dict[str, Any]]:
+def _results(held: Decoded) -> list[dict[str, Any]]:
     return _objects(held, "result")
 
 
-def _objects(held: dict[str, Any] | Record, key: str) -> list[dict[str, Any]]:
+def _objects(held: Decoded, key: str) -> list[dict[str, Any]]:
     listed = held.get(key) or []
     if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
         raise BadRecord("broken label", f"`{key}` is not a list of objects")

@@ -5,14 +5,14 @@ same file gives the same pairs whatever the run's seed; pairs that a label in th
 paid for. Pairs of equal texts are none. All pairs of a row have its prompt, so they fall into one fold.
 """
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-from concord.client.intake.formats.canonical import RECORD, RESPONSES, Record, id_of, row_of
-from concord.preference.pairs import BadRecord, Row
+from concord.client.intake.formats.record import Record
+from concord.preference.pairs import BadRecord
 from concord.preference.seeded import uniform
 
 ALL_PAIRS_UP_TO = 4
@@ -21,22 +21,11 @@ DRAWN_PAIRS = 6
 MAX_RESPONSES = 200
 
 
-def rows_of(record: Record, form: str, number: int) -> list[Row]:
-    """The rows that a record of this form gives: one, or one a pair, with the ids `<id>/i-j`. Raises BadRecord."""
-    listed = record.get("responses")
-    if form not in (RESPONSES, RECORD) or not isinstance(listed, list) or len(listed) <= 2:
-        return [row_of(record, form, number)]
-    if len(listed) > MAX_RESPONSES:
-        raise BadRecord("too many responses", f"{len(listed)} responses, at most {MAX_RESPONSES} a prompt")
-    name = id_of(record, number)
-    _check_labels(record, len(listed))
-    rows = [row_of(_pair_record(record, name, i, j), form, number) for i, j in _pairs(record, name, listed)]
-    if not rows[0].pair.prompt:
-        # Without a prompt each pair would be a group of its own, though the pairs of a row share their responses.
-        group = int.from_bytes(hashlib.sha256(f"concord-responses/{name}".encode()).digest()[:8], "big")
-        for row in rows:
-            row.pair.group = group
-    return rows
+def pair_records(record: Record, name: str) -> Iterator[Record]:
+    """A record of two responses for each pair that is made of this one, called `name`. Raises BadRecord."""
+    _check_labels(record)
+    for i, j in _pairs(record, name):
+        yield _pair_record(record, name, i, j)
 
 
 def pair_ids(name: str, responses: int) -> list[str]:
@@ -52,8 +41,8 @@ def majority(choices: Iterable[object]) -> object:
     return "tie" if len(counts) > 1 and counts[0][1] == counts[1][1] else counts[0][0]
 
 
-def _pairs(record: Record, name: str, listed: Sequence[Any]) -> list[tuple[int, int]]:
-    texts = [value.get("text") if isinstance(value, dict) else value for value in listed]
+def _pairs(record: Record, name: str) -> list[tuple[int, int]]:
+    texts = [value.get("text") if isinstance(value, dict) else value for value in record.responses]
     different = [(i, j) for i, j in combinations(range(len(texts)), 2) if texts[i] != texts[j]]
     if not different:
         raise BadRecord("same responses", f"all {len(texts)} responses are the same text")
@@ -62,7 +51,7 @@ def _pairs(record: Record, name: str, listed: Sequence[Any]) -> list[tuple[int, 
     compared = {_compared(label) for label in _labels(record)} | {
         _compared(said) for judge in _judges(record).values() for said in judge
     }
-    best = record.get("human_majority")
+    best = record.majority
     drawn = sorted(
         different,
         key=lambda pair: (pair not in compared and best not in pair, uniform("pair of responses", name, *pair)),
@@ -73,18 +62,21 @@ def _pairs(record: Record, name: str, listed: Sequence[Any]) -> list[tuple[int, 
 def _pair_record(record: Record, name: str, i: int, j: int) -> Record:
     """A record of two responses, its labels those that compare the two."""
     said = [_choice(label.get("choice"), i, j) for label in _labels(record) if _compared(label) == (i, j)]
-    best = record.get("human_majority")
-    made: dict[str, Any] = {**record, "id": f"{name}/{i}-{j}", "responses": [record["responses"][at] for at in (i, j)]}
-    made["human_labels"] = [{"kind": "pairwise", "pair": [0, 1], "choice": choice} for choice in said]
-    # `human_majority` of many responses names the best of them: it says nothing of a pair without it.
+    best = record.majority
+    # The majority over many responses names the best of them: it says nothing of a pair without it.
     known = best == "tie" or (best is not None and _in_range(best, record) in (i, j))
-    made["human_majority"] = _choice(best, i, j) if known else majority(said)
-    made["ai_labels"] = {
-        judge: _said_of(found[0], i, j)
-        for judge, all_said in _judges(record).items()
-        if (found := [said for said in all_said if _compared(said) == (i, j)])
-    }
-    return made
+    return replace(
+        record,
+        id=f"{name}/{i}-{j}",
+        responses=[record.responses[at] for at in (i, j)],
+        annotations=[{"kind": "pairwise", "pair": [0, 1], "choice": choice} for choice in said],
+        majority=_choice(best, i, j) if known else majority(said),
+        verdicts={
+            judge: _said_of(found[0], i, j)
+            for judge, all_said in _judges(record).items()
+            if (found := [said for said in all_said if _compared(said) == (i, j)])
+        },
+    )
 
 
 def _said_of(said: dict[str, Any], i: int, j: int) -> dict[str, Any]:
@@ -93,14 +85,14 @@ def _said_of(said: dict[str, Any], i: int, j: int) -> dict[str, Any]:
 
 
 def _labels(record: Record) -> list[dict[str, Any]]:
-    listed = record.get("human_labels") or []
+    listed = record.annotations or []
     if not isinstance(listed, list) or not all(isinstance(label, dict) for label in listed):
         raise BadRecord("broken label", "`human_labels` is not a list of objects")
     return [label for label in listed if _is_pairwise(label)]
 
 
 def _judges(record: Record) -> dict[str, list[dict[str, Any]]]:
-    given = record.get("ai_labels") or {}
+    given = record.verdicts or {}
     if not isinstance(given, dict):
         raise BadRecord("broken label", "`ai_labels` is not an object of judges")
     judges = {judge: said if isinstance(said, list) else [said] for judge, said in given.items()}
@@ -114,7 +106,8 @@ def _is_pairwise(label: dict[str, Any]) -> bool:
     return label.get("kind", "pairwise") == "pairwise"
 
 
-def _check_labels(record: Record, responses: int) -> None:
+def _check_labels(record: Record) -> None:
+    responses = len(record.responses)
     for label in (*_labels(record), *(said for judge in _judges(record).values() for said in judge)):
         first, second = _compared(label)
         if not 0 <= first < second < responses:
@@ -142,8 +135,8 @@ def _choice(choice: object, i: int, j: int) -> object:
 
 
 def _in_range(best: object, record: Record) -> object:
-    if type(best) is not int or not 0 <= best < len(record["responses"]):
-        count = len(record["responses"])
+    if type(best) is not int or not 0 <= best < len(record.responses):
+        count = len(record.responses)
         raise BadRecord(
             "label without its response", f"human_majority is {str(best)[:40]!r}, but there are {count} responses"
         )
