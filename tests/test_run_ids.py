@@ -11,7 +11,7 @@ from concord.client.run import options
 from concord.client.run.parent_options import options_of
 from concord.client.run.parent_run import Earlier, link
 from concord.kit import ids
-from concord.v1.config_pb2 import RunConfig
+from concord.v1.config_pb2 import JudgeConfig, Parent, Rlthf, RunConfig
 from concord.v1.events_pb2 import Stage
 from concord.v1.runs_service_pb2 import RunView, StageView
 
@@ -207,3 +207,8 @@ def fields_set(message: Message) -> set[str]:
 def test_a_setting_that_came_later_writes_nothing_until_somebody_asks_for_it(plain):
     first = {f"{message}.{field}" for message, fields in FIRST.items() for field in fields.split()}
     assert fields_set(PLAIN[plain]) <= first
+
+
+@pytest.mark.parametrize("message", [RunConfig, JudgeConfig, Rlthf, Parent])
+def test_no_field_would_write_its_zero(message):
+    assert not [field.name for field in message.DESCRIPTOR.fields if field.has_presence and not field.message_type]
