@@ -58,7 +58,6 @@ PLACEHOLDER = "NAME"
 # Named already and built elsewhere; whatever has come is taken out here.
 ON_THE_WAY = {
     *("pause", "resume", "cancel", "--why", "test-all"),
-    *(f"preference/{name}.py" for name in ("run_settings",)),
 }
 
 COMMANDS = get_command(cli.app).commands

@@ -3,11 +3,16 @@
 import math
 
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 
 from concord.client.run import options
 from concord.kit.errors import InvalidInput
 from concord.runs import limits
 from concord.v1.config_pb2 import JudgeConfig, Rlthf, RunConfig
+
+NUMBERS = {
+    getattr(FieldDescriptor, f"CPPTYPE_{kind}") for kind in ("INT32", "INT64", "UINT32", "UINT64", "DOUBLE", "FLOAT")
+}
 
 
 def sound(**more: object) -> RunConfig:
@@ -41,9 +46,9 @@ def test_every_number_of_a_run_is_taken_at_its_bounds_and_refused_beyond(name):
 
 
 def test_every_number_of_a_run_and_of_a_judge_has_bounds():
-    for message, bounds in ((RunConfig(), limits.RUN), (JudgeConfig(), limits.JUDGE), (Rlthf(), limits.RLTHF)):
-        kinds = {field.name: type(getattr(message, field.name)) for field in message.DESCRIPTOR.fields}
-        assert {name for name, kind in kinds.items() if kind in (int, float)} == set(bounds)
+    for message, bounds in ((RunConfig, limits.RUN), (JudgeConfig, limits.JUDGE), (Rlthf, limits.RLTHF)):
+        fields = message.DESCRIPTOR.fields
+        assert {field.name for field in fields if field.cpp_type in NUMBERS} == set(bounds)
 
 
 @pytest.mark.parametrize(

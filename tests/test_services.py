@@ -16,6 +16,7 @@ from concord.kit.errors import Corrupt, Fenced, Unavailable
 from concord.kit.loop.commands import append_and_wait
 from concord.kit.settings import from_environment, open_blobs, open_log, open_store
 from concord.operate import run_log
+from concord.preference import run_settings
 from concord.runs import limits
 from concord.runs.service import MOST_WATCHERS
 from concord.tasks import service as tasks_service
@@ -417,7 +418,12 @@ def test_a_pair_that_fits_in_no_task_is_refused_by_its_name(runs):
 
 def test_the_largest_pair_with_the_longest_criteria_makes_a_task_that_fits_into_a_message():
     largest = pair("a", "b" * (limits.MOST_PAIR_BYTES - 100))
-    shown = Task(task_id="t" * 36, run_id="r" * 36, pair=largest, criteria="\U0001f600" * limits.MOST_CRITERIA)
+    shown = Task(
+        task_id="t" * 36,
+        run_id="r" * 36,
+        pair=largest,
+        criteria="\U0001f600" * run_settings.longest("judge")["criteria"],
+    )
     assert NextTasksResponse(tasks=[shown]).ByteSize() < rpc.MOST_MESSAGE_BYTES
 
 

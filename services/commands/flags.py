@@ -1,17 +1,25 @@
-"""What may be said to a command, each flag with its help; its default stands where the command names it."""
+"""What may be said to a command, each flag with its help; its default stands where the command names it.
 
+The flags of a run's settings are those of the table; here are the others.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 from typer import Argument, Option
 
-from concord.client.run import options
+from concord.client.run.options import METHODS
+from concord.preference import run_settings
+from concord.preference.run_settings import AGAIN, PAIRS, PANELS, RESULTS, Options
 
 # Of several commands.
 Run = Annotated[str, Argument(metavar="RUN", help="A run's id, the beginning of it, or `last`.")]
 Door = Annotated[str, Option("--server", help="Read through the front door HOST:PORT; none: what the settings name.")]
 
-# Of `concord run`: the input.
+# Of `concord run`.
 Pairs = Annotated[
     str,
     Argument(
@@ -24,57 +32,105 @@ From = Annotated[
         "--from",
         metavar="RUN",
         help="Go on from an earlier run: its pairs, settings and answers, and the new pairs of PATH.",
+        rich_help_panel=PAIRS,
     ),
 ]
-Reuse = Annotated[str | None, Option(help="A run whose people's answers on the same pairs are taken over.")]
-SkipBad = Annotated[bool, Option("--skip-bad", help="Set rows that cannot be used aside instead of stopping.")]
-Test = Annotated[Path | None, Option(help="Test pairs with people's labels: how much of the gap was closed.")]
-
-# What the run is asked to be; None: the settings file's, or the earlier run's, or the default.
-Judge = Annotated[
+SkipBad = Annotated[
+    bool, Option("--skip-bad", help="Set rows that cannot be used aside instead of stopping.", rich_help_panel=PAIRS)
+]
+Reuse = Annotated[
     str | None,
-    Option(
-        help="sample, recorded:NAME, or the URL of an OpenAI-compatible endpoint (URL#MODEL).", show_default="sample"
-    ),
+    Option(help="A run whose people's answers on the same pairs are taken over.", rich_help_panel=AGAIN),
 ]
-Helper = Annotated[list[str] | None, Option(help="A further judge that informs, never labels; may be repeated.")]
-Annotators = Annotated[str | None, Option(help="recorded, simulated:ERROR_RATE or file:PATH.", show_default="recorded")]
-# The name until 0.2.
-Humans = Annotated[str | None, Option("--humans", hidden=True)]
-Budget = Annotated[str | None, Option(help="Votes: a share of the pairs or a number.", show_default="6%")]
-Method = Annotated[str | None, Option(help=f"One of {', '.join(options.METHODS)}.", show_default="posterior")]
-Pilot = Annotated[
-    int | None,
-    Option(help="Pilot tasks; 0: none; -1: max(8, 0.5 %), at most a quarter of the budget.", show_default="-1"),
-]
-Quorum = Annotated[int | None, Option(help="Votes a task needs.", show_default="1")]
-Seed = Annotated[
-    int | None, Option(help="Of all draws: the same input, settings and seed are the same run.", show_default="0")
-]
-Model = Annotated[str | None, Option(help="The LLM judge's model name.")]
-Criteria = Annotated[str | None, Option(help="What makes a response better, most important first.")]
-ApiKeyEnv = Annotated[str | None, Option(help="Environment variable that holds the judge's key.")]
-PromptPrice = Annotated[float | None, Option(help="Dollars per million prompt tokens.")]
-CompletionPrice = Annotated[float | None, Option(help="Dollars per million completion tokens.")]
-Dollars = Annotated[float | None, Option(help="Most that judging may cost; 0: no limit.")]
-Config = Annotated[Path | None, Option(help="A YAML file of these settings; flags win.")]
-New = Annotated[str, Option(help="Any word: begin another run of the same input and settings.")]
-
-# How it is carried out, and what comes of it.
-Server = Annotated[
-    str, Option(help="HOST:PORT of the front door of services that run elsewhere; none: all in this process.")
-]
+New = Annotated[str, Option(help="Any word: begin another run of the same input and settings.", rich_help_panel=AGAIN)]
 Resume = Annotated[
     bool,
     Option(
         "--resume",
         help="Let a paused run go on: what failed or got no verdict is tried anew, a shut gate is overruled.",
+        rich_help_panel=AGAIN,
     ),
 ]
 AcceptJudge = Annotated[
-    bool, Option("--accept-judge", help="With --resume: go on without the verdicts that a silent judge did not give.")
+    bool,
+    Option(
+        "--accept-judge",
+        help="With --resume: go on without the verdicts that a silent judge did not give.",
+        rich_help_panel=AGAIN,
+    ),
 ]
-Compare = Annotated[bool, Option("--compare", help="Run the other methods on the same labels and budget.")]
-DryRun = Annotated[bool, Option("--dry-run", help="Say what it will cost, and stop.")]
-Results = Annotated[Path | None, Option(help="Folder for the results.")]
-ReportAsJson = Annotated[bool, Option("--json", help="Print report.json on standard output, nothing else there.")]
+Results = Annotated[
+    Path | None,
+    Option(help="Folder for the results.", show_default="runs/RUN in CONCORD_HOME", rich_help_panel=RESULTS),
+]
+Test = Annotated[
+    Path | None,
+    Option(help="Test pairs with people's labels: how much of the gap was closed.", rich_help_panel=RESULTS),
+]
+Compare = Annotated[
+    bool,
+    Option("--compare", help="Run the other methods on the same labels and budget.", rich_help_panel=RESULTS),
+]
+DryRun = Annotated[bool, Option("--dry-run", help="Say what it will cost, and stop.", rich_help_panel=RESULTS)]
+ReportAsJson = Annotated[
+    bool,
+    Option("--json", help="Print report.json on standard output, nothing else there.", rich_help_panel=RESULTS),
+]
+_IN_FILE_ALONE = ", ".join(sorted(name for name, entry in run_settings.settings().items() if not entry.panel))
+Config = Annotated[Path | None, Option(help=f"A YAML file of settings, of these and of {_IN_FILE_ALONE}; flags win.")]
+Server = Annotated[
+    str, Option(help="HOST:PORT of the front door of services that run elsewhere; none: all in this process.")
+]
+
+
+def with_settings(command: Callable[..., None], table: type = Options) -> Callable[..., None]:
+    """The command with a flag for each setting of the table where it takes `**said`, in the order of the panels."""
+
+    @wraps(command)
+    def call(**given: object) -> None:
+        command(**given)
+
+    own = [one for one in signature(command).parameters.values() if one.kind is not Parameter.VAR_KEYWORD]
+    shown = sorted((*own, *settings(table)), key=_panel)
+    # This is what typer reads the flags from.
+    vars(call)["__signature__"] = Signature([one.replace(kind=Parameter.KEYWORD_ONLY) for one in shown])
+    return call
+
+
+def settings(table: type = Options) -> Iterator[Parameter]:
+    """A flag for each setting with a panel, and a hidden one for each name that it had; None: it is not given.
+
+    What is not given is the settings file's, or the earlier run's, or the default.
+    """
+    kinds = get_type_hints(table)
+    for name, entry in run_settings.settings(table).items():
+        if not entry.panel:
+            continue
+        kind, default = _taken(kinds[name]) | None, as_typed(getattr(table, name))
+        shown = Option(help=_help(name, entry.help), show_default=default, rich_help_panel=entry.panel)
+        for flag, option in {name: shown, **{old: Option(hidden=True) for old in entry.aliases}}.items():
+            yield Parameter(flag, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
+
+
+def _help(name: str, text: str) -> str:
+    return f"{text.rstrip('.')}: {', '.join(METHODS)}." if name == "method" else text
+
+
+def as_typed(default: object) -> str:
+    """A default as it would be typed."""
+    if isinstance(default, tuple):
+        return ",".join(map(as_typed, default)) or "none"
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, float) else str(default) or "none"
+
+
+def _taken(kind: Any) -> Any:
+    """What a flag of this setting takes: texts one by one, numbers with commas between them."""
+    return {tuple[str, ...]: list[str], tuple[float, ...]: str}.get(kind, kind)
+
+
+def _panel(flag: Parameter) -> int:
+    """Where the flag's panel stands; what has none comes last."""
+    (said,) = flag.annotation.__metadata__
+    return PANELS.index(said.rich_help_panel) if said.rich_help_panel else len(PANELS)

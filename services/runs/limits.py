@@ -14,45 +14,19 @@ from concord.kit.ids import URI
 from concord.kit.urls import secret_option
 from concord.preference.judges import JUDGE_KINDS, networked
 from concord.preference.methods import METHODS
+from concord.preference.run_settings import Bounds, check_number, check_text, check_value, got, longest, recorded_bounds
 from concord.v1.config_pb2 import JudgeConfig, Parent, RunConfig
 from concord.v1.pairs_pb2 import Pair
 
-Bounds = Mapping[str, tuple[float, float]]
-
-MOST_DOLLARS = 1e9
 MOST_VOTES = 10_000_000
-RUN: Bounds = {
-    "seed": (0, 2**63),
-    "human_budget": (0, MOST_VOTES),
-    "human_budget_share": (0, 1),
-    "quorum": (1, 99),
-    "pilot": (-1, 5_000),
-    "batch_share": (0, 1),
-    "audit_share": (0, 1),
-    "folds": (1, 100),
-    "shard_pairs": (1, 5_000),
-    "window": (1, 10_000),
-    "dollar_budget": (0, MOST_DOLLARS),
-    "annotation_deadline_s": (0, 1e9),
-    "max_failed_units": (0, 1_000_000),
-    "human_weight": (0, 1_000),
-    "components": (1, 308),
-}
-# max_tokens 0: the judge's default.
-JUDGE: Bounds = {
-    "temperature": (0, 10),
-    "max_tokens": (0, 100_000),
-    "prompt_dollars": (0, 1e6),
-    "completion_dollars": (0, 1e6),
-}
-RLTHF: Bounds = {"subset_share": (0, 1), "stop_below": (0, 1)}
-MOST_SCHEDULED = 100
-BUDGET: Bounds = {"human_budget": (0, MOST_VOTES), "dollar_budget": (0, MOST_DOLLARS)}
+# The table's, and what a budget becomes.
+RUN: Bounds = {**recorded_bounds(""), "human_budget": (0, MOST_VOTES), "human_budget_share": (0, 1)}
+JUDGE: Bounds = recorded_bounds("judge")
+RLTHF: Bounds = recorded_bounds("rlthf")
 
 MOST_HELPERS = 20
 MOST_OWN_PROMPTS = 100
 MOST_NAME = 300
-MOST_CRITERIA = 20_000
 MOST_URL = 2_000
 MOST_PAIRS = 100_000_000
 # Each is named in the work items of triage and training.
@@ -84,17 +58,16 @@ def check_request_id(request_id: str) -> None:
 
 def check_budget(human_budget: int, dollar_budget: float) -> None:
     """Refuses votes and dollars that are none; 0 dollars: no limit."""
-    check_number("human_budget", human_budget, BUDGET["human_budget"])
-    check_number("dollar_budget", dollar_budget, BUDGET["dollar_budget"])
+    check_number("human_budget", human_budget, RUN["human_budget"])
+    check_number("dollar_budget", dollar_budget, RUN["dollar_budget"])
 
 
 def check_config(config: RunConfig) -> None:
     """Refuses what no service could work with, before anything is recorded."""
     if config.method not in METHODS:
         raise InvalidInput(f"method {config.method[:60]!r} is not one of {', '.join(sorted(METHODS))}")
-    _check_numbers("", config, RUN)
+    _check_fields("", config, RUN, longest(""))
     _check_rlthf(config)
-    check_text("annotators", config.annotators, MOST_NAME)
     if len(config.helpers) > MOST_HELPERS:
         raise InvalidInput(f"helpers: at most {MOST_HELPERS} are taken, not {len(config.helpers)}")
     if config.HasField("parent"):
@@ -125,13 +98,7 @@ def _check_parent(parent: Parent) -> None:
 
 def _check_rlthf(config: RunConfig) -> None:
     """The method reads these, and divides no pairs by none."""
-    _check_numbers("rlthf.", config.rlthf, RLTHF)
-    for name, high in (("amplification", 1_000), ("back_off", 1)):
-        values = getattr(config.rlthf, name)
-        if len(values) > MOST_SCHEDULED:
-            raise InvalidInput(f"rlthf.{name}: at most {MOST_SCHEDULED} rounds are scheduled, not {len(values)}")
-        for value in values:
-            check_number(f"rlthf.{name}", value, (0, high))
+    _check_fields("rlthf.", config.rlthf, RLTHF, longest("rlthf"))
     if METHODS[config.method].knobs and not (
         config.rlthf.subset_share and config.rlthf.amplification and config.rlthf.back_off
     ):
@@ -142,10 +109,8 @@ def check_judge(place: str, judge: JudgeConfig) -> None:
     """Refuses a judge that cannot be asked, and one that carries a secret: the configuration is recorded for good."""
     if judge.kind not in JUDGE_KINDS:
         raise InvalidInput(f"{place}.kind {judge.kind[:60]!r} is not one of {', '.join(JUDGE_KINDS)}")
-    _check_numbers(f"{place}.", judge, JUDGE)
+    _check_fields(f"{place}.", judge, JUDGE, longest("judge"))
     check_text(f"{place}.name", judge.name, MOST_NAME)
-    check_text(f"{place}.api_key_env", judge.api_key_env, MOST_NAME)
-    check_text(f"{place}.criteria", judge.criteria, MOST_CRITERIA)
     check_text(f"{place}.url", judge.url, MOST_URL)
     if len(judge.own_prompts) > MOST_OWN_PROMPTS:
         raise InvalidInput(f"{place}.own_prompts: at most {MOST_OWN_PROMPTS} are taken, not {len(judge.own_prompts)}")
@@ -187,19 +152,8 @@ def check_pairs(pairs: Sequence[Pair], most: int) -> None:
             )
 
 
-def check_text(place: str, text: str, most: int) -> None:
-    """Refuses texts of more than `most` characters."""
-    if len(text) > most:
-        raise InvalidInput(f"{place} has {len(text):,} characters; at most {most:,} are taken")
-
-
-def check_number(place: str, value: float, bounds: tuple[float, float]) -> None:
-    """Refuses what lies outside [low, high]; so does NaN, and infinity where the bounds are finite."""
-    low, high = bounds
-    if not low <= value <= high:
-        raise InvalidInput(f"{place} must lie between {low:,} and {high:,}, not {value:,}")
-
-
-def _check_numbers(prefix: str, message: Message, bounds: Bounds) -> None:
-    for name, range_ in bounds.items():
-        check_number(prefix + name, getattr(message, name), range_)
+def _check_fields(prefix: str, message: Message, bounds: Bounds, texts: Mapping[str, int]) -> None:
+    for field, range_ in bounds.items():
+        check_value(prefix + field, got(message, field), range_)
+    for field, most in texts.items():
+        check_text(prefix + field, getattr(message, field), most)

@@ -1,0 +1,264 @@
+"""The settings of a run: the table of them, and how an entry is checked, recorded and read back. Pure.
+
+The contract is config.proto; the one place beside it is `Options`. To add a setting, add a field there and an entry here:
+from it follow the key of the settings file, the flag, the checks on both sides, the record, and what a linked run inherits.
+
+The default of a new setting must be proto zero (0, "", false, nothing) and mean what every run did before. The resolved
+configuration is hashed into the run's id and a field at zero writes nothing: so old ids stay, and the same command after an
+upgrade goes on with the run that it began. tests/test_run_ids.py holds that.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, get_type_hints
+
+from google.protobuf.message import Message
+
+from concord.kit.errors import InvalidInput
+
+Bounds = Mapping[str, tuple[float, float]]
+
+# Panels of `concord run --help`, in this order.
+PAIRS, JUDGE, PEOPLE, BUDGET, AGAIN, RESULTS = PANELS = ("Pairs", "Judge", "People", "Budget", "Again", "Results")
+# Numbers in a list: one for each round.
+MOST_LISTED = 100
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is to be known of a setting beside its name, its type and its default."""
+
+    # Its place in RunConfig; `judge.x` is field x of every judge that is an LLM. Empty: particular code records it.
+    field: str
+    help: str
+    # Of the flag `--name`; empty: there is none, it is a key of the settings file alone.
+    panel: str = ""
+    # Lowest and highest of a number, or of each in a list.
+    span: tuple[float, float] | None = None
+    # Characters of a text; 0: what it may be is particular.
+    longest: int = 0
+    # Names that it had; taken without a word until 0.2.
+    aliases: tuple[str, ...] = ()
+    # The only method that it concerns; nothing is recorded for the others.
+    method: str = ""
+    # Left at 0 it follows from the method or the judge, and what follows is recorded.
+    follows: bool = False
+    # False: it does not change what comes out, and the run's id does not depend on it.
+    decides: bool = True
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The message that holds the field ("": RunConfig itself), and the field's name."""
+        message, _, name = self.field.rpartition(".")
+        return message, name
+
+    @property
+    def plain(self) -> bool:
+        """Whether every run records it just as it was asked for."""
+        return bool(self.field) and self.place[0] != "judge" and not (self.method or self.follows)
+
+
+@dataclass(frozen=True)
+class Options:
+    """One run as asked for, and the table: an entry is a key of the settings file and, with a panel, a flag."""
+
+    judge: Annotated[
+        str, Setting("", "sample, recorded:NAME, or the URL of an OpenAI-compatible endpoint (URL#MODEL).", JUDGE)
+    ] = "sample"
+    model: Annotated[str, Setting("", "The LLM judge's model name.", JUDGE)] = ""
+    criteria: Annotated[
+        str, Setting("judge.criteria", "What makes a response better, most important first.", JUDGE, longest=20_000)
+    ] = ""
+    api_key_env: Annotated[
+        str, Setting("judge.api_key_env", "Environment variable that holds the judge's key.", JUDGE, longest=300)
+    ] = ""
+    temperature: Annotated[float, Setting("judge.temperature", "The LLM judge's.", span=(0, 10))] = 0.0
+    max_tokens: Annotated[int, Setting("judge.max_tokens", "Of the LLM judge's reply.", span=(1, 100_000))] = 300
+    both_orders: Annotated[bool, Setting("judge.both_orders", "Ask with the responses in both orders.")] = True
+    helper: Annotated[
+        tuple[str, ...], Setting("", "A further judge that informs, never labels; may be repeated.", JUDGE)
+    ] = ()
+    prompt_price: Annotated[
+        float, Setting("judge.prompt_dollars", "Dollars per million prompt tokens.", JUDGE, span=(0, 1_000_000))
+    ] = 0.0
+    completion_price: Annotated[
+        float, Setting("judge.completion_dollars", "Dollars per million completion tokens.", JUDGE, span=(0, 1_000_000))
+    ] = 0.0
+    annotators: Annotated[
+        str,
+        Setting("annotators", "recorded, simulated:ERROR_RATE or file:PATH.", PEOPLE, longest=300, aliases=("humans",)),
+    ] = "recorded"
+    quorum: Annotated[int, Setting("quorum", "Votes a task needs.", PEOPLE, span=(1, 99))] = 1
+    pilot: Annotated[
+        int,
+        Setting(
+            "pilot",
+            "Pilot tasks; 0: none; -1: max(8, 0.5 %), at most a quarter of the budget.",
+            PEOPLE,
+            span=(-1, 5_000),
+        ),
+    ] = -1
+    deadline: Annotated[
+        float,
+        Setting(
+            "annotation_deadline_s", "Seconds that people have for one round; 0: no limit.", span=(0, 1_000_000_000)
+        ),
+    ] = 0.0
+    budget: Annotated[str, Setting("", "Votes: a share of the pairs or a number.", BUDGET)] = "6%"
+    method: Annotated[str, Setting("method", "What decides whom people are asked about.", BUDGET)] = "posterior"
+    dollars: Annotated[
+        float,
+        Setting(
+            "dollar_budget", "Most that judging may cost; 0: no limit.", BUDGET, span=(0, 1_000_000_000), decides=False
+        ),
+    ] = 0.0
+    batch: Annotated[
+        float,
+        Setting(
+            "batch_share", "Share of the pairs a round; 0: 1 %, for rlthf 4 % of its subset.", span=(0, 1), follows=True
+        ),
+    ] = 0.0
+    audit: Annotated[float, Setting("audit_share", "Share of each batch that is drawn uniformly.", span=(0, 1))] = 0.1
+    # rlthf's reward model scores the pairs that it learnt from.
+    folds: Annotated[
+        int,
+        Setting("folds", "Folds of the reward model; 0: 4, for rlthf 1.", span=(1, 100), follows=True),
+    ] = 0
+    components: Annotated[int, Setting("components", "Components of the text features.", span=(1, 308))] = 256
+    human_weight: Annotated[
+        float, Setting("human_weight", "How often people's answers count in the final training.", span=(0, 1_000))
+    ] = 2.0
+    subset: Annotated[
+        float,
+        Setting(
+            "rlthf.subset_share",
+            "Share of the pairs that the loop works on, above 0.",
+            span=(0, 1),
+            aliases=("shard",),
+            method="rlthf",
+        ),
+    ] = 0.25
+    amplification: Annotated[
+        tuple[float, ...],
+        Setting(
+            "rlthf.amplification", "How often people's answers count, round by round.", span=(0, 1_000), method="rlthf"
+        ),
+    ] = (4, 4, 4, 2, 1)
+    back_off: Annotated[
+        tuple[float, ...],
+        Setting(
+            "rlthf.back_off",
+            "Share left of the knee that teaches nothing, round by round.",
+            span=(0, 1),
+            method="rlthf",
+        ),
+    ] = (0.6, 0.6, 0.6, 0.4, 0.2, 0.1)
+    nobody: Annotated[bool, Setting("rlthf.nobody", "Ask nobody: the ablation.", method="rlthf")] = False
+    stop_below: Annotated[
+        float,
+        Setting(
+            "rlthf.stop_below", "Stop once people correct a smaller share of a batch.", span=(0, 1), method="rlthf"
+        ),
+    ] = 0.0
+    seed: Annotated[
+        int,
+        Setting("seed", "Of all draws: the same input, settings and seed are the same run.", AGAIN, span=(0, 2**63)),
+    ] = 0
+    shard_pairs: Annotated[
+        int,
+        Setting(
+            "shard_pairs",
+            "Pairs in a unit of work; 0: few for a judge that is asked, more where a verdict costs nothing.",
+            span=(1, 5_000),
+            follows=True,
+        ),
+    ] = 0
+    max_failed: Annotated[
+        int,
+        Setting("max_failed_units", "More failed units than this pause the run.", span=(0, 1_000_000), decides=False),
+    ] = 0
+    window: Annotated[
+        int, Setting("window", "Units of one stage that are out at once.", span=(1, 10_000), decides=False)
+    ] = 16
+
+
+DEFAULTS = Options()
+
+
+def settings(table: type = Options) -> dict[str, Setting]:
+    """The entries by name, in the order of the table."""
+    return {name: hint.__metadata__[0] for name, hint in get_type_hints(table, include_extras=True).items()}
+
+
+def names(table: type = Options) -> dict[str, str]:
+    """What a setting is and was called, and its name now."""
+    return {called: name for name, setting in settings(table).items() for called in (name, *setting.aliases)}
+
+
+def within(message: str, table: type = Options) -> dict[str, Setting]:
+    """The entries whose fields lie in this message: "" (RunConfig itself), `judge` or `rlthf`."""
+    return {name: entry for name, entry in settings(table).items() if entry.field and entry.place[0] == message}
+
+
+def asked_bounds(table: type = Options) -> Bounds:
+    """Name → bounds of what may be asked for, of the numbers and lists of them; 0 passes where something follows then."""
+    return {name: _span(entry.span, entry.follows) for name, entry in settings(table).items() if entry.span}
+
+
+def recorded_bounds(message: str, table: type = Options) -> Bounds:
+    """Field → bounds of what may be recorded in this message; 0 passes in what does not concern every run."""
+    entries = within(message, table).values()
+    return {entry.place[1]: _span(entry.span, bool(message or entry.method)) for entry in entries if entry.span}
+
+
+def _span(span: tuple[float, float], or_zero: bool) -> tuple[float, float]:
+    return (min(0, span[0]), span[1]) if or_zero else span
+
+
+def longest(message: str, table: type = Options) -> Mapping[str, int]:
+    """Field → most characters, of the message's texts."""
+    return {entry.place[1]: entry.longest for entry in within(message, table).values() if entry.longest}
+
+
+def put(message: Message, field: str, value: Any) -> None:
+    """Writes a value that is not proto zero; for zero not even the message that would hold it is made."""
+    if not value:
+        return
+    *outer, name = field.split(".")
+    for step in outer:
+        message = getattr(message, step)
+    if isinstance(value, tuple):
+        getattr(message, name).extend(value)
+    else:
+        setattr(message, name, value)
+
+
+def got(message: Message, field: str) -> Any:
+    """The value of a field, in the form in which `Options` holds it."""
+    value: Any = message
+    for step in field.split("."):
+        value = getattr(value, step)
+    return value if isinstance(value, bool | int | float | str) else tuple(value)
+
+
+def check_value(place: str, value: Any, range_: tuple[float, float]) -> None:
+    """Refuses a number outside the bounds, and a list with such a number or with too many of them."""
+    if not isinstance(value, tuple):
+        return check_number(place, value, range_)
+    if len(value) > MOST_LISTED:
+        raise InvalidInput(f"{place}: at most {MOST_LISTED} rounds are scheduled, not {len(value)}")
+    for number in value:
+        check_number(place, number, range_)
+
+
+def check_number(place: str, value: float, range_: tuple[float, float]) -> None:
+    """Refuses what lies outside [low, high]; so does NaN, and infinity where the bounds are finite."""
+    low, high = range_
+    if not low <= value <= high:
+        raise InvalidInput(f"{place} must lie between {low:,} and {high:,}, not {value:,}")
+
+
+def check_text(place: str, text: str, most: int) -> None:
+    """Refuses texts of more than `most` characters."""
+    if len(text) > most:
+        raise InvalidInput(f"{place} has {len(text):,} characters; at most {most:,} are taken")
