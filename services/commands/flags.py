@@ -78,3 +78,13 @@ Compare = Annotated[bool, Option("--compare", help="Run the other methods on the
 DryRun = Annotated[bool, Option("--dry-run", help="Say what it will cost, and stop.")]
 Results = Annotated[Path | None, Option(help="Folder for the results.")]
 ReportAsJson = Annotated[bool, Option("--json", help="Print report.json on standard output, nothing else there.")]
+
+# Of `concord pause`, `resume` and `cancel`.
+Through = Annotated[
+    str, Option("--server", help="Say it through the front door HOST:PORT; none: to the log that the settings name.")
+]
+Why = Annotated[str, Option("--why", help="The reason, as the run's story will tell it.")]
+AcceptSilence = Annotated[
+    bool, Option("--accept-judge", help="Go on without the verdicts that a silent judge did not give.")
+]
+CancelYes = Annotated[bool, Option("--yes", help="Do not ask before.")]
