@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from kafka import KafkaAdminClient
 
+from concord.client.run import confirm
 from concord.kit.blobs import MemoryBlobs
 from concord.kit.errors import InvalidInput, NotFound
 from concord.kit.ids import event_id
@@ -230,12 +231,12 @@ def late(run_id: str) -> bytes:
     return Event(event_id=event_id(run_id, "late"), run_id=run_id, run_cancelled={"reason": "late"}).SerializeToString()
 
 
-def test_an_end_of_input_where_requeue_asks_is_a_no(monkeypatch):
+def test_an_end_of_input_where_a_command_asks_is_a_no(monkeypatch):
     master, slave = os.openpty()
     with os.fdopen(slave) as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)
         os.write(master, b"\x04")  # Ctrl-D
-        assert replay_commands._agreed(2) is False
+        assert confirm.agreed("put 2 back?", "2 would be put back") is False
     os.close(master)
 
 

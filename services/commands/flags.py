@@ -82,6 +82,16 @@ Server = Annotated[
     str, Option(help="HOST:PORT of the front door of services that run elsewhere; none: all in this process.")
 ]
 
+# Of `concord pause`, `resume` and `cancel`.
+Through = Annotated[
+    str, Option("--server", help="Say it through the front door HOST:PORT; none: to the log that the settings name.")
+]
+Why = Annotated[str, Option("--why", help="The reason, as the run's story will tell it.")]
+AcceptSilence = Annotated[
+    bool, Option("--accept-judge", help="Go on without the verdicts that a silent judge did not give.")
+]
+CancelYes = Annotated[bool, Option("--yes", help="Do not ask before.")]
+
 
 def with_settings(command: Callable[..., None], table: type = Options) -> Callable[..., None]:
     """The command with a flag for each setting of the table where it takes `**said`, in the order of the panels."""

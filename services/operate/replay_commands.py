@@ -4,13 +4,13 @@ Reading joins no group and moves no position. It makes nothing either: no topic,
 """
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
 
 from concord.client.results.records import Records
+from concord.client.run.confirm import agreed
 from concord.client.run.progress import clean
 from concord.kit.errors import InvalidInput
 from concord.kit.log import Log, Record
@@ -110,16 +110,7 @@ def requeue(settings: Settings, run_id: str, names: Sequence[str], sure: bool, s
     if not count:
         say("nothing to put back")
         return
-    if not sure and not _agreed(count):
+    if not sure and not agreed(f"put {count:,} back?", f"{count:,} letters would be put back"):
         say("nothing was put back")
         return
     say(f"{dead_letters.put_back(log, steps):,} put back")
-
-
-def _agreed(count: int) -> bool:
-    if not sys.stdin.isatty():
-        raise InvalidInput(f"{count:,} letters would be put back, and nobody can be asked here: say --yes")
-    try:
-        return input(f"put {count:,} back? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:  # Ctrl-D is a no
-        return False

@@ -1,61 +1,133 @@
-"""`python -m tests.golden`: records the golden histories anew. Only for a new kind of history, never to make a test pass."""
+"""`python -m tests.golden NAME…` records the named histories. Only new ones: a history that stands is never made again,
+least of all to make a test pass; what folded to another state would be lost."""
 
 import json
+import sys
 import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from concord import sample
-from concord.client.run import options, session
+from concord.client.run import options
 from concord.client.run.job import prepare
-from concord.embedded import embedded
 from concord.kit import rpc
 from concord.kit.loop.run_records import records
-from concord.kit.settings import from_environment, open_log
+from concord.kit.settings import Settings, from_environment, open_log
 from concord.operate import run_log
-from concord.v1.runs_service_pb2 import PauseRunRequest, ResumeRunRequest, RunView
+from concord.process import Running
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
+from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from concord.wiring import SERVICES, Parts, Service
+from tests.golden import tales
+from tests.golden.tales import World
+from tests.judged_run import endpoint
 
 HERE = Path(__file__).parent
-# name → (pairs, settings, whether a caller pauses it in the middle)
-HISTORIES: dict[str, tuple[int, dict[str, object], bool]] = {
-    "posterior": (160, {"budget": "12%", "shard_pairs": 32}, False),
-    "random-two-votes": (
+# The judge is the tests' own endpoint, over HTTP.
+OVER_HTTP = {"judge": "http", "pilot": 0, "shard_pairs": 16, "components": 16}
+
+
+@dataclass(frozen=True)
+class History:
+    """A run of the sample's first pairs, and what happens to it."""
+
+    pairs: int
+    settings: Mapping[str, object]
+    tale: tales.Tale = tales.quiet
+    # Services that are not as usual.
+    services: Mapping[str, Callable[[Parts], Service]] = field(default_factory=dict)
+
+
+def plain(method: str, pairs: int = 64, **more: object) -> History:
+    """An undisturbed run of the method."""
+    return History(pairs, {"method": method, "budget": "20%", "batch": 0.1, "shard_pairs": 32, **more})
+
+
+HISTORIES: dict[str, History] = {
+    "posterior": History(160, {"budget": "12%", "shard_pairs": 32}),
+    "random-two-votes": History(
         96,
         {"method": "random", "budget": "20%", "quorum": 2, "annotators": "simulated:0.2", "shard_pairs": 32},
-        True,
+        tales.looked_into,
     ),
-    "none": (70, {"method": "none", "shard_pairs": 16}, False),
+    "none": History(70, {"method": "none", "shard_pairs": 16}),
+    "rlthf": plain("rlthf", subset=0.5),
+    "margin": plain("margin"),
+    "cleanlab": plain("cleanlab"),
+    "human-only": plain("human-only"),
+    "longest": plain("longest", 48),
+    "all-human": plain("all-human", 40),
+    "paused": History(
+        64, {"method": "random", "budget": "40%", "batch": 0.1, "shard_pairs": 32}, tales.paused_with_less_to_spend
+    ),
+    "cancelled": History(64, {"method": "margin", "budget": "40%", "batch": 0.1, "shard_pairs": 32}, tales.cancelled),
+    "linked": History(48, {"budget": "20%", "shard_pairs": 16}, tales.gone_on_from),
+    "two-minds": History(
+        64, {"method": "random", "budget": "12", "quorum": 2, "pilot": 0, "batch": 0.1}, tales.of_two_minds
+    ),
+    "deadline": History(
+        48, {"method": "random", "budget": "4", "pilot": 0, "batch": 0.1, "deadline": 1.0}, tales.left_alone
+    ),
+    "failed": History(64, {**OVER_HTTP, "method": "none"}, tales.failed_and_retried),
+    "deferred": History(
+        48,
+        {"method": "margin", "budget": "10%", "pilot": 0, "shard_pairs": 32},
+        services={"training": tales.training_away_once},
+    ),
+    "dollars": History(
+        64,
+        {**OVER_HTTP, "method": "none", "prompt_price": 1.0, "completion_price": 1.0, "dollars": 0.19, "window": 1},
+        tales.out_of_money,
+    ),
+    "misaligned": History(
+        64, {"method": "random", "budget": "40%", "batch": 0.1, "pilot": 6, "shard_pairs": 32}, tales.at_odds
+    ),
+    "silent": History(192, {**OVER_HTTP, "method": "none", "shard_pairs": 32, "window": 1}, tales.silent_and_mended),
 }
 
 
-def record(name: str, folder: Path) -> None:
+def record(name: str, folder: Path) -> Path:
     """Runs it through all services and writes its facts and the state that they fold to."""
-    pairs, flags, interrupted = HISTORIES[name]
+    told = HISTORIES[name]
     path = folder / f"{name}.jsonl"
-    path.write_text("\n".join(sample.jsonl().splitlines()[:pairs]) + "\n")
-    settings = from_environment({}, home=str(folder / name))
-    job = prepare(str(path), options.resolve({"judge": "sample", **flags}), None, "golden")
-    with embedded(settings) as running:
-        paused: list[str] = []
+    path.write_text("\n".join(sample.jsonl().splitlines()[: told.pairs]) + "\n")
+    settings = replace(from_environment({}, home=str(folder / name)), listen="127.0.0.1:0", processes=0, grace_s=0.0)
+    with endpoint() as judge:
+        asked = f"{judge.url}#stub" if told.settings.get("judge") == "http" else "sample"
+        job = prepare(str(path), options.resolve({**told.settings, "judge": asked}), None, tales.NAME)
+        running = Running(list(SERVICES), settings, {**SERVICES, **told.services})
+        try:
+            with rpc.channel(running.address) as channel:
+                world = World(job, running, judge, RunServiceStub(channel), TaskServiceStub(channel))
+                told.tale(world)
+        finally:
+            running.stop()
+    return write(name, settings, world.job.run_id)
 
-        def seen(view: RunView) -> None:
-            if interrupted and not paused and view.stages_ahead and view.stages:
-                with rpc.channel(running.address) as channel:
-                    runs = RunServiceStub(channel)
-                    runs.PauseRun(PauseRunRequest(run_id=view.run_id, request_id="golden", detail="a look in between"))
-                    runs.ResumeRun(ResumeRunRequest(run_id=view.run_id, request_id="golden"))
-                paused.append(view.run_id)
 
-        session.run(job, running, seen)
+def write(name: str, settings: Settings, run_id: str) -> Path:
+    """The run's facts as JSON lines, and beside them the state that they fold to."""
     log = open_log(settings)
-    lines = [run_log.event_line(record) for record in records(log, job.run_id)]
-    (HERE / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
-    state = json.dumps(run_log.as_json(run_log.fold(log, job.run_id)), indent=1)
-    (HERE / f"{name}.json").write_text(state + "\n")
+    facts = HERE / f"{name}.jsonl"
+    facts.write_text("\n".join(run_log.event_line(record) for record in records(log, run_id)) + "\n")
+    state = json.dumps(run_log.as_json(run_log.fold(log, run_id)), indent=1)
+    facts.with_suffix(".json").write_text(state + "\n")
+    return facts
+
+
+def main(names: list[str]) -> int:
+    """Records these; 2 where a name is none, or stands for a history that was recorded already."""
+    unknown = [name for name in names if name not in HISTORIES]
+    standing = [name for name in names if (HERE / f"{name}.jsonl").exists()]
+    if not names or unknown or standing:
+        print(f"which of {', '.join(HISTORIES)}? Unknown: {unknown}; recorded already, and kept: {standing}")
+        return 2
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in names:
+            print(record(name, Path(scratch)))
+    return 0
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as scratch:
-        for name in HISTORIES:
-            record(name, Path(scratch))
-            print(HERE / f"{name}.jsonl")
+    sys.exit(main(sys.argv[1:]))
