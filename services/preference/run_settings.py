@@ -72,8 +72,10 @@ class Options:
     api_key_env: Annotated[
         str, Setting("judge.api_key_env", "Environment variable that holds the judge's key.", JUDGE, longest=300)
     ] = ""
-    temperature: Annotated[float, Setting("judge.temperature", "The LLM judge's.", span=(0, 10))] = 0.0
-    max_tokens: Annotated[int, Setting("judge.max_tokens", "Of the LLM judge's reply.", span=(1, 100_000))] = 300
+    temperature: Annotated[float, Setting("judge.temperature", "The LLM judge's temperature.", span=(0, 10))] = 0.0
+    max_tokens: Annotated[
+        int, Setting("judge.max_tokens", "Most tokens of the LLM judge's reply.", span=(1, 100_000))
+    ] = 300
     both_orders: Annotated[bool, Setting("judge.both_orders", "Ask with the responses in both orders.")] = True
     helper: Annotated[
         tuple[str, ...], Setting("", "A further judge that informs, never labels; may be repeated.", JUDGE)
