@@ -380,7 +380,7 @@ def test_a_third_run_takes_over_the_answers_of_both(chain):
 
 
 def test_who_asks_nobody_takes_no_answers_over(chain):
-    alone = linked(chain.second.settings.home, chain.first.view.run_id, "", method="none")
+    alone = linked(chain.second.settings, chain.first.view.run_id, "", method="none")
     assert alone.config.parent.run_id == chain.first.view.run_id and not alone.config.parent.annotation_uris
 
 
