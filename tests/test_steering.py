@@ -1,5 +1,6 @@
 """`concord pause`, `resume` and `cancel`: from another process while a run goes on, beside its log, and through a front door."""
 
+import fcntl
 import json
 import re
 import socket
@@ -8,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from concord.client.run import drive, steering
+from concord.commands.door import door, is_run_elsewhere
 from concord.kit import ids, rpc
-from concord.kit.errors import Refused
+from concord.kit.errors import Refused, Unavailable
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.events_pb2 import PauseReason, Stage
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from tests.endpoint import Endpoint
 from tests.judged_run import endpoint
 from tests.test_cli import concord
+from tests.test_doctor import settings_in
 from tests.test_resume import PAIRS, command, folder_with_pairs, wait_for_calls
 from tests.test_server import KERNELS, services_in
 from tests.test_services import PAIRS as SOME
@@ -110,25 +113,37 @@ def test_a_run_paused_while_it_labels_and_resumed_gives_the_dataset_of_a_quiet_o
         before, folder = judge.calls, folder_with_pairs(tmp_path / "paused")
         running = command(folder, judge)
         wait_for_calls(judge, before + PAIRS // 2)
-        # So that labeling outlasts the start of another process, on any machine.
-        judge.behaviour.latency_s = 3.0
+        # From here on no verdict comes before the pause does.
+        judge.behaviour.poison = {"": "hang"}
         assert re.match(r"run \S+ is paused in LABEL \(\d of \d units\): lunch; `concord resume", told_pause(folder))
-        judge.behaviour.latency_s = 0.0
         err = running.communicate(timeout=120)[1].decode()
         assert running.returncode == 3 and "is paused: lunch" in err, err
+        judge.behaviour.poison = {}
         # Nobody runs the services now: the command itself does, for as long as it lasts.
         assert "is paused" in told(folder, "pause", "last")
         assert re.match(
             r"run \S+ is running in LABEL .*; its `concord run …` command goes on", told(folder, "resume", "last")
         )
         assert done(folder, judge)["dataset_sha256"] == quiet["dataset_sha256"]
-    for order in ("pause", "resume", "cancel"):
-        late = concord(folder, order, "last", **KERNELS)
-        assert late.returncode == 2 and f"nothing to {order}" in late.stderr and "is finished" in late.stderr
+    late = concord(folder, "cancel", "last", "--yes", **KERNELS)
+    assert late.returncode == 2 and "nothing to cancel" in late.stderr and "is finished" in late.stderr
 
 
 def told_pause(folder: Path) -> str:
     return told(folder, "pause", "last", "--why", "lunch")
+
+
+def test_a_process_that_runs_the_services_but_takes_nothing_in_is_named(tmp_path):
+    settings = settings_in(tmp_path)
+    assert not is_run_elsewhere(settings)
+    with Path(f"{settings.log_url.removeprefix('sqlite:///')}.runs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert is_run_elsewhere(settings)
+        with (
+            pytest.raises(Unavailable, match="stands in the log, but the process that runs `runs`"),
+            door(settings, ""),
+        ):
+            raise Unavailable("Deadline Exceeded")
 
 
 # ── through a front door ───────────────────────────────────────────────────────────────────────────────────────────
@@ -164,7 +179,6 @@ def test_through_a_front_door_a_run_is_paused_resumed_and_cancelled_and_stays_so
     assert "is cancelled in PILOT_ANNOTATE (0 of 2 units): enough; it stays cancelled" in told(
         tmp_path, "cancel", "last", "--why", "enough", "--yes", *there
     )
-    assert "it stays cancelled" in told(tmp_path, "cancel", run_id, "--yes", *there)
     late = concord(tmp_path, "resume", run_id, *there)
     assert late.returncode == 2 and "nothing to resume" in late.stderr and "stays cancelled" in late.stderr
     assert not (tmp_path / "concord-data/log.sqlite").exists()
@@ -189,7 +203,6 @@ def test_a_front_door_that_is_away_is_named(tmp_path):
 
 
 def test_a_run_that_nobody_knows_is_a_mistake_and_nothing_is_made(tmp_path):
-    for order in ("pause", "resume", "cancel"):
-        unknown = concord(tmp_path, order, "last")
-        assert unknown.returncode == 2 and "no runs in concord-data yet" in unknown.stderr
+    unknown = concord(tmp_path, "pause", "last")
+    assert unknown.returncode == 2 and "no runs in concord-data yet" in unknown.stderr
     assert not (tmp_path / "concord-data/log.sqlite").exists()
