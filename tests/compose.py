@@ -24,8 +24,8 @@ from concord.kit.health import why_not
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
-from tests.broker import ROOT, free_port
-from tests.broker import install as install_kafka
+from deploy.local.broker import ROOT, free_port
+from deploy.local.broker import install as install_kafka
 
 WORK = Path(os.environ.get("COMPOSE_WORK", "/var/tmp/concord-compose"))
 TOOLS = ROOT / ".tools"

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import settings
 
 from concord.kit.sqlite_log import SqliteLog
-from tests import s3 as s3_servers
-from tests.broker import free_port as broker_port
-from tests.broker import start_broker
-from tests.postgres import start_postgres
+from deploy.local import s3 as s3_servers
+from deploy.local.broker import free_port as broker_port
+from deploy.local.broker import start_broker
+from deploy.local.postgres import start_postgres
 from tests.simulation.memory_log import Broker, MemoryLog
 
 # How long an example takes says how busy the machine is, and nothing else.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.broker import ROOT, free_port
+from deploy.local.broker import ROOT, free_port
 
 TOOLS = ROOT / ".tools" / "kube"
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")

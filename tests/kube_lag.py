@@ -14,7 +14,7 @@ from pathlib import Path
 from concord.kit import topics
 from concord.kit.kafka_log import KafkaLog
 from concord.kit.log import Entry
-from tests.broker import Broker, free_port, start_broker
+from deploy.local.broker import Broker, free_port, start_broker
 from tests.control_plane import TOOLS, ControlPlane, wait
 from tests.manifests import built, of_kind
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests import broker
-from tests.broker import DEPLOY, Broker, free_port
+from deploy.local import broker
+from deploy.local.broker import DEPLOY, Broker, free_port
 
 USER, PASSWORD = "judge", "correct horse"
 # What is added to the open broker's settings; its plain listener stays, for the broker itself and for the tests' eyes.

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from concord.preference import sample
-from tests import s3 as s3_servers
+from deploy.local import s3 as s3_servers
 
 CONCORD = [sys.executable, "-m", "concord.cli"]
 LIMIT_S = 300.0

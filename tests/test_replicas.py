@@ -20,7 +20,7 @@ from concord.v1.events_pb2 import Event
 from concord.v1.runs_service_pb2_grpc import RunServiceStub, add_RunServiceServicer_to_server
 from concord.v1.tasks_service_pb2 import GetQueueRequest
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
-from tests.broker import free_port
+from deploy.local.broker import free_port
 from tests.fleet import Fleet
 from tests.names import Names
 from tests.small_pairs import pair

@@ -12,7 +12,7 @@ from concord.kit.memory_store import MemoryStore
 from concord.kit.postgres import OVERFLOW, POOL
 from concord.kit.sql import open_engine
 from concord.kit.store import MOST_GONE, Position, RunChange, SqlStore
-from tests.postgres import GUARDED, PASSWORD
+from deploy.local.postgres import GUARDED, PASSWORD
 
 HERE = Position(5, "log", 1)
 THERE = Position(9, "log", 1)

@@ -10,7 +10,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from concord.kit import rpc
-from tests import broker, s3
+from deploy.local import broker, s3
 
 ASK_S = 2.0
 MISSING = "is not installed: `apt-get install {}` (Debian), then `make up` again"

@@ -1,6 +1,6 @@
 """A real PostgreSQL for the tests: set up in a second or two, started where asked, killed and restarted at will.
 
-By hand: `python -m tests.postgres [--port 5432] FOLDER` runs one until Ctrl-C.
+By hand: `python -m deploy.local.postgres [--port 5432] FOLDER` runs one until Ctrl-C.
 """
 
 import argparse
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from tests.broker import free_port
-from tests.servers import dies_with_parent, ended, started
+from deploy.local.broker import free_port
+from deploy.local.servers import dies_with_parent, ended, started
 
 USER = "concord"
 # A role that must give its password and owns nothing.

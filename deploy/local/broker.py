@@ -1,6 +1,6 @@
 """A real Kafka broker for the tests: installed once, started where asked, killed and restarted at will.
 
-By hand: `python -m tests.broker [--port 9092] FOLDER` runs one until Ctrl-C.
+By hand: `python -m deploy.local.broker [--port 9092] FOLDER` runs one until Ctrl-C.
 """
 
 import argparse
@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from tests.servers import dies_with_parent, ended, started
+from deploy.local.servers import dies_with_parent, ended, started
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 DEPLOY = ROOT / "deploy" / "kafka"
 LIBS = ROOT / ".tools" / "kafka" / "libs"
 JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
