@@ -94,6 +94,15 @@ def test_a_service_imports_no_other_service_and_the_kit_none(path):
             assert parts[1] == mine, f"{path.relative_to(ROOT)} imports {name}"
 
 
+@pytest.mark.parametrize("folder", ["services", "deploy"])
+def test_nothing_that_runs_outside_of_the_tests_imports_them(folder):
+    found = sorted((ROOT / folder).rglob("*.py"))
+    assert found
+    for path in found:
+        words = {name.split(".")[0] for name in imported(path)}
+        assert "tests" not in words, f"{path.relative_to(ROOT)} imports {sorted(imported(path))}"
+
+
 @pytest.mark.parametrize("library", ONLY_IN)
 def test_heavy_libraries_stay_in_their_rooms(library):
     for path in SOURCES:
