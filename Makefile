@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-BUF := .tools/node_modules/.bin/buf
+BUF := $(BIN)/buf
 S3 := .tools/s3/versitygw
 S3_VERSION := v1.8.0
 COMPOSE := $(CURDIR)/.tools/docker/cli-plugins/docker-compose
@@ -33,7 +33,7 @@ test: $(VENV)/dev  ## all tests, on a real Kafka broker, PostgreSQL and (after `
 test-trl: $(TRL)/trl  ## TRL's own trainers on an export; torch, so a virtual environment of its own
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(TRL)/bin/pytest -m trl tests/test_trl.py
 
-check: $(VENV)/dev $(BUF)  ## style, types and the contract's compatibility
+check: $(VENV)/dev  ## style, types and the contract's compatibility
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -51,7 +51,7 @@ chaos: $(VENV)/dev  ## a real cluster in which everything goes wrong (as root, a
 
 s3: $(S3)  ## a real S3 server for the tests (three minutes of Go, once); without it they use an imitation
 
-image: $(BUF)  ## after a release: the contract that later versions must stay compatible with
+image: $(VENV)/dev  ## after a release: the contract that later versions must stay compatible with
 	$(BUF) build -o deploy/protos/released.binpb
 
 compose-test: $(VENV)/dev $(S3) compose-plugin  ## the images, docker compose up, a run through the door; says why where no engine can be had
@@ -84,17 +84,13 @@ $(VENV)/light: $(VENV)/bin/python pyproject.toml hatch_build.py $(wildcard proto
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable .
 	@touch $@
 
-$(VENV)/dev: $(VENV)/light
+$(VENV)/dev: $(VENV)/light pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 $(TRL)/trl: $(TRL)/bin/python pyproject.toml hatch_build.py $(wildcard protos/concord/v1/*.proto)
 	$(TRL)/bin/pip install --quiet --disable-pip-version-check --no-compile --editable '.[trl]'
 	@touch $@
-
-$(BUF):
-	@command -v npm >/dev/null || { echo "npm is needed for buf, which checks the protos: install Node.js"; exit 1; }
-	npm install --silent --no-fund --no-audit --prefix .tools @bufbuild/buf@1.75.0
 
 $(S3):
 	@command -v go >/dev/null || { echo "Go is needed to build VersityGW: install it, or do without: the tests use moto then"; exit 1; }

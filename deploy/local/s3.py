@@ -1,4 +1,4 @@
-"""An S3 server for the tests: VersityGW over a folder where `make s3` built it, moto's imitation everywhere.
+"""An S3 server on this machine: VersityGW over a folder where `make s3` built it, moto's imitation everywhere.
 
 VersityGW is a real server: it checks keys and keeps objects as files. By hand: `python -m deploy.local.s3 [--port 9000] FOLDER`.
 """
