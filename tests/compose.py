@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from concord.app import SERVICES
-from concord.client import drive, intake, options, people
+from concord.client import drive, options, people
 from concord.kit import ids, rpc
 from concord.kit.health import why_not
 from concord.v1 import runs_service_pb2 as pb
@@ -26,11 +26,12 @@ from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from deploy.local.broker import ROOT, free_port
 from deploy.local.broker import install as install_kafka
+from tests import the_sample
 
 WORK = Path(os.environ.get("COMPOSE_WORK", "/var/tmp/concord-compose"))
 TOOLS = ROOT / ".tools"
 TAG = "local"
-ROWS = intake.read_sample().rows[:300]
+ROWS = the_sample.given().rows[:300]
 ANSWER = people.simulated(ROWS, seed=5, rate=0.1)
 UP_S = 300
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from concord.client import drive, history, intake, options, people, session
+from concord.client import drive, history, options, people, session
 from concord.client.again import store_differences
 from concord.kit import ids, rpc
 from concord.kit.fold import fold_records, restore_run, start_run
@@ -22,9 +22,10 @@ from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from tests import the_sample
 from tests.endpoint import Endpoint
 
-ROWS = intake.read_sample().rows[:400]
+ROWS = the_sample.given().rows[:400]
 PAIRS = [row.pair for row in ROWS]
 RUN = ids.run_id("kills", b"")
 # Of each process that asks the judge.

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from concord.app import SERVICES
-from concord.client import doctor, drive, intake, options, probes, session
+from concord.client import doctor, drive, options, probes, session
 from concord.client.ailments import Finding, Seen, run_findings
 from concord.client.doctor import Backend, Folder, Package
 from concord.kit import ids, migrations, rpc
@@ -28,10 +28,11 @@ from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, GetRunRequest, RunView
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from tests import the_sample
 from tests.run_world import FoldedRun, config
 from tests.test_sigkill import endpoint
 
-ROWS = intake.read_sample().rows[:96]
+ROWS = the_sample.given().rows[:96]
 PAIRS = [row.pair for row in ROWS]
 OTHER = {Choice.CHOICE_FIRST: Choice.CHOICE_SECOND, Choice.CHOICE_SECOND: Choice.CHOICE_FIRST}
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from concord.client import drive, intake, options, session
+from concord.client import drive, options, session
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
 from concord.runs.plan import ASK_NOBODY
@@ -13,8 +13,9 @@ from concord.v1 import runs_service_pb2 as pb
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from tests import the_sample
 
-ROWS = intake.read_sample().rows[:400]
+ROWS = the_sample.given().rows[:400]
 NAMES = {Choice.CHOICE_FIRST: "first", Choice.CHOICE_SECOND: "second", Choice.CHOICE_TIE: "tie"}
 TRUTH = [NAMES[row.truth] for row in ROWS]
 

@@ -3,13 +3,14 @@
 import pytest
 
 from benchmarks import straight
-from concord.client import drive, intake, options, session
+from concord.client import drive, options, session
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from tests import the_sample
 
-ROWS = intake.read_sample().rows[:500]
+ROWS = the_sample.given().rows[:500]
 PAIRS = [row.pair for row in ROWS]
 
 

@@ -5,15 +5,16 @@ import subprocess
 import pytest
 
 from concord.app import SERVICES
-from concord.client import drive, intake, options, people, session
+from concord.client import drive, options, people, session
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from tests import the_sample
 from tests.fleet import READY_S, Fleet, each_its_own
 
-ROWS = intake.read_sample().rows[:300]
+ROWS = the_sample.given().rows[:300]
 RUN = ids.run_id("processes", b"")
 ANSWER = people.simulated(ROWS, seed=5, rate=0.1)
 PLANS = {

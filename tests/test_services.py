@@ -8,7 +8,7 @@ from dataclasses import replace
 import grpc
 import pytest
 
-from concord.client import drive, history, intake, options, session
+from concord.client import drive, history, options, session
 from concord.kit import ids, rpc
 from concord.kit.commands import say
 from concord.kit.errors import Corrupt, Fenced, Unavailable
@@ -41,9 +41,10 @@ from concord.v1.training_service_pb2 import GetJobRequest
 from concord.v1.training_service_pb2_grpc import TrainingServiceStub
 from concord.v1.triage_service_pb2 import PreviewTriageRequest
 from concord.v1.triage_service_pb2_grpc import TriageServiceStub
+from tests import the_sample
 from tests.small_pairs import pair
 
-ROWS = intake.read_sample().rows[:128]
+ROWS = the_sample.given().rows[:128]
 PAIRS = [row.pair for row in ROWS]
 
 

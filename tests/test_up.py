@@ -12,17 +12,18 @@ from pathlib import Path
 import pytest
 
 from concord.app import SERVICES
-from concord.client import drive, history, intake, options, people
+from concord.client import drive, history, options, people
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment, open_log
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from deploy.cluster.processes import Processes, began
+from tests import the_sample
 
 ROOT = Path(__file__).parent.parent
 PIECES = {"kafka", "postgres", "s3", *(f"{name}-0" for name in SERVICES)}
-ROWS = intake.read_sample().rows[:120]
+ROWS = the_sample.given().rows[:120]
 
 
 def local(*words: str, folder: Path) -> subprocess.CompletedProcess:
