@@ -8,6 +8,7 @@ S3_VERSION := v1.8.0
 COMPOSE := $(CURDIR)/.tools/docker/cli-plugins/docker-compose
 SEEDS ?= 300
 FAULTS ?= 50
+WORKERS ?= 4
 SEED ?= 1
 FIRST ?= 0
 TRL := .venv-trl
@@ -16,7 +17,7 @@ PORT ?= 7070
 REPLICAS ?= 1
 DATA ?= kept
 
-.PHONY: run up down test test-trl check bench simulate chaos image s3 compose-test compose-plugin kustomize kube-tools keda kube clean
+.PHONY: run up down test test-all test-trl check bench simulate chaos image s3 compose-test compose-plugin kustomize kube-tools keda kube clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
@@ -27,8 +28,11 @@ up: $(VENV)/dev  ## the cluster as processes, no Docker: Kafka, PostgreSQL, S3, 
 down: $(VENV)/dev  ## ends it and keeps its data; make down DATA=gone deletes them
 	@$(BIN)/python -m deploy.cluster down --folder $(CLUSTER) $(if $(filter gone,$(DATA)),--delete)
 
-test: $(VENV)/dev  ## all tests, on a real Kafka broker, PostgreSQL and (after `make s3`) S3 server among other things
-	$(BIN)/pytest
+test: $(VENV)/dev  ## the tests, on a real Kafka (where there is Maven), PostgreSQL and (after `make s3`) S3 among other things
+	$(BIN)/pytest --quiet --numprocesses $(WORKERS) --dist worksteal
+
+test-all: $(VENV)/dev test-trl  ## what `make test` leaves out: kills, chaos, upgrades, whole clusters, benchmarks, long waits, TRL
+	$(BIN)/pytest --quiet -m slow --numprocesses 2 --dist loadfile
 
 test-trl: $(TRL)/trl  ## TRL's own trainers on an export; torch, so a virtual environment of its own
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(TRL)/bin/pytest -m trl tests/test_trl.py

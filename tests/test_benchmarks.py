@@ -10,6 +10,9 @@ import pytest
 
 from tests.data import data_path
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parent.parent
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 # The data's place is given with --data alone.

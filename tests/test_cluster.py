@@ -16,6 +16,9 @@ from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from tests.fleet import Fleet, each_its_own
 
+pytestmark = pytest.mark.slow
+
+
 REPLICAS = 2
 
 

@@ -8,9 +8,14 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
 from tests import the_sample
 from tests.endpoint import Endpoint
 from tests.test_sigkill import endpoint
+
+pytestmark = pytest.mark.slow
+
 
 IN_FLIGHT = 8
 PAIRS = 120

@@ -21,6 +21,9 @@ from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from deploy.cluster.processes import Processes, began
 from tests import the_sample
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parent.parent
 PIECES = {"kafka", "postgres", "s3", *(f"{name}-0" for name in SERVICES)}
 ROWS = the_sample.given().rows[:120]
@@ -39,7 +42,7 @@ def local(*words: str, folder: Path) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture
-def folder():
+def folder(kafka_jars):
     """One that PostgreSQL's own user may enter."""
     parent = Path(tempfile.mkdtemp(prefix="concord-up-"))
     parent.chmod(0o755)

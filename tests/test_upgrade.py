@@ -31,6 +31,9 @@ from tests.endpoint import Endpoint
 from tests.fleet import Fleet, each_its_own
 from tests.test_sigkill import endpoint
 
+pytestmark = pytest.mark.slow
+
+
 # The commit at which the cluster's services began; a later release takes its place here.
 EARLIER = "4cf7f2658ebc592572d4ca89b0219097d034fe03"
 ROWS = the_sample.given().rows[:240]
