@@ -1,4 +1,4 @@
-"""A bare machine: Python, make and git alone on the PATH, an empty HOME, the clock running. What do `make run` and `make test` take?
+"""A bare machine: Python, make and git alone on the PATH, an empty HOME, the clock running. What `make run` and `make test` take.
 
     python -m benchmarks.bare [--with mvn java] [--words run test] [--keep FOLDER] [--json [FILE]]
 
