@@ -29,7 +29,8 @@ down: $(VENV)/dev  ## ends it and keeps its data; make down DATA=gone deletes th
 	@$(BIN)/python -m deploy.cluster down --folder $(CLUSTER) $(if $(filter gone,$(DATA)),--delete)
 
 test: $(VENV)/dev  ## the tests, on a real Kafka (where there is Maven), PostgreSQL and (after `make s3`) S3 among other things
-	$(BIN)/pytest --quiet --numprocesses $(WORKERS) --dist worksteal
+	$(BIN)/pytest --quiet --numprocesses $(WORKERS) --dist worksteal $(if $(COVERAGE),--cov --cov-report=)
+	$(if $(COVERAGE),@echo "of the lines of concord the tests' own processes ran $$($(BIN)/coverage report --format=total) %")
 
 test-all: $(VENV)/dev test-trl  ## what `make test` leaves out: kills, chaos, upgrades, whole clusters, benchmarks, long waits, TRL
 	$(BIN)/pytest --quiet -m slow --numprocesses 2 --dist loadfile
@@ -89,7 +90,7 @@ $(VENV)/light: $(VENV)/bin/python pyproject.toml hatch_build.py $(wildcard proto
 	@touch $@
 
 $(VENV)/dev: $(VENV)/light pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
 	@touch $@
 
 $(TRL)/trl: $(TRL)/bin/python pyproject.toml hatch_build.py $(wildcard protos/concord/v1/*.proto)

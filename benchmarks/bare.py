@@ -3,8 +3,8 @@
     python -m benchmarks.bare [--with mvn java] [--words run test] [--keep FOLDER] [--json [FILE]]
 
 The repository's last commit is cloned. PATH is a folder of links to the programs of `PROGRAMS` and to those of `--with`;
-pip's cache is empty and on disk, so what stands in HOME afterwards is what was fetched. Each word of `--words` is made in
-turn in the same clone; what a word leaves in `.venv` and `.tools` is there for the next.
+HOME is empty, and with it pip's cache. Each word of `--words` is made in turn in the same clone; what a word leaves in
+`.venv` and `.tools` is there for the next.
 """
 
 import os
@@ -85,7 +85,7 @@ def links(folder: Path, programs: Sequence[str]) -> Path:
 
 
 def made(word: str, clone: Path, environment: Mapping[str, str]) -> dict[str, object]:
-    """`make WORD`: seconds on the clock and of the processor, megabytes that lie there afterwards, and its last lines."""
+    """`make WORD`: seconds on the clock and of the processor, megabytes that lie there afterwards, its last lines."""
     print(f"$ make {word}", file=sys.stderr, flush=True)
     began, used = time.monotonic(), cpu_s()
     done = subprocess.run(["make", word], cwd=clone, env=environment, stdout=subprocess.PIPE, text=True)
@@ -97,7 +97,6 @@ def made(word: str, clone: Path, environment: Mapping[str, str]) -> dict[str, ob
         "cpu_s": cpu_s() - used,
         "venv_mb": megabytes(clone / ".venv"),
         "tools_mb": megabytes(clone / ".tools"),
-        "fetched_mb": megabytes(Path(environment["HOME"])),
         "said": lines[-2:],
     }
 

@@ -83,6 +83,7 @@ def reaches(running: subprocess.Popen, postgres_url: str, offset: int) -> None:
         raise AssertionError(f"ended with {running.returncode}: {running.stderr.read()}")
 
 
+@pytest.mark.slow
 def test_the_dataset_is_the_same_when_postgresql_crashes_twice_and_s3_is_away_in_the_middle_of_the_run(
     cluster, postgres, some_s3, tmp_path
 ):

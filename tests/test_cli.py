@@ -252,6 +252,7 @@ def test_test_pairs_are_looked_at_before_the_run(tmp_path):
         session.check_test(job, tmp_path / "blind.jsonl")
 
 
+@pytest.mark.slow
 def test_the_gap_is_measured_on_test_pairs_only(tmp_path):
     lines = the_sample.jsonl().splitlines()
     (tmp_path / "pairs.jsonl").write_text("\n".join(lines[:900]) + "\n")

@@ -51,6 +51,7 @@ def test_a_method_spends_its_budget_and_takes_people_at_their_word(method, runni
     assert all(row["label"] == TRUTH[row["index"]] for row in by_people)
 
 
+@pytest.mark.slow
 def test_the_ablations_of_rlthf_run_through_the_services(running):
     labels = {}
     for name, flags in {

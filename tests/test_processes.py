@@ -47,7 +47,7 @@ def embedded(tmp_path_factory):
         return dataset(running.address, running.address)
 
 
-@pytest.mark.parametrize("log", ["sqlite", "kafka"])
+@pytest.mark.parametrize("log", ["sqlite", pytest.param("kafka", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("plan", PLANS)
 def test_the_dataset_is_the_same_however_the_services_are_spread(plan, log, embedded, tmp_path, request):
     environment = {"CONCORD_LOG_URL": request.getfixturevalue("kafka_url")} if log == "kafka" else {}

@@ -196,6 +196,7 @@ def test_commands_that_read_make_neither_a_log_nor_a_store(tmp_path):
 # Runs that go on
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_there_from_a_run_there_and_the_same_command_is_the_same_run(tmp_path):
     small_file(tmp_path, 60)
     (tmp_path / "more.jsonl").write_text("\n".join(the_sample.jsonl().splitlines()[50:90]) + "\n")

@@ -257,6 +257,7 @@ def answered(fleet: Fleet, name: str) -> Counter[str]:
     return counts
 
 
+@pytest.mark.slow
 def test_a_front_door_killed_under_load_fails_no_call_and_applies_none_twice(tmp_path, kafka_url):
     """Two front doors; SIGKILL of each in turn while eight callers speak; a new one in its place gets calls again."""
     environment = {"CONCORD_LOG_URL": kafka_url + "&session_ms=3000"}

@@ -13,6 +13,9 @@ import pytest
 from tests import the_sample
 from tests.test_cli import concord
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 PAIRS, BREAKS_AFTER = 512, 600
