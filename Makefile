@@ -2,12 +2,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-BUF := .tools/node_modules/.bin/buf
+BUF := $(BIN)/buf
+# Made by the first release; from then on the contract stays compatible with it.
+RELEASED := deploy/protos/released.binpb
 S3 := .tools/s3/versitygw
 S3_VERSION := v1.8.0
 COMPOSE := $(CURDIR)/.tools/docker/cli-plugins/docker-compose
 SEEDS ?= 300
 FAULTS ?= 50
+WORKERS ?= 4
 SEED ?= 1
 FIRST ?= 0
 TRL := .venv-trl
@@ -16,7 +19,7 @@ PORT ?= 7070
 REPLICAS ?= 1
 DATA ?= kept
 
-.PHONY: run up down test test-trl check bench simulate chaos image s3 compose-test compose-plugin kustomize kube-tools keda kube clean
+.PHONY: run up down test test-all test-trl check bench simulate chaos image s3 compose-test compose-plugin kustomize kube-tools keda kube clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
@@ -27,18 +30,22 @@ up: $(VENV)/dev  ## the cluster as processes, no Docker: Kafka, PostgreSQL, S3, 
 down: $(VENV)/dev  ## ends it and keeps its data; make down DATA=gone deletes them
 	@$(BIN)/python -m deploy.cluster down --folder $(CLUSTER) $(if $(filter gone,$(DATA)),--delete)
 
-test: $(VENV)/dev  ## all tests, on a real Kafka broker, PostgreSQL and (after `make s3`) S3 server among other things
-	$(BIN)/pytest
+test: $(VENV)/dev  ## the tests, on a real Kafka (where there is Maven), PostgreSQL and (after `make s3`) S3 among other things
+	$(BIN)/pytest --quiet --numprocesses $(WORKERS) --dist worksteal $(if $(COVERAGE),--cov --cov-report=)
+	$(if $(COVERAGE),@echo "of the lines of concord the tests' own processes ran $$($(BIN)/coverage report --format=total) %")
+
+test-all: $(VENV)/dev test-trl  ## what `make test` leaves out: kills, chaos, upgrades, whole clusters, benchmarks, long waits, TRL
+	$(BIN)/pytest --quiet -m slow --numprocesses 2 --dist loadfile
 
 test-trl: $(TRL)/trl  ## TRL's own trainers on an export; torch, so a virtual environment of its own
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(TRL)/bin/pytest -m trl tests/test_trl.py
 
-check: $(VENV)/dev $(BUF)  ## style, types and the contract's compatibility
+check: $(VENV)/dev  ## style, types and the contract's compatibility
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BUF) lint
-	$(BUF) breaking --against deploy/protos/released.binpb
+	$(if $(wildcard $(RELEASED)),$(BUF) breaking --against $(RELEASED))
 
 bench: $(VENV)/dev  ## every benchmark; results go to benchmarks/results
 	$(BIN)/python -m benchmarks
@@ -51,8 +58,8 @@ chaos: $(VENV)/dev  ## a real cluster in which everything goes wrong (as root, a
 
 s3: $(S3)  ## a real S3 server for the tests (three minutes of Go, once); without it they use an imitation
 
-image: $(BUF)  ## after a release: the contract that later versions must stay compatible with
-	$(BUF) build -o deploy/protos/released.binpb
+image: $(VENV)/dev  ## after a release: the contract that later versions must stay compatible with
+	mkdir -p $(dir $(RELEASED)) && $(BUF) build -o $(RELEASED)
 
 compose-test: $(VENV)/dev $(S3) compose-plugin  ## the images, docker compose up, a run through the door; says why where no engine can be had
 	$(BIN)/python -m tests.compose --json benchmarks/results/compose.json
@@ -84,17 +91,13 @@ $(VENV)/light: $(VENV)/bin/python pyproject.toml hatch_build.py $(wildcard proto
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable .
 	@touch $@
 
-$(VENV)/dev: $(VENV)/light
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+$(VENV)/dev: $(VENV)/light pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
 	@touch $@
 
 $(TRL)/trl: $(TRL)/bin/python pyproject.toml hatch_build.py $(wildcard protos/concord/v1/*.proto)
 	$(TRL)/bin/pip install --quiet --disable-pip-version-check --no-compile --editable '.[trl]'
 	@touch $@
-
-$(BUF):
-	@command -v npm >/dev/null || { echo "npm is needed for buf, which checks the protos: install Node.js"; exit 1; }
-	npm install --silent --no-fund --no-audit --prefix .tools @bufbuild/buf@1.75.0
 
 $(S3):
 	@command -v go >/dev/null || { echo "Go is needed to build VersityGW: install it, or do without: the tests use moto then"; exit 1; }

@@ -48,7 +48,7 @@ def log(quick: bool, out: Path) -> str:
 @contextmanager
 def broker():
     """A broker's address as arguments; none where it does not start."""
-    from tests.broker import start_broker
+    from deploy.local.broker import start_broker
 
     with tempfile.TemporaryDirectory() as folder:
         try:

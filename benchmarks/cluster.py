@@ -30,8 +30,8 @@ from concord.kit.store import SqlStore
 from concord.kit.store.sql import open_engine
 from concord.kit.telemetry import log_json
 from concord.runs import service as runs
-from tests.broker import start_broker
-from tests.postgres import start_postgres
+from deploy.local.broker import start_broker
+from deploy.local.postgres import start_postgres
 
 RATE, FASTER, SLOWER = 0.7, {2: 1.8, 4: 3.4}, 3.0
 # A worker of labeling has so many units at once by default; the others have half as many.

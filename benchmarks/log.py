@@ -4,7 +4,7 @@
 
 On SQLite beside pyeventsourcing: its own way (events of an aggregate, saved 500 at a time) and its bare recorder (rows
 that are ready). On Kafka beside bare kafka-python with the same settings. Every append is durable when it is counted:
-SQLite with synchronous=FULL, Kafka with acks=all after each batch. A broker: `python -m tests.broker --port 9092 DIR`.
+SQLite with synchronous=FULL, Kafka with acks=all after each batch. A broker: `python -m deploy.local.broker --port 9092 DIR`.
 """
 
 import os

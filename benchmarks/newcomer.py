@@ -41,7 +41,7 @@ def newcomer(repository: Path) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as empty:
         environment, folder = _empty_home(Path(empty)), Path(empty) / "concord"
         commands = ["git clone --quiet REPOSITORY concord", "cd concord"]
-        began, used = time.time(), _cpu_s()
+        began, used = time.time(), cpu_s()
         _carry_out(commands[0].replace("REPOSITORY", str(repository)), Path(empty), environment)
         commands += readme_commands((folder / "README.md").read_text())
         for command in commands[2:]:
@@ -57,7 +57,7 @@ def newcomer(repository: Path) -> dict[str, object]:
             "install_s": installed - began,
             "report_s": first - began,
             "after_install_s": first - installed,
-            "cpu_s": _cpu_s() - used,
+            "cpu_s": cpu_s() - used,
             **_size(folder / ".venv"),
         }
 
@@ -66,10 +66,10 @@ def peer(requirement: str) -> dict[str, object]:
     """Installs it in an empty virtual environment."""
     with tempfile.TemporaryDirectory() as empty:
         environment, folder = _empty_home(Path(empty)), Path(empty)
-        began, used = time.time(), _cpu_s()
+        began, used = time.time(), cpu_s()
         _carry_out(f"{sys.executable} -m venv .venv", folder, environment)
         _carry_out(f".venv/bin/pip install --quiet --disable-pip-version-check '{requirement}'", folder, environment)
-        return {"install_s": time.time() - began, "cpu_s": _cpu_s() - used, **_size(folder / ".venv")}
+        return {"install_s": time.time() - began, "cpu_s": cpu_s() - used, **_size(folder / ".venv")}
 
 
 def _empty_home(folder: Path) -> Mapping[str, str]:
@@ -85,7 +85,7 @@ def _carry_out(command: str, folder: Path, environment: Mapping[str, str]) -> No
         sys.exit(f"`{command}` ended with {done.returncode}")
 
 
-def _cpu_s() -> float:
+def cpu_s() -> float:
     """Of all commands so far: what else the machine does changes it little."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

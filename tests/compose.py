@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from concord.client.intake import intake
 from concord.client.run import drive, options, people
 from concord.kit import ids, rpc
 from concord.kit.health import why_not
@@ -25,14 +24,15 @@ from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from concord.wiring import SERVICES
-from tests.broker import ROOT, free_port
-from tests.broker import install as install_kafka
+from deploy.local.broker import ROOT, free_port
+from deploy.local.broker import install as install_kafka
+from tests import the_sample
 from tests.dataset_stream import read_dataset
 
 WORK = Path(os.environ.get("COMPOSE_WORK", "/var/tmp/concord-compose"))
 TOOLS = ROOT / ".tools"
 TAG = "local"
-ROWS = intake.read_sample().rows[:300]
+ROWS = the_sample.given().rows[:300]
 ANSWER = people.simulated(ROWS, seed=5, rate=0.1)
 UP_S = 300
 

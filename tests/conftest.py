@@ -10,10 +10,10 @@ import pytest
 from hypothesis import settings
 
 from concord.kit.log.sqlite import SqliteLog
-from tests import s3 as s3_servers
-from tests.broker import free_port as broker_port
-from tests.broker import start_broker
-from tests.postgres import start_postgres
+from deploy.local import broker
+from deploy.local import s3 as s3_servers
+from deploy.local.postgres import start_postgres
+from tests import shared_broker, skips
 from tests.simulation.memory_log import Broker, MemoryLog
 
 # How long an example takes says how busy the machine is, and nothing else.
@@ -21,18 +21,36 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+def pytest_configure(config):
+    """Skips are counted, and the workers of a parallel session share one broker."""
+    config.pluginmanager.register(skips, "skips")
+    if shared_broker.controls_workers(config) and not broker.missing():
+        config.pluginmanager.register(shared_broker.SharedBroker(), "shared-broker")
+
+
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory):
-    """One Kafka broker for all tests; without Java or Maven the tests that use it fail and say what to install."""
-    running = start_broker(tmp_path_factory.mktemp("kafka"))
-    yield running
+def kafka_jars():
+    """Whoever starts a broker asks for this: where its jars cannot be had, the test is skipped and says what to install."""
+    if why := broker.missing():
+        pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def bootstrap(request, kafka_jars, tmp_path_factory):
+    """host:port of the one Kafka broker for all tests; nobody may kill it."""
+    shared = getattr(request.config, "workerinput", {}).get("bootstrap")
+    if shared:
+        yield shared
+        return
+    running = broker.start_broker(tmp_path_factory.mktemp("kafka"))
+    yield running.bootstrap
     running.stop()
 
 
 @pytest.fixture
-def kafka_url(broker):
+def kafka_url(bootstrap):
     """A world of its own on the broker: no other test sees its topics and groups."""
-    return f"kafka://{broker.bootstrap}?prefix=test-{uuid4().hex[:8]}."
+    return f"kafka://{bootstrap}?prefix=test-{uuid4().hex[:8]}."
 
 
 @pytest.fixture
@@ -65,7 +83,7 @@ def open_log(request, tmp_path):
 
 @pytest.fixture(scope="session")
 def postgres():
-    """One PostgreSQL for all tests, in a folder that its own user may enter; without it the tests that use it fail."""
+    """One PostgreSQL for all tests of a process, which may kill it, in a folder that its own user may enter."""
     folder = Path(tempfile.mkdtemp(prefix="concord-postgres-"))
     running = start_postgres(folder)
     yield running
@@ -82,7 +100,7 @@ def postgres_url(postgres):
 
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory):
-    """One imitation of S3 for all tests."""
+    """One imitation of S3 for all tests of a process."""
     running = s3_servers.start_s3("moto", tmp_path_factory.mktemp("moto"))
     yield running
     running.stop()
@@ -90,7 +108,7 @@ def moto(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def versity(tmp_path_factory):
-    """One real S3 server for all tests, where it was built."""
+    """One real S3 server for all tests of a process, where it was built."""
     if not s3_servers.VERSITY.exists():
         pytest.skip("VersityGW is not built: `make s3`")
     running = s3_servers.start_s3("versity", tmp_path_factory.mktemp("versity"))
@@ -134,4 +152,4 @@ def some_s3(request, s3_keys):
 @pytest.fixture
 def free_port():
     """A port that nobody listens on."""
-    return broker_port()
+    return broker.free_port()

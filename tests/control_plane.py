@@ -2,14 +2,14 @@
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.broker import ROOT, free_port
+from deploy.local import programs
+from deploy.local.broker import ROOT, free_port
 
 TOOLS = ROOT / ".tools" / "kube"
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
@@ -20,9 +20,7 @@ CONTROLLERS = "*,-node-ipam-controller,-service-lb-controller,-cloud-node-lifecy
 
 def missing() -> list[str]:
     """The programs that `make kube-tools` would build."""
-    return [name for name in PROGRAMS if not os.access(TOOLS / name, os.X_OK)] + ["kubectl"] * (
-        shutil.which("kubectl") is None
-    )
+    return [name for name in PROGRAMS if not os.access(TOOLS / name, os.X_OK)]
 
 
 def wait(what: str, true: Callable[[], object], timeout_s: float = READY_S) -> None:
@@ -143,7 +141,7 @@ class ControlPlane:
 
     def asked(self, *words: str, given: str | None = None) -> subprocess.CompletedProcess:
         """kubectl's answer, whatever it is."""
-        command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *words]
+        command = [str(programs.kubectl()), "--kubeconfig", str(self.kubeconfig), *words]
         return subprocess.run(command, input=given, capture_output=True, text=True, cwd=ROOT)
 
     def do(self, *words: str, given: str | None = None) -> str:

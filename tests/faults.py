@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from tests import s3 as s3_servers
-from tests.broker import free_port, start_broker
+from deploy.local import s3 as s3_servers
+from deploy.local.broker import free_port, start_broker
+from deploy.local.postgres import start_postgres
 from tests.fleet import Fleet, Plan
-from tests.postgres import start_postgres
 from tests.wire import Wire
 
 # A member of a group that is silent for so long is given up; a zombie sleeps longer.

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from concord.kit import rpc
 from concord.wiring import SERVICES
-from tests.broker import free_port
+from deploy.local.broker import free_port
 
 ROOT = Path(__file__).parent.parent
 READY_S = 60.0

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from concord.client.intake import intake
 from concord.client.run import drive, options, people
 from concord.embedded import embedded
 from concord.kit import ids, rpc
@@ -26,9 +25,10 @@ from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from tests import the_sample
 from tests.endpoint import Endpoint
 
-ROWS = intake.read_sample().rows[:400]
+ROWS = the_sample.given().rows[:400]
 PAIRS = [row.pair for row in ROWS]
 RUN = ids.run_id("kills", b"")
 # Of each process that asks the judge.

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 import yaml
 
 from concord.wiring import SERVICES
+from deploy.local import programs
 from tests import kube_lag
 from tests.control_plane import TOOLS, ControlPlane, missing, wait
 from tests.manifests import ROOT, built, of_kind
@@ -144,7 +145,7 @@ def at_least(plane: ControlPlane, name: str, least: int, process: subprocess.Pop
 
 
 def begun(plane: ControlPlane, *words: str) -> subprocess.Popen:
-    command = ["kubectl", "--kubeconfig", str(plane.kubeconfig), *words]
+    command = [str(programs.kubectl()), "--kubeconfig", str(plane.kubeconfig), *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

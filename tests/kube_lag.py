@@ -13,7 +13,7 @@ from pathlib import Path
 
 from concord.kit.log import Entry, topics
 from concord.kit.log.kafka.log import KafkaLog
-from tests.broker import Broker, free_port, start_broker
+from deploy.local.broker import Broker, free_port, start_broker
 from tests.control_plane import TOOLS, ControlPlane, wait
 from tests.manifests import built, of_kind
 

@@ -1,15 +1,15 @@
-"""The deployment files as values: compose with its defaults filled in, manifests as kustomize builds them."""
+"""The deployment files as values: compose with its defaults filled in, manifests as kubectl builds them."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 import yaml
+
+from deploy.local import programs
 
 ROOT = Path(__file__).resolve().parent.parent
 K8S = ROOT / "k8s"
@@ -37,19 +37,8 @@ def targets() -> tuple[str, ...]:
 
 @cache
 def built(overlay: str) -> tuple[Mapping, ...]:
-    """The manifests of an overlay. Raises RuntimeError that says what to install, or what kustomize says."""
-    kubectl, kustomize = (
-        shutil.which("kubectl"),
-        shutil.which("kustomize", path=f"{ROOT}/.tools/bin:{os.environ['PATH']}"),
-    )
-    if kustomize:
-        command = [kustomize, "build"]
-    elif kubectl:
-        command = [kubectl, "kustomize"]
-    else:
-        raise RuntimeError(
-            "the manifests are built by kubectl (1.31 or newer) or kustomize: run `make kustomize` (needs Go)"
-        )
+    """The manifests of an overlay, as kubectl builds them. Raises RuntimeError that says what to install, or what it says."""
+    command = [str(programs.kubectl()), "kustomize"]
     done = subprocess.run([*command, str(K8S / "overlays" / overlay)], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} {overlay}: {done.stderr}")

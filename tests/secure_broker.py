@@ -1,18 +1,33 @@
 """A real Kafka broker that lets nobody in without a certificate or a password: mutual TLS on one port, TLS with
-SCRAM-SHA-512 on another. Its keys are made anew by openssl each time.
+SCRAM-SHA-512 on another. Its keys are made anew each time.
 """
 
-import shutil
+import datetime
+import ipaddress
 import string
-import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests import broker
-from tests.broker import DEPLOY, Broker, free_port
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+from deploy.local import broker
+from deploy.local.broker import DEPLOY, Broker, free_port
 
 USER, PASSWORD = "judge", "correct horse"
+# What an authority's key is not for.
+OTHER_USES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 # What is added to the open broker's settings; its plain listener stays, for the broker itself and for the tests' eyes.
 SECURE = string.Template("""
 listeners=PLAINTEXT://127.0.0.1:$PORT,MTLS://127.0.0.1:$MTLS,SASL://127.0.0.1:$SASL,CONTROLLER://127.0.0.1:$CONTROLLER
@@ -72,29 +87,8 @@ def start_secure_broker(folder: Path) -> SecureBroker:
 
 def make_keys(tls: Path) -> None:
     """Two authorities (`stranger` signed nothing here), the broker's and a client's certificates, passwords in files."""
-    if shutil.which("openssl") is None:
-        raise RuntimeError("the tests with a secure broker need `openssl`: `apt-get install openssl` (Debian)")
-    run = _openssl(tls)
     for name in ("ca", "stranger"):
-        run(
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-keyout",
-            f"{name}.key",
-            "-out",
-            f"{name}.crt",
-            "-days",
-            "2",
-            "-subj",
-            f"/CN={name}",
-            "-addext",
-            "keyUsage=critical,keyCertSign",
-            "-addext",
-            "subjectKeyIdentifier=hash",
-        )
+        certificate(tls, name, name)
     for name, signer in (("broker", "ca"), ("concord", "ca"), ("impostor", "stranger")):
         certificate(tls, name, signer)
     (tls / "broker.pem").write_text((tls / "broker.key").read_text() + (tls / "broker.crt").read_text())
@@ -103,33 +97,31 @@ def make_keys(tls: Path) -> None:
 
 
 def certificate(tls: Path, name: str, signer: str) -> None:
-    """A key and a certificate in the name of `name`, signed by `signer`."""
-    run = _openssl(tls)
-    (tls / f"{name}.ext").write_text("subjectAltName=IP:127.0.0.1\n")
-    run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-    run(
-        "x509",
-        "-req",
-        "-in",
-        f"{name}.csr",
-        "-CA",
-        f"{signer}.crt",
-        "-CAkey",
-        f"{signer}.key",
-        "-CAcreateserial",
-        "-out",
-        f"{name}.crt",
-        "-days",
-        "2",
-        "-extfile",
-        f"{name}.ext",
+    """A key and a certificate in the name of `name`, signed by `signer`; an authority is who signs its own."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem, open_key = serialization.Encoding.PEM, serialization.NoEncryption()
+    (tls / f"{name}.key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, open_key))
+    signing = serialization.load_pem_private_key((tls / f"{signer}.key").read_bytes(), None)
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(_named(name))
+        .issuer_name(_named(signer))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=2))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), critical=False)
+        .add_extension(x509.BasicConstraints(ca=name == signer, path_length=None), critical=True)
     )
+    if name == signer:
+        made = made.add_extension(x509.KeyUsage(key_cert_sign=True, **dict.fromkeys(OTHER_USES, False)), critical=True)
+    else:
+        loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        made = made.add_extension(x509.SubjectAlternativeName([loopback]), critical=False)
+    (tls / f"{name}.crt").write_bytes(made.sign(signing, hashes.SHA256()).public_bytes(pem))
 
 
-def _openssl(tls: Path) -> Callable[..., None]:
-    def run(*words: str) -> None:
-        done = subprocess.run(["openssl", *words], cwd=tls, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f"`openssl {' '.join(words)}` failed:\n{done.stderr[-2000:]}")
-
-    return run
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

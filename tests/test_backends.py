@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from concord import sample
-from tests import s3 as s3_servers
+from deploy.local import s3 as s3_servers
+from tests import the_sample
 
 CONCORD = [sys.executable, "-m", "concord.cli"]
 LIMIT_S = 300.0
@@ -83,6 +83,7 @@ def reaches(running: subprocess.Popen, postgres_url: str, offset: int) -> None:
         raise AssertionError(f"ended with {running.returncode}: {running.stderr.read()}")
 
 
+@pytest.mark.slow
 def test_the_dataset_is_the_same_when_postgresql_crashes_twice_and_s3_is_away_in_the_middle_of_the_run(
     cluster, postgres, some_s3, tmp_path
 ):
@@ -90,7 +91,7 @@ def test_the_dataset_is_the_same_when_postgresql_crashes_twice_and_s3_is_away_in
     words = ("run", "pairs.jsonl", "--judge", "sample", "--budget", "20%", "--json")
     for folder in (calm, rough):
         folder.mkdir()
-        (folder / "pairs.jsonl").write_text("\n".join(sample.jsonl().splitlines()[:150]) + "\n")
+        (folder / "pairs.jsonl").write_text("\n".join(the_sample.jsonl().splitlines()[:150]) + "\n")
     quiet = concord(calm, *words)
     assert quiet.returncode == 0, quiet.stderr
     given = variables(rough, **cluster)

@@ -9,8 +9,8 @@ from concord.kit.blobs import FileBlobs, MemoryBlobs
 from concord.kit.blobs.s3 import SENT, S3Blobs
 from concord.kit.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from concord.kit.ids import uri_of
+from deploy.local.s3 import BUCKET
 from tests.faulty_s3 import BUSY, CONFLICT, CUT_BODY, LOSE_ANSWER, OLD, REFUSES, faulty_s3
-from tests.s3 import BUCKET
 
 
 @pytest.fixture(params=["memory", "file", "moto", "versity"])

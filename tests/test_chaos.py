@@ -2,12 +2,16 @@
 
 import json
 
+import pytest
+
 from tests.chaos import run_chaos
 from tests.faults import KINDS
 from tests.fleet import each_its_own
 
+pytestmark = pytest.mark.slow
 
-def test_a_fault_of_every_kind_changes_neither_the_dataset_nor_what_is_kept_nor_the_bill():
+
+def test_a_fault_of_every_kind_changes_neither_the_dataset_nor_what_is_kept_nor_the_bill(kafka_jars, versity):
     found = run_chaos(len(KINDS), seed=2, plan=each_its_own(labeling=2, runs=2))
     print(json.dumps(found))
     assert found["faults"] == len(KINDS) - len(found["left_out"])

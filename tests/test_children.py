@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_limits
 
-from concord.client.intake.intake import read_sample
 from concord.kit.blobs import FileBlobs
 from concord.kit.blobs.s3 import S3Blobs
 from concord.kit.errors import InvalidInput, NotFound, Unavailable
@@ -19,10 +18,11 @@ from concord.scoring.units import Units
 from concord.v1.events_pb2 import Stage
 from concord.v1.pairs_pb2 import PairShard, PairsManifest
 from concord.v1.work_pb2 import Work
+from tests import the_sample
 from tests.faulty_s3 import REFUSES, faulty_s3
 
 RUN = run_id("children", b"")
-PAIRS = [row.pair for row in read_sample().rows[:64]]
+PAIRS = [row.pair for row in the_sample.given().rows[:64]]
 
 
 def fit(blobs: FileBlobs) -> Work:

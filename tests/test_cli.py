@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from concord import sample
 from concord.client.run import evaluate, options, progress
 from concord.client.run.job import prepare
 from concord.kit.errors import InvalidInput
 from concord.preference.methods import METHODS
 from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RUN_STATUS_RUNNING, RunView
+from tests import the_sample
 
 ROOT = Path(__file__).parent.parent
 CONCORD = [sys.executable, "-m", "concord.cli"]
@@ -28,7 +28,7 @@ def concord(folder: Path, *words: str, **more: str) -> subprocess.CompletedProce
 
 def small_file(folder: Path, rows: int = 150) -> Path:
     path = folder / "pairs.jsonl"
-    path.write_text("\n".join(sample.jsonl().splitlines()[:rows]) + "\n")
+    path.write_text("\n".join(the_sample.jsonl().splitlines()[:rows]) + "\n")
     return path
 
 
@@ -203,7 +203,7 @@ def test_an_unknown_setting_is_refused_with_the_known_ones(tmp_path):
 
 
 def test_without_truth_nothing_pretends_to_know_accuracy(tmp_path):
-    rows = [json.loads(line) for line in sample.jsonl().splitlines()[:60]]
+    rows = [json.loads(line) for line in the_sample.jsonl().splitlines()[:60]]
     known = [{k: row[k] for k in ("id", "prompt", "responses", "reference")} for row in rows]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in known))
     answers = "".join(json.dumps({"pair_id": row["id"], "choice": "first"}) + "\n" for row in rows[:20])
@@ -222,7 +222,7 @@ def test_without_truth_nothing_pretends_to_know_accuracy(tmp_path):
 
 
 def test_a_run_that_asks_nobody_needs_nobody(tmp_path):
-    rows = [json.loads(line) for line in sample.jsonl().splitlines()[:60]]
+    rows = [json.loads(line) for line in the_sample.jsonl().splitlines()[:60]]
     known = [{k: row[k] for k in ("id", "prompt", "responses", "reference")} for row in rows]
     (tmp_path / "[red]pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in known))
     done = concord(tmp_path, "run", "[red]pairs.jsonl", "--method", "none", "--json")
@@ -245,7 +245,7 @@ def test_a_strangers_text_cannot_steer_the_terminal():
 
 def test_test_pairs_are_looked_at_before_the_run(tmp_path):
     job = prepare(str(small_file(tmp_path, 40)), options.resolve({"judge": "sample"}), None, "")
-    rows = [json.loads(line) for line in sample.jsonl().splitlines()[38:50]]
+    rows = [json.loads(line) for line in the_sample.jsonl().splitlines()[38:50]]
     (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert "2 of the test pairs are also in the run" in evaluate.check_test(job.given.rows, tmp_path / "test.jsonl")[0]
     blind = [{k: row[k] for k in ("id", "prompt", "responses")} for row in rows]
@@ -254,8 +254,9 @@ def test_test_pairs_are_looked_at_before_the_run(tmp_path):
         evaluate.check_test(job.given.rows, tmp_path / "blind.jsonl")
 
 
+@pytest.mark.slow
 def test_the_gap_is_measured_on_test_pairs_only(tmp_path):
-    lines = sample.jsonl().splitlines()
+    lines = the_sample.jsonl().splitlines()
     (tmp_path / "pairs.jsonl").write_text("\n".join(lines[:900]) + "\n")
     (tmp_path / "test.jsonl").write_text("\n".join(lines[900:]) + "\n")
     done = concord(

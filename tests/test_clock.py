@@ -4,6 +4,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from concord.kit.settings import from_environment, open_log
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.events_pb2 import TaskOutcome
@@ -69,6 +71,7 @@ def expired(progress: Progress) -> int:
     return sum(task.outcome == TaskOutcome.TASK_OUTCOME_EXPIRED for task in said.values())
 
 
+@pytest.mark.slow
 def test_a_run_with_deadlines_ends_and_replays_though_the_clock_jumps_ahead_and_back(tmp_path):
     file = tmp_path / "clock"
     set_wrong(file, 0)

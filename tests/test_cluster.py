@@ -19,6 +19,9 @@ from concord.wiring import SERVICES
 from tests.dataset_stream import read_dataset
 from tests.fleet import Fleet, each_its_own
 
+pytestmark = pytest.mark.slow
+
+
 REPLICAS = 2
 
 

@@ -55,10 +55,6 @@ LINKED = {
 WHOLE = "\n".join(USERS.values())
 # A placeholder of the recipes, not a name.
 PLACEHOLDER = "NAME"
-# Named already and built elsewhere; whatever has come is taken out here.
-ON_THE_WAY = {
-    *("test-all",),
-}
 
 COMMANDS = get_command(cli.app).commands
 CONTRACT = {
@@ -113,8 +109,6 @@ def test_every_command_is_in_the_docs_and_has_help(name):
 @pytest.mark.parametrize("page", SAID)
 def test_every_call_of_concord_in_the_docs_is_one_that_it_takes(page):
     for command, flags in concord_calls(SAID[page]):
-        if command in ON_THE_WAY:
-            continue
         assert command in COMMANDS, f"{page}: concord {command}"
         assert flags <= flags_of(command), f"{page}: concord {command} does not take {flags - flags_of(command)}"
 
@@ -124,7 +118,7 @@ def test_every_flag_is_in_the_docs_and_every_flag_there_exists():
     hidden = {flag for command in COMMANDS.values() for param in command.params if param.hidden for flag in param.opts}
     others = re.compile(r"^.*(?:docker compose|kubectl) .*$", re.M)
     own = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", others.sub("", WHOLE))) - {"--help"}
-    assert own <= known | ON_THE_WAY, own - known
+    assert own <= known, own - known
     assert known - hidden <= own, known - hidden - own
     assert not hidden & own, "a flag that is on its way out is not advertised"
 
@@ -285,7 +279,7 @@ def test_every_module_of_the_glossary_exists():
     assert len(words) > 80 and len(set(words)) == len(words)
     for word, places in rows:
         for place in re.findall(r"`([^`]+)`", places):
-            assert (CODE / place).is_file() or place in ON_THE_WAY, f"{word}: {place}"
+            assert (CODE / place).is_file(), f"{word}: {place}"
 
 
 @pytest.mark.parametrize("page", EVERYWHERE)
@@ -293,7 +287,7 @@ def test_every_file_that_the_docs_name_exists(page):
     """A path in code is one from the root, from services/, or from the page's own folder."""
     own = (ROOT / page).parent
     for name in re.findall(r"`([\w./-]+\.(?:py|proto|yaml|md|json|binpb))`", EVERYWHERE[page]):
-        if PLACEHOLDER in name or "/" not in name or name.removeprefix("services/") in ON_THE_WAY:
+        if PLACEHOLDER in name or "/" not in name:
             continue
         assert any((folder / name).exists() for folder in (ROOT, CODE, own)), f"{page}: {name}"
 
@@ -338,13 +332,6 @@ def test_the_example_settings_are_accepted_as_they_stand():
     assert resolve({}, given) == Options(judge="recorded:GPT-4")
 
 
-def test_what_is_called_on_the_way_is_not_here_yet():
-    here = {*COMMANDS, *(flag for command in COMMANDS for flag in flags_of(command))}
-    here |= {path.relative_to(CODE).as_posix() for path in CODE.rglob("*.py")}
-    here |= set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
-    assert not here & ON_THE_WAY, "has come: take it out of ON_THE_WAY"
-
-
 @pytest.mark.parametrize("page", EVERYWHERE)
 def test_every_word_of_make_in_the_docs_exists(page):
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
@@ -352,7 +339,7 @@ def test_every_word_of_make_in_the_docs_exists(page):
         *re.findall(r"`make ([a-z][\w-]*)", EVERYWHERE[page]),
         *re.findall(r"^make ([a-z][\w-]*)", "\n".join(shell_lines(EVERYWHERE[page])), re.M),
     }
-    assert said <= targets | ON_THE_WAY, said - targets
+    assert said <= targets, said - targets
 
 
 def test_a_virtual_environment_that_came_half_way_is_made_again(tmp_path):

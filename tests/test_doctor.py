@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from concord.client.intake import intake
 from concord.client.run import drive, options
 from concord.embedded import embedded
 from concord.kit import ids, rpc
@@ -32,10 +31,11 @@ from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, GetRunRequest, RunV
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from concord.wiring import SERVICES
+from tests import the_sample
 from tests.run_world import FoldedRun, config
 from tests.test_sigkill import endpoint
 
-ROWS = intake.read_sample().rows[:96]
+ROWS = the_sample.given().rows[:96]
 PAIRS = [row.pair for row in ROWS]
 OTHER = {Choice.CHOICE_FIRST: Choice.CHOICE_SECOND, Choice.CHOICE_SECOND: Choice.CHOICE_FIRST}
 

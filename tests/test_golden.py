@@ -10,8 +10,8 @@ from concord.kit.log import Record
 from concord.kit.log.topics import FACTS
 from concord.kit.loop.fold import Folded, fold_records, restore_run, start_run
 from concord.operate.run_log import as_json
-from concord.runs import service as runs
 from concord.preference.methods import METHODS
+from concord.runs import service as runs
 from concord.tasks import service as tasks
 from concord.v1.events_pb2 import Event, PauseReason, TaskOutcome
 from tests.golden.__main__ import HISTORIES

@@ -66,7 +66,8 @@ PURE_KIT = ("loop.fold", "loop.facts", "loop.events", "log", "log.topics", "ids"
 
 def imported(path: Path) -> set[str]:
     """Absolute dotted names that the file imports; relative ones are resolved."""
-    package = ("concord", *path.relative_to(ROOT / "services").with_suffix("").parts[:-1])
+    first, *folders = path.relative_to(ROOT).parts[:-1]
+    package = ("concord" if first == "services" else first, *folders)
     out = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -113,6 +114,15 @@ def test_no_module_comes_back_to_itself_by_way_of_others():
         module = ".".join(path.relative_to(ROOT / "services").with_suffix("").parts).removesuffix(".__init__")
         knows[module] = {module_of(name) for name in imported(path) if name.startswith("concord.")} - {module}
     assert {"kit.store", "kit.store.sql"} <= set(TopologicalSorter(knows).static_order())
+
+
+@pytest.mark.parametrize("folder", ["services", "deploy"])
+def test_nothing_that_runs_outside_of_the_tests_imports_them(folder):
+    found = sorted((ROOT / folder).rglob("*.py"))
+    assert found
+    for path in found:
+        words = {name.split(".")[0] for name in imported(path)}
+        assert "tests" not in words, f"{path.relative_to(ROOT)} imports {sorted(imported(path))}"
 
 
 @pytest.mark.parametrize("library", ONLY_IN)

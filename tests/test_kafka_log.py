@@ -1,8 +1,6 @@
-"""What only a cluster has: several members of a group, brokers that die, topics that somebody else made."""
+"""What only a cluster has: several members of a group, topics that somebody else made."""
 
 import os
-import signal
-import socketserver
 import subprocess
 import sys
 import threading
@@ -14,7 +12,6 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaTimeoutError
 
 from concord.kit.errors import InvalidInput, Unavailable
-from concord.kit.log import Entry
 from concord.kit.log.kafka.log import KafkaLog
 from concord.kit.log.kafka.reader import UNUSED_S, Readers
 from concord.kit.log.kafka.settings import KafkaSettings, opened
@@ -22,49 +19,7 @@ from concord.kit.log.kafka.topics import settings_of
 from concord.kit.log.kafka.url import parse
 from concord.kit.log.kafka.workarounds.net import CONNECT_MS, PatientClient
 from concord.kit.log.topics import FACTS, LABEL, TRIAGE
-
-ALL = frozenset(range(TRIAGE.partitions))
-
-
-def entry(value: bytes, partition: int = 0, topic=TRIAGE) -> Entry:
-    return Entry(topic, partition, b"run", value)
-
-
-def rows(count: int) -> list[Entry]:
-    """`count` entries in each partition."""
-    return [entry(b"%d" % n, partition) for n in range(count) for partition in sorted(ALL)]
-
-
-def settle(members, reached, found=()) -> list:
-    """Polls all members in turn until `reached()`; returns `found` and what they handed out, as (member, record)."""
-    found = list(found)
-    for _ in range(400):
-        if reached():
-            return found
-        for member in members:
-            found += [(member, record) for record in member.poll(0.05, 1000)]
-    raise AssertionError(f"not reached; the members own {[sorted(m.assignment()) for m in members]}")
-
-
-def collect(members, count: int, found=()) -> list:
-    """Polls all members in turn until with `found` they handed out `count` records; fails where more come."""
-    found = list(found)
-    for _ in range(400):
-        if len(found) >= count:
-            break
-        found = [*found, *((member, record) for member in members for record in member.poll(0.05, 1000))]
-    assert len(found) == count
-    return found
-
-
-def share(*members) -> list:
-    """Polls until each member owns its equal part; returns what they handed out."""
-    return settle(members, lambda: all(len(m.assignment()) == len(ALL) // len(members) for m in members))
-
-
-def places(found) -> set[tuple[int, int]]:
-    return {(record.partition, record.offset) for _, record in found}
-
+from tests.members import ALL, collect, entry, places, rows, settle, share
 
 # Groups
 
@@ -217,133 +172,7 @@ def test_an_idle_poll_waits_without_burning_the_processor_and_ends_when_it_is_wo
     member.close()
 
 
-# Outages
-
-
-def test_a_broker_that_is_killed_amid_appends_loses_nothing_and_doubles_nothing(open_kafka, broker):
-    log = open_kafka()
-    member = log.subscribe(TRIAGE, "triage")
-    share(member)
-    acked, failed, stop = [], [], threading.Event()
-
-    def say(name: int) -> None:
-        while not stop.is_set():
-            values = [b"%d/%d" % (name, len(acked) + n) for n in range(20)]
-            try:
-                offsets = log.append([entry(value, name) for value in values])
-                acked.extend(zip([name] * 20, offsets, values, strict=True))
-            except Unavailable as error:
-                failed.append(error)
-
-    def until(count: int) -> list:
-        found = []
-        while len(acked) < count and not failed:
-            found += member.poll(0.1, 1000)
-        return found
-
-    threads = [threading.Thread(target=say, args=(name,)) for name in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        seen = until(500)
-        broker.kill()
-        broker.restart()
-        seen += until(len(acked) + 500)
-    finally:
-        broker.restart()
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert not failed
-    for name in range(3):
-        mine = [(offset, value) for partition, offset, value in acked if partition == name]
-        assert [(r.offset, r.value) for r in log.read(TRIAGE, name, 0, len(acked))] == mine
-    while len(seen) < len(acked):
-        seen += (settle([member], lambda: True) and []) or member.poll(0.1, 1000)
-    assert sorted((r.partition, r.offset) for r in seen) == sorted((p, o) for p, o, _ in acked)
-    member.close()
-
-
-def test_an_outage_longer_than_the_patience_is_unavailable_in_words_and_passes(open_kafka, broker):
-    log = open_kafka(timeout_s=1)
-    log.append([entry(b"before", 0)])
-    broker.kill()
-    try:
-        with pytest.raises(Unavailable, match=rf"Kafka at {broker.bootstrap} \(security=PLAINTEXT\) does not answer"):
-            log.append([entry(b"during", 0)])
-        with pytest.raises(Unavailable, match="does not answer"):
-            log.read(TRIAGE, 0, 0, 10)
-    finally:
-        broker.restart()
-    for _ in range(20):
-        try:
-            log.append([entry(b"after", 0)])
-            break
-        except Unavailable:
-            continue
-    values = [r.value for r in log.read(TRIAGE, 0, 0, 10)]
-    assert values[0] == b"before" and values[-1] == b"after"
-
-
-def test_a_record_that_expired_after_it_was_sent_does_not_end_all_appends_of_its_process(open_kafka, broker):
-    log = open_kafka(timeout_s=3)
-    log.append([entry(b"before", 0)])
-    # What is sent now lies at a broker that does not answer, is sent again to one that is gone, and expires.
-    os.kill(broker.pid, signal.SIGSTOP)
-    crash = threading.Timer(1.0, broker.kill)
-    crash.start()
-    try:
-        with pytest.raises(Unavailable, match="does not answer"):
-            log.append([entry(b"during", 0)])
-    finally:
-        crash.join()
-        broker.restart()
-    for _ in range(10):
-        try:
-            log.append([entry(b"after", 0)])
-            break
-        except Unavailable:
-            continue
-    assert log.read(TRIAGE, 0, 0, 10)[-1].value == b"after"
-
-
-class ClosedDoor(socketserver.ThreadingTCPServer):
-    """What a relay or load balancer is while there is no broker behind it: it takes each connection, and ends it."""
-
-    allow_reuse_address = daemon_threads = True
-
-    def __init__(self, port: int) -> None:
-        super().__init__(("127.0.0.1", port), socketserver.BaseRequestHandler)
-        self.knocks = 0
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-
-    def process_request(self, request, client_address) -> None:
-        self.knocks += 1
-        self.shutdown_request(request)
-
-    def __exit__(self, *error: object) -> None:
-        self.shutdown()
-        super().__exit__(*error)
-
-
-def test_a_relay_without_its_broker_is_knocked_at_with_pauses_and_the_wait_costs_little(open_kafka, broker):
-    log = open_kafka(timeout_s=4)
-    member = log.subscribe(TRIAGE, "triage")
-    share(member)
-    broker.kill()
-    try:
-        with ClosedDoor(broker.port) as door:
-            before, began = time.process_time(), time.monotonic()
-            with pytest.raises(Unavailable, match="does not answer"):
-                log.append([entry(b"during")])
-            assert member.poll(0.5, 10) == []
-            busy = (time.process_time() - before) / (time.monotonic() - began)
-    finally:
-        broker.restart()
-    # Without the pauses each client knocks some 500 times a second, and three quarters of a core go with it.
-    assert door.knocks < 100
-    assert busy < 0.4
-    member.close()
+# No broker
 
 
 def test_no_single_try_to_connect_takes_longer_than_an_append_waits():
@@ -386,8 +215,8 @@ def test_a_client_that_reaches_no_broker_leaves_no_thread_behind(kind):
 
 
 @pytest.fixture
-def admin(broker):
-    client = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+def admin(bootstrap):
+    client = KafkaAdminClient(bootstrap_servers=bootstrap)
     yield client
     client.close()
 

@@ -25,7 +25,7 @@ SECONDS = 15.0
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory):
+def guarded(kafka_jars, tmp_path_factory):
     started = start_secure_broker(tmp_path_factory.mktemp("secure"))
     yield started
     started.running.stop()

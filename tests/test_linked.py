@@ -417,6 +417,7 @@ def test_after_a_shut_gate_new_criteria_go_on_with_the_same_pairs_and_the_pilots
     assert len(open_.rows) == 60 and open_.view.config.judge.criteria == "Be right."
 
 
+@pytest.mark.slow
 def test_a_linked_run_of_the_command_line_is_exported_and_its_report_can_be_made_again(tmp_path):
     lines = small_file(tmp_path, 120).read_text().splitlines()
     (tmp_path / "old.jsonl").write_text("\n".join(lines[:80]) + "\n")

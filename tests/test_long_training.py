@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from concord.kit.ids import run_id, uri_of, work_id
 from concord.kit.log import Entry
 from concord.kit.log.topics import FACTS, TRAIN, fact_partition
@@ -19,6 +21,9 @@ from concord.v1.events_pb2 import Event, Stage
 from concord.v1.work_pb2 import Work
 from tests.fleet import ROOT
 from tests.long_training import START, after
+
+pytestmark = pytest.mark.slow
+
 
 RUN = run_id("long training", b"")
 SCALE = float(os.environ.get("LONG_UNIT_SCALE", "1"))

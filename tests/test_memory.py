@@ -20,6 +20,9 @@ from concord.v1.snapshot_pb2 import TasksSnapshot
 from concord.v1.work_pb2 import BuildDataset, LabelShard, Work
 from tests.small_pairs import pair
 
+pytestmark = pytest.mark.slow
+
+
 SHARDS, PAIRS = 128, 8
 SHORT, LONG = 100, 32_000  # characters of each response; together 0.2 and 64 MB
 ALL = SHARDS * PAIRS

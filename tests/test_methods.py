@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from concord.client.intake import intake
 from concord.client.run import drive, options
 from concord.embedded import embedded
 from concord.kit import ids, rpc
@@ -15,9 +14,10 @@ from concord.v1 import runs_service_pb2 as pb
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from tests import the_sample
 from tests.dataset_stream import read_dataset
 
-ROWS = intake.read_sample().rows[:400]
+ROWS = the_sample.given().rows[:400]
 NAMES = {Choice.CHOICE_FIRST: "first", Choice.CHOICE_SECOND: "second", Choice.CHOICE_TIE: "tie"}
 TRUTH = [NAMES[row.truth] for row in ROWS]
 
@@ -53,6 +53,7 @@ def test_a_method_spends_its_budget_and_takes_people_at_their_word(method, runni
     assert all(row["label"] == TRUTH[row["index"]] for row in by_people)
 
 
+@pytest.mark.slow
 def test_the_ablations_of_rlthf_run_through_the_services(running):
     labels = {}
     for name, flags in {

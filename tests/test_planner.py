@@ -3,7 +3,6 @@
 import pytest
 
 from benchmarks import straight
-from concord.client.intake import intake
 from concord.client.run import drive, options
 from concord.embedded import embedded
 from concord.kit import ids, rpc
@@ -11,8 +10,9 @@ from concord.kit.settings import from_environment
 from concord.preference.methods import METHODS
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+from tests import the_sample
 
-ROWS = intake.read_sample().rows[:500]
+ROWS = the_sample.given().rows[:500]
 PAIRS = [row.pair for row in ROWS]
 
 

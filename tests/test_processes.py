@@ -5,7 +5,6 @@ import subprocess
 import pytest
 
 from concord import embedded as embedding
-from concord.client.intake import intake
 from concord.client.run import drive, options, people
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
@@ -13,10 +12,11 @@ from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from concord.wiring import SERVICES
+from tests import the_sample
 from tests.dataset_stream import read_dataset
 from tests.fleet import READY_S, Fleet, each_its_own
 
-ROWS = intake.read_sample().rows[:300]
+ROWS = the_sample.given().rows[:300]
 RUN = ids.run_id("processes", b"")
 ANSWER = people.simulated(ROWS, seed=5, rate=0.1)
 PLANS = {
@@ -49,7 +49,7 @@ def embedded(tmp_path_factory):
         return dataset(running.address, running.address)
 
 
-@pytest.mark.parametrize("log", ["sqlite", "kafka"])
+@pytest.mark.parametrize("log", ["sqlite", pytest.param("kafka", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("plan", PLANS)
 def test_the_dataset_is_the_same_however_the_services_are_spread(plan, log, embedded, tmp_path, request):
     environment = {"CONCORD_LOG_URL": request.getfixturevalue("kafka_url")} if log == "kafka" else {}

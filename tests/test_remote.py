@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from concord import sample
 from concord.client.results import records
 from concord.client.results.records import there
 from concord.client.run import options
@@ -22,6 +21,7 @@ from concord.operate.local_records import here
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
+from tests import the_sample
 from tests.test_cli import concord, small_file
 from tests.test_doctor import settings_in
 from tests.test_server import ASKED, KERNELS, services_in
@@ -199,9 +199,10 @@ def test_commands_that_read_make_neither_a_log_nor_a_store(tmp_path):
 # Runs that go on
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_there_from_a_run_there_and_the_same_command_is_the_same_run(tmp_path):
     small_file(tmp_path, 60)
-    (tmp_path / "more.jsonl").write_text("\n".join(sample.jsonl().splitlines()[50:90]) + "\n")
+    (tmp_path / "more.jsonl").write_text("\n".join(the_sample.jsonl().splitlines()[50:90]) + "\n")
     with services_in(tmp_path / "cluster") as address:
         door = ("--server", address)
         first = json.loads(said(tmp_path, "run", "pairs.jsonl", *ASKED, "--json", *door))

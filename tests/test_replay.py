@@ -145,10 +145,10 @@ def groups(admin: KafkaAdminClient, prefix: str) -> dict[str, object]:
     return {name: admin.list_group_offsets(name) for name in names}
 
 
-def test_a_run_is_read_from_kafka_by_its_id_from_anywhere_and_nothing_there_moves(kafka_url, broker, tmp_path):
+def test_a_run_is_read_from_kafka_by_its_id_from_anywhere_and_nothing_there_moves(kafka_url, bootstrap, tmp_path):
     settings = replace(settings_in(tmp_path / "home"), log_url=kafka_url)
     view = run_in(settings, method="none")
-    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
     prefix = parse(kafka_url).prefix
     before = groups(admin, prefix), sorted(name for name in admin.list_topics() if name.startswith(prefix))
     assert any(name.endswith("runs") for name in before[0]) and not any(DEAD_LETTERS.name in name for name in before[1])

@@ -22,7 +22,7 @@ from concord.v1.events_pb2 import Event
 from concord.v1.runs_service_pb2_grpc import RunServiceStub, add_RunServiceServicer_to_server
 from concord.v1.tasks_service_pb2 import GetQueueRequest
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
-from tests.broker import free_port
+from deploy.local.broker import free_port
 from tests.fleet import Fleet
 from tests.names import Names
 from tests.small_pairs import pair
@@ -259,6 +259,7 @@ def answered(fleet: Fleet, name: str) -> Counter[str]:
     return counts
 
 
+@pytest.mark.slow
 def test_a_front_door_killed_under_load_fails_no_call_and_applies_none_twice(tmp_path, kafka_url):
     """Two front doors; SIGKILL of each in turn while eight callers speak; a new one in its place gets calls again."""
     environment = {"CONCORD_LOG_URL": kafka_url + "&session_ms=3000"}

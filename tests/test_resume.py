@@ -8,9 +8,14 @@ import sys
 import threading
 from pathlib import Path
 
-from concord import sample
+import pytest
+
+from tests import the_sample
 from tests.endpoint import Endpoint
 from tests.test_sigkill import endpoint
+
+pytestmark = pytest.mark.slow
+
 
 IN_FLIGHT = 8
 PAIRS = 120
@@ -36,7 +41,7 @@ def command(folder: Path, judge: Endpoint) -> subprocess.Popen:
 
 def folder_with_pairs(folder: Path) -> Path:
     folder.mkdir()
-    (folder / "pairs.jsonl").write_text("\n".join(sample.jsonl().splitlines()[:PAIRS]) + "\n")
+    (folder / "pairs.jsonl").write_text("\n".join(the_sample.jsonl().splitlines()[:PAIRS]) + "\n")
     return folder
 
 

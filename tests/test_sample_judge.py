@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from concord.client.intake.intake import read_sample
 from concord.labeling import sample_judge
 from concord.v1 import pairs_pb2 as pb
+from tests import the_sample
 
 SEEDS = range(4)
 
 
 @pytest.fixture(scope="module")
 def decided():
-    return [row for row in read_sample().rows if row.truth != pb.CHOICE_TIE]
+    return [row for row in the_sample.given().rows if row.truth != pb.CHOICE_TIE]
 
 
 def right(rows, seed: int) -> np.ndarray:

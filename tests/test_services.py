@@ -8,7 +8,6 @@ from dataclasses import replace
 import grpc
 import pytest
 
-from concord.client.intake import intake
 from concord.client.run import drive, options
 from concord.embedded import embedded
 from concord.kit import ids, rpc
@@ -45,10 +44,11 @@ from concord.v1.training_service_pb2 import GetJobRequest
 from concord.v1.training_service_pb2_grpc import TrainingServiceStub
 from concord.v1.triage_service_pb2 import PreviewTriageRequest
 from concord.v1.triage_service_pb2_grpc import TriageServiceStub
+from tests import the_sample
 from tests.dataset_stream import read_dataset
 from tests.small_pairs import pair
 
-ROWS = intake.read_sample().rows[:128]
+ROWS = the_sample.given().rows[:128]
 PAIRS = [row.pair for row in ROWS]
 
 

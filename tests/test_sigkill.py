@@ -26,6 +26,9 @@ from tests.judged_run import (
     quiet_run,
 )
 
+pytestmark = pytest.mark.slow
+
+
 KILLS_WHILE_LABELLING, KILLS_AFTERWARDS = 12, 20
 
 

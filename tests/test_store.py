@@ -11,7 +11,7 @@ from concord.kit.store import MOST_GONE, Position, RunChange, SqlStore, migratio
 from concord.kit.store.memory import MemoryStore
 from concord.kit.store.postgres import OVERFLOW, POOL
 from concord.kit.store.sql import open_engine
-from tests.postgres import GUARDED, PASSWORD
+from deploy.local.postgres import GUARDED, PASSWORD
 
 HERE = Position(5, "log", 1)
 THERE = Position(9, "log", 1)

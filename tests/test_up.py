@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from concord.client.intake import intake
 from concord.client.run import drive, options, people
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment, open_log
@@ -21,10 +20,14 @@ from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from concord.wiring import SERVICES
 from deploy.cluster.processes import Processes, began
+from tests import the_sample
+
+pytestmark = pytest.mark.slow
+
 
 ROOT = Path(__file__).parent.parent
 PIECES = {"kafka", "postgres", "s3", *(f"{name}-0" for name in SERVICES)}
-ROWS = intake.read_sample().rows[:120]
+ROWS = the_sample.given().rows[:120]
 
 
 def local(*words: str, folder: Path) -> subprocess.CompletedProcess:
@@ -40,7 +43,7 @@ def local(*words: str, folder: Path) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture
-def folder():
+def folder(kafka_jars):
     """One that PostgreSQL's own user may enter."""
     parent = Path(tempfile.mkdtemp(prefix="concord-up-"))
     parent.chmod(0o755)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from concord.client.intake import intake
 from concord.client.run import drive, options, people
 from concord.embedded import embedded
 from concord.kit import ids, rpc
@@ -29,13 +28,17 @@ from concord.v1.events_pb2 import Event, Stage
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from tests import fleet as fleets
+from tests import the_sample
 from tests.endpoint import Endpoint
 from tests.fleet import Fleet, each_its_own
 from tests.test_sigkill import endpoint
 
+pytestmark = pytest.mark.slow
+
+
 # The commit at which the cluster's services began; a later release takes its place here.
 EARLIER = "4cf7f2658ebc592572d4ca89b0219097d034fe03"
-ROWS = intake.read_sample().rows[:240]
+ROWS = the_sample.given().rows[:240]
 PAIRS = [row.pair for row in ROWS]
 RUN = ids.run_id("upgrades", b"")
 ANSWER = people.simulated(ROWS, seed=3, rate=0.1)

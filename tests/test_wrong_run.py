@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from concord import sample
+from tests import the_sample
 from tests.test_cli import concord
+
+pytestmark = pytest.mark.slow
+
 
 ROOT = Path(__file__).parent.parent
 REPLAY = (ROOT / "docs" / "replay.md").read_text()
@@ -36,7 +39,7 @@ def end(process: subprocess.Popen) -> None:
 def gone_wrong(tmp_path_factory):
     """The folder, the run that stopped, its story, a unit done again, and what the mended judge makes of the run."""
     folder = tmp_path_factory.mktemp("wrong")
-    (folder / "pairs.jsonl").write_text("\n".join(sample.jsonl().splitlines()[:PAIRS]) + "\n")
+    (folder / "pairs.jsonl").write_text("\n".join(the_sample.jsonl().splitlines()[:PAIRS]) + "\n")
     process, address = judge(0, BREAKS_AFTER)
     words = ("run", "pairs.jsonl", "--judge", address, "--budget", "10%", "--json")
     # Two shards at once, so that the silence is not spread over all eight.

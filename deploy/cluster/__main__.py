@@ -23,7 +23,7 @@ from pathlib import Path
 from deploy.cluster import health, pieces
 from deploy.cluster.pieces import GROUND, Plan
 from deploy.cluster.processes import Processes
-from tests import broker, s3
+from deploy.local import broker, s3
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 UP_S, LOOK_S, PATIENCE_S = 180.0, 0.2, 60.0

@@ -1,30 +1,21 @@
 """Whether a piece of the cluster answers, and what must be installed for it to."""
 
-import shutil
 import socket
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from concord.kit import rpc
-from tests import broker, s3
+from deploy.local import broker, s3
 
 ASK_S = 2.0
-MISSING = "is not installed: `apt-get install {}` (Debian), then `make up` again"
 
 
 def needs(kind: str) -> list[str]:
     """What is missing on this machine, in words; empty where everything is there."""
-    fetched = (broker.LIBS / "pom.sha256").exists()
-    wanted = {"java": "openjdk-17-jre-headless"} | ({} if fetched else {"mvn": "maven"})
-    out = [
-        f"Kafka: `{name}` " + MISSING.format(package) for name, package in wanted.items() if shutil.which(name) is None
-    ]
-    if not shutil.which("initdb") and not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
-        out.append("PostgreSQL: `initdb` " + MISSING.format("postgresql"))
+    out = [f"{why}, then `make up` again"] if (why := broker.missing()) else []
     if kind == "versity" and not s3.VERSITY.exists():
         out.append(
             f"S3: {s3.VERSITY} is gone, which holds this cluster's blobs: `make s3`, or begin anew: `make down DATA=gone`"

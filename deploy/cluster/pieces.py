@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from concord.wiring import SERVICES
-from tests import s3
+from deploy.local import s3
 
 # The ground that the services stand on, in the order in which it is laid.
 GROUND = ("kafka", "postgres", "s3")
@@ -52,7 +52,7 @@ class Plan:
         """What runs the piece until it is told to stop."""
         if name not in GROUND:
             return [sys.executable, "-m", "concord", service_of(name)]
-        module = {"kafka": "tests.broker", "postgres": "tests.postgres", "s3": "tests.s3"}[name]
+        module = {"kafka": "deploy.local.broker", "postgres": "deploy.local.postgres", "s3": "deploy.local.s3"}[name]
         more = ["--kind", self.s3_kind] if name == "s3" else []
         return [sys.executable, "-m", module, "--port", str(self.ports[name]), *more, str(self.folder / name)]
 

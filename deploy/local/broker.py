@@ -1,6 +1,6 @@
-"""A real Kafka broker for the tests: installed once, started where asked, killed and restarted at will.
+"""A real Kafka broker on this machine: its jars fetched once, started where asked, killed and restarted at will.
 
-By hand: `python -m tests.broker [--port 9092] FOLDER` runs one until Ctrl-C.
+By hand: `python -m deploy.local.broker [--port 9092] FOLDER` runs one until Ctrl-C.
 """
 
 import argparse
@@ -18,13 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from tests.servers import dies_with_parent, ended, started
+from deploy.local import programs
+from deploy.local.servers import dies_with_parent, ended, started
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 DEPLOY = ROOT / "deploy" / "kafka"
 LIBS = ROOT / ".tools" / "kafka" / "libs"
+# Holds the hash of the pom.xml that the jars beside it were fetched for.
+MARK = "pom.sha256"
 JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
-UP_S = 60.0
+# Some 3 s on a quiet machine; on a very busy one it has taken more than a minute.
+UP_S = 180.0
 
 
 @dataclass
@@ -58,7 +62,7 @@ class Broker:
 
 
 def start_broker(folder: Path, port: int | None = None, advertised: int | None = None) -> Broker:
-    """Installs the broker where it is missing, formats `folder` the first time, starts it and waits until it answers.
+    """Fetches the jars where they are missing, formats `folder` the first time, starts it and waits until it answers.
 
     `advertised`: the port that clients are sent to, where that is a relay before the broker's own.
     Raises RuntimeError that says what to install, or what the broker wrote before it ended.
@@ -75,18 +79,19 @@ def start_broker(folder: Path, port: int | None = None, advertised: int | None =
     return Broker(folder, port, launch(folder, port))
 
 
+def missing() -> str:
+    """What stands in the way of a broker, in words; empty where there can be one."""
+    if _fetched() or shutil.which("mvn"):
+        return ""
+    return "Kafka's jars come by Maven, which is not installed: `apt-get install maven` (Debian)"
+
+
 def install() -> None:
-    """Fetches the jars by Maven into `.tools/kafka/libs`, unless those of this pom.xml are there."""
-    for program, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven")):
-        if shutil.which(program) is None:
-            raise RuntimeError(
-                f"the tests with Kafka need `{program}`, which is not installed: `apt-get install {package}` (Debian), "
-                "or leave them out: `pytest -k 'not kafka'`"
-            )
-    stamp = hashlib.sha256((DEPLOY / "pom.xml").read_bytes()).hexdigest()
-    mark = LIBS / "pom.sha256"
-    if mark.exists() and mark.read_text() == stamp:
+    """Fetches the jars by Maven into `.tools/kafka/libs`, unless those of this pom.xml are there. Raises RuntimeError."""
+    if _fetched():
         return
+    if why := missing():
+        raise RuntimeError(why)
     LIBS.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(dir=LIBS.parent))
     _run(
@@ -99,9 +104,19 @@ def install() -> None:
         "-DincludeScope=runtime",
         f"-DoutputDirectory={fresh}",
     )
-    (fresh / "pom.sha256").write_text(stamp)
+    (fresh / MARK).write_text(_stamp())
     shutil.rmtree(LIBS, ignore_errors=True)
     fresh.rename(LIBS)
+
+
+def _fetched() -> bool:
+    """Whether the jars of this pom.xml are there."""
+    mark = LIBS / MARK
+    return mark.exists() and mark.read_text() == _stamp()
+
+
+def _stamp() -> str:
+    return hashlib.sha256((DEPLOY / "pom.xml").read_bytes()).hexdigest()
 
 
 def free_port(but: int = 0) -> int:
@@ -157,7 +172,7 @@ def _answers(port: int) -> bool:
 
 
 def _java() -> tuple[str, ...]:
-    return ("java", *JVM, f"-Dlog4j2.configurationFile={DEPLOY / 'log4j2.yaml'}", "-cp", f"{LIBS}/*")
+    return (str(programs.java()), *JVM, f"-Dlog4j2.configurationFile={DEPLOY / 'log4j2.yaml'}", "-cp", f"{LIBS}/*")
 
 
 def _run(*command: str) -> None:

@@ -1,6 +1,6 @@
-"""An S3 server for the tests: VersityGW over a folder where `make s3` built it, moto's imitation everywhere.
+"""An S3 server on this machine: VersityGW over a folder where `make s3` built it, moto's imitation everywhere.
 
-VersityGW is a real server: it checks keys and keeps objects as files. By hand: `python -m tests.s3 [--port 9000] FOLDER`.
+VersityGW is a real server: it checks keys and keeps objects as files. By hand: `python -m deploy.local.s3 [--port 9000] FOLDER`.
 """
 
 import argparse
@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.broker import ROOT, free_port
-from tests.servers import dies_with_parent, ended, started
+from deploy.local.broker import ROOT, free_port
+from deploy.local.servers import dies_with_parent, ended, started
 
 VERSITY = ROOT / ".tools" / "s3" / "versitygw"
 KEY, SECRET = "concord", "a-long-secret-of-the-tests"

@@ -1,4 +1,4 @@
-"""What the tests' servers share: `python tests/servers.py SIGNAL USER COMMAND…` becomes the command, which dies with its parent.
+"""What the local servers share: `python servers.py SIGNAL USER COMMAND…` becomes the command, which dies with its parent.
 
 A program of its own and no `preexec_fn`: gRPC's threads do not outlive a fork, and its care for them ends the new process now
 and then before it is a server.

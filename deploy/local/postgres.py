@@ -1,10 +1,11 @@
-"""A real PostgreSQL for the tests: set up in a second or two, started where asked, killed and restarted at will.
+"""A real PostgreSQL on this machine: set up in a second or two, started where asked, killed and restarted at will.
 
-By hand: `python -m tests.postgres [--port 5432] FOLDER` runs one until Ctrl-C.
+By hand: `python -m deploy.local.postgres [--port 5432] FOLDER` runs one until Ctrl-C.
 """
 
 import argparse
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from tests.broker import free_port
-from tests.servers import dies_with_parent, ended, started
+from deploy.local import programs
+from deploy.local.broker import free_port
+from deploy.local.servers import dies_with_parent, ended, started
 
 USER = "concord"
 # A role that must give its password and owns nothing.
@@ -72,15 +74,15 @@ class Postgres:
 def start_postgres(folder: Path, port: int | None = None) -> Postgres:
     """Sets `folder` up the first time, starts the server and waits until it answers.
 
-    Raises RuntimeError that says what to install, or what the server wrote before it ended.
+    Raises RuntimeError that says what to install, that the data are of another version's, or what the server wrote before
+    it ended.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "data" / "PG_VERSION").exists():
-        if os.geteuid() == 0:
-            # The server refuses to run as root.
-            shutil.chown(folder, "postgres", "postgres")
+        if user := _user():
+            shutil.chown(folder, user, pwd.getpwnam(user).pw_gid)
         setup = (
-            _program("initdb"),
+            _program(folder, "initdb"),
             "-D",
             str(folder / "data"),
             "-U",
@@ -97,30 +99,51 @@ def start_postgres(folder: Path, port: int | None = None) -> Postgres:
             raise RuntimeError(f"`{' '.join(setup)}` failed:\n{(done.stdout + done.stderr)[-2000:]}")
         rules = folder / "data" / "pg_hba.conf"
         rules.write_text(f"host all {GUARDED} 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
+    check_version(folder)
     port = port or free_port()
     return Postgres(folder, port, _launch(folder, port))
 
 
-def _program(name: str) -> str:
-    """Debian keeps the server's programs beside the path, a folder for each version."""
-    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
-    found = str(versions[-1]) if versions else shutil.which(name)
-    if found is None:
+def check_version(folder: Path) -> None:
+    """Raises RuntimeError where the data in `folder` were made by another PostgreSQL than the one that is installed."""
+    made_by = (folder / "data" / "PG_VERSION").read_text().strip()
+    ours = programs.postgres_version().partition(".")[0]
+    if made_by != ours:
         raise RuntimeError(
-            f"the tests with PostgreSQL need `{name}`, which is not installed: `apt-get install postgresql` (Debian), or "
-            "leave them out: `pytest -k 'not postgres'`"
+            f"{folder / 'data'} was made by PostgreSQL {made_by}, and {ours} is installed, which cannot read it: begin with an "
+            "empty folder (`make down DATA=gone` deletes what `make up` keeps)"
         )
-    return found
+
+
+def _program(folder: Path, name: str) -> str:
+    """The program; of a copy in `folder` where the server's own user may not enter the folder that it is installed in."""
+    installed = programs.postgres()
+    if not _user() or open_to_all(installed / "bin" / name):
+        return str(installed / "bin" / name)
+    copy = folder / f"postgresql-{programs.postgres_version()}"
+    if not copy.exists():
+        shutil.copytree(installed, copy, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    return str(copy / "bin" / name)
+
+
+def open_to_all(path: Path) -> bool:
+    """Whether everybody may enter all folders on the way to the file: a home often lets nobody in."""
+    return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
 
 
 def _user() -> str:
-    """Who it runs as; empty: who runs the tests."""
-    return "postgres" if os.geteuid() == 0 else ""
+    """Who it runs as; empty: who calls. The server refuses to run as root, and every Unix has a `nobody`."""
+    return "nobody" if os.geteuid() == 0 else ""
 
 
 def _launch(folder: Path, port: int) -> subprocess.Popen:
     settings = (f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", *QUICK)
-    command = [_program("postgres"), "-D", str(folder / "data"), *(part for one in settings for part in ("-c", one))]
+    command = [
+        _program(folder, "postgres"),
+        "-D",
+        str(folder / "data"),
+        *(part for one in settings for part in ("-c", one)),
+    ]
     command = dies_with_parent(command, signal.SIGQUIT, _user())
     return started(f"PostgreSQL on port {port}", command, folder / "postgres.log", lambda: _answers(port), UP_S)
 
