@@ -155,7 +155,7 @@ def look_at_log(settings: Settings) -> Log:
     """The same for who only reads: makes no file and no topic. Raises NotFound where there is no log."""
     if _scheme(settings.log_url) == "kafka":
         kafka = _kafka()
-        return kafka.KafkaLog(settings.log_url, kafka.kafka_topics.found)
+        return kafka.KafkaLog(settings.log_url, kafka.topics.found)
     path = _sqlite_path(settings.log_url)
     if path is not None and not path.exists():
         raise NotFound(f"there is no log at {path}; CONCORD_LOG_URL or --log names another")
