@@ -106,7 +106,7 @@ class Fleet:
             "CONCORD_HOME": str(self.home),
             "CONCORD_LISTEN": self.address(name),
             "CONCORD_METRICS_PORT": str(self.metrics[name] if self._metered else 0),
-            "PYTHONPATH": f"{code}:{code / 'protos'}",
+            "PYTHONPATH": f"{code / 'src'}:{code}",
         }
         # Equal hashes need equal instruction sets: whatever chose OpenBLAS's kernels here chooses them there.
         kernels = {key: value for key, value in os.environ.items() if key.startswith("OPENBLAS_")}

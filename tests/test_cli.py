@@ -21,7 +21,7 @@ CONCORD = [sys.executable, "-m", "concord.cli"]
 
 
 def concord(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess:
-    sources = os.pathsep.join((str(ROOT), str(ROOT / "protos")))
+    sources = os.pathsep.join((str(ROOT), str(ROOT / "src")))
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": sources, **more}
     return subprocess.run([*CONCORD, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 

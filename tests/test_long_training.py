@@ -43,7 +43,7 @@ class Group:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self._folder),
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}",
+            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
             "CONCORD_HOME": str(self._folder),
             "CONCORD_LISTEN": "127.0.0.1:0",
             "CONCORD_GRACE_S": str(grace_s),

@@ -35,7 +35,7 @@ def local(*words: str, folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         command,
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}"},
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
         capture_output=True,
         text=True,
         timeout=300,

@@ -24,7 +24,7 @@ PAIRS, BREAKS_AFTER = 512, 600
 def judge(port: int, after: int) -> tuple[subprocess.Popen, str]:
     """The example as a process, and what it prints: the judge's address."""
     command = [sys.executable, str(ROOT / "examples" / "breaking_judge.py"), "--port", str(port), str(after)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "protos")))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "src")))}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
     return process, process.stdout.readline().strip()
 

@@ -59,7 +59,7 @@ class Plan:
     def environment(self, name: str, given: Mapping[str, str]) -> dict[str, str]:
         """The caller's environment, which may hold judges' keys and settings, but for what would lead elsewhere."""
         kept = {key: value for key, value in given.items() if key not in OWN and not key.startswith("AWS_")}
-        path = f"{self.root}:{self.root / 'protos'}"
+        path = f"{self.root / 'src'}:{self.root}"
         if name in GROUND:
             return {**kept, "PYTHONPATH": path}
         listen = f"127.0.0.1:{self.ports[name]}"
