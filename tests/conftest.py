@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 from concord.kit.sqlite_log import SqliteLog
 from deploy.local import broker
@@ -17,7 +17,7 @@ from tests import shared_broker, skips
 from tests.simulation.memory_log import Broker, MemoryLog
 
 # How long an example takes says how busy the machine is, and nothing else.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
