@@ -31,7 +31,7 @@ down: $(VENV)/dev  ## ends it and keeps its data; make down DATA=gone deletes th
 	@$(BIN)/python -m deploy.cluster down --folder $(CLUSTER) $(if $(filter gone,$(DATA)),--delete)
 
 test: $(VENV)/dev  ## the tests, on a real Kafka (where there is Maven), PostgreSQL and (after `make s3`) S3 among other things
-	$(BIN)/pytest --quiet --numprocesses $(WORKERS) --dist worksteal $(if $(COVERAGE),--cov --cov-report=)
+	$(BIN)/pytest --quiet --numprocesses $(WORKERS) --dist loadfile $(if $(COVERAGE),--cov --cov-report=)
 	$(if $(COVERAGE),@echo "of the lines of concord the tests' own processes ran $$($(BIN)/coverage report --format=total) %")
 
 test-all: $(VENV)/dev test-trl  ## what `make test` leaves out: kills, chaos, upgrades, whole clusters, benchmarks, long waits, TRL

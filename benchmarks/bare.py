@@ -90,6 +90,7 @@ def made(word: str, clone: Path, environment: Mapping[str, str]) -> dict[str, ob
     began, used = time.monotonic(), cpu_s()
     done = subprocess.run(["make", word], cwd=clone, env=environment, stdout=subprocess.PIPE, text=True)
     lines = done.stdout.strip().splitlines()
+    (clone.parent / f"{word}.log").write_text(done.stdout)
     print("\n".join(lines[-60:]), file=sys.stderr)
     return {
         "status": done.returncode,
@@ -111,7 +112,7 @@ def main() -> None:
     parser.add_argument("--with", dest="more", nargs="+", default=[], metavar="PROGRAM", help="on the PATH as well")
     parser.add_argument("--words", nargs="+", default=["run", "test"], help="what is made, in this order")
     parser.add_argument(
-        "--keep", type=Path, metavar="FOLDER", help="where it happens, kept; default: one that is deleted"
+        "--keep", type=Path, metavar="FOLDER", help="where it happens, kept with what make said; default: deleted"
     )
     asked = asked_of(parser)
     with tempfile.TemporaryDirectory(prefix="concord-bare-") as temporary:

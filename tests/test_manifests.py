@@ -56,7 +56,10 @@ FOREIGN = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "Prometheu
 SETTING = re.compile(r"\bCONCORD_[A-Z_]+\b")
 KNOWN = {f"CONCORD_{field.name.upper()}" for field in fields(Settings)}
 PLACES = (ROOT / "deploy", ROOT / "k8s")
-DEPLOYED = [path for place in PLACES for path in sorted(place.rglob("*")) if path.is_file() and path.suffix != ".binpb"]
+BINARY = (".binpb", ".pyc")
+DEPLOYED = [
+    path for place in PLACES for path in sorted(place.rglob("*")) if path.is_file() and path.suffix not in BINARY
+]
 DEPLOYED += [ROOT / "docker-compose.yml", ROOT / ".env.example"]
 
 
