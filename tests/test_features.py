@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
@@ -22,20 +22,26 @@ def basis():
     return features.fit(ENOUGH, 8, seed=1)
 
 
-def counted(analyzer):
-    return sorted(Counter(analyzer).values())
+def assert_counted(found, grams):
+    """The counts are those of the grams; where two of them share one of 2^18 buckets, their counts stand together there."""
+    wanted = sorted(Counter(grams).values())
+    shared = len(wanted) - len(found)
+    assert sum(found) == sum(wanted) and 0 <= shared <= 2
+    assert shared or sorted(found) == wanted
 
 
 @settings(deadline=None)
 @given(st.lists(text, min_size=1, max_size=5))
+# Two of its grams share a bucket.
+@example(["!,BA1_?_"])
 def test_grams_are_counted_as_scikit_learn_counts_them(texts):
     everything = (np.arange(2**18, dtype=np.int32), 2**18)
     words, grams = features._counts(texts, everything, everything)
     word = CountVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b|[?!]").build_analyzer()
     char = CountVectorizer(analyzer="char_wb", ngram_range=(3, 5)).build_analyzer()
     for row, one in enumerate(texts):
-        assert sorted(words[[row]].data) == counted(word(one))
-        assert sorted(grams[[row]].data) == counted(char(one))
+        assert_counted(words[[row]].data, word(one))
+        assert_counted(grams[[row]].data, char(one))
 
 
 def test_the_same_texts_and_seed_give_the_same_bytes(basis):
