@@ -1,7 +1,7 @@
 """The package `concord` is the folder `services`: the link that an editable install imports it by, and its gRPC stubs.
 
-`src/concord` leads to `services`, so that the only name on the path is `concord`. `protos/concord/v1/x.proto` becomes
-`from concord.v1 import x_pb2` in `services/v1`. Neither is committed.
+`src/concord` leads to `services`, so that the only name on the path is `concord`; it is made anew where a copy of the tree has
+lost it. `protos/concord/v1/x.proto` becomes `from concord.v1 import x_pb2` in `services/v1`, which is never committed.
 """
 
 import sys
