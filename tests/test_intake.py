@@ -9,8 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from concord.client.intake import intake
-from concord.client.intake import text_lines as lines
+from concord.client.intake import intake, text_lines
 from concord.client.intake.formats.canonical import PREFERENCE, RECORD, RESPONSES
 from concord.kit.errors import InvalidInput
 from concord.v1 import pairs_pb2 as pb
@@ -90,9 +89,13 @@ def test_a_label_for_a_response_that_is_not_there_refuses_the_file(tmp_path):
 
 
 def test_a_line_over_the_limit_is_never_held_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(text_lines, "MAX_LINE_BYTES", 1000)
     path = write(tmp_path / "pairs.jsonl", good(1), good(2, chosen="x" * 5000), good(3))
-    assert [(number, len(raw) <= 1001) for number, raw in lines.lines_of(path)] == [(1, True), (2, True), (3, True)]
+    assert [(number, len(raw) <= 1001) for number, raw in text_lines.lines_of(path)] == [
+        (1, True),
+        (2, True),
+        (3, True),
+    ]
     assert f"{path}:2: the line has over" in refusal(path)
 
 

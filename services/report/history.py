@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from concord.preference import annotations as answers
-from concord.preference import datasets
+from concord.preference import annotations, datasets
 from concord.preference.columns import verdict_column
 from concord.preference.stages import HUMAN, JUDGING
 from concord.v1.events_pb2 import (
@@ -120,7 +119,7 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
     started = said["run_started"].run_started if "run_started" in said else RunStarted()
     manifests, created = _manifests(events, read), said["run_created"].run_created
     asked = _answers(manifests)
-    before = answers.taken_over(created.config, lambda uri: StageManifest.FromString(read(uri)))
+    before = annotations.taken_over(created.config, lambda uri: StageManifest.FromString(read(uri)))
     rounds = [
         (round_, event.round_triaged)
         for (stage, round_), manifest in manifests.items()

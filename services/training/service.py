@@ -8,8 +8,7 @@ import grpc
 import numpy as np
 
 from concord.kit.arrays import pack, unpack
-from concord.kit.blobs import Blobs
-from concord.kit.blobs import attempts as tries
+from concord.kit.blobs import Blobs, attempts
 from concord.kit.blobs.inputs import cached, messages
 from concord.kit.errors import InvalidInput
 from concord.kit.ids import result_id, work_id
@@ -76,9 +75,9 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
     def GetJob(self, request: pb.GetJobRequest, context: grpc.ServicerContext) -> pb.GetJobResponse:
         _check(request)
         marker = self._blobs.marker(f"done/{result_id(request.run_id, request.unit)}")
-        attempts = len(tries.tries(self._blobs, work_id(request.run_id, request.unit)))
+        begun = len(attempts.past(self._blobs, work_id(request.run_id, request.unit)))
         event = None if marker is None else Event.FromString(marker)
-        return pb.GetJobResponse(done=event is not None, event=event, attempts=attempts)
+        return pb.GetJobResponse(done=event is not None, event=event, attempts=begun)
 
 
 def _check(request: pb.GetJobRequest) -> None:

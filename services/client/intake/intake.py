@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from concord import sample
-from concord.client.intake import sources
-from concord.client.intake import text_lines as lines
+from concord.client.intake import sources, text_lines
 from concord.client.intake.formats import canonical
 from concord.client.intake.formats.record import Decoded, Record
 from concord.client.intake.formats.table import FORMATS, Format, format_of, together
@@ -199,8 +198,8 @@ def _decoded(item: Item) -> object:
     """The row as its format decodes it; raises BadRecord where a line is none."""
     if not item.is_line:
         return item.record
-    if len(item.raw) > lines.MAX_LINE_BYTES:
-        raise BadRecord("line too long", f"the line has over {megabytes(lines.MAX_LINE_BYTES)}")
+    if len(item.raw) > text_lines.MAX_LINE_BYTES:
+        raise BadRecord("line too long", f"the line has over {megabytes(text_lines.MAX_LINE_BYTES)}")
     try:
         return json.loads(item.raw.decode("utf-8-sig" if item.at == 1 else "utf-8"))
     except UnicodeDecodeError as error:

@@ -15,8 +15,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from concord.kit import telemetry
-from concord.kit.blobs import Blobs
-from concord.kit.blobs import attempts as tries
+from concord.kit.blobs import Blobs, attempts
 from concord.kit.errors import Deferred, Permanent, Unavailable
 from concord.kit.ids import id_bytes, result_id, unit_name
 from concord.kit.log import Entry, Log, Record
@@ -126,7 +125,7 @@ class Worker:
     def _stop(self, held: _Held) -> None:
         if held.future is not None:
             held.future.cancel()
-            tries.end(self._blobs, held.work.work_id, held.begun, tries.STOPPED)
+            attempts.end(self._blobs, held.work.work_id, held.begun, attempts.STOPPED)
 
     def _accept(self, record: Record) -> None:
         """Takes note of the item. Touches nothing outside, so that an outage cannot make a polled item forgotten."""
@@ -159,15 +158,15 @@ class Worker:
             if (marker := self._blobs.marker(f"done/{held.result}")) is not None:
                 self._conclude(held, [facts.fact(held.work.run_id, marker)])
                 continue
-            past = tries.tries(self._blobs, held.work.work_id)
-            held.alone = tries.deaths(past, alone_only=False) >= SUSPICIONS
-            if held.alone and (died := tries.deaths(past, alone_only=True)) >= DEATHS_ALONE:
+            before = attempts.past(self._blobs, held.work.work_id)
+            held.alone = attempts.deaths(before, alone_only=False) >= SUSPICIONS
+            if held.alone and (died := attempts.deaths(before, alone_only=True)) >= DEATHS_ALONE:
                 self._conclude(held, self._failed(held, died, f"its process died {died} times while it ran alone"))
                 continue
             if held.alone and running:
                 break
-            held.begun, held.started = len(past) + 1, now
-            tries.begin(self._blobs, held.work.work_id, held.begun, held.alone)
+            held.begun, held.started = len(before) + 1, now
+            attempts.begin(self._blobs, held.work.work_id, held.begun, held.alone)
             held.future = self._start(held.work)
             held.future.add_done_callback(self._wake)
             running.append(held)
@@ -201,12 +200,12 @@ class Worker:
         except (Deferred, Unavailable) as error:
             self._units["deferred"].inc()
             again_s = error.retry_after_s if isinstance(error, Deferred) else AWAY_S
-            return [facts.deferred(work, str(error), again_s, self._end(held, tries.DEFERRED), error.usage)]
+            return [facts.deferred(work, str(error), again_s, self._end(held, attempts.DEFERRED), error.usage)]
         except Permanent as error:
-            self._end(held, tries.RAISED)
+            self._end(held, attempts.RAISED)
             return self._failed(held, 1, str(error), error.usage)
         except CancelledError:
-            self._end(held, tries.STOPPED)
+            self._end(held, attempts.STOPPED)
             return []
         except Exception as error:  # whatever a unit raises is its own failure, counted and reported
             return self._raised(held, error)
@@ -215,7 +214,7 @@ class Worker:
         return [facts.fact(work.run_id, made)]
 
     def _raised(self, held: _Held, error: Exception) -> list[Entry]:
-        times = self._end(held, tries.RAISED)
+        times = self._end(held, attempts.RAISED)
         name = unit_name(held.work.unit)
         self._logger.warning("unit raised", run=held.work.run_id, unit=name, attempt=times, error=repr(error))
         if times >= ATTEMPTS:
@@ -224,7 +223,7 @@ class Worker:
         return []
 
     def _end(self, held: _Held, how: bytes) -> int:
-        return tries.end(self._blobs, held.work.work_id, held.begun, how)
+        return attempts.end(self._blobs, held.work.work_id, held.begun, how)
 
     def _failed(self, held: _Held, attempts: int, error: str, usage: Usage | None = None) -> list[Entry]:
         self._units["failed"].inc()
@@ -292,7 +291,7 @@ class Worker:
                 unwritten += 1
                 continue
             try:
-                self._end(held, tries.STOPPED)
+                self._end(held, attempts.STOPPED)
             except Unavailable as error:
                 unwritten, why = unwritten + 1, str(error)
         if unwritten:
