@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import pytest
 
 # The environment variable that forbids skips where it is set, as in CI.
-FORBIDDEN = "CONCORD_NO_SKIPS"
+FORBIDDEN = "NO_SKIPS"
 
 
 def line(skips: Iterable[tuple[str, str]]) -> str:
