@@ -67,7 +67,6 @@ def test_nothing_asks_which_kind_a_judge_is_of_by_its_name():
         "client/run/people.py: recorded",
         "operate/diagnose.py: recorded",
         "client/run/job.py: sample",
-        "client/run/session.py: sample",
     }
     assert compared_elsewhere(set(JUDGE_KINDS), HOMES["judge"]) <= known
 

@@ -163,7 +163,8 @@ def judge_config(options: Options, spec: str, judges: Judges | None, name: str =
         for name, entry in run_settings.within("judge", type(options)).items():
             run_settings.put(judge, entry.place[1], getattr(options, name))
         return judge
-    raise InvalidInput(f"judge {spec!r}: sample, recorded:NAME or the URL of an OpenAI-compatible endpoint is expected")
+    *others, last = (kind.spelling for kind in JUDGE_KINDS.values())
+    raise InvalidInput(f"judge {spec!r}: {', '.join(others)} or {last} is expected")
 
 
 def recorded_name(spec: str) -> str | None:
