@@ -143,6 +143,14 @@ def test_close_ends_children_in_the_middle_of_a_unit(blobs, tmp_path):
         os.kill(pid, 0)
 
 
+def test_close_does_not_mind_a_unit_that_was_written_and_never_sent(tmp_path):
+    children = Children("scoring", 1, {"CONCORD_BLOB_URL": f"file://{tmp_path}"})
+    (child,) = children._all
+    child.stdin.write(b"the beginning of a unit")
+    children.close()
+    assert child.poll() is not None
+
+
 def test_no_child_outlives_the_process_that_started_it(tmp_path):
     """Standard error stays open for as long as any of them lives."""
     script = (

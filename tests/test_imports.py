@@ -181,6 +181,20 @@ for found in pkgutil.walk_packages(concord.client.__path__, "concord.client."):
     assert not loaded & BEHIND_THE_DOOR
 
 
+def test_no_command_waits_for_what_only_some_commands_need():
+    """All commands are imported for each of them."""
+    loaded = loaded_by("import concord.cli")
+    assert "concord.commands.replay" in loaded
+    assert not loaded & {
+        "matplotlib",
+        "scipy",
+        "huggingface_hub",
+        "concord.wiring",
+        "concord.labeling",
+        "concord.training",
+    }
+
+
 EXTRA = ("kafka", "psycopg", "alembic", "s3fs", "fsspec", "botocore", "pyarrow", "crc32c")
 
 

@@ -132,6 +132,7 @@ def test_runs_and_stories_are_told_through_the_door_as_beside_the_log(world):
     assert far == near
 
 
+@pytest.mark.slow
 def test_a_run_is_told_as_it_was_at_an_offset_or_a_time(world):
     facts = [json.loads(line) for line in world.there("replay", "last", "--events").splitlines()]
     # The first fact that is younger than the one before: times on the command line count in microseconds.
@@ -144,6 +145,7 @@ def test_a_run_is_told_as_it_was_at_an_offset_or_a_time(world):
     assert "running" in world.there("replay", "last", "--until", until[0])
 
 
+@pytest.mark.slow
 def test_the_report_and_the_export_are_made_through_the_door_as_beside_the_log(world):
     for ask, out in ((world.there, "far"), (world.beside, "near")):
         ask("report", "last", "--out", f"{out}-report", "--label-price", "0.5")
@@ -215,6 +217,7 @@ def test_a_run_goes_on_there_from_a_run_there_and_the_same_command_is_the_same_r
     assert len(lines) == 2 and f"goes on from {first['run_id'][:8]}" in lines[1]
 
 
+@pytest.mark.slow
 def test_what_people_answered_there_is_taken_over_there(tmp_path):
     """The second run has the same pairs, but a single answer of its own."""
     rows = [json.loads(line) for line in small_file(tmp_path, 60).read_text().splitlines()]

@@ -145,6 +145,7 @@ def groups(admin: KafkaAdminClient, prefix: str) -> dict[str, object]:
     return {name: admin.list_group_offsets(name) for name in names}
 
 
+@pytest.mark.slow
 def test_a_run_is_read_from_kafka_by_its_id_from_anywhere_and_nothing_there_moves(kafka_url, bootstrap, tmp_path):
     settings = replace(settings_in(tmp_path / "home"), log_url=kafka_url)
     view = run_in(settings, method="none")

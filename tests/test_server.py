@@ -52,6 +52,7 @@ def test_a_run_elsewhere_gives_the_dataset_that_a_run_here_gives(cluster, tmp_pa
     assert not (there / "concord-data/log.sqlite").exists()
 
 
+@pytest.mark.slow
 def test_report_and_comparison_are_made_from_what_the_front_door_lets_be_read(cluster, tmp_path):
     small_file(tmp_path)
     done = concord(

@@ -167,6 +167,7 @@ def begun(cluster: str, name: str, **flags: object) -> str:
     return run_id
 
 
+@pytest.mark.slow
 def test_through_a_front_door_a_run_is_paused_resumed_and_cancelled_and_stays_so(cluster, tmp_path):
     run_id, there = begun(cluster, "steered there"), ("--server", cluster)
     assert (

@@ -10,11 +10,6 @@ import typer
 from concord.client.intake import fetch as fetching
 from concord.client.run import progress
 from concord.commands import FOUND, home
-from concord.kit.store.answering import shown
-from concord.kit.store.sql import open_engine
-from concord.operate import doctor as doctoring
-from concord.operate import inspect
-from concord.wiring import SERVICES
 
 
 def fetch(
@@ -33,6 +28,7 @@ def serve(
 ) -> None:
     """Run the named services in this process until it is told to stop."""
     from concord.__main__ import main as serve_main
+    from concord.wiring import SERVICES
 
     raise typer.Exit(serve_main(list(names or SERVICES)))
 
@@ -44,6 +40,8 @@ def migrate() -> None:
         print("SQLite: the tables are made where they are missing; there is nothing to do")
         return
     from concord.kit.store import migrations
+    from concord.kit.store.answering import shown
+    from concord.kit.store.sql import open_engine
 
     engine = open_engine(settings.state_url)
     before = migrations.bring_up(engine)
@@ -55,6 +53,10 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
     """Say what is wrong here, or with a run that does not move, and what to do about it; exit 3 if anything is."""
+    from concord.operate import doctor as doctoring
+    from concord.operate import inspect
+    from concord.wiring import SERVICES
+
     health = inspect.examine(name, time.time(), SERVICES)
     if as_json:
         print(json.dumps(doctoring.as_json(health), indent=2, ensure_ascii=False))

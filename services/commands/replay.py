@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from concord import wiring
 from concord.commands import FOUND, flags, home
-from concord.embedded import allowing
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings, open_blobs
 from concord.operate import replay_commands, run_log
@@ -66,4 +64,7 @@ def replay(
 
 def _done(settings: Settings, item: Work) -> Event:
     """The unit's fact, made in this process."""
+    from concord import wiring
+    from concord.embedded import allowing
+
     return wiring.done(allowing(settings, item.config), open_blobs(settings), item)

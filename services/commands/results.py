@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Option
 
-from concord.client.results import outputs, release, results_dir
+from concord.client.results import release, results_dir
 from concord.client.run import progress
 from concord.commands import flags, home
 from concord.kit.enums import word
@@ -43,6 +43,8 @@ def report(
     server: flags.Door = "",
 ) -> None:
     """Write a run's report again from the log, finished or not."""
+    from concord.client.results import outputs
+
     settings = home.opened()
     with home.reading(settings, server) as records:
         run_id = records.find(name)

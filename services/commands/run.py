@@ -10,12 +10,11 @@ from pathlib import Path
 import typer
 import yaml
 
-from concord.client.results import outputs, results_dir
+from concord.client.results import results_dir
 from concord.client.results.records import Records
-from concord.client.run import continue_run, drive, estimate, evaluate, options, preflight, progress, session
+from concord.client.run import continue_run, drive, estimate, options, preflight, progress, session
 from concord.client.run.job import Job, prepare
 from concord.commands import WAITS, flags, home
-from concord.embedded import allowing, serving
 from concord.kit.enums import word
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings
@@ -43,6 +42,8 @@ def run(
 ) -> None:
     """Judge, triage, ask people, train: from a file of pairs to dataset.jsonl and report.html."""
     asked = partial(options.resolve, said, _yaml(config) if config else None, str(config))
+    from concord.embedded import allowing
+
     settings = home.opened()
     aside = Path(settings.home) / "set-aside.jsonl" if skip_bad else None
     with home.reading(settings, server) as records:
@@ -52,6 +53,8 @@ def run(
         else:
             job = prepare(path, asked(), aside, new, reused)
         if test:
+            from concord.client.run import evaluate
+
             job = replace(job, notes=(*job.notes, *evaluate.check_test(job.given.rows, test)))
         if dry_run:
             return _say_estimate(job, as_json)
@@ -94,6 +97,8 @@ def _carry_out(
     job: Job, settings: Settings, server: str, records: Records, compare: bool, resume: session.Resume | None
 ) -> tuple[RunView, Mapping[str, Method]]:
     """The finished run, and the other methods where they are wanted; raises Exit where the run stands still."""
+    from concord.embedded import serving
+
     with serving(settings, server, len(job.given.rows)) as running:
         with progress.shown(job) as seen:
             view = session.run(job, running, seen, resume)
@@ -123,6 +128,9 @@ def _write(
     compare: bool,
 ) -> Mapping[str, object]:
     """The results, and what is said of them; returns what report.json holds."""
+    from concord.client.results import outputs
+    from concord.client.run import evaluate
+
     evaluation = evaluate.gap(view, records.blob, job.truth, test) if test else None
     dataset = datasets.parts(view.dataset_uri, records.blob)
     events = records.events(job.run_id)

@@ -11,7 +11,6 @@ import typer
 from concord.client.run import drive, progress, steering
 from concord.client.run.confirm import agreed
 from concord.commands import WAITS, flags, home
-from concord.commands.door import door
 from concord.commands.home import reading
 from concord.kit import rpc
 from concord.v1 import runs_service_pb2 as pb
@@ -68,6 +67,8 @@ def cancel(name: flags.Run, why: flags.Why = "", yes: flags.CancelYes = False, s
 @contextmanager
 def reaching(name: str, server: str) -> Iterator[Told]:
     """The run that `name` means, through the front door `server` or one of its own. Raises NotFound, Unavailable."""
+    from concord.commands.door import door
+
     settings = home.opened()
     with reading(settings, server) as records:
         run_id, flag = records.find(name), records.flag

@@ -1,7 +1,6 @@
 """The pilot: a few pairs drawn before the cost, and the gate that their answers open or shut. PURE."""
 
 import numpy as np
-from scipy.special import bdtr
 
 Array = np.ndarray
 
@@ -40,4 +39,6 @@ def misaligned(right: int, answered: int) -> bool:
 
 def _so_few(right: int, answered: int) -> float:
     """P(a decent judge is right at most so often)."""
+    from scipy.special import bdtr  # here: a quarter of a second that whoever asks for no pilot should not wait
+
     return float(bdtr(right, answered, _DECENT))

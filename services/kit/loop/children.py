@@ -97,8 +97,10 @@ class Children:
     def _forget(self, child: subprocess.Popen) -> None:
         self._all.discard(child)
         for pipe in (child.stdin, child.stdout):
+            # What was written and not yet sent has nobody to go to.
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):
+                    pipe.close()
 
     def close(self) -> None:
         """Ends all children, also in the middle of a unit: nothing counts before its fact is said."""
