@@ -19,13 +19,14 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 import typer  # noqa: E402
 
 from concord.client.run import progress  # noqa: E402
-from concord.commands import flags, place, replay, results, run, steer  # noqa: E402
+from concord.commands import annotate, flags, place, replay, results, run, steer  # noqa: E402
 from concord.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
 
 AWAY, WRONG = 4, 2
 # In the order in which `concord --help` lists them.
 COMMANDS = (
     flags.with_settings(run.run),
+    annotate.annotate,
     steer.pause,
     steer.resume,
     steer.cancel,

@@ -26,7 +26,7 @@ MAY_KNOW = {
     "client": SHARED | {"report"},
     "operate": SHARED | {"report", "client", *SERVICES},
 }
-ROOTS = ("wiring", "process", "embedded", "child", "cli", "__main__", "commands")
+ROOTS = ("wiring", "process", "embedded", "child", "cli", "__main__", "commands", "one_run")
 # torch and friends: only where big models are trained or scored; Kafka, PostgreSQL and S3: only where they are spoken to.
 ONLY_IN = {
     "torch": ("scoring/torch.py", "training/reward.py", "training/policy.py"),
@@ -43,6 +43,7 @@ ONLY_IN = {
     "matplotlib": ("report/pictures.py",),
     "huggingface_hub": ("labeling/wire.py", "client/intake/fetch.py"),
     "pyarrow": ("client/intake/parquet.py",),
+    "textual": ("client/annotate/screen.py",),
     "sklearn": ("reward/features.py",),
 }
 # What a pure module may use besides the standard library.

@@ -133,6 +133,38 @@ def test_several_tasks_are_leased_at_once_those_held_already_first(table):
     assert set(table.slots.held([slot.task_id for slot in slots], "ann")) == {slot.task_id for slot in slots}
 
 
+def test_only_the_tasks_that_are_named_are_leased(table):
+    wanted = [task.task_id for task in table.slots.open(RUN, OPENED + 1, -1, 10)][1:]
+    slots = table.slots.lease("ann", RUN, OPENED + 1, LEASE_S, 5, wanted)
+    assert [slot.task_id for slot in slots] == wanted
+    assert table.slots.lease("ann", RUN, OPENED + 2, LEASE_S, 5, wanted[:1]) == slots[:1]
+
+
+def test_a_lease_that_is_given_back_is_free_at_once_and_an_answer_stays(table):
+    answered, given_back = table.slots.lease("ann", RUN, OPENED + 1, LEASE_S, 2)
+    assert table.submit(answered, 1, b"said", OPENED + 2)
+    table.slots.return_([answered.task_id, given_back.task_id], "ann")
+    assert table.held(answered.task_id, "ann").submitted and table.held(given_back.task_id, "ann") is None
+    assert [(table.lease(who).number, table.lease(who).vote) for who in ("bob", "cid", "ann")] == [
+        (0, 1),
+        (1, 0),
+        (1, 1),
+    ]
+
+
+def test_what_still_wants_an_answer_is_listed_page_by_page_with_who_holds_it(table):
+    answered, leased = table.slots.lease("ann", RUN, OPENED + 1, LEASE_S, 2)
+    assert table.submit(answered, 1, b"said", OPENED + 2)
+    pages = [table.slots.open(RUN, OPENED + 3, after, 2) for after in (-1, 1)]
+    assert [[(task.number, task.holders, task.answered) for task in page] for page in pages] == [
+        [(0, ("ann",), 1), (1, ("ann",), 0)],
+        [(2, (), 0)],
+    ]
+    assert pages[0][1].task_id == leased.task_id and pages[0][0].quorum == 2
+    assert table.slots.open(RUN, OPENED + 3 + LEASE_S, 0, 1)[0].holders == ()
+    assert table.slots.open("another", OPENED + 3, -1, 2) == []
+
+
 def test_an_answer_never_expires(table):
     slot = table.lease("ann")
     assert table.submit(slot, 1, b"said", OPENED + 2)

@@ -11,6 +11,8 @@ from concord.kit.settings import Settings, open_blobs, open_log, open_store
 from concord.operate.inspect import held_groups
 from concord.process import Running
 from concord.runs import service as runs
+from concord.tasks import service as tasks
+from concord.tasks.slots import SqlSlots
 
 HERE = "127.0.0.1:0"
 
@@ -26,7 +28,7 @@ def door(settings: Settings, server: str) -> Iterator[str]:
         preflight.check_address(server)
         yield server
     elif is_run_elsewhere(settings):
-        with _door_alone(settings) as address:
+        with door_alone(settings) as address:
             try:
                 yield address
             except Unavailable as error:
@@ -49,13 +51,15 @@ def is_run_elsewhere(settings: Settings) -> bool:
 
 
 @contextmanager
-def _door_alone(settings: Settings) -> Iterator[str]:
-    """RunService without what folds: it appends, and waits until the other process has stored what came of it."""
+def door_alone(settings: Settings) -> Iterator[str]:
+    """RunService and TaskService without what folds: they append, and wait until the other process has stored what came of it."""
     with ExitStack() as opened:
         log = open_log(settings)
         opened.callback(log.close)
         store = open_store(settings)
         opened.callback(store.close)
-        server, port, _ = rpc.serve([runs.servicer(log, store, open_blobs(settings))], HERE)
+        blobs = open_blobs(settings)
+        desk = tasks.servicer(log, store, blobs, SqlSlots(store), settings.lease_s)
+        server, port, _ = rpc.serve([runs.servicer(log, store, blobs), desk], HERE)
         opened.callback(lambda: server.stop(None).wait())
         yield f"{HERE.rpartition(':')[0]}:{port}"

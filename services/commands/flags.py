@@ -13,7 +13,7 @@ from typer import Argument, Option
 
 from concord.client.run.options import METHODS
 from concord.preference import run_settings
-from concord.preference.run_settings import AGAIN, PAIRS, PANELS, RESULTS, Options
+from concord.preference.run_settings import AGAIN, PAIRS, PANELS, PEOPLE, RESULTS, Options
 
 # Of several commands.
 Run = Annotated[str, Argument(metavar="RUN", help="A run's id, the beginning of it, or `last`.")]
@@ -37,6 +37,18 @@ From = Annotated[
 ]
 SkipBad = Annotated[
     bool, Option("--skip-bad", help="Set rows that cannot be used aside instead of stopping.", rich_help_panel=PAIRS)
+]
+SkipUnanswered = Annotated[
+    bool,
+    Option(
+        "--skip-unanswered",
+        help="Go on where nobody answered: those questions count as skipped.",
+        rich_help_panel=PEOPLE,
+    ),
+]
+Wait = Annotated[
+    bool,
+    Option("--wait", help="Wait for missing answers instead of ending with exit code 3.", rich_help_panel=PEOPLE),
 ]
 Reuse = Annotated[
     str | None,

@@ -14,13 +14,14 @@ from concord.client.results import results_dir
 from concord.client.results.records import Records
 from concord.client.run import continue_run, drive, estimate, options, preflight, progress, session
 from concord.client.run.job import Job, prepare
+from concord.client.run.voters import Skipping
 from concord.commands import WAITS, flags, home
 from concord.kit.enums import word
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings
-from concord.preference import datasets
+from concord.one_run import Questions, results
 from concord.report.figures import Method
-from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus, RunView
+from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RUN_STATUS_RUNNING, RunStatus, RunView
 
 
 def run(
@@ -29,6 +30,8 @@ def run(
     skip_bad: flags.SkipBad = False,
     reuse: flags.Reuse = None,
     new: flags.New = "",
+    skip_unanswered: flags.SkipUnanswered = False,
+    wait: flags.Wait = False,
     resume: flags.Resume = False,
     accept_judge: flags.AcceptJudge = False,
     out: flags.Results = None,
@@ -52,6 +55,7 @@ def run(
             job = continue_run.go_on(records, settings.home, from_, path, asked, aside, new, reused)
         else:
             job = prepare(path, asked(), aside, new, reused)
+        job = continue_run.as_begun(records, job)
         if test:
             from concord.client.run import evaluate
 
@@ -63,8 +67,13 @@ def run(
         out = out or results_dir.folder(settings.home, job.run_id)
         results_dir.remember(out, job.run_id, job.truth)
         progress.began(job, aside)
+        if differing := continue_run.told(records, job):
+            progress.say(f"  {differing}")
+        if skip_unanswered and job.voters:
+            job = replace(job, voters=Skipping(job.voters))
+        questions = Questions(job, out, wait, progress.say, progress.command(), records.flag)
         how = partial(drive.resume, accept_judge=accept_judge) if resume else None
-        view, methods = _carry_out(job, allowing(settings, job.config), server, records, compare, how)
+        view, methods = _carry_out(job, allowing(settings, job.config), server, records, compare, how, questions)
         report = _write(job, view, records, out, test, methods, compare)
     if as_json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
@@ -94,16 +103,22 @@ def _say_estimate(job: Job, as_json: bool) -> None:
 
 
 def _carry_out(
-    job: Job, settings: Settings, server: str, records: Records, compare: bool, resume: session.Resume | None
+    job: Job,
+    settings: Settings,
+    server: str,
+    records: Records,
+    compare: bool,
+    resume: session.Resume | None,
+    questions: Questions,
 ) -> tuple[RunView, Mapping[str, Method]]:
     """The finished run, and the other methods where they are wanted; raises Exit where the run stands still."""
     from concord.embedded import serving
 
     with serving(settings, server, len(job.given.rows)) as running:
         with progress.shown(job) as seen:
-            view = session.run(job, running, seen, resume)
+            view = session.run(job, running, seen, resume, questions)
         if view.status != RUN_STATUS_FINISHED:
-            _say_why(view)
+            _say_why(view, questions)
             raise typer.Exit(WAITS)
         if not (compare and job.truth):
             return view, {}
@@ -111,7 +126,9 @@ def _carry_out(
             return view, session.compared(job, running, records, seen)
 
 
-def _say_why(view: RunView) -> None:
+def _say_why(view: RunView, questions: Questions) -> None:
+    if view.status == RUN_STATUS_RUNNING:
+        return print(f"concord: {progress.clean(questions.line())}", file=sys.stderr)
     status = word(RunStatus, view.status)
     how = "; the same command with --resume goes on" if status == "paused" else ""
     why = progress.clean(view.detail) or "no reason given"
@@ -132,9 +149,6 @@ def _write(
     from concord.client.run import evaluate
 
     evaluation = evaluate.gap(view, records.blob, job.truth, test) if test else None
-    dataset = datasets.parts(view.dataset_uri, records.blob)
-    events = records.events(job.run_id)
-    report = outputs.write(out, job.truth, events, records.blob, dataset, evaluation, methods)
-    questions = outputs.write_questions(out, job, events)
+    report, questions = results(job, view, records, out, evaluation, methods)
     progress.ended(report, out, job, compare, questions, records.flag)
     return report

@@ -125,7 +125,10 @@ def _people(run: RunState, tasks: TasksState) -> Iterator[Finding]:
 
 
 def _how(who: str) -> str:
-    if who.split(":")[0] in ("recorded", "simulated", "file"):
+    kind = who.split(":")[0]
+    if kind in ("file", "people"):
+        return " (`concord annotate` asks here), then give the same `concord run` command again"
+    if kind in ("recorded", "simulated", "function"):
         return "; these answer while `concord run` runs, so give the same command again"
     return ", or let the deadline (annotation_deadline_s) end the wait"
 

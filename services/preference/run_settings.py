@@ -88,7 +88,13 @@ class Options:
     ] = 0.0
     annotators: Annotated[
         str,
-        Setting("annotators", "recorded, simulated:ERROR_RATE or file:PATH.", PEOPLE, longest=300, aliases=("humans",)),
+        Setting(
+            "annotators",
+            "recorded, simulated:ERROR_RATE, file:PATH (may be missing yet) or people.",
+            PEOPLE,
+            longest=300,
+            aliases=("humans",),
+        ),
     ] = "recorded"
     quorum: Annotated[int, Setting("quorum", "Votes a task needs.", PEOPLE, span=(1, 99))] = 1
     pilot: Annotated[

@@ -31,6 +31,10 @@ SERVICE = "tasks"
 MOST_NAME = 200
 MOST_TEXT = 2_000
 MOST_AT_ONCE = 64
+MOST_LISTED = 200
+MOST_ID = 36
+# Of a task's number, which is an INTEGER in the table.
+MOST_DIGITS = 10
 # Shards whose texts are kept, of at most 2 MB each: the pairs of a batch lie all over a run, so more would seldom help.
 KEPT_SHARDS = 16
 # Messages stay under gRPC's 4 MB.
@@ -61,13 +65,14 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
 
     def NextTasks(self, request: pb.NextTasksRequest, context: grpc.ServicerContext) -> pb.NextTasksResponse:
         check_count("most", request.most)
-        tasks, more = self._next(request.annotator, request.run_id, request.most)
+        check_ids(request.task_ids)
+        tasks, more = self._next(request.annotator, request.run_id, request.most, request.task_ids)
         return pb.NextTasksResponse(tasks=tasks, more_expected=more)
 
-    def _next(self, annotator: str, run_id: str, most: int) -> tuple[list[pb.Task], bool]:
+    def _next(self, annotator: str, run_id: str, most: int, of: Sequence[str] = ()) -> tuple[list[pb.Task], bool]:
         """Tasks under a lease, as few as fit in one message, and whether more may come."""
         check_annotator(annotator)
-        slots = self._slots.lease(annotator, run_id, self._clock(), self._lease_s, most)
+        slots = self._slots.lease(annotator, run_id, self._clock(), self._lease_s, most, of)
         if not slots:
             return [], self._more_expected(run_id)
         runs = {slot.run_id: self._run(slot.run_id) for slot in slots}
@@ -212,6 +217,34 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         resolved = max(0, header.tasks - left) if header.stage else 0
         return pb.GetQueueResponse(open=left, leased=leased, resolved=resolved, stage=header.stage, round=header.round)
 
+    def ListTasks(self, request: pb.ListTasksRequest, context: grpc.ServicerContext) -> pb.ListTasksResponse:
+        most = request.page_size or MOST_LISTED
+        if most > MOST_LISTED:
+            raise InvalidInput(f"page_size is {most}; at most {MOST_LISTED} are listed at once")
+        # The header first: tasks of a later round than it says are told from those of its own by who asks.
+        header = self._run(request.run_id).run
+        found = self._slots.open(request.run_id, self._clock(), _number(request.page_token), most)
+        listed = [
+            pb.OpenTask(
+                task_id=task.task_id,
+                pair_index=task.pair_index,
+                quorum=task.quorum,
+                annotators=task.holders,
+                answered=task.answered,
+            )
+            for task in found
+            if task.answered < task.quorum
+        ]
+        token = str(found[-1].number) if len(found) == most else ""
+        return pb.ListTasksResponse(tasks=listed, next_page_token=token, stage=header.stage, round=header.round)
+
+    def ReturnTasks(self, request: pb.ReturnTasksRequest, context: grpc.ServicerContext) -> pb.ReturnTasksResponse:
+        check_annotator(request.annotator)
+        check_count("task_ids", len(request.task_ids))
+        check_ids(request.task_ids)
+        self._slots.return_(request.task_ids, request.annotator)
+        return pb.ReturnTasksResponse()
+
     def _unresolved(self, run_id: str) -> int:
         tasks = queue.restore(run_id, self._store.rows(SERVICE, run_id)).tasks
         return sum(not task.resolved for task in tasks.values())
@@ -258,6 +291,22 @@ def check_count(name: str, count: int) -> None:
     """Refuses none and too many."""
     if not 1 <= count <= MOST_AT_ONCE:
         raise InvalidInput(f"{name} is {count}; between 1 and {MOST_AT_ONCE} are taken at once")
+
+
+def check_ids(task_ids: Sequence[str]) -> None:
+    """Refuses more tasks than are taken at once, and what can be no task's id."""
+    if len(task_ids) > MOST_AT_ONCE:
+        raise InvalidInput(f"task_ids has {len(task_ids)} entries; at most {MOST_AT_ONCE} are taken at once")
+    for task_id in task_ids:
+        if len(task_id) > MOST_ID or "\0" in task_id:
+            raise InvalidInput(f"task_ids: {task_id[:MOST_ID]!r} is no task's id")
+
+
+def _number(token: str) -> int:
+    """The number of the last task that the page before held; -1: there was none."""
+    if token and not (token.isascii() and token.isdigit() and len(token) < MOST_DIGITS):
+        raise InvalidInput("page_token is not one of an answer before")
+    return int(token or -1)
 
 
 def check_annotator(name: str) -> None:

@@ -27,14 +27,19 @@ from concord.tasks.tables import (
     EXPIRE,
     FOLDED,
     FREE,
+    FREE_OF,
     FREE_VOTE,
     GIVE_BACK,
     GIVEN_BACK,
     HELD_BY,
+    HOLDERS,
     KEY,
     KNOWN,
     LIVE,
+    LIVE_OF,
     LOCK,
+    OPEN,
+    RETURN,
     SLOTS,
     SUBMIT,
     TASKS,
@@ -66,6 +71,18 @@ class Slot:
     said: bytes = b""
 
 
+@dataclass(frozen=True)
+class Open:
+    """An offered task: `holders` have one of its votes, by an answer or a live lease; `answered` counts the answers."""
+
+    task_id: str
+    number: int
+    pair_index: int
+    quorum: int
+    holders: tuple[str, ...]
+    answered: int
+
+
 # An answer on its way into the table: the slot, the answer's revision, and the event that says it.
 Given = tuple[Slot, int, bytes]
 
@@ -73,8 +90,13 @@ Given = tuple[Slot, int, bytes]
 class Slots(Protocol):
     """What the table of leases promises. Thread-safe; several replicas may share it."""
 
-    def lease(self, annotator: str, run_id: str, now: float, lease_s: float, most: int = 1) -> list[Slot]:
-        """The annotator's live leases, then new ones on the most useful tasks with a free slot that it never held."""
+    def lease(
+        self, annotator: str, run_id: str, now: float, lease_s: float, most: int = 1, of: Sequence[str] = ()
+    ) -> list[Slot]:
+        """The annotator's live leases, then new ones on the most useful tasks with a free slot that it never held.
+
+        `of`: of these tasks alone; empty: of any.
+        """
 
     def held(self, task_ids: Sequence[str], annotator: str) -> dict[str, Slot]:
         """By task: the slots that this annotator holds, whether their leases have run out or not."""
@@ -84,6 +106,12 @@ class Slots(Protocol):
 
     def free(self, slot: Slot) -> None:
         """Gives the slot back, after a withdrawal; an answer given since then stays."""
+
+    def return_(self, task_ids: Sequence[str], annotator: str) -> None:
+        """Gives leases back that hold no answer."""
+
+    def open(self, run_id: str, now: float, after: int, most: int) -> list[Open]:
+        """The run's offered tasks with a number above `after`, in their order."""
 
     def unsaid(self, now: float) -> Sequence[tuple[str, bytes]]:
         """(run, event) of answers that are not folded though they were given a while ago."""
@@ -106,12 +134,16 @@ class SqlSlots:
             insert_if_absent(connection, BORN, [{"number": 1, "born": clock()}])
             self._born = connection.scalar(sa.select(BORN.c.born)) or 0.0
 
-    def lease(self, annotator: str, run_id: str, now: float, lease_s: float, most: int = 1) -> list[Slot]:
+    def lease(
+        self, annotator: str, run_id: str, now: float, lease_s: float, most: int = 1, of: Sequence[str] = ()
+    ) -> list[Slot]:
         since = self._born if now < self._born + lease_s else 0.0
         wanted = {"of_annotator": annotator, "of_run": run_id, "now": now, "since": since}
+        live, free = (LIVE_OF, FREE_OF) if of else (LIVE, FREE)
+        wanted |= {"of_tasks": list(of)} if of else {}
         with self._store.begin() as connection:
-            given = [_slot(row) for row in connection.execute(LIVE, wanted | {"most": most})]
-            while len(given) < most and (tasks := connection.execute(FREE, wanted | {"most": most - len(given)}).all()):
+            given = [_slot(row) for row in connection.execute(live, wanted | {"most": most})]
+            while len(given) < most and (tasks := connection.execute(free, wanted | {"most": most - len(given)}).all()):
                 new = self._give(connection, tasks, annotator, now, lease_s)
                 given += new
                 if len(new) == len(tasks):
@@ -176,6 +208,29 @@ class SqlSlots:
     def free(self, slot: Slot) -> None:
         with self._store.begin() as connection:
             self._give_back(connection, slot.task_id, slot.annotator, slot.revision)
+
+    def return_(self, task_ids: Sequence[str], annotator: str) -> None:
+        with self._store.begin() as connection:
+            connection.execute(RETURN, {"of_tasks": list(task_ids), "of_annotator": annotator})
+
+    def open(self, run_id: str, now: float, after: int, most: int) -> list[Open]:
+        with self._store.begin(reads=True) as connection:
+            tasks = connection.execute(OPEN, {"of_run": run_id, "after": after, "most": most}).all()
+            held = connection.execute(HOLDERS, {"of_tasks": [task.task_id for task in tasks], "now": now}).all()
+        holders: defaultdict[str, list[sa.Row]] = defaultdict(list)
+        for row in held:
+            holders[row.task_id].append(row)
+        return [
+            Open(
+                task.task_id,
+                task.number,
+                task.pair_index,
+                task.quorum,
+                tuple(row.annotator for row in holders[task.task_id]),
+                sum(row.submitted for row in holders[task.task_id]),
+            )
+            for task in tasks
+        ]
 
     def _give_back(self, connection: sa.Connection, task_id: str, annotator: str, revision: int) -> None:
         """A lease that the annotator took since then stays as well: it is not submitted."""

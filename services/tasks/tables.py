@@ -75,13 +75,15 @@ FREE = (
     # Without a wait: whoever leases at the same moment goes on to the next task. (SQLite has one writer, and no such words.)
     .with_for_update(skip_locked=True)
 )
-# In one order, so that no two who lock several wait for each other.
-LOCK = (
-    sa.select(TASKS.c.task_id)
-    .where(TASKS.c.task_id.in_(sa.bindparam("of_tasks", expanding=True)))
-    .order_by(TASKS.c.run_id, TASKS.c.number)
-    .with_for_update()
+# The same, of some tasks only.
+OF_THESE = TASKS.c.task_id.in_(sa.bindparam("of_tasks", expanding=True))
+LIVE_OF, FREE_OF = LIVE.where(OF_THESE), FREE.where(OF_THESE)
+OPEN = sa.select(TASKS).where(OFFERED, TASKS.c.number > sa.bindparam("after")).order_by(TASKS.c.number).limit(MOST)
+HOLDERS = sa.select(SLOTS.c.task_id, SLOTS.c.annotator, SLOTS.c.submitted).where(
+    OF_TASKS, SLOTS.c.vote.is_not(None), TAKEN
 )
+# In one order, so that no two who lock several wait for each other.
+LOCK = sa.select(TASKS.c.task_id).where(OF_THESE).order_by(TASKS.c.run_id, TASKS.c.number).with_for_update()
 EXPIRE = sa.update(SLOTS).where(OF_TASK, ~SLOTS.c.submitted, SLOTS.c.lease_until <= NOW).values(vote=None)
 VOTES = sa.select(SLOTS.c.task_id, SLOTS.c.vote, SLOTS.c.annotator).where(OF_TASKS)
 SUBMIT = sa.update(SLOTS).where(
@@ -89,6 +91,7 @@ SUBMIT = sa.update(SLOTS).where(
 )
 OVERTAKEN = (OF_TASK, OF_ANNOTATOR, SLOTS.c.submitted, SLOTS.c.revision <= sa.bindparam("up_to"))
 GIVE_BACK = sa.update(SLOTS).where(*OVERTAKEN).values(GIVEN_BACK)
+RETURN = sa.update(SLOTS).where(OF_TASKS, OF_ANNOTATOR, ~SLOTS.c.submitted).values(GIVEN_BACK)
 FREE_VOTE = sa.update(SLOTS).where(OF_TASK, SLOTS.c.vote == OF_VOTE, ~OF_ANNOTATOR).values(GIVEN_BACK)
 KNOWN = sa.select(SLOTS.c.task_id, SLOTS.c.annotator, SLOTS.c.revision, SLOTS.c.submitted).where(OF_TASKS)
 FOLDED = (

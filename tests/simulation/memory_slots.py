@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from concord.tasks.queue import TasksState
-from concord.tasks.slots import SAY_AGAIN_S, Given, Slot
+from concord.tasks.slots import SAY_AGAIN_S, Given, Open, Slot
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
 
 # A slot that its owner gave back: it keeps the owner's revision and holds no vote.
@@ -31,11 +31,13 @@ class MemorySlots:
         held = self._slots.get(task_id, {}).values()
         return [slot for slot in held if slot.submitted or (slot.lease_until > now and slot.vote != GIVEN_BACK)]
 
-    def lease(self, annotator: str, run_id: str, now: float, lease_s: float, most: int = 1) -> list[Slot]:
+    def lease(
+        self, annotator: str, run_id: str, now: float, lease_s: float, most: int = 1, of: Sequence[str] = ()
+    ) -> list[Slot]:
         offered = sorted(
             (number, run, task_id, pair_index, quorum, opened_at)
             for (run, number), (task_id, pair_index, quorum, offered, opened_at) in self._tasks.items()
-            if offered and run_id in ("", run)
+            if offered and run_id in ("", run) and (not of or task_id in of)
         )
         mine = [(task_id, self._slots.get(task_id, {}).get(annotator)) for _, _, task_id, *_ in offered]
         live = [slot for task_id, slot in mine if slot in self._taken(task_id, now) and not slot.submitted][:most]
@@ -82,6 +84,21 @@ class MemorySlots:
             given = replace(mine, vote=GIVEN_BACK, submitted=False, lease_until=0.0)
             self._slots[task_id][annotator] = given
             self._unsaid.pop((task_id, annotator), None)
+
+    def return_(self, task_ids: Sequence[str], annotator: str) -> None:
+        for task_id in task_ids:
+            mine = self._slots.get(task_id, {}).get(annotator)
+            if mine is not None and not mine.submitted:
+                self._slots[task_id][annotator] = replace(mine, vote=GIVEN_BACK, lease_until=0.0)
+
+    def open(self, run_id: str, now: float, after: int, most: int) -> list[Open]:
+        found = []
+        for (run, number), (task_id, pair_index, quorum, offered, _) in sorted(self._tasks.items()):
+            if offered and run_id in ("", run) and number > after:
+                taken = self._taken(task_id, now)
+                holders, answered = tuple(slot.annotator for slot in taken), sum(slot.submitted for slot in taken)
+                found.append(Open(task_id, number, pair_index, quorum, holders, answered))
+        return found[:most]
 
     def unsaid(self, now: float) -> Sequence[tuple[str, bytes]]:
         known = {task[0] for task in self._tasks.values()}

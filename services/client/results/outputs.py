@@ -59,20 +59,41 @@ def _with_measured_before(path: Path, made: figures.Figures) -> figures.Figures:
 
 
 def write_questions(out: Path, job: Job, events: Events) -> tuple[int, Path]:
-    """Asked pairs that nobody answered, as JSON Lines in questions.jsonl; how many there are, and the file.
-
-    A file of answers is never written over, should it be that very one.
-    """
+    """Asked pairs that nobody answered, as JSON Lines in questions.jsonl; how many there are, and the file."""
     silent = (TaskOutcome.TASK_OUTCOME_SKIPPED, TaskOutcome.TASK_OUTCOME_EXPIRED)
     said = [e.task_resolved for e, _ in events if e.WhichOneof("kind") == "task_resolved"]
     asked = sorted({task.pair_index for task in said if task.outcome in silent})
+    return len(asked), write_asked(out, job, asked)
+
+
+def write_asked(out: Path, job: Job, asked: Sequence[int]) -> Path:
+    """These pairs as questions; the file. Where none is left, what was asked before does not stand there any more.
+
+    A file with answers is never written over, should it be that very one, or one that somebody filled in.
+    """
     path = out / "questions.jsonl"
-    if Path(job.options.annotators.partition(":")[2]).absolute() == path.absolute():
+    is_the_answers = Path(job.options.annotators.partition(":")[2]).absolute() == path.absolute()
+    if is_the_answers or _has_choices(path):
         path = out / f"questions-{job.run_id[:8]}.jsonl"
-    if asked:
-        with writable(out):
-            path.write_text("".join(_question(job.given.rows[index].pair) for index in asked), encoding="utf-8")
-    return len(asked), path
+    with writable(out):
+        if asked:
+            lines = "".join(_question(job.given.rows[index].pair) for index in asked)
+            path.write_text(lines, encoding="utf-8")
+        else:
+            path.unlink(missing_ok=True)
+    return path
+
+
+def _has_choices(path: Path) -> bool:
+    """Whether somebody wrote answers between the questions."""
+    try:
+        # Within a text its quotes would be escaped.
+        with path.open(encoding="utf-8") as file:
+            return any('"choice"' in line for line in file)
+    except FileNotFoundError:
+        return False
+    except (OSError, UnicodeDecodeError):
+        return True
 
 
 def _question(pair: Pair) -> str:

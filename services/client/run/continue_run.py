@@ -2,16 +2,22 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from concord.client.results.records import Records
 from concord.client.results.results_dir import folder, remembered_truth
+from concord.client.run import people
+from concord.client.run.answers import contradicted
 from concord.client.run.job import Job, prepare
-from concord.client.run.options import Options
+from concord.client.run.options import Options, semantic
 from concord.client.run.parent_options import options_of
 from concord.client.run.parent_run import Earlier, rows_of
-from concord.client.run.people import Reused, reused_answers
+from concord.client.run.people import reused_answers
+from concord.client.run.voters import Reused, Reusing, Skipping, Written
+from concord.kit import ids
 from concord.kit.errors import InvalidInput, NotFound
+from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event
 from concord.v1.pairs_pb2 import PairShard, PairsManifest
 from concord.v1.runs_service_pb2 import RUN_STATUS_CORRUPT
@@ -59,6 +65,34 @@ def read(records: Records, home: str, run_id: str) -> Earlier:
     pairs = [pair for ref in manifest.shards for pair in PairShard.FromString(records.blob(ref.uri)).pairs]
     truth = remembered_truth(folder(home, run_id), run_id)
     return Earlier(view, rows_of(pairs, truth), _answered(records, run_id))
+
+
+def as_begun(records: Records, job: Job) -> Job:
+    """The job as the run that a release before 0.2 began with the same file of answers, where that one is there.
+
+    The file's content was part of the run's id then; nobody is to be asked again because it is no longer.
+    """
+    config = RunConfig()
+    config.CopyFrom(job.config)
+    config.annotators = people.named_before(job.config.annotators)
+    if config.annotators == job.config.annotators:
+        return job
+    run_id = ids.run_id(job.given.sha256, semantic(config), job.salt)
+    with suppress(NotFound):
+        return replace(job, config=config, run_id=records.find(run_id))
+    return job
+
+
+def told(records: Records, job: Job) -> str:
+    """What to tell of answers in a file that say otherwise than what the run has recorded; empty where none does."""
+    written = job.voters.voters if isinstance(job.voters, Reusing | Skipping) else job.voters
+    if not isinstance(written, Written) or not written.answers.said:
+        return ""
+    with suppress(NotFound):
+        facts = _events(records, records.find(job.run_id))
+        names = [row.pair.pair_id for row in job.given.rows]
+        return contradicted(written.answers, names, job.options.quorum, facts)
+    return ""
 
 
 def answers_of(records: Records, name: str) -> Reused:

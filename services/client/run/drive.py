@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 from uuid import uuid4
 
 import grpc
@@ -168,10 +169,17 @@ class People:
             thread.join(10)
 
 
+class Interrupted(Protocol):
+    """What ends a watch: `error` is raised by it once `interrupt` was called, which it puts there itself."""
+
+    error: BaseException | None
+    interrupt: Callable[[], object]
+
+
 def watch(
     runs: RunServiceStub,
     run_id: str,
-    people: People | None,
+    people: Interrupted | None,
     seen: Callable[[pb.RunView], None],
     check: Callable[[], object] = lambda: None,
 ) -> pb.RunView:

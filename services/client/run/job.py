@@ -1,20 +1,24 @@
 """A run as asked for: everything is read and checked before anything is recorded."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from concord.client.intake import intake
 from concord.client.intake.verdicts import Judges
-from concord.client.run import people
+from concord.client.run import people, voters
 from concord.client.run.drive import Answerer
 from concord.client.run.options import Options, recorded_name, run_config, semantic
 from concord.client.run.parent_run import Earlier, Joined, check, join, link
+from concord.client.run.voters import Voters
 from concord.kit import ids
 from concord.kit.errors import InvalidInput
 from concord.preference.methods import METHODS
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.pairs_pb2 import Choice
+
+# Name → (prompt, first, second) → "first", "second", "tie", or None: cannot be decided.
+Functions = Mapping[str, Callable[[str, str, str], object]]
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,10 @@ class Job:
     notes: tuple[str, ...] = ()
     # The run that it goes on from.
     earlier: Earlier | None = None
+    # Who answers as answers come, instead of `answer`, which knows them all; None: `answer` does.
+    voters: Voters | None = None
+    # The word of `--new`.
+    salt: str = ""
 
     @property
     def truth(self) -> Mapping[int, "Choice.ValueType"]:
@@ -44,22 +52,28 @@ def prepare(
     salt: str,
     reused: people.Reused | None = None,
     earlier: Earlier | None = None,
+    functions: Functions | None = None,
 ) -> Job:
-    """Reads and checks everything before anything is recorded; an empty path: the pairs of `earlier` alone."""
+    """Reads and checks everything before anything is recorded; an empty path: the pairs of `earlier` alone.
+
+    `functions`: people who answer, by the names that they go by; `options.annotators` names them then.
+    """
     joined = _joined(path, skip_bad, earlier)
     whole = joined.given
     given, judges = _judged(whole, options)
     config = run_config(options, judges)
     answer: Answerer = people.nobody
+    ready: Voters | None = None
     notes = whole.notes
     if METHODS[options.method].asks or given.rows_with_truth:
-        aside = {row.pair.pair_id for row in whole.rows} - {row.pair.pair_id for row in given.rows} | joined.left_out
-        if skip_bad and whole.set_aside:
-            aside |= people.ids_set_aside(skip_bad) - {row.pair.pair_id for row in whole.rows}
-        answer = people.answerer(options.annotators, given.rows, options.seed, aside)
-        config.annotators = people.named(options.annotators)
-        if unused := people.answered(options.annotators, aside):
-            notes += (f"{options.annotators}: {unused:,} of the answers are for rows set aside; they are not used",)
+        config.annotators = options.annotators
+        if functions:
+            ready = voters.asked(functions, given.rows, options.quorum)
+        elif written := voters.written(options.annotators, given.rows):
+            ready = written
+            notes += _of_answers(written, joined, given, skip_bad, options)
+        else:
+            answer = people.answerer(options.annotators, given.rows, options.seed)
     if earlier:
         if not salt:
             check(config, given, earlier)
@@ -67,7 +81,22 @@ def prepare(
         reused = {**earlier.answered, **(reused or {})}
     if reused:
         answer = people.with_reused(reused, given.rows, answer)
-    return Job(options, given, config, ids.run_id(given.sha256, semantic(config), salt), answer, notes, earlier)
+        ready = ready and voters.reusing(ready, reused, given.rows)
+    run_id = ids.run_id(given.sha256, semantic(config), salt)
+    return Job(options, given, config, run_id, answer, notes, earlier, ready, salt)
+
+
+def _of_answers(
+    written: voters.Written, joined: Joined, given: intake.Input, skip_bad: Path | None, options: Options
+) -> tuple[str, ...]:
+    """What the user should hear of the file of answers."""
+    if options.annotators == "people":
+        return ()
+    known, all_ids = {row.pair.pair_id for row in given.rows}, {row.pair.pair_id for row in joined.given.rows}
+    aside = all_ids - known | joined.left_out
+    if skip_bad and joined.given.set_aside:
+        aside |= people.ids_set_aside(skip_bad) - all_ids
+    return written.answers.notes(known, aside, options.quorum)
 
 
 def _joined(path: str, skip_bad: Path | None, earlier: Earlier | None) -> Joined:

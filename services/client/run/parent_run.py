@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from concord.client.intake.intake import Input
 from concord.client.intake.verdicts import verdicts_seen
 from concord.client.run.options import semantic
-from concord.client.run.people import Reused
+from concord.client.run.voters import Reused
 from concord.kit.errors import InvalidInput
 from concord.preference.budget import human_budget, new_pairs
 from concord.preference.methods import METHODS

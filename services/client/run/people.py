@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,6 +11,7 @@ from concord.client.intake.formats.table import FORMATS, Format, record_as_far_a
 from concord.client.intake.rows import possible_ids
 from concord.client.intake.text_lines import lines_of
 from concord.client.run.drive import Answerer
+from concord.client.run.voters import Reused
 from concord.kit.errors import InvalidInput
 from concord.preference.pairs import Row, pair_hash
 from concord.preference.seeded import uniform
@@ -18,36 +19,22 @@ from concord.v1 import pairs_pb2 as pb
 from concord.v1.events_pb2 import Event
 
 Choice: TypeAlias = pb.Choice.ValueType
-# (hash of the pair, number of the vote) -> what was answered before.
-Reused = Mapping[tuple[str, int], Choice]
 
-_CHOICES: Mapping[object, Choice] = {
-    "first": pb.CHOICE_FIRST,
-    "second": pb.CHOICE_SECOND,
-    "tie": pb.CHOICE_TIE,
-    0: pb.CHOICE_FIRST,
-    1: pb.CHOICE_SECOND,
-}
 _OTHER = {pb.CHOICE_FIRST: pb.CHOICE_SECOND, pb.CHOICE_SECOND: pb.CHOICE_FIRST}
-_ANY_VOTE = -1
 
 
-def answerer(spec: str, rows: Sequence[Row], seed: int, other_ids: Iterable[str] = ()) -> Answerer:
-    """The people that `--annotators` names, for these rows.
+def answerer(spec: str, rows: Sequence[Row], seed: int) -> Answerer:
+    """The people that `--annotators` names where they answer at once, for these rows; raises InvalidInput.
 
-    `recorded`: the majority in the input. `simulated:RATE`: the same, wrong at this rate. `file:PATH`: JSON Lines, see
-    `from_file`; `other_ids` are pairs that such a file may name although this run does not have them. Raises
-    InvalidInput.
+    `recorded`: the majority in the input. `simulated:RATE`: the same, wrong at this rate.
     """
     kind, _, rest = spec.partition(":")
     if kind == "recorded" and not rest:
         return recorded(rows)
     if kind == "simulated":
         return simulated(rows, seed, _rate(rest))
-    if kind == "file" and rest:
-        return from_file(Path(rest), rows, other_ids)
     raise InvalidInput(
-        f"--annotators {spec}: recorded, simulated:ERROR_RATE (such as simulated:0.1) or file:PATH is expected"
+        f"--annotators {spec}: recorded, simulated:ERROR_RATE (such as simulated:0.1), file:PATH or people is expected"
     )
 
 
@@ -56,25 +43,20 @@ def nobody(pair: int, vote: int) -> Choice | None:
     return None
 
 
-def named(spec: str) -> str:
-    """The people as the run's configuration notes them: a file with the hash of what it says, so that another file is
-    another run. Raises InvalidInput where the file cannot be read."""
+def named_before(spec: str) -> str:
+    """What a run's configuration noted of a file of answers until 0.1: the hash of what it says stood behind it.
+
+    It made another run of each answer that was added. Now the file's name alone stands there: its answers are facts of the
+    run once they are given, whatever becomes of the file.
+    """
     kind, _, path = spec.partition(":")
     if kind != "file" or not path:
         return spec
     try:
         with open(path, "rb") as file:
             return f"{spec}@{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def answered(spec: str, ids: Iterable[str]) -> int:
-    """How many of these pairs a file of answers names; 0 for other people. The file was checked before."""
-    kind, _, path = spec.partition(":")
-    if kind != "file":
-        return 0
-    return len({_answer(raw)[0] for _, raw in lines_of(Path(path)) if raw.strip()} & set(ids))
+    except OSError:
+        return spec
 
 
 def ids_set_aside(path: Path, formats: Sequence[Format] = FORMATS) -> set[str]:
@@ -110,33 +92,6 @@ def simulated(rows: Sequence[Row], seed: int, rate: float) -> Answerer:
         if truth == pb.CHOICE_TIE:
             return pb.CHOICE_FIRST if uniform("person's tie", seed, vote, name) < 0.5 else pb.CHOICE_SECOND
         return _OTHER[truth]
-
-    return answer
-
-
-def from_file(path: Path, rows: Sequence[Row], other_ids: Iterable[str] = ()) -> Answerer:
-    """Answers as JSON Lines: {"pair_id": …, "choice": "first" | "second" | "tie" | 0 | 1, "vote": optional, from 0}.
-
-    Without `vote` the answer holds for every vote of the pair that has no answer of its own. Raises InvalidInput with
-    file and line, also for a pair that is neither in `rows` nor among `other_ids`, and for two answers to one question.
-    """
-    known = {row.pair.pair_id for row in rows} | set(other_ids)
-    said: dict[tuple[str, int], Choice] = {}
-    for number, raw in lines_of(path):
-        if not raw.strip():
-            continue
-        try:
-            name, vote, choice = _answer(raw)
-            _check(name, vote, known, said)
-        except ValueError as error:
-            raise InvalidInput(f"{path}:{number}: {error}") from None
-        said[name, vote] = choice
-    if not said:
-        raise InvalidInput(f"{path}: the file has no answers")
-
-    def answer(pair: int, vote: int) -> Choice | None:
-        name = rows[pair].pair.pair_id
-        return said.get((name, vote), said.get((name, _ANY_VOTE)))
 
     return answer
 
@@ -183,7 +138,7 @@ def _need_truth(rows: Sequence[Row], what: str) -> None:
     if all(row.truth is None for row in rows):
         raise InvalidInput(
             f"{what}: no row of the input says what people prefer (`human_majority`, or `chosen` and `rejected`), so there "
-            "is nobody to answer; use --annotators file:PATH"
+            "is nobody to answer; use --annotators file:PATH or people"
         )
 
 
@@ -197,31 +152,3 @@ def _rate(text: str) -> float:
             f"--annotators simulated:{text}: the error rate must be a number from 0 to 1, such as simulated:0.1"
         )
     return rate
-
-
-def _answer(raw: bytes) -> tuple[str, int, Choice]:
-    """Pair id, vote and choice of one line; raises ValueError with a reason fit for the user."""
-    try:
-        said = json.loads(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"invalid UTF-8 at byte {error.start + 1} of the line") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"broken JSON: {str(error)[:200]}") from None
-    if not isinstance(said, dict):
-        raise ValueError('an answer must be an object such as {"pair_id": "row-1", "choice": "first"}')
-    name, vote, choice = said.get("pair_id"), said.get("vote", _ANY_VOTE), said.get("choice")
-    if isinstance(name, bool) or not isinstance(name, str | int):
-        raise ValueError("no `pair_id`")
-    if type(vote) is not int or ("vote" in said and vote < 0):
-        raise ValueError("`vote` must be a whole number from 0 on")
-    if type(choice) not in (str, int) or choice not in _CHOICES:
-        raise ValueError('`choice` must be "first", "second", "tie", 0 or 1')
-    return str(name), vote, _CHOICES[choice]
-
-
-def _check(name: str, vote: int, known: set[str], said: Mapping[tuple[str, int], Choice]) -> None:
-    if name not in known:
-        raise ValueError(f"no pair of the input has the id {name[:100]!r}")
-    if (name, vote) in said:
-        which = f"vote {vote} of " if vote != _ANY_VOTE else ""
-        raise ValueError(f"a second answer for {which}the pair {name!r}; one is needed")

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from concord.client.results.records import Records
-from concord.client.run import drive
+from concord.client.run import desk, drive
 from concord.client.run.job import Job
 from concord.client.run.options import semantic, set_method
 from concord.client.run.parent_run import link
+from concord.client.run.voters import Skipping
 from concord.kit import ids, rpc
 from concord.preference.methods import COMPARED
 from concord.report import figures
@@ -44,14 +45,26 @@ class Cluster:
         return False
 
 
-def run(job: Job, services: Services, seen: Seen, resume: Resume | None = None) -> RunView:
-    """Drives the job to its end, or to a pause that needs a person; `resume` lets a paused one go on first."""
+def run(
+    job: Job,
+    services: Services,
+    seen: Seen,
+    resume: Resume | None = None,
+    missing: desk.Missing = lambda pairs: False,
+) -> RunView:
+    """Drives the job to its end, or to a pause that needs a person; `resume` lets a paused one go on first.
+
+    Where answers are missing `missing` is told of which pairs, and says whether to wait; else the run is left as it goes.
+    """
     with rpc.channel(services.address) as channel, drive.translated(services.address):
         runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
         pairs = [row.pair for row in job.given.rows]
         view = drive.begin(runs, job.run_id, job.config, pairs, job.given.sha256, job.given.name)
         if resume and view.status == RUN_STATUS_PAUSED:
             resume(runs, view)
+        if job.voters is not None:
+            watched = desk.Watched(runs, job.run_id, check=lambda: services.wait(0))
+            return desk.attend(watched, tasks, job.voters, seen, missing)
         annotators = drive.People(tasks, job.run_id, job.answer, job.options.annotators.split(":")[0])
         try:
             return drive.watch(runs, job.run_id, annotators, seen, check=lambda: services.wait(0))
@@ -71,7 +84,9 @@ def compared(job: Job, services: Services, records: Records, seen: Seen) -> dict
         set_method(config, options)
         if job.earlier:
             link(config, job.earlier, len(job.given.rows))
-        other = replace(job, options=options, config=config, run_id=ids.run_id(job.given.sha256, semantic(config)))
+        run_id, rest = ids.run_id(job.given.sha256, semantic(config)), job.voters and Skipping(job.voters)
+        # It asks about pairs of its own: what nobody answered there, nobody is asked.
+        other = replace(job, options=options, config=config, run_id=run_id, voters=rest)
         if run(other, services, seen).status == RUN_STATUS_FINISHED:
             made = figures.figures_of(records.events(other.run_id), records.blob, job.truth)
             out[method] = made.methods[method]

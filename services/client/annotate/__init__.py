@@ -1,0 +1,1 @@
+"""`concord annotate`: one person who answers in a terminal."""

@@ -1,0 +1,185 @@
+"""Answers what is asked of people while a run goes on, and notices when it stands still because answers are missing.
+
+A lease is taken only on what can be answered at once: every other question stays free for whoever annotates elsewhere.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import grpc
+
+from concord.client.run import drive
+from concord.client.run.answers import SKIP
+from concord.client.run.voters import Vote, Voters
+from concord.kit.errors import InvalidInput
+from concord.preference.stages import HUMAN
+from concord.v1 import runs_service_pb2 as pb
+from concord.v1.runs_service_pb2_grpc import RunServiceStub
+from concord.v1.tasks_service_pb2 import (
+    GivenAnswer,
+    ListTasksRequest,
+    NextTasksRequest,
+    OpenTask,
+    SubmitAnnotationsRequest,
+)
+from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+
+LOOK_S = 0.05
+# While nothing can be answered, a file is looked at so often.
+WAIT_S = 0.5
+SKIPPED = "no answer for this pair"
+# Told the pairs (by index) whose answers are missing: whether to wait for them.
+Missing = Callable[[Sequence[int]], bool]
+
+
+class Left(Exception):
+    """Nobody watches any more."""
+
+
+@dataclass
+class Watched:
+    """The run as it goes on, watched in a thread of its own."""
+
+    runs: RunServiceStub
+    run_id: str
+    check: Callable[[], object]
+    view: pb.RunView = field(default_factory=pb.RunView)
+    over: threading.Event = field(default_factory=threading.Event)
+    changed: threading.Event = field(default_factory=threading.Event)
+    failed: BaseException | None = None
+    # What `drive.watch` asks of whoever answers.
+    error: BaseException | None = None
+    interrupt: Callable[[], object] = field(default=lambda: None)
+
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=self._watch, name=f"watching {self.run_id}", daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        try:
+            self._see(drive.watch(self.runs, self.run_id, self, self._see, self.check))
+        except Left:
+            pass
+        except BaseException as error:  # raised where it is waited for
+            self.failed = error
+        finally:
+            self.over.set()
+            self.changed.set()
+
+    def _see(self, view: pb.RunView) -> None:
+        self.view = view
+        self.changed.set()
+
+    def leave(self) -> None:
+        """Watches no longer."""
+        self.error = Left()
+        while not self.over.is_set():
+            # It may be between two streams just now.
+            self.interrupt()
+            self.over.wait(LOOK_S)
+
+
+def attend(
+    watched: Watched, tasks: TaskServiceStub, voters: Voters, seen: Callable[[pb.RunView], None], missing: Missing
+) -> pb.RunView:
+    """Answers in this thread until the run ends, pauses for a person, or `missing` says not to wait; its last state."""
+    asked: tuple[int, ...] = ()
+    try:
+        while not watched.over.is_set():
+            watched.changed.clear()
+            view = watched.view
+            seen(view)
+            left = _answered(watched, tasks, voters, view) if _asks(view) else None
+            if left is not None and left != asked:
+                asked = left
+                if not missing(left):
+                    break
+            if left is None:
+                watched.changed.wait(LOOK_S)
+            else:
+                _until_news(watched, voters)
+    finally:
+        watched.leave()
+    if watched.failed is not None:
+        raise watched.failed
+    seen(watched.view)
+    return watched.view
+
+
+def _asks(view: pb.RunView) -> bool:
+    """Whether people's questions are out now."""
+    last = view.stages[-1] if view.stages else None
+    return view.status == pb.RUN_STATUS_RUNNING and last is not None and last.stage in HUMAN and not last.closed
+
+
+def _until_news(watched: Watched, voters: Voters) -> None:
+    """Until the run moves or there may be answers that were not there before; a file half written is no reason to end."""
+    while not watched.changed.wait(WAIT_S):
+        try:
+            if voters.news():
+                return
+        except InvalidInput:
+            continue
+
+
+def _answered(watched: Watched, tasks: TaskServiceStub, voters: Voters, view: pb.RunView) -> tuple[int, ...] | None:
+    """Hands in what can be answered; the pairs that are still asked, None where that cannot be said yet."""
+    stage, open_ = view.stages[-1], list[int]()
+    try:
+        given = False
+        for page in _pages(tasks, view.run_id):
+            if (page.stage, page.round) != (stage.stage, stage.round):
+                return None
+            ready = [(task, vote) for task in page.tasks for vote in _missing_votes(task, voters)]
+            given = bool(ready) or given
+            open_ += [task.pair_index for task in page.tasks]
+            _give(watched, tasks, ready, voters.at_once)
+    except grpc.RpcError as error:
+        if error.code() not in drive.AWAY:
+            raise
+        return None
+    return None if given or not open_ else tuple(open_)
+
+
+def _pages(tasks: TaskServiceStub, run_id: str) -> Iterator:
+    asked = ListTasksRequest(run_id=run_id)
+    while True:
+        page = tasks.ListTasks(asked)
+        yield page
+        if not page.next_page_token:
+            return
+        asked.page_token = page.next_page_token
+
+
+def _missing_votes(task: OpenTask, voters: Voters) -> Sequence[Vote]:
+    """The votes that this task still takes and that are ready."""
+    free = task.quorum - len(task.annotators)
+    ready = voters.votes(task.pair_index, task.quorum) if free > 0 else ()
+    return [vote for vote in ready if vote.annotator not in task.annotators][:free]
+
+
+def _give(watched: Watched, tasks: TaskServiceStub, ready: Sequence[tuple[OpenTask, Vote]], at_once: int) -> None:
+    """Each annotator's votes in turn: leased, asked for, handed in."""
+    for name in dict.fromkeys(vote.annotator for _, vote in ready):
+        own = {task.task_id: vote for task, vote in ready if vote.annotator == name}
+        for ids in batches(list(own), at_once):
+            if watched.over.is_set():
+                return
+            wanted = NextTasksRequest(annotator=name, run_id=watched.run_id, most=len(ids), task_ids=ids)
+            leased = tasks.NextTasks(wanted).tasks
+            given = [_said(task.task_id, own[task.task_id]) for task in leased]
+            if given:
+                tasks.SubmitAnnotations(SubmitAnnotationsRequest(annotator=name, answers=given))
+
+
+def batches(ids: Sequence[str], most: int) -> Iterator[Sequence[str]]:
+    """The ids, so many at a time."""
+    return (ids[at : at + most] for at in range(0, len(ids), most))
+
+
+def _said(task_id: str, vote: Vote) -> GivenAnswer:
+    choice = vote.says()
+    return (
+        GivenAnswer(task_id=task_id, comment=SKIPPED) if choice == SKIP else GivenAnswer(task_id=task_id, choice=choice)
+    )

@@ -1,0 +1,94 @@
+"""`concord annotate`: a run's questions to people, answered in the terminal."""
+
+import getpass
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from concord.client.annotate.sitting import Sitting
+from concord.client.results import results_dir
+from concord.client.results.records import Records
+from concord.client.run import drive, progress, session, steering
+from concord.commands import WAITS, flags, home
+from concord.commands.door import door_alone, is_run_elsewhere
+from concord.embedded import allowing, serving
+from concord.kit import rpc
+from concord.kit.errors import InvalidInput
+from concord.kit.settings import Settings
+from concord.one_run import written_again
+from concord.v1.runs_service_pb2 import RUN_STATUS_CREATED, RUN_STATUS_FINISHED, RunView
+from concord.v1.runs_service_pb2_grpc import RunServiceStub
+from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+
+
+def annotate(
+    name: flags.Run,
+    as_: Annotated[str, typer.Option("--as", metavar="NAME", help="Who answers; one name for each person.")] = "",
+    server: flags.Through = "",
+) -> None:
+    """Answer a run's questions here, one key a pair; leave at any time and go on later. Exit 3 while answers are missing."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InvalidInput(
+            "`concord annotate` asks in a terminal, and this is none; answers come from a file as well: "
+            "`concord run … --annotators file:PATH`"
+        )
+    annotator = as_ or _user()
+    settings = home.opened()
+    with home.reading(settings, server) as records:
+        view = records.view(records.find(name))
+        _check(view, records.flag)
+        with (
+            _reached(settings, server, view) as services,
+            rpc.channel(services.address) as channel,
+            drive.translated(services.address),
+        ):
+            said = _asked(Sitting(RunServiceStub(channel), TaskServiceStub(channel), view.run_id, annotator))
+        view = records.view(view.run_id)
+        if said:
+            progress.say(said)
+        if view.status != RUN_STATUS_FINISHED:
+            print(progress.clean(steering.standing(view, records.flag)))
+            raise typer.Exit(WAITS)
+        _say_results(settings, records, view)
+
+
+def _asked(sitting: Sitting) -> str | None:
+    """What is said at the end, where the run needs nobody any more."""
+    # Textual takes a moment to load: who asks for nothing else does without.
+    from concord.client.annotate.screen import Screen
+
+    return Screen(sitting).run()
+
+
+def _say_results(settings: Settings, records: Records, view: RunView) -> None:
+    out = results_dir.folder(settings.home, view.run_id)
+    written_again(records, view, out)
+    print(out / "dataset.jsonl")
+    print(out / "report.html")
+
+
+def _check(view: RunView, flag: str) -> None:
+    """Raises InvalidInput for a run that never will ask anybody."""
+    if view.status in drive.ENDED or view.status == RUN_STATUS_CREATED or drive.needs_a_person(view):
+        raise InvalidInput(f"nobody is asked: {steering.standing(view, flag)}")
+
+
+@contextmanager
+def _reached(settings: Settings, server: str, view: RunView) -> Iterator[session.Services]:
+    """Services for this run: those behind `server`, those of another process on this log, or all of them here."""
+    if not server and is_run_elsewhere(settings):
+        with door_alone(settings) as address:
+            yield session.Cluster(address)
+    else:
+        with serving(allowing(settings, view.config), server, view.pairs) as running:
+            yield running
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        raise InvalidInput("who answers? Give a name with --as NAME") from None

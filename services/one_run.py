@@ -1,0 +1,73 @@
+"""One run between its job and its results: what `concord run`, `concord annotate` and `concord.run` share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from concord.client.results import outputs, results_dir
+from concord.client.results.records import Records
+from concord.client.run.job import Job
+from concord.preference import datasets
+from concord.report.accuracy import Evaluation
+from concord.report.figures import Method
+from concord.v1.runs_service_pb2 import RunView
+
+
+@dataclass
+class Questions:
+    """What people are asked and nobody has answered: written beside the results, told, and waited for where that is wanted."""
+
+    job: Job
+    out: Path
+    wait: bool
+    tell: Callable[[str], object]
+    command: str = "concord"
+    flag: str = ""
+    asked: int = field(default=0, init=False)
+    path: Path = field(default=Path(), init=False)
+
+    def __call__(self, pairs: Sequence[int]) -> bool:
+        """Notes these pairs (by index); whether to wait for answers."""
+        self.asked, self.path = len(pairs), outputs.write_asked(self.out, self.job, pairs)
+        if self.wait:
+            self.tell(f"  {self._what}; {self._how}; waiting for it")
+        return self.wait
+
+    def line(self) -> str:
+        """Why the run waits, and how to go on."""
+        return f"run {self.job.run_id} waits for people: {self._what}; {self._how}"
+
+    @property
+    def _what(self) -> str:
+        return f"{self.asked:,} questions stand in {self.path}"
+
+    @property
+    def _how(self) -> str:
+        annotate = f"`{self.command} annotate {self.job.run_id[:8]}{self.flag}` asks them here"
+        kind, _, file = self.job.options.annotators.partition(":")
+        if kind != "file":
+            return annotate
+        go_on = "" if self.wait else " and give the same command again"
+        return f'answer them in {file}, {{"pair_id": …, "choice": "first"}} a line,{go_on}, or {annotate}'
+
+
+def results(
+    job: Job,
+    view: RunView,
+    records: Records,
+    out: Path,
+    evaluation: Evaluation | None = None,
+    methods: Mapping[str, Method] | None = None,
+) -> tuple[Mapping[str, object], tuple[int, Path]]:
+    """Writes what a finished run leaves; what report.json holds, and the questions that were skipped with their file."""
+    events = records.events(job.run_id)
+    dataset = datasets.parts(view.dataset_uri, records.blob)
+    report = outputs.write(out, job.truth, events, records.blob, dataset, evaluation, methods or {})
+    return report, outputs.write_questions(out, job, events)
+
+
+def written_again(records: Records, view: RunView, out: Path) -> Mapping[str, object]:
+    """Writes what a finished run leaves where its input is not at hand; what report.json holds."""
+    truth = results_dir.remembered_truth(out, view.run_id)
+    dataset = datasets.parts(view.dataset_uri, records.blob)
+    return outputs.write(out, truth, records.events(view.run_id), records.blob, dataset, None, {})
