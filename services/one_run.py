@@ -1,10 +1,13 @@
-"""One run between its job and its results: what `concord run`, `concord annotate` and `concord.run` share."""
+"""One run between its job and its results: what `concord run`, `concord annotate` and `concord.run` share.
+
+Every command imports it: the drawings of a report are imported where one is written.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from concord.client.results import outputs, results_dir
+from concord.client.results import results_dir
 from concord.client.results.records import Records
 from concord.client.run.job import Job
 from concord.preference import datasets
@@ -28,6 +31,8 @@ class Questions:
 
     def __call__(self, pairs: Sequence[int]) -> bool:
         """Notes these pairs (by index); whether to wait for answers."""
+        from concord.client.results import outputs
+
         self.asked, self.path = len(pairs), outputs.write_asked(self.out, self.job, pairs)
         if self.wait:
             self.tell(f"  {self._what}; {self._how}; waiting for it")
@@ -60,6 +65,8 @@ def results(
     methods: Mapping[str, Method] | None = None,
 ) -> tuple[Mapping[str, object], tuple[int, Path]]:
     """Writes what a finished run leaves; what report.json holds, and the questions that were skipped with their file."""
+    from concord.client.results import outputs
+
     events = records.events(job.run_id)
     dataset = datasets.parts(view.dataset_uri, records.blob)
     report = outputs.write(out, job.truth, events, records.blob, dataset, evaluation, methods or {})
@@ -68,6 +75,8 @@ def results(
 
 def written_again(records: Records, view: RunView, out: Path) -> Mapping[str, object]:
     """Writes what a finished run leaves where its input is not at hand; what report.json holds."""
+    from concord.client.results import outputs
+
     truth = results_dir.remembered_truth(out, view.run_id)
     dataset = datasets.parts(view.dataset_uri, records.blob)
     return outputs.write(out, truth, records.events(view.run_id), records.blob, dataset, None, {})

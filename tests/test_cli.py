@@ -233,7 +233,7 @@ def test_a_run_that_asks_nobody_needs_nobody(tmp_path):
 
 def test_a_run_that_waits_says_why_once_for_each_reason():
     said: list[str] = []
-    seen = progress._plain(said.append)
+    seen = progress.plain(said.append)
     for detail in ("the judge is away", "the judge is away", "the judge is busy"):
         seen(RunView(status=RUN_STATUS_PAUSED, detail=detail))
         seen(RunView(status=RUN_STATUS_RUNNING))

@@ -16,7 +16,7 @@ SERVICES = ("runs", "tasks", "labeling", "scoring", "triage", "training")
 # Which rooms a room may know, besides itself. Whatever puts the services together (ROOTS) may know all.
 SHARED = {"kit", "preference", "reward", "sample"}
 MAY_KNOW = {
-    "__init__": set(),
+    "__init__": {"notebook"},
     "kit": set(),
     "preference": {"kit"},
     "reward": {"kit", "preference"},
@@ -26,7 +26,7 @@ MAY_KNOW = {
     "client": SHARED | {"report"},
     "operate": SHARED | {"report", "client", *SERVICES},
 }
-ROOTS = ("wiring", "process", "embedded", "child", "cli", "__main__", "commands", "one_run")
+ROOTS = ("wiring", "process", "embedded", "child", "cli", "__main__", "commands", "one_run", "home", "notebook")
 # torch and friends: only where big models are trained or scored; Kafka, PostgreSQL and S3: only where they are spoken to.
 ONLY_IN = {
     "torch": ("scoring/torch.py", "training/reward.py", "training/policy.py"),

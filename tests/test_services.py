@@ -32,8 +32,11 @@ from concord.v1.scoring_service_pb2 import ScorePairsRequest
 from concord.v1.scoring_service_pb2_grpc import ScoringServiceStub
 from concord.v1.tasks_service_pb2 import (
     GetQueueRequest,
+    ListTasksRequest,
     NextTaskRequest,
+    NextTasksRequest,
     NextTasksResponse,
+    ReturnTasksRequest,
     SkipTaskRequest,
     SubmitAnnotationRequest,
     Task,
@@ -284,6 +287,41 @@ def test_a_job_of_what_is_no_run_or_no_stage_is_refused(channel):
     job = TrainingServiceStub(channel).GetJob
     assert "is not a UUID" in refused(job, GetJobRequest(run_id="../x", unit=run_log.parse_unit("TRAIN.1/0")))
     assert "unit.stage" in refused(job, GetJobRequest(run_id=new_run("whole"), unit={"stage": 99}))
+
+
+def test_what_is_open_is_listed_without_a_lease_page_by_page_and_can_be_leased_by_name(runs, tasks):
+    run_id = begun(runs, "listed", quorum=2, budget="16")
+    held = asked(runs, tasks, run_id, "ann")
+    whole = tasks.ListTasks(ListTasksRequest(run_id=run_id))
+    assert [list(task.annotators) for task in whole.tasks][:2] == [["ann"], []] and not whole.next_page_token
+    assert (whole.tasks[0].task_id, whole.tasks[0].quorum, whole.tasks[0].answered) == (held.task_id, 2, 0)
+    page = tasks.ListTasks(ListTasksRequest(run_id=run_id, page_size=2))
+    rest = tasks.ListTasks(ListTasksRequest(run_id=run_id, page_size=200, page_token=page.next_page_token))
+    assert [*page.tasks, *rest.tasks] == list(whole.tasks)
+    wanted = whole.tasks[1].task_id
+    given = tasks.NextTasks(NextTasksRequest(annotator="bob", run_id=run_id, most=5, task_ids=[wanted]))
+    assert [task.task_id for task in given.tasks] == [wanted]
+    tasks.ReturnTasks(ReturnTasksRequest(annotator="bob", task_ids=[wanted, held.task_id]))
+    listed = tasks.ListTasks(ListTasksRequest(run_id=run_id)).tasks
+    assert [list(task.annotators) for task in listed[:2]] == [["ann"], []]
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "said"),
+    [
+        ("ListTasks", ListTasksRequest(page_size=201), "at most 200"),
+        ("ListTasks", ListTasksRequest(page_token="²"), "page_token"),
+        ("ListTasks", ListTasksRequest(page_token="9" * 30), "page_token"),
+        ("ListTasks", ListTasksRequest(page_token="-1"), "page_token"),
+        ("NextTasks", NextTasksRequest(annotator="a", most=1, task_ids=["x"] * 65), "at most 64"),
+        ("NextTasks", NextTasksRequest(annotator="a", most=1, task_ids=["x" * 37]), "no task's id"),
+        ("NextTasks", NextTasksRequest(annotator="a", most=1, task_ids=["x\0"]), "no task's id"),
+        ("ReturnTasks", ReturnTasksRequest(annotator="a"), "between 1 and 64"),
+        ("ReturnTasks", ReturnTasksRequest(task_ids=["x"]), "annotator is empty"),
+    ],
+)
+def test_what_cannot_be_asked_of_the_desk_is_refused_in_words(tasks, name, request_, said):
+    assert said in refused(getattr(tasks, name), request_)
 
 
 def test_the_queue_of_a_paused_run_is_as_long_as_before(runs, tasks):

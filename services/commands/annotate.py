@@ -13,8 +13,6 @@ from concord.client.results import results_dir
 from concord.client.results.records import Records
 from concord.client.run import drive, progress, session, steering
 from concord.commands import WAITS, flags, home
-from concord.commands.door import door_alone, is_run_elsewhere
-from concord.embedded import allowing, serving
 from concord.kit import rpc
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings
@@ -79,6 +77,9 @@ def _check(view: RunView, flag: str) -> None:
 @contextmanager
 def _reached(settings: Settings, server: str, view: RunView) -> Iterator[session.Services]:
     """Services for this run: those behind `server`, those of another process on this log, or all of them here."""
+    from concord.commands.door import door_alone, is_run_elsewhere
+    from concord.embedded import allowing, serving
+
     if not server and is_run_elsewhere(settings):
         with door_alone(settings) as address:
             yield session.Cluster(address)

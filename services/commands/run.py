@@ -145,7 +145,6 @@ def _write(
     compare: bool,
 ) -> Mapping[str, object]:
     """The results, and what is said of them; returns what report.json holds."""
-    from concord.client.results import outputs
     from concord.client.run import evaluate
 
     evaluation = evaluate.gap(view, records.blob, job.truth, test) if test else None

@@ -4,6 +4,7 @@ ConcordError                INTERNAL             our own fault
 ├── InvalidInput            INVALID_ARGUMENT     the user's data, flags or settings; the message says what to do
 ├── NotFound                NOT_FOUND            no such run, task, blob
 ├── Refused                 FAILED_PRECONDITION  right form, wrong moment (pairs after the start, a closed task)
+├── StandsStill             FAILED_PRECONDITION  a run waits for people; the message says why and how it goes on
 ├── Unavailable             UNAVAILABLE          a log, store or blob store does not answer; try again
 ├── Deferred                UNAVAILABLE          a worker's dependency is down; the unit is not lost
 ├── Permanent               FAILED_PRECONDITION  trying again cannot help (a refused key, an unknown model)
@@ -40,6 +41,16 @@ class Refused(ConcordError):
     """The request is well formed but comes at the wrong moment."""
 
     status = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class StandsStill(ConcordError):
+    """A run that cannot go on without a person: a shut gate, spent money, missing answers. `run_id` names it."""
+
+    status = grpc.StatusCode.FAILED_PRECONDITION
+
+    def __init__(self, reason: str, run_id: str = "") -> None:
+        super().__init__(reason)
+        self.run_id = run_id
 
 
 class Unavailable(ConcordError):

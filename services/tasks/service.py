@@ -18,7 +18,7 @@ from concord.kit.loop.facts import entry_of
 from concord.kit.loop.fold import Fold
 from concord.kit.rpc import Servicer, was_tried
 from concord.kit.store import Store
-from concord.tasks import queue
+from concord.tasks import limits, queue
 from concord.tasks.queue import TasksState
 from concord.tasks.slots import Slot, Slots
 from concord.v1 import tasks_service_pb2 as pb
@@ -28,13 +28,7 @@ from concord.v1.pairs_pb2 import Choice, Pair, PairShard, PairsManifest
 from concord.v1.snapshot_pb2 import TasksSnapshot
 
 SERVICE = "tasks"
-MOST_NAME = 200
 MOST_TEXT = 2_000
-MOST_AT_ONCE = 64
-MOST_LISTED = 200
-MOST_ID = 36
-# Of a task's number, which is an INTEGER in the table.
-MOST_DIGITS = 10
 # Shards whose texts are kept, of at most 2 MB each: the pairs of a batch lie all over a run, so more would seldom help.
 KEPT_SHARDS = 16
 # Messages stay under gRPC's 4 MB.
@@ -64,14 +58,14 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         return pb.NextTaskResponse(task=tasks[0] if tasks else None, more_expected=more)
 
     def NextTasks(self, request: pb.NextTasksRequest, context: grpc.ServicerContext) -> pb.NextTasksResponse:
-        check_count("most", request.most)
-        check_ids(request.task_ids)
+        limits.check_count("most", request.most)
+        limits.check_ids(request.task_ids)
         tasks, more = self._next(request.annotator, request.run_id, request.most, request.task_ids)
         return pb.NextTasksResponse(tasks=tasks, more_expected=more)
 
     def _next(self, annotator: str, run_id: str, most: int, of: Sequence[str] = ()) -> tuple[list[pb.Task], bool]:
         """Tasks under a lease, as few as fit in one message, and whether more may come."""
-        check_annotator(annotator)
+        limits.check_annotator(annotator)
         slots = self._slots.lease(annotator, run_id, self._clock(), self._lease_s, most, of)
         if not slots:
             return [], self._more_expected(run_id)
@@ -137,7 +131,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     def SubmitAnnotations(
         self, request: pb.SubmitAnnotationsRequest, context: grpc.ServicerContext
     ) -> pb.SubmitAnnotationsResponse:
-        check_count("answers", len(request.answers))
+        limits.check_count("answers", len(request.answers))
         if len({answer.task_id for answer in request.answers}) < len(request.answers):
             raise InvalidInput("answers: a task stands there twice; a new answer to it needs a call of its own")
         for answer in request.answers:
@@ -158,7 +152,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
 
         The same answer again is that answer: whoever heard nothing of the first try may send it once more.
         """
-        check_annotator(annotator)
+        limits.check_annotator(annotator)
         slots = self._slots.held([answer.task_id for answer in answers], annotator)
         headers = {run_id: self._run(run_id).run for run_id in {slot.run_id for slot in slots.values()}}
         taken = {
@@ -190,7 +184,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     def WithdrawAnnotation(
         self, request: pb.WithdrawAnnotationRequest, context: grpc.ServicerContext
     ) -> pb.WithdrawAnnotationResponse:
-        check_annotator(request.annotator)
+        limits.check_annotator(request.annotator)
         slots = self._slots.held([request.task_id], request.annotator)
         headers = {slot.run_id: self._run(slot.run_id).run for slot in slots.values()}
         if not slots and was_tried(context):
@@ -218,12 +212,12 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         return pb.GetQueueResponse(open=left, leased=leased, resolved=resolved, stage=header.stage, round=header.round)
 
     def ListTasks(self, request: pb.ListTasksRequest, context: grpc.ServicerContext) -> pb.ListTasksResponse:
-        most = request.page_size or MOST_LISTED
-        if most > MOST_LISTED:
-            raise InvalidInput(f"page_size is {most}; at most {MOST_LISTED} are listed at once")
+        most = request.page_size or limits.MOST_LISTED
+        if most > limits.MOST_LISTED:
+            raise InvalidInput(f"page_size is {most}; at most {limits.MOST_LISTED} are listed at once")
         # The header first: tasks of a later round than it says are told from those of its own by who asks.
         header = self._run(request.run_id).run
-        found = self._slots.open(request.run_id, self._clock(), _number(request.page_token), most)
+        found = self._slots.open(request.run_id, self._clock(), limits.number(request.page_token), most)
         listed = [
             pb.OpenTask(
                 task_id=task.task_id,
@@ -239,9 +233,9 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         return pb.ListTasksResponse(tasks=listed, next_page_token=token, stage=header.stage, round=header.round)
 
     def ReturnTasks(self, request: pb.ReturnTasksRequest, context: grpc.ServicerContext) -> pb.ReturnTasksResponse:
-        check_annotator(request.annotator)
-        check_count("task_ids", len(request.task_ids))
-        check_ids(request.task_ids)
+        limits.check_annotator(request.annotator)
+        limits.check_count("task_ids", len(request.task_ids))
+        limits.check_ids(request.task_ids)
         self._slots.return_(request.task_ids, request.annotator)
         return pb.ReturnTasksResponse()
 
@@ -285,38 +279,6 @@ def _as_revision(revision: int, slot: Slot, header: TasksSnapshot, answer: pb.Gi
         return _event(slot, header, f"skipped/{slot.annotator}/{revision}", task_skipped=common | {"reason": text})
     said = common | {"choice": answer.choice, "seconds": answer.seconds, "comment": text}
     return _event(slot, header, f"judged/{slot.annotator}/{revision}", annotation_submitted=said)
-
-
-def check_count(name: str, count: int) -> None:
-    """Refuses none and too many."""
-    if not 1 <= count <= MOST_AT_ONCE:
-        raise InvalidInput(f"{name} is {count}; between 1 and {MOST_AT_ONCE} are taken at once")
-
-
-def check_ids(task_ids: Sequence[str]) -> None:
-    """Refuses more tasks than are taken at once, and what can be no task's id."""
-    if len(task_ids) > MOST_AT_ONCE:
-        raise InvalidInput(f"task_ids has {len(task_ids)} entries; at most {MOST_AT_ONCE} are taken at once")
-    for task_id in task_ids:
-        if len(task_id) > MOST_ID or "\0" in task_id:
-            raise InvalidInput(f"task_ids: {task_id[:MOST_ID]!r} is no task's id")
-
-
-def _number(token: str) -> int:
-    """The number of the last task that the page before held; -1: there was none."""
-    if token and not (token.isascii() and token.isdigit() and len(token) < MOST_DIGITS):
-        raise InvalidInput("page_token is not one of an answer before")
-    return int(token or -1)
-
-
-def check_annotator(name: str) -> None:
-    """Refuses the empty name, and one that the table of leases has no room for."""
-    if not name:
-        raise InvalidInput("annotator is empty; a name is needed so that nobody gets a task twice")
-    if len(name) > MOST_NAME:
-        raise InvalidInput(f"annotator has {len(name)} characters; at most {MOST_NAME} are taken")
-    if "\0" in name:
-        raise InvalidInput("annotator holds a NUL character, which no database keeps; leave it out")
 
 
 def append_again(

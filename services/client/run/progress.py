@@ -30,7 +30,7 @@ def say(text: str) -> None:
     Console(stderr=True, highlight=False).print(clean(text), markup=False, emoji=False, soft_wrap=True)
 
 
-def began(job: Job, aside: Path | None) -> None:
+def began(job: Job, aside: Path | None, say: Callable[[str], object] = say) -> None:
     """What was read, and what will be done."""
     given, config = job.given, job.config
     truth = f"{given.rows_with_truth:,} with people's labels" if given.rows_with_truth else "no truth in the file"
@@ -63,7 +63,7 @@ def title(view: RunView) -> str:
 def shown(job: Job) -> Iterator[Callable[[RunView], None]]:
     """A function that shows a run's state: a moving line on a terminal, one line a stage elsewhere."""
     if not sys.stderr.isatty():
-        yield _plain(lambda line: print(clean(line), file=sys.stderr, flush=True))
+        yield plain(lambda line: print(clean(line), file=sys.stderr, flush=True))
         return
     columns = (
         SpinnerColumn(),
@@ -101,7 +101,8 @@ def waiting(view: RunView) -> str:
     return f"  waiting: {view.detail}" if view.status == RUN_STATUS_PAUSED and view.detail else ""
 
 
-def _plain(say_line: Callable[[str], object]) -> Callable[[RunView], None]:
+def plain(say_line: Callable[[str], object]) -> Callable[[RunView], None]:
+    """A function that says a line for each stage and for each reason to stand still."""
     said: set[str] = set()
 
     def seen(view: RunView) -> None:
@@ -119,7 +120,13 @@ def command() -> str:
 
 
 def ended(
-    report: Mapping[str, Any], out: Path, job: Job, compared: bool, questions: tuple[int, Path], flag: str = ""
+    report: Mapping[str, Any],
+    out: Path,
+    job: Job,
+    compared: bool,
+    questions: tuple[int, Path],
+    flag: str = "",
+    say: Callable[[str], object] = say,
 ) -> None:
     """The short summary and where everything lies; `flag` is what `concord replay` needs to find the run."""
     say(f"people answered {report['human_labels']} of {report['pairs']} pairs ({report['human_share']:.1%})")
