@@ -17,7 +17,7 @@ def opened(folder: str = "") -> Settings:
     `folder` is the home; empty: the one that CONCORD_HOME names.
     """
     try:
-        settings = from_environment(**({"home": folder} if folder else {}))
+        settings = from_environment(home=folder) if folder else from_environment()
         home = Path(settings.home)
         home.mkdir(parents=True, exist_ok=True)
         log_json(settings.log_level, (home / "concord.log").open("a"))

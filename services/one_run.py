@@ -28,14 +28,19 @@ class Questions:
     flag: str = ""
     asked: int = field(default=0, init=False)
     path: Path = field(default=Path(), init=False)
+    # A round that is half answered is no news.
+    _told: set[int] = field(default_factory=set, init=False)
 
-    def __call__(self, pairs: Sequence[int]) -> bool:
-        """Notes these pairs (by index); whether to wait for answers."""
+    def __call__(self, pairs: Sequence[int], flaw: str) -> bool:
+        """Notes these pairs (by index), and a file of answers that cannot be read; whether to wait for answers."""
         from concord.client.results import outputs
 
         self.asked, self.path = len(pairs), outputs.write_asked(self.out, self.job, pairs)
-        if self.wait:
-            self.tell(f"  {self._what}; {self._how}; waiting for it")
+        if flaw:
+            self.tell(f"  {flaw}; waiting until that is mended")
+        if self.wait and not self._told.issuperset(pairs):
+            self._told.update(pairs)
+            self.tell(f"  {self._what}; {self._how}; waiting")
         return self.wait
 
     def line(self) -> str:

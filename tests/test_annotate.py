@@ -61,16 +61,16 @@ def test_one_person_answers_a_whole_run_with_one_key_a_pair(tmp_path):
             app = Screen(place.sitting())
             async with app.run_test(size=(100, 40)) as pilot:
                 keys = iter("12ts" * 10)
-                while app.is_running and app._exit is False:
+                while app.return_value is None:
                     await pilot.press(next(keys) if app.question else "enter")
                     await pilot.pause(0.05)
             return app.return_value
 
         assert asyncio.run(asyncio.wait_for(sit(), WAIT_S)) == "the run is finished"
         view = drive.watch(place.runs, place.job.run_id, None, lambda view: None)
-        assert view.status == RUN_STATUS_FINISHED and view.votes == 12
+        assert view.status == RUN_STATUS_FINISHED
     said = place.said()
-    assert {one.annotator for one in said} == {"ann"} and 0 < len(said) < 12, "some were skipped"
+    assert {one.annotator for one in said} == {"ann"} and 8 < len(said) == view.votes
     assert all(one.seconds > 0 for one in said)
 
 
@@ -129,7 +129,7 @@ def test_who_leaves_hands_in_what_was_said_and_goes_on_later_with_the_rest(tmp_p
         left = sitting.next()
         sitting.leave()
         open_ = place.tasks.ListTasks(ListTasksRequest(run_id=place.job.run_id)).tasks
-        assert not any(task.annotators for task in open_), "nobody waits for a lease"
+        assert not any(task.leased_by for task in open_), "nobody waits for a lease"
         assert place.asked(place.sitting("bob")).task.task_id == left.task.task_id
         assert len(place.said()) == 1
 

@@ -91,7 +91,7 @@ def job_of(folder: Path, **flags: object) -> Job:
     return prepare(str(write_blind(folder)), resolve(asked), None, "")
 
 
-def carried_out(folder: Path, job: Job, missing=lambda pairs: False) -> RunView:
+def carried_out(folder: Path, job: Job, missing=lambda pairs, flaw: False) -> RunView:
     with embedded(from_environment({}, home=str(folder / "home"))) as running:
         return session.run(job, running, lambda view: None, missing=missing)
 
@@ -99,7 +99,7 @@ def carried_out(folder: Path, job: Job, missing=lambda pairs: False) -> RunView:
 def test_a_run_that_is_told_to_wait_goes_on_as_answers_come_into_the_file(tmp_path):
     job, asked = job_of(tmp_path), []
 
-    def missing(pairs) -> bool:
+    def missing(pairs, flaw: str) -> bool:
         asked.append(pairs)
         with (tmp_path / "answers.jsonl").open("a") as file:
             file.writelines(answer_line(job.given.rows[pair].pair.pair_id, "tie") for pair in pairs)
@@ -112,7 +112,7 @@ def test_a_run_that_is_told_to_wait_goes_on_as_answers_come_into_the_file(tmp_pa
 def test_votes_of_several_annotators_are_waited_for_up_to_the_quorum_and_keep_their_names(tmp_path):
     names = ["ann", "bob", "cid"]
 
-    def missing(pairs) -> bool:
+    def missing(pairs, flaw: str) -> bool:
         with (tmp_path / "answers.jsonl").open("a") as file:
             if names:
                 who = names.pop(0)
@@ -120,13 +120,25 @@ def test_votes_of_several_annotators_are_waited_for_up_to_the_quorum_and_keep_th
         return True
 
     job = job_of(tmp_path, quorum=3, budget="36")
-    watch = threading.Event()
-    view = carried_out(tmp_path, job, lambda pairs: missing(pairs) or watch.is_set())
+    view = carried_out(tmp_path, job, missing)
     assert view.status == RUN_STATUS_FINISHED
     said = [
         e.annotation_submitted for e in facts_of(tmp_path / "home", job.run_id) if e.HasField("annotation_submitted")
     ]
     assert {one.annotator for one in said} == {"ann", "bob", "cid"} and len(said) == view.votes
+
+
+def test_a_file_that_is_half_written_is_told_and_waited_for(tmp_path):
+    job, flaws, path = job_of(tmp_path), [], tmp_path / "answers.jsonl"
+
+    def missing(pairs, flaw: str) -> bool:
+        flaws.append(flaw)
+        whole = "".join(answer_line(row.pair.pair_id, "A") for row in job.given.rows)
+        path.write_text(whole if flaw else whole[:-20])
+        return True
+
+    assert carried_out(tmp_path, job, missing).status == RUN_STATUS_FINISHED
+    assert flaws[0] == "" and "answers.jsonl:60: broken JSON" in flaws[1] and len(flaws) == 2
 
 
 def test_answers_that_grow_do_not_change_the_runs_name_but_another_file_does(tmp_path):
@@ -151,7 +163,7 @@ def test_a_run_of_a_release_that_named_it_after_the_files_content_is_gone_on_wit
 
 def test_an_answer_that_is_recorded_stays_and_a_file_that_says_otherwise_is_told(tmp_path):
     job, first = job_of(tmp_path), []
-    carried_out(tmp_path, job, lambda pairs: first.extend(pairs))
+    carried_out(tmp_path, job, lambda pairs, flaw: first.extend(pairs))
     name = job.given.rows[first[0]].pair.pair_id
     (tmp_path / "answers.jsonl").write_text(answer_line(name, "first"))
     assert carried_out(tmp_path, job_of(tmp_path)).status == RUN_STATUS_RUNNING
@@ -174,7 +186,7 @@ def test_functions_answer_one_pair_at_a_time_under_their_own_names(tmp_path):
     facts = facts_of(tmp_path / "home", job.run_id)
     given = [e.annotation_submitted for e in facts if e.HasField("annotation_submitted")]
     assert view.status == RUN_STATUS_FINISHED and threads == {threading.current_thread()}
-    assert len(said) == 12 == len(set(said)) and len(given) == 11
+    assert len(given) == 12 == view.votes and len(said) == 13 == len(set(said)), "a skip costs no vote"
     assert {(one.annotator, one.choice) for one in given} == {("me", CHOICE_FIRST)}
 
 
@@ -215,5 +227,5 @@ def test_questions_that_somebody_filled_in_are_not_written_over(tmp_path):
 
 def test_people_who_answer_elsewhere_are_waited_for(tmp_path):
     job, asked = job_of(tmp_path, annotators="people"), []
-    view = carried_out(tmp_path, job, lambda pairs: asked.extend(pairs))
+    view = carried_out(tmp_path, job, lambda pairs, flaw: asked.extend(pairs))
     assert view.status == RUN_STATUS_RUNNING and len(asked) > 0 and isinstance(job.voters, voters.Written)

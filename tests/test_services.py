@@ -293,8 +293,9 @@ def test_what_is_open_is_listed_without_a_lease_page_by_page_and_can_be_leased_b
     run_id = begun(runs, "listed", quorum=2, budget="16")
     held = asked(runs, tasks, run_id, "ann")
     whole = tasks.ListTasks(ListTasksRequest(run_id=run_id))
-    assert [list(task.annotators) for task in whole.tasks][:2] == [["ann"], []] and not whole.next_page_token
-    assert (whole.tasks[0].task_id, whole.tasks[0].quorum, whole.tasks[0].answered) == (held.task_id, 2, 0)
+    assert [list(task.leased_by) for task in whole.tasks][:2] == [["ann"], []] and not whole.next_page_token
+    assert (whole.tasks[0].task_id, whole.tasks[0].quorum) == (held.task_id, 2)
+    assert not whole.tasks[0].answered_by
     page = tasks.ListTasks(ListTasksRequest(run_id=run_id, page_size=2))
     rest = tasks.ListTasks(ListTasksRequest(run_id=run_id, page_size=200, page_token=page.next_page_token))
     assert [*page.tasks, *rest.tasks] == list(whole.tasks)
@@ -303,7 +304,7 @@ def test_what_is_open_is_listed_without_a_lease_page_by_page_and_can_be_leased_b
     assert [task.task_id for task in given.tasks] == [wanted]
     tasks.ReturnTasks(ReturnTasksRequest(annotator="bob", task_ids=[wanted, held.task_id]))
     listed = tasks.ListTasks(ListTasksRequest(run_id=run_id)).tasks
-    assert [list(task.annotators) for task in listed[:2]] == [["ann"], []]
+    assert [list(task.leased_by) for task in listed[:2]] == [["ann"], []]
 
 
 @pytest.mark.parametrize(

@@ -156,12 +156,12 @@ def test_what_still_wants_an_answer_is_listed_page_by_page_with_who_holds_it(tab
     answered, leased = table.slots.lease("ann", RUN, OPENED + 1, LEASE_S, 2)
     assert table.submit(answered, 1, b"said", OPENED + 2)
     pages = [table.slots.open(RUN, OPENED + 3, after, 2) for after in (-1, 1)]
-    assert [[(task.number, task.holders, task.answered) for task in page] for page in pages] == [
-        [(0, ("ann",), 1), (1, ("ann",), 0)],
-        [(2, (), 0)],
+    assert [[(task.number, task.answered_by, task.leased_by) for task in page] for page in pages] == [
+        [(0, ("ann",), ()), (1, (), ("ann",))],
+        [(2, (), ())],
     ]
     assert pages[0][1].task_id == leased.task_id and pages[0][0].quorum == 2
-    assert table.slots.open(RUN, OPENED + 3 + LEASE_S, 0, 1)[0].holders == ()
+    assert table.slots.open(RUN, OPENED + 3 + LEASE_S, 0, 1)[0].leased_by == ()
     assert table.slots.open("another", OPENED + 3, -1, 2) == []
 
 

@@ -223,11 +223,11 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
                 task_id=task.task_id,
                 pair_index=task.pair_index,
                 quorum=task.quorum,
-                annotators=task.holders,
-                answered=task.answered,
+                answered_by=task.answered_by,
+                leased_by=task.leased_by,
             )
             for task in found
-            if task.answered < task.quorum
+            if len(task.answered_by) < task.quorum
         ]
         token = str(found[-1].number) if len(found) == most else ""
         return pb.ListTasksResponse(tasks=listed, next_page_token=token, stage=header.stage, round=header.round)

@@ -73,14 +73,14 @@ class Slot:
 
 @dataclass(frozen=True)
 class Open:
-    """An offered task: `holders` have one of its votes, by an answer or a live lease; `answered` counts the answers."""
+    """An offered task, with who answered it and who holds a live lease on it."""
 
     task_id: str
     number: int
     pair_index: int
     quorum: int
-    holders: tuple[str, ...]
-    answered: int
+    answered_by: tuple[str, ...]
+    leased_by: tuple[str, ...]
 
 
 # An answer on its way into the table: the slot, the answer's revision, and the event that says it.
@@ -226,8 +226,8 @@ class SqlSlots:
                 task.number,
                 task.pair_index,
                 task.quorum,
-                tuple(row.annotator for row in holders[task.task_id]),
-                sum(row.submitted for row in holders[task.task_id]),
+                tuple(row.annotator for row in holders[task.task_id] if row.submitted),
+                tuple(row.annotator for row in holders[task.task_id] if not row.submitted),
             )
             for task in tasks
         ]

@@ -96,8 +96,9 @@ class MemorySlots:
         for (run, number), (task_id, pair_index, quorum, offered, _) in sorted(self._tasks.items()):
             if offered and run_id in ("", run) and number > after:
                 taken = self._taken(task_id, now)
-                holders, answered = tuple(slot.annotator for slot in taken), sum(slot.submitted for slot in taken)
-                found.append(Open(task_id, number, pair_index, quorum, holders, answered))
+                answered = tuple(slot.annotator for slot in taken if slot.submitted)
+                leased = tuple(slot.annotator for slot in taken if not slot.submitted)
+                found.append(Open(task_id, number, pair_index, quorum, answered, leased))
         return found[:most]
 
     def unsaid(self, now: float) -> Sequence[tuple[str, bytes]]:

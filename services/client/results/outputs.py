@@ -14,6 +14,8 @@ from concord.report.cost import LABEL_PRICE
 from concord.v1.events_pb2 import Event, TaskOutcome
 from concord.v1.pairs_pb2 import Choice, Pair
 
+# Of a question.
+_KEYS = {"pair_id", "prompt", "first", "second"}
 # A run's facts and their append times, in order.
 Events = Sequence[tuple[Event, float]]
 
@@ -73,27 +75,26 @@ def write_asked(out: Path, job: Job, asked: Sequence[int]) -> Path:
     """
     path = out / "questions.jsonl"
     is_the_answers = Path(job.options.annotators.partition(":")[2]).absolute() == path.absolute()
-    if is_the_answers or _has_choices(path):
+    if is_the_answers or not _is_ours(path):
         path = out / f"questions-{job.run_id[:8]}.jsonl"
     with writable(out):
         if asked:
             lines = "".join(_question(job.given.rows[index].pair) for index in asked)
             path.write_text(lines, encoding="utf-8")
-        else:
+        elif _is_ours(path):
             path.unlink(missing_ok=True)
     return path
 
 
-def _has_choices(path: Path) -> bool:
-    """Whether somebody wrote answers between the questions."""
+def _is_ours(path: Path) -> bool:
+    """Whether nothing stands there but questions as they were written."""
     try:
-        # Within a text its quotes would be escaped.
         with path.open(encoding="utf-8") as file:
-            return any('"choice"' in line for line in file)
+            return all(set(json.loads(line)) == _KEYS for line in file)
     except FileNotFoundError:
-        return False
-    except (OSError, UnicodeDecodeError):
         return True
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _question(pair: Pair) -> str:

@@ -5,7 +5,6 @@ A lease is taken only on what can be answered at once: every other question stay
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import grpc
 
@@ -29,36 +28,30 @@ LOOK_S = 0.05
 # While nothing can be answered, a file is looked at so often.
 WAIT_S = 0.5
 SKIPPED = "no answer for this pair"
-# Told the pairs (by index) whose answers are missing: whether to wait for them.
-Missing = Callable[[Sequence[int]], bool]
+# Told the pairs (by index) whose answers are missing, and what is wrong with the answers, if anything: whether to wait.
+Missing = Callable[[Sequence[int], str], bool]
 
 
 class Left(Exception):
     """Nobody watches any more."""
 
 
-@dataclass
 class Watched:
     """The run as it goes on, watched in a thread of its own."""
 
-    runs: RunServiceStub
-    run_id: str
-    check: Callable[[], object]
-    view: pb.RunView = field(default_factory=pb.RunView)
-    over: threading.Event = field(default_factory=threading.Event)
-    changed: threading.Event = field(default_factory=threading.Event)
-    failed: BaseException | None = None
-    # What `drive.watch` asks of whoever answers.
-    error: BaseException | None = None
-    interrupt: Callable[[], object] = field(default=lambda: None)
-
-    def __post_init__(self) -> None:
-        self._thread = threading.Thread(target=self._watch, name=f"watching {self.run_id}", daemon=True)
-        self._thread.start()
+    def __init__(self, runs: RunServiceStub, run_id: str, check: Callable[[], object]) -> None:
+        self._runs, self.run_id, self._check = runs, run_id, check
+        self.view = pb.RunView()
+        self.over, self.changed = threading.Event(), threading.Event()
+        self.failed: BaseException | None = None
+        # What `drive.watch` asks of whoever answers.
+        self.error: BaseException | None = None
+        self.interrupt: Callable[[], object] = lambda: None
+        threading.Thread(target=self._watch, name=f"watching {run_id}", daemon=True).start()
 
     def _watch(self) -> None:
         try:
-            self._see(drive.watch(self.runs, self.run_id, self, self._see, self.check))
+            self._see(drive.watch(self._runs, self.run_id, self, self._see, self._check))
         except Left:
             pass
         except BaseException as error:  # raised where it is waited for
@@ -91,14 +84,15 @@ def attend(
             view = watched.view
             seen(view)
             left = _answered(watched, tasks, voters, view) if _asks(view) else None
-            if left is not None and left != asked:
-                asked = left
-                if not missing(left):
-                    break
             if left is None:
+                asked = ()
                 watched.changed.wait(LOOK_S)
-            else:
-                _until_news(watched, voters)
+                continue
+            if left != asked and not missing(left, ""):
+                break
+            asked = left
+            if (flaw := _until_news(watched, voters)) and not missing(left, flaw):
+                break
     finally:
         watched.leave()
     if watched.failed is not None:
@@ -113,14 +107,15 @@ def _asks(view: pb.RunView) -> bool:
     return view.status == pb.RUN_STATUS_RUNNING and last is not None and last.stage in HUMAN and not last.closed
 
 
-def _until_news(watched: Watched, voters: Voters) -> None:
-    """Until the run moves or there may be answers that were not there before; a file half written is no reason to end."""
+def _until_news(watched: Watched, voters: Voters) -> str:
+    """Until the run moves, or there may be answers that were not there before; what is wrong with these, if anything."""
     while not watched.changed.wait(WAIT_S):
         try:
             if voters.news():
-                return
-        except InvalidInput:
-            continue
+                return ""
+        except InvalidInput as error:
+            return str(error)
+    return ""
 
 
 def _answered(watched: Watched, tasks: TaskServiceStub, voters: Voters, view: pb.RunView) -> tuple[int, ...] | None:
@@ -154,9 +149,11 @@ def _pages(tasks: TaskServiceStub, run_id: str) -> Iterator:
 
 def _missing_votes(task: OpenTask, voters: Voters) -> Sequence[Vote]:
     """The votes that this task still takes and that are ready."""
-    free = task.quorum - len(task.annotators)
-    ready = voters.votes(task.pair_index, task.quorum) if free > 0 else ()
-    return [vote for vote in ready if vote.annotator not in task.annotators][:free]
+    ready = [vote for vote in voters.votes(task.pair_index, task.quorum) if vote.annotator not in task.answered_by]
+    names = {vote.annotator for vote in ready}
+    # A lease of one of these is an answer that was on its way when somebody was interrupted.
+    others = sum(holder not in names for holder in task.leased_by)
+    return ready[: max(0, task.quorum - len(task.answered_by) - others)]
 
 
 def _give(watched: Watched, tasks: TaskServiceStub, ready: Sequence[tuple[OpenTask, Vote]], at_once: int) -> None:

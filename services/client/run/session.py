@@ -50,7 +50,7 @@ def run(
     services: Services,
     seen: Seen,
     resume: Resume | None = None,
-    missing: desk.Missing = lambda pairs: False,
+    missing: desk.Missing = lambda pairs, flaw: False,
 ) -> RunView:
     """Drives the job to its end, or to a pause that needs a person; `resume` lets a paused one go on first.
 

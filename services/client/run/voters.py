@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -35,6 +36,10 @@ class Voters(Protocol):
         """Whether there may be votes that were not there before. May raise InvalidInput."""
 
 
+def _known(choice: Choice) -> Choice:
+    return choice
+
+
 class Written:
     """A file of answers, which may grow; without a path, answers that come by other ways."""
 
@@ -47,7 +52,7 @@ class Written:
         self.answers = answers.read(path) if path else answers.Answers(Path())
 
     def votes(self, pair: int, quorum: int) -> Sequence[Vote]:
-        return [Vote(who, lambda said=said: said) for who, said in self.answers.votes(self._ids[pair], quorum)]
+        return [Vote(who, partial(_known, said)) for who, said in self.answers.votes(self._ids[pair], quorum)]
 
     def news(self) -> bool:
         """Whether the file changed since it was read; it is read again then."""
@@ -75,7 +80,7 @@ class Asked:
     at_once = 1
 
     def votes(self, pair: int, quorum: int) -> Sequence[Vote]:
-        return [Vote(name, lambda ask=ask: ask(pair)) for name, ask in self.functions.items()]
+        return [Vote(name, partial(ask, pair)) for name, ask in self.functions.items()]
 
     def news(self) -> bool:
         return False
@@ -95,7 +100,7 @@ class Reusing:
 
     def votes(self, pair: int, quorum: int) -> Sequence[Vote]:
         said = [(vote, self.reused.get((self.hashes[pair], vote))) for vote in range(quorum)]
-        before = [Vote(f"reused-{vote}", lambda choice=choice: choice) for vote, choice in said if choice is not None]
+        before = [Vote(f"reused-{vote}", partial(_known, choice)) for vote, choice in said if choice is not None]
         return (*before, *self.voters.votes(pair, quorum))
 
     def news(self) -> bool:
@@ -113,7 +118,10 @@ class Skipping:
         return self.voters.at_once
 
     def votes(self, pair: int, quorum: int) -> Sequence[Vote]:
-        return (*self.voters.votes(pair, quorum), *(Vote(f"nobody-{vote}", lambda: SKIP) for vote in range(quorum)))
+        return (
+            *self.voters.votes(pair, quorum),
+            *(Vote(f"nobody-{vote}", partial(_known, SKIP)) for vote in range(quorum)),
+        )
 
     def news(self) -> bool:
         return self.voters.news()
