@@ -79,6 +79,7 @@ BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
     "replay": module("replay"),
     "loop": module("loop"),
     "judge_speed": module("judge_speed"),
+    "endpoints": module("endpoints"),
     "judge_noise": judge_noise,
     "loop_scale": module("loop_scale"),
     "cluster": module("cluster"),

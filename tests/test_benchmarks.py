@@ -54,6 +54,11 @@ def test_the_loop_at_scale_makes_the_same_dataset_as_a_straight_script():
     }
 
 
+def test_every_endpoint_gives_what_is_to_be_had():
+    for name, figures in quick("endpoints")["dialects"].items():
+        assert figures["verdicts"] == figures["right"] == figures["verdicts_to_be_had"], name
+
+
 def test_the_log_is_measured_beside_one_that_does_the_same():
     figures = quick("log")
     assert (
@@ -86,7 +91,17 @@ def test_the_runner_hands_its_options_on_and_judge_noise_finds_the_posterior_abo
 def test_the_runner_knows_every_benchmark():
     refused = runner("nothing")
     assert refused.returncode == 2
-    for name in ("log", "replay", "loop", "judge_speed", "judge_noise", "loop_scale", "cluster", "label_efficiency"):
+    for name in (
+        "log",
+        "replay",
+        "loop",
+        "judge_speed",
+        "endpoints",
+        "judge_noise",
+        "loop_scale",
+        "cluster",
+        "label_efficiency",
+    ):
         assert name in refused.stderr
 
 

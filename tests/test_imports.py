@@ -62,7 +62,19 @@ IMPURE = (
     "uuid4",
     "secrets",
 )
-PURE_KIT = ("loop.fold", "loop.facts", "loop.events", "log", "log.topics", "ids", "enums", "errors", "arrays", "urls")
+PURE_KIT = (
+    "loop.fold",
+    "loop.facts",
+    "loop.events",
+    "log",
+    "log.topics",
+    "ids",
+    "enums",
+    "errors",
+    "arrays",
+    "urls",
+    "redaction",
+)
 
 
 def imported(path: Path) -> set[str]:

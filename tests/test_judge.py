@@ -8,7 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from concord.labeling import judge
-from concord.labeling.judge import Verdict, combine, parse
+from concord.labeling.judge import combine
+from concord.labeling.token_odds import letter_odds
+from concord.labeling.verdict import Verdict, parse
 from concord.preference.call_limits import MAX_AROUND
 from concord.v1 import pairs_pb2 as pb
 
@@ -128,32 +130,32 @@ def test_the_winners_own_token_gives_the_confidence():
     text = '{"reason": "A ist größer", "winner": "B", "confidence": 0.99}'
     before, after = '{"reason": "', '", "winner": "'
     tokens = [token(before), token("A", 0.51, B=0.49), token(" ist größer"), token(after), token("B", 0.6, A=0.2)]
-    odds = judge.letter_odds([*tokens, token('", "confidence": 0.99}'), token("<|end|>")], text)
+    odds = letter_odds([*tokens, token('", "confidence": 0.99}'), token("<|end|>")], text)
     assert len(odds) == 2
     assert parse(text, odds).confidence == pytest.approx(0.75)
 
 
 def test_a_letter_that_shares_its_token_with_a_quote_counts():
     text = '{"winner": "A"}'
-    odds = judge.letter_odds([token('{"winner":'), token(' "A', 0.9, **{' "B': 0.1}), token('"}')], text)
+    odds = letter_odds([token('{"winner":'), token(' "A', 0.9, **{' "B': 0.1}), token('"}')], text)
     assert parse(text, odds).confidence == pytest.approx(0.9)
 
 
 def test_an_unlisted_letter_gets_what_the_listed_ones_leave():
     only = {"token": "A", "logprob": math.log(0.7)}
-    assert parse("A", judge.letter_odds([only], "A")).confidence == pytest.approx(0.7)
+    assert parse("A", letter_odds([only], "A")).confidence == pytest.approx(0.7)
 
 
 def test_tokens_that_do_not_spell_the_answer_are_not_used():
-    assert judge.letter_odds([token("A", 0.9)], '{"winner": "B"}') == ()
-    assert judge.letter_odds([], "A") == ()
+    assert letter_odds([token("A", 0.9)], '{"winner": "B"}') == ()
+    assert letter_odds([], "A") == ()
 
 
 @pytest.mark.parametrize(
     "token", [{}, {"token": None}, {"token": "A"}, {"token": "A", "logprob": "x"}, {"token": "A", "bytes": [999]}, 3]
 )
 def test_odds_in_an_unknown_form_are_not_used(token):
-    assert judge.letter_odds([token], "A") == ()
+    assert letter_odds([token], "A") == ()
 
 
 def test_agreeing_orders_add_up():

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from concord.labeling.judge import NO_VERDICT, Verdict, combine
+from concord.labeling.judge import NO_VERDICT, combine
+from concord.labeling.verdict import Verdict
 from concord.labeling.verdict_columns import disagreement, length_difference, shard_labeled
 from concord.v1 import pairs_pb2 as pb
 

@@ -8,6 +8,7 @@ ConcordError                INTERNAL             our own fault
 ├── Unavailable             UNAVAILABLE          a log, store or blob store does not answer; try again
 ├── Deferred                UNAVAILABLE          a worker's dependency is down; the unit is not lost
 ├── Permanent               FAILED_PRECONDITION  trying again cannot help (a refused key, an unknown model)
+├── Late                    DEADLINE_EXCEEDED    the caller's time is over; what was done is kept
 ├── Corrupt                 DATA_LOSS            stored bytes are not what they were
 └── Fenced                  ABORTED              another replica owns this now: stop
 """
@@ -73,6 +74,12 @@ class Permanent(ConcordError):
     """Trying the unit again cannot help."""
 
     status = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class Late(ConcordError):
+    """The time that the caller gave is over."""
+
+    status = grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 class Corrupt(ConcordError):

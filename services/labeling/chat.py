@@ -1,60 +1,55 @@
 """One chat completion from an OpenAI-compatible endpoint, however long it takes to get one.
 
 What may pass (408, 409, 425, 429, 5xx, a broken connection, a time-out, a body cut off) is tried again with jittered
-exponential back-off. What the endpoint will never do (401, 403, 404, a redirect) is `Permanent`. What it refuses or
-fails to do for one request alone is `Rejected`, and harms that request only.
+exponential back-off, and after a while handed back as `Deferred`, so that the run can say what it waits for. What the endpoint
+will never do (a refused key, no credit, a redirect, a page of HTML) is `Permanent` within seconds. What it refuses or fails to
+do for one request alone is `Rejected`, and harms that request only: a harmless question shows which of them it is, and only
+what is said about that question is repeated in errors.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from time import monotonic
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from concord.kit.errors import Deferred, Permanent
+import structlog
+
+from concord.kit.errors import Deferred
 from concord.labeling import judge
-from concord.labeling.wire import Endpoint, Reply, Trouble, Wire
+from concord.labeling.dialect import Dialect, spoken, wider
+from concord.labeling.negotiation import Negotiation, Rejected
+from concord.labeling.pace import Pace
+from concord.labeling.refusal import Trouble
+from concord.labeling.reply import Reply
+from concord.labeling.spending import Spent
+from concord.labeling.wire import Endpoint, Wire
 from concord.preference.call_limits import MAX_TOKENS
 
-# What some endpoints do not know: the fields that ask for it, and the words by which a refusal tells.
-_FIELDS = {"response_format": ("response_format",), "logprobs": ("logprobs", "top_logprobs")}
-_WORDS = {"response_format": ("response_format", "json_object", "json_schema", "grammar"), "logprobs": ("logprobs",)}
+log = structlog.get_logger()
+
+# Waits above this are told.
+TELL_S = 10.0
+# A request may take so much longer, where no time is set and nothing comes though nothing else is under way.
+_LONGEST_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True)
 class ChatSettings:
     """How an endpoint is treated; none of this changes what an answer means."""
 
-    concurrency: int = 64  # requests in flight, over all shards and judges of the process
-    timeout_s: float = 60.0  # for one request, first to last byte
+    concurrency: int = 64  # requests in flight to one endpoint, over all shards and judges of the process
+    timeout_s: float = 60.0  # for one request, first to last byte; doubles where an endpoint shows to be slower
     patience_s: float = 300.0  # for all tries of one request together; then `Deferred`
+    silence_s: float = 15.0  # the same while the endpoint answers nobody
     first_delay_s: float = 0.2  # before the second try; doubles with each further one
     longest_delay_s: float = 30.0
+    longest_retry_after_s: float = 60.0  # whatever the endpoint asks for
     # Failures after which a harmless request shows whether the endpoint or this one request is at fault.
     suspect_after: int = 8
     structured: bool = True  # ask for JSON by response_format
     logprobs: bool = True  # ask for token odds
-
-
-@dataclass
-class Spent:
-    """What was paid, useless replies too. Tokens are guessed where the endpoint does not count them."""
-
-    calls: int = 0
-    cached_calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    def add(self, request: Mapping[str, Any], reply: Reply | None) -> None:
-        asked = sum(len(message["content"].encode()) for message in request["messages"])
-        self.calls += 1
-        self.prompt_tokens += (reply and reply.prompt_tokens) or asked // 3 + 1
-        self.completion_tokens += (reply and reply.completion_tokens) or len(reply.text if reply else "") // 3 + 1
-
-
-class Rejected(Exception):
-    """The endpoint works, but not for this request: it is refused, or fails again and again where others do not."""
 
 
 Kept = TypeVar("Kept")
@@ -67,22 +62,40 @@ class Chat:
         self,
         endpoint: Endpoint,
         settings: ChatSettings,
-        limit: asyncio.Semaphore,
+        pace: Pace,
         *,
+        timeout_s: float = 0,
         clock: Callable[[], float] = monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Random | None = None,
     ) -> None:
-        """`limit` is shared by all that must not exceed one concurrency together. Raises InvalidInput."""
-        self._endpoint, self._settings, self._limit = endpoint, settings, limit
+        """`pace` is shared by all that ask the same endpoint; `timeout_s`: as asked for, 0: as it comes. Raises InvalidInput."""
+        self._endpoint, self._settings, self._pace = endpoint, settings, pace
         self._clock, self._sleep, self._random = clock, sleep, random or Random()
-        self._wire = Wire(endpoint, settings.concurrency, settings.timeout_s)
-        self._wishes = {"response_format": settings.structured, "logprobs": settings.logprobs}
-        self._proved = False  # a request with the wishes as they are now has been answered
-        self._probing = asyncio.Lock()
+        self._wire = Wire(endpoint, settings.concurrency)
+        self._timeout_s, self._timeout_is_set = timeout_s or settings.timeout_s, bool(timeout_s)
+        self._heard_s = self._told_s = clock()
+        self._under_way = 0
+        harmless = self.request(_probe_messages(), 0.0, MAX_TOKENS, 0)
+        self._terms = Negotiation(endpoint, harmless, self._try, self._wire.turn_to_other_path, clock)
 
     async def close(self) -> None:
         await self._wire.close()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for an answer."""
+        return not self._under_way
+
+    @property
+    def dialect(self) -> Dialect:
+        """How this endpoint and model wants its requests, as far as it is known."""
+        return self._terms.dialect
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """What the endpoint is not asked as the standard has it, in words."""
+        return self._terms.dialect.dropped
 
     def request(self, messages: list[dict[str, str]], temperature: float, max_tokens: int, seed: int) -> dict[str, Any]:
         """All that is asked of the endpoint, wishes included that it may turn out not to know."""
@@ -95,98 +108,120 @@ class Chat:
         return request
 
     async def ask(self, request: Mapping[str, Any], spent: Spent, keep: Callable[[Reply], Awaitable[Kept]]) -> Kept:
-        """What `keep` makes of the completion; adds to `spent`. Raises Rejected, Permanent, or Deferred after `patience_s`.
+        """What `keep` makes of the completion; adds to `spent`. Raises Rejected, Permanent, or Deferred.
 
         A request that waits keeps its place, so an endpoint in trouble is asked less; one that was answered keeps it
         until the answer is kept, so what a crash can lose is never more than may be in flight.
         """
-        began, tries = self._clock(), 0
-        async with self._limit:
-            while True:
-                wishes = dict(self._wishes)
-                try:
-                    reply = await self._try(request, wishes, spent)
-                except Trouble as trouble:
-                    tries += 1
-                    if trouble.fault == "request" and await self._adapted(trouble, wishes, spent):
-                        continue
-                    await self._wait(trouble, tries, began, spent)
-                else:
-                    return await keep(reply)
+        self._under_way += 1
+        try:
+            async with self._pace.place():
+                return await keep(await self._answer(request, spent))
+        finally:
+            self._under_way -= 1
 
-    async def _wait(self, trouble: Trouble, tries: int, began: float, spent: Spent) -> None:
+    async def _answer(self, request: Mapping[str, Any], spent: Spent) -> Reply:
+        began, tries = self._clock(), 0
+        while True:
+            dialect, path = self._terms.dialect, self._terms.path
+            try:
+                return await self._try(request, dialect, spent)
+            except Trouble as trouble:
+                tries += 1
+                if trouble.fault == "request" and (
+                    reply := await self._terms.negotiated(trouble, request, dialect, spent)
+                ):
+                    return reply
+                if dialect is self._terms.dialect or trouble.fault != "request":
+                    await self._wait(trouble, tries, began, path, spent)
+            await self._pace.again()
+
+    def make_room(self, room: int, thinks: bool) -> bool:
+        """After an answer that its limit on tokens cut, with this room: whether asking again gives it more."""
+        if room != self._terms.dialect.room:
+            return room < self._terms.dialect.room
+        if (more := wider(self._terms.dialect, thinks)) is None:
+            return False
+        self._terms.widen(more)
+        why = "it thinks before it answers" if thinks else "its answers were cut"
+        log.warning("judge_gets_more_tokens", judge=self._endpoint.model, why=why, times=more.room)
+        return True
+
+    async def _wait(self, trouble: Trouble, tries: int, began: float, path: int, spent: Spent) -> None:
         """Returns when it is time to ask again; raises where that makes no sense, or not now."""
         if trouble.fault == "endpoint":
-            raise Permanent(self._explain(trouble.detail)) from trouble
+            await self._terms.settle(trouble, path, spent)
         delay_s = self._delay_s(tries, trouble)
-        late = self._clock() - began + delay_s > self._settings.patience_s
+        late = self._late(trouble, began, delay_s)
         suspect = trouble.fault == "passing" and (late or tries >= self._settings.suspect_after)
-        if suspect and await self._probe(spent) == "answered":
-            raise Rejected(f"failed {tries} times while the endpoint answers others: {trouble.detail}") from trouble
+        said = await self._terms.probe(spent) if suspect else trouble
+        if said is None:
+            trouble.detail = f"failed {tries} times while the endpoint answers others: {trouble.detail}"
+            raise Rejected(trouble) from trouble
         if late:
-            raise Deferred(self._explain(trouble.detail), max(delay_s, 30.0)) from trouble
+            why = said if suspect else trouble
+            raise Deferred(
+                self._terms.explain(why, quote=suspect), max(delay_s, self._settings.longest_delay_s)
+            ) from trouble
+        self._tell(trouble, delay_s)
         await self._sleep(delay_s)
 
-    def _delay_s(self, tries: int, trouble: Trouble) -> float:
-        longest = min(self._settings.longest_delay_s, self._settings.first_delay_s * 2 ** (tries - 1))
-        return max(longest * self._random.uniform(0.5, 1.0), trouble.retry_after_s)
+    def _late(self, trouble: Trouble, began: float, delay_s: float) -> bool:
+        """Whether the wait is to be handed back: nobody but the run can tell its user of it."""
+        then = self._clock() + delay_s
+        silence_s = then - max(self._heard_s, began)
+        # Who says "slow down" is there; and so long a sound request may take.
+        usual_s = max(
+            (2 if trouble.fault == "limit" else 1) * self._settings.silence_s,
+            self._timeout_s if self._terms.proved else 0,
+        )
+        silent = silence_s > usual_s and (delay_s > 2 or trouble.slow)
+        return silent or then - began > max(self._settings.patience_s, 4 * self._timeout_s)
 
-    async def _try(self, request: Mapping[str, Any], wishes: Mapping[str, bool], spent: Spent) -> Reply:
-        refused = {field for wish, on in wishes.items() if not on for field in _FIELDS[wish]}
+    def _tell(self, trouble: Trouble, delay_s: float) -> None:
+        now = self._clock()
+        if delay_s >= TELL_S and now - self._told_s >= TELL_S:
+            self._told_s = now
+            log.warning("judge_waits", judge=self._endpoint.model, why=trouble.detail, seconds=round(delay_s, 1))
+
+    def _delay_s(self, tries: int, trouble: Trouble) -> float:
+        longest = min(self._settings.longest_delay_s, self._settings.first_delay_s * 2 ** min(tries - 1, 30))
+        asked_s = min(trouble.retry_after_s, self._settings.longest_retry_after_s)
+        return max(longest * self._random.uniform(0.5, 1.0), asked_s)
+
+    async def _try(self, request: Mapping[str, Any], dialect: Dialect, spent: Spent) -> Reply:
+        await self._pace.turn(_tokens(request))
+        began = self._clock()
         try:
-            reply = await self._wire.send({name: value for name, value in request.items() if name not in refused})
+            reply = await self._wire.send(spoken(request, dialect), self._timeout_s)
         except Trouble as trouble:
             if trouble.paid:
                 spent.add(request, None)
+            self._too_much(trouble, began)
             raise
         spent.add(request, reply)
-        self._proved = self._proved or wishes == self._wishes
-        return reply
+        self._heard_s = self._clock()
+        self._terms.answered(dialect)
+        self._pace.went_well(began)
+        return reply if dialect.room == 1 else replace(reply, room=dialect.room)
 
-    async def _adapted(self, trouble: Trouble, wishes: Mapping[str, bool], spent: Spent) -> bool:
-        """After a refusal: whether asking again at once makes sense, because a wish was dropped.
+    def _too_much(self, trouble: Trouble, began: float) -> None:
+        """Asks for less at once where a failure says so; where nothing else is under way, waits longer instead."""
+        if not (trouble.fault == "limit" or trouble.slow or trouble.status in (503, 529)):
+            return
+        alone = self._pace.window <= 1
+        if self._pace.was_too_much(began, trouble.slow):
+            log.warning(
+                "judge_is_asked_less", judge=self._endpoint.model, why=trouble.detail, at_once=self._pace.window
+            )
+        elif alone and trouble.slow and not self._timeout_is_set and self._timeout_s < _LONGEST_TIMEOUT_S:
+            self._timeout_s = min(_LONGEST_TIMEOUT_S, 2 * self._timeout_s)
+            log.warning("judge_gets_more_time", judge=self._endpoint.model, timeout_s=self._timeout_s)
 
-        False: the endpoint is in trouble just now. Raises Rejected where it answers other requests as they are, and
-        Permanent where it refuses them all.
-        """
-        async with self._probing:
-            if wishes != self._wishes:
-                return True
-            if self._proved:
-                raise Rejected(trouble.detail) from trouble
-            on = [wish for wish in wishes if wishes[wish]]
-            unwanted = [wish for wish in on if any(word in trouble.detail.lower() for word in _WORDS[wish])]
-            if not unwanted:
-                outcome = await self._probe(spent)
-                if outcome == "answered":
-                    raise Rejected(trouble.detail) from trouble
-                if outcome == "passing":
-                    return False
-            if not on:
-                raise Permanent(self._explain(trouble.detail)) from trouble
-            self._wishes |= dict.fromkeys(unwanted or on, False)
-            return True
 
-    async def _probe(self, spent: Spent) -> Literal["answered", "refused", "passing"]:
-        """What the endpoint does now with a harmless question under the same settings. Raises Permanent."""
-        try:
-            harmless = self.request(_probe_messages(), 0.0, MAX_TOKENS, 0)
-            await self._try(harmless, dict(self._wishes), spent)
-        except Trouble as trouble:
-            if trouble.fault == "endpoint":
-                raise Permanent(self._explain(trouble.detail)) from trouble
-            return "refused" if trouble.fault == "request" else "passing"
-        return "answered"
-
-    def _explain(self, detail: str) -> str:
-        where = f"the judge {self._endpoint.model!r} at {self._endpoint.url}: {detail}"
-        if detail.startswith(("401", "403")):
-            name = self._endpoint.key_name
-            held = "is not set or empty" if not self._endpoint.key else "holds a key that it refuses"
-            return f"{where}. " + (f"{name} {held}" if name else "Name the key's variable in judge.api_key_env")
-        if detail.startswith("404"):
-            return f"{where}. Check judge.url (it ends in /v1 for most engines) and judge.name"
-        return where
+def _tokens(request: Mapping[str, Any]) -> int:
+    """About so many tokens a request costs: those of the question and a short answer."""
+    return sum(len(message["content"]) for message in request["messages"]) // 4 + 60
 
 
 def _probe_messages() -> list[dict[str, str]]:

@@ -13,19 +13,31 @@ from typing import Any
 
 import structlog
 
-from concord.kit.errors import ConcordError, InvalidInput
+from concord.kit.enums import word
+from concord.kit.errors import InvalidInput
 from concord.labeling import judge
 from concord.labeling.answer_cache import Answer, Answers, request_key
-from concord.labeling.chat import Chat, ChatSettings, Rejected, Spent
-from concord.labeling.judge import Combined, Odds, Verdict
+from concord.labeling.chat import Chat, ChatSettings
+from concord.labeling.evidence import missed, rejected
+from concord.labeling.judge import Combined, Miss
+from concord.labeling.negotiation import Rejected
+from concord.labeling.pace import Pace
+from concord.labeling.reply import Reply
 from concord.labeling.shard import together
-from concord.labeling.wire import Endpoint, Reply
+from concord.labeling.spending import Spent, usage
+from concord.labeling.token_odds import Odds, letter_odds
+from concord.labeling.verdict import Reading, Verdict, read
+from concord.labeling.wire import Endpoint
 from concord.preference.call_limits import MAX_TOKENS
 from concord.v1 import config_pb2 as cfg
 from concord.v1 import events_pb2 as ev
 from concord.v1 import pairs_pb2 as pb
 
 log = structlog.get_logger()
+
+# Connections to so many models are kept open.
+_MOST_CHATS = 50
+_Place = tuple[str, str, str, float]  # URL, model, variable of the key, seconds for a request
 
 # The second sample is asked for only where the first does not parse, and warmer than 0: a deterministic engine would
 # only repeat itself.
@@ -52,29 +64,45 @@ class LLMJudge:
         own, swapped = await together(self._verdict(pair, order, seed, spent) for order in (False, True))
         return judge.combine(own, swapped)
 
-    async def _verdict(self, pair: pb.Pair, swapped: bool, seed: int, spent: Spent) -> Verdict | None:
+    async def _verdict(self, pair: pb.Pair, swapped: bool, seed: int, spent: Spent) -> Verdict | Miss:
         requests = [self._request(pair, swapped, seed, sample) for sample in range(_SAMPLES)]
         keys = [request_key(self._config.url, request, sample) for sample, request in enumerate(requests)]
         for key in keys:
-            if (kept := await self._answers.get(key)) and (verdict := _read(kept)):
+            if (kept := await self._answers.get(key)) and (verdict := _read(kept).verdict):
                 spent.cached_calls += 1
                 return verdict
-        why = "no verdict in the answer"
+        said = Miss(ev.ANSWER_FAULT_EMPTY, swapped, "")
         for key, request in zip(keys, requests, strict=True):
             try:
-                if verdict := await self._chat.ask(request, spent, partial(self._keep, key)):
-                    return verdict
-            except Rejected as rejected:
-                why = str(rejected)
+                answered = await self._asked(key, request, swapped, spent)
+            except Rejected as error:
+                said = rejected(error.trouble, swapped)
                 break
+            if isinstance(answered, Verdict):
+                return answered
+            said = answered
+        # The answer's own words stay out of the log: the shard's fact holds a few.
+        why = word(ev.AnswerFault, said.fault)
         log.warning("pair_without_verdict", pair_id=pair.pair_id, judge=self._config.name, swapped=swapped, why=why)
-        return None
+        return said
 
-    async def _keep(self, key: str, reply: Reply) -> Verdict | None:
-        """The verdict that stands under the key now: the first one written; None where the reply holds none."""
+    async def _asked(self, key: str, request: Mapping[str, Any], swapped: bool, spent: Spent) -> Verdict | Miss:
+        """What came of one request, with more room for the answer where it was cut and may have more."""
+        while True:
+            said = await self._chat.ask(request, spent, partial(self._keep, key, swapped))
+            if isinstance(said, Verdict) or said.fault != ev.ANSWER_FAULT_CUT:
+                return said
+            if not self._chat.make_room(said.room, said.thinks):
+                return said
+
+    async def _keep(self, key: str, swapped: bool, reply: Reply) -> Verdict | Miss:
+        """The verdict that stands under the key now: the first one written; a miss where the reply holds none."""
         answer = _answer(reply)
-        verdict = _read(answer)
-        return (_read(await self._answers.put(key, answer)) or verdict) if verdict else None
+        reading = _read(answer)
+        if reading.verdict is None:
+            return missed(reply, reading, swapped)
+        stands = await self._answers.put(key, answer)
+        return reading.verdict if stands == answer else _read(stands).verdict or reading.verdict
 
     def _request(self, pair: pb.Pair, swapped: bool, seed: int, sample: int) -> Mapping[str, Any]:
         warmest = max(self._config.temperature, _SECOND_TEMPERATURE) if sample else self._config.temperature
@@ -87,7 +115,7 @@ class LLMJudge:
 
 
 class LLMJudges:
-    """All LLM judges of a process: one limit on requests in flight, one chat for each model. For one asyncio loop.
+    """All LLM judges of a process: one pace for each endpoint, one chat for each model. For one asyncio loop.
 
     `environ` holds the variables that judges may use and no other: see `settings.allowed_keys`.
     """
@@ -104,25 +132,45 @@ class LLMJudges:
     ) -> None:
         self._answers, self._environ, self._settings = answers, environ, settings
         self._clock, self._sleep, self._random = clock, sleep, random
-        self._limit = asyncio.Semaphore(settings.concurrency)
-        self._chats: dict[tuple[str, str, str], Chat] = {}
+        self._paces: dict[str, Pace] = {}
+        self._chats: dict[_Place, Chat] = {}
 
     def of(self, config: cfg.JudgeConfig) -> LLMJudge:
         """The judge that the configuration names. Raises InvalidInput for a setting that cannot be."""
-        place = (config.url, config.name, config.api_key_env)
-        if place not in self._chats:
-            key = self._key(config.api_key_env)
-            if not config.name:
-                raise InvalidInput("judge.name is empty; it is the model's name at the endpoint")
-            self._chats[place] = Chat(
-                Endpoint(config.url, config.name, key, config.api_key_env),
-                self._settings,
-                self._limit,
-                clock=self._clock,
-                sleep=self._sleep,
-                random=self._random,
-            )
-        return LLMJudge(config, self._chats[place], self._answers)
+        return LLMJudge(config, self.chat(config), self._answers)
+
+    def chat(self, config: cfg.JudgeConfig) -> Chat:
+        """The conversation with its model: what was found out of the endpoint, and how to ask it."""
+        place = (config.url, config.name, config.api_key_env, config.timeout_s)
+        # The one asked last stands last.
+        chat = self._chats.pop(place) if place in self._chats else self._new_chat(config)
+        self._chats[place] = chat
+        self._paces[config.url].limit(config.requests_per_minute, config.tokens_per_minute)
+        return chat
+
+    def _new_chat(self, config: cfg.JudgeConfig) -> Chat:
+        key = self._key(config.api_key_env)
+        if not config.name:
+            raise InvalidInput("judge.name is empty; it is the model's name at the endpoint")
+        endpoint = Endpoint(config.url, config.name, key, config.api_key_env)
+        pace = self._paces.setdefault(config.url, Pace(self._settings.concurrency, self._clock, self._sleep))
+        return Chat(
+            endpoint,
+            self._settings,
+            pace,
+            timeout_s=config.timeout_s,
+            clock=self._clock,
+            sleep=self._sleep,
+            random=self._random,
+        )
+
+    async def _let_go(self) -> None:
+        """Closes what was not asked for longest, where there are too many; whoever may name URLs could name any number."""
+        idle = [place for place, chat in self._chats.items() if chat.idle]
+        for place in idle[: max(0, len(self._chats) - _MOST_CHATS)]:
+            await self._chats.pop(place).close()
+        named = {url for url, *_ in self._chats}
+        self._paces = {url: pace for url, pace in self._paces.items() if url in named}
 
     def _key(self, name: str) -> str:
         """The key in the variable of this name. A caller chooses the name and where the key goes, so not any will do."""
@@ -140,9 +188,12 @@ class LLMJudges:
         one, spent, began = self.of(config), Spent(), self._clock()
         try:
             said = await together(one.combined(pair, seed, spent) for pair in pairs)
-        except ConcordError as error:
-            error.usage = usage(spent, config, self._clock() - began)
+        except BaseException as error:
+            # Whatever ends this, what was paid was paid; the caller adds it up.
+            vars(error)["usage"] = usage(spent, config, self._clock() - began)
             raise
+        finally:
+            await self._let_go()
         return said, usage(spent, config, self._clock() - began)
 
     async def close(self) -> None:
@@ -150,23 +201,10 @@ class LLMJudges:
             await chat.close()
 
 
-def usage(spent: Spent, config: cfg.JudgeConfig, seconds: float = 0.0) -> ev.Usage:
-    """What was spent, in the configuration's prices."""
-    dollars = spent.prompt_tokens * config.prompt_dollars + spent.completion_tokens * config.completion_dollars
-    return ev.Usage(
-        calls=spent.calls,
-        cached_calls=spent.cached_calls,
-        prompt_tokens=spent.prompt_tokens,
-        completion_tokens=spent.completion_tokens,
-        dollars=dollars / 1e6,
-        seconds=seconds,
-    )
-
-
 def _answer(reply: Reply) -> Answer:
-    odds = judge.letter_odds(reply.tokens, reply.text)
+    odds = letter_odds(reply.tokens, reply.text) if reply.tokens else ()
     return {"text": reply.text, "odds": [[o.offset, o.end, round(o.p_a, 9), round(o.p_b, 9)] for o in odds]}
 
 
-def _read(answer: Answer) -> Verdict | None:
-    return judge.parse(answer["text"], [Odds(*row) for row in answer["odds"]])
+def _read(answer: Answer) -> Reading:
+    return read(answer["text"], [Odds(*row) for row in answer["odds"]])

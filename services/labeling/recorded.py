@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from concord.labeling.judge import NO_VERDICT, Combined, Verdict, combine
+from concord.labeling.judge import NO_VERDICT, Combined, combine
+from concord.labeling.verdict import Verdict
 from concord.labeling.verdict_columns import disagreement
 from concord.preference.judges import JUDGE_KINDS
 from concord.v1 import config_pb2 as cfg

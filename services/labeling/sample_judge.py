@@ -8,7 +8,8 @@ from math import exp, log1p, tanh
 from statistics import NormalDist
 from typing import TypeAlias
 
-from concord.labeling.judge import Combined, Verdict, combine
+from concord.labeling.judge import Combined, combine
+from concord.labeling.verdict import Verdict
 from concord.preference.pairs import pair_hash
 from concord.preference.seeded import uniform
 from concord.sample import says

@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from concurrent.futures import CancelledError
 
 import grpc
 
 from concord.kit.blobs import Blobs
-from concord.kit.errors import InvalidInput
+from concord.kit.errors import InvalidInput, Late, Unavailable
 from concord.kit.rpc import Servicer
-from concord.labeling import recorded, sample_judge
+from concord.labeling import limits, recorded, sample_judge
 from concord.labeling.answer_cache import AnswerCache
 from concord.labeling.chat import ChatSettings
 from concord.labeling.judge import Combined
@@ -23,7 +24,6 @@ from concord.v1.pairs_pb2 import Pair, PairShard
 from concord.v1.work_pb2 import Work
 
 SERVICE = "labeling"
-MOST_PAIRS_A_CALL = 256
 ANSWER_S = 600.0
 
 
@@ -117,11 +117,25 @@ class _Served(labeling_service_pb2_grpc.LabelingServiceServicer):
         self._labeling, self._loop = labeling, loop
 
     def LabelPairs(self, request: pb.LabelPairsRequest, context: grpc.ServicerContext) -> pb.LabelPairsResponse:
-        if len(request.pairs) > MOST_PAIRS_A_CALL:
-            raise InvalidInput(f"{len(request.pairs)} pairs in one call; at most {MOST_PAIRS_A_CALL} are taken")
+        limits.check(request)
         asked = self._labeling._label(list(enumerate(request.pairs)), request.judge, (), request.seed)
+        future = asyncio.run_coroutine_threadsafe(asked, self._loop)
+        # A caller who hung up wants nothing more, and pays for nothing more.
+        if not context.add_callback(future.cancel):
+            future.cancel()
         left = context.time_remaining()
-        labels, usage = asyncio.run_coroutine_threadsafe(asked, self._loop).result(ANSWER_S if left is None else left)
+        try:
+            labels, usage = future.result(ANSWER_S if left is None else min(left, ANSWER_S))
+        except TimeoutError:
+            future.cancel()
+            raise Late(
+                f"no verdicts on {len(request.pairs)} pairs within the call's deadline; those that came are kept: ask again, "
+                "give more time or fewer pairs"
+            ) from None
+        except CancelledError:
+            raise Unavailable(
+                "the call was ended before its verdicts came; those that came are kept: ask again"
+            ) from None
         return pb.LabelPairsResponse(labels=labels, usage=usage)
 
 

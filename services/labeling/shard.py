@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 from concord.labeling.judge import Combined
+from concord.labeling.spending import total
 from concord.labeling.verdict_columns import shard_labeled
 from concord.v1 import config_pb2 as cfg
 from concord.v1 import events_pb2 as ev
@@ -28,14 +29,15 @@ async def label_shard(
 ) -> tuple[ev.ShardLabeled, ev.Usage]:
     """The fact of the shard, and what all its judges used. `pairs` holds (index in the run, pair).
 
-    `ask` is called once for each judge and decides by its kind. Raises what `ask` raises.
+    `ask` is called once for each judge and decides by its kind. Raises what `ask` raises; `usage` of the error then holds
+    what all of them spent.
     """
     texts = [pair for _, pair in pairs]
-    answers = await together(ask(texts, config, seed) for config in (label, *helpers))
+    answers = await _accounted(ask(texts, config, seed) for config in (label, *helpers))
     (labels, _), others = answers[0], answers[1:]
     named = {helper_name(config): said for config, (said, _) in zip(helpers, others, strict=True)}
     own = own_disagree(texts, label, labels) if own_disagree else None
-    return shard_labeled(pairs, labels, named, own), total(used for _, used in answers)
+    return shard_labeled(pairs, labels, named, own, judge=helper_name(label)), total(used for _, used in answers)
 
 
 def helper_name(config: cfg.JudgeConfig) -> str:
@@ -43,17 +45,22 @@ def helper_name(config: cfg.JudgeConfig) -> str:
     return f"{config.kind}:{config.name}" + (f"@{config.url}" if config.url else "")
 
 
-def total(usages: Iterable[ev.Usage]) -> ev.Usage:
-    """The sum, except that seconds are those of the slowest: the judges worked side by side."""
-    used = list(usages)
-    return ev.Usage(
-        calls=sum(u.calls for u in used),
-        cached_calls=sum(u.cached_calls for u in used),
-        prompt_tokens=sum(u.prompt_tokens for u in used),
-        completion_tokens=sum(u.completion_tokens for u in used),
-        dollars=sum(u.dollars for u in used),
-        seconds=max((u.seconds for u in used), default=0.0),
-    )
+async def _accounted(asking: Iterable[Coroutine[Any, Any, tuple[list[Combined], ev.Usage]]]):
+    """As `together`, for judges: an error carries what all of them spent until it ended them."""
+    tasks = [asyncio.ensure_future(one) for one in asking]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    errors = [end for end in ends if isinstance(end, BaseException)]
+    if not errors:
+        return ends
+    first = next((error for error in errors if not isinstance(error, asyncio.CancelledError)), errors[0])
+    spent = [getattr(end, "usage", None) if isinstance(end, BaseException) else end[1] for end in ends]
+    vars(first)["usage"] = total(used for used in spent if used is not None)
+    raise first
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

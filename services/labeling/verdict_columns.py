@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from math import log1p
 
+from concord.labeling import evidence
 from concord.labeling.judge import Combined
 from concord.v1 import events_pb2 as ev
 from concord.v1 import pairs_pb2 as pb
@@ -14,14 +15,17 @@ def shard_labeled(
     helpers: Mapping[str, Sequence[Combined]],
     own_disagree: Sequence[float] | None = None,
     verified: Sequence[int] | None = None,
+    judge: str = "",
 ) -> ev.ShardLabeled:
     """The fact of a labelled shard, pairs in the order given; every argument has shape [pairs].
 
     `pairs` holds (index in the run, pair); `helpers` maps a judge's name to what it said; `own_disagree` and `verified`
-    are as in ShardLabeled, all -1 and all 0 where not given.
+    are as in ShardLabeled, all -1 and all 0 where not given; `judge` is the name of the one that labels.
     """
+    indexes = [index for index, _ in pairs]
+    everybody = [(judge, labels), *helpers.items()]
     return ev.ShardLabeled(
-        pair_index=[index for index, _ in pairs],
+        pair_index=indexes,
         choice=[label.choice for label in labels],
         p_first=[label.p_first for label in labels],
         confidence=[-1 if label.confidence is None else label.confidence for label in labels],
@@ -33,6 +37,8 @@ def shard_labeled(
         ],
         verified=[0] * len(pairs) if verified is None else verified,
         length_difference=[length_difference(pair) for _, pair in pairs],
+        faults=evidence.faults(everybody),
+        kept_answers=evidence.kept(indexes, everybody),
     )
 
 

@@ -1,37 +1,38 @@
-"""Requests on the wire: the hub's client, as many connections as are wanted, and what each reply or refusal means.
+"""Requests on the wire: the hub's client and as many connections as are wanted.
 
 Where the key goes: to `url` and nowhere else. Redirects are not followed; proxies of the environment are used for https
 only, where they see a tunnel; without a key no Authorization header is sent, in particular not a token that the user
 once saved for the Hugging Face Hub.
 
-The hub client sends a JSON schema as {"type": "json_object", "value": schema}: TGI holds the model to the schema, vLLM
-and SGLang to JSON of any shape, so a prompt should name the shape too.
+The hub client chooses URL, headers and the form of the body; what comes back is taken from it as it came, for it believes
+what an answer says of itself.
 """
 
 import asyncio
 import functools
+import re
 import ssl
+import zlib
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
-from huggingface_hub import AsyncInferenceClient, ChatCompletionOutput, set_async_client_factory
-from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError
+from huggingface_hub import AsyncInferenceClient, set_async_client_factory
+from huggingface_hub.errors import InferenceTimeoutError
 
 from concord.kit.errors import InvalidInput
+from concord.labeling.refusal import Trouble, of_status, words_of
+from concord.labeling.reply import Reply, reply_of
 
 # A connection pool of httpcore looks at all its connections for each request: several small pools are faster than a
 # big one, and reach the concurrency that was asked for where the default pool stops at 100.
 _CONNECTIONS_PER_CLIENT = 16
-
-# As keys of a JSON body; within a string the quotes would be escaped.
-_LOGPROBS, _ODDS = b'"logprobs":', b'"token_odds":'
-
-# Whose fault a failed try is: it may pass; too many requests; this request's; the endpoint's.
-Fault = Literal["passing", "limit", "request", "endpoint"]
+_VERSION = re.compile(r"v\d+\w*")
+# A completion with five alternatives a token has some 300 bytes a token.
+MOST_BODY = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -52,74 +53,145 @@ class Endpoint:
         if not self.key.isascii() or not self.key.isprintable():
             raise InvalidInput(f"the key in the environment variable {self.key_name} holds characters no key can have")
 
-
-@dataclass(frozen=True)
-class Reply:
-    """A completion."""
-
-    text: str
-    tokens: tuple[Mapping[str, Any], ...]  # logprobs.content; empty where the endpoint gives none
-    prompt_tokens: int | None  # None where the endpoint does not count
-    completion_tokens: int | None
+    @property
+    def azure(self) -> bool:
+        """Whether it takes the key in a header of its own, as Azure's deployments do."""
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        return host.endswith((".azure.com", ".azure-api.net")) or "/openai/deployments/" in parts.path
 
 
-class Trouble(Exception):
-    """A try that gave no completion, and whose fault that is."""
-
-    def __init__(self, fault: Fault, detail: str, retry_after_s: float = 0, paid: bool = False) -> None:
-        super().__init__(detail)
-        self.fault, self.detail, self.retry_after_s = fault, detail, retry_after_s
-        self.paid = paid  # an answer came, but not a usable one
+def chat_urls(base: str) -> tuple[str, ...]:
+    """Where completions are asked for below a base URL: the likely place, then the other one that it may mean."""
+    parts = urlsplit(base)
+    path = parts.path.rstrip("/")
+    if path.endswith("/chat/completions"):
+        return (base,)
+    paths = [f"{path}/chat/completions", f"{path}/v1/chat/completions"]
+    last = path.rpartition("/")[2]
+    if not (_VERSION.fullmatch(last) or last == "openai" or "/deployments/" in path):
+        paths.reverse()
+    # Nobody has /v1/v1.
+    return tuple(parts._replace(path=one, fragment="").geturl() for one in paths if "/v1/v1/" not in one)
 
 
 class Wire:
     """Connections to one endpoint. Belongs to one asyncio loop."""
 
-    def __init__(self, endpoint: Endpoint, concurrency: int, timeout_s: float) -> None:
+    def __init__(self, endpoint: Endpoint, concurrency: int) -> None:
         # The one way to choose how huggingface_hub's async clients connect; it holds for the whole process.
         set_async_client_factory(_http_client)
         count = -(-concurrency // _CONNECTIONS_PER_CLIENT)
-        self._clients = [_hub_client(endpoint, timeout_s) for _ in range(count)]
+        self._clients = [_hub_client(endpoint) for _ in range(count)]
         self._in_use = [0] * count
-        self._timeout_s, self._key = timeout_s, endpoint.key
+        self._urls = chat_urls(endpoint.url)
+        self._secrets = (endpoint.key,) if endpoint.key else ()
 
     async def close(self) -> None:
         for client in self._clients:
             await client.close()
 
-    async def send(self, request: Mapping[str, Any]) -> Reply:
-        """One try, `request` being the arguments of `chat_completion`. Raises Trouble."""
+    def turn_to_other_path(self) -> bool:
+        """From now on asks below the other path that the URL may mean; False where it means but one."""
+        self._urls = self._urls[::-1]
+        return len(self._urls) > 1
+
+    async def send(self, request: Mapping[str, Any], timeout_s: float) -> Reply:
+        """One try, `request` being the body's fields. Raises Trouble."""
         place = min(range(len(self._clients)), key=self._in_use.__getitem__)
         self._in_use[place] += 1
+        exchange = _Exchange(self._urls[0], request)
+        token = _EXCHANGE.set(exchange)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                output = await self._clients[place].chat_completion(**request)
+            async with asyncio.timeout(timeout_s):
+                await self._clients[place].chat_completion(
+                    request["messages"], model=request["model"], extra_body=_rest(request)
+                )
         except (TimeoutError, InferenceTimeoutError) as error:
-            raise Trouble("passing", f"no answer within {self._timeout_s:g} s") from error
-        except HfHubHTTPError as error:
-            raise _of_status(error.response, self._key) from error
+            raise Trouble("passing", f"no answer within {timeout_s:g} s", slow=True) from error
         except httpx2.RequestError as error:
-            raise Trouble("passing", f"{type(error).__name__}: {error}") from error
-        except ValueError as error:
-            raise Trouble("passing", f"the answer's body is not whole JSON: {error}", paid=True) from error
+            # What a broken answer held stands in some of these errors; where nobody answered, the system speaks.
+            why = f": {error}" if isinstance(error, httpx2.ConnectError) else ""
+            words = words_of(str(error).encode(errors="replace"), self._secrets)
+            raise Trouble("passing", f"{type(error).__name__}{why}"[:300], words=words) from None
         finally:
+            _EXCHANGE.reset(token)
             self._in_use[place] -= 1
-        return _reply(output)
+        return self._read(exchange)
+
+    def _read(self, exchange: "_Exchange") -> Reply:
+        if 300 <= exchange.status < 400:
+            target = words_of(exchange.headers.get("location", "nowhere").encode(), self._secrets).message[:300]
+            raise Trouble("endpoint", f"{exchange.status}: redirects to {target}; if right, make it judge.url")
+        if exchange.status >= 400:
+            raise of_status(exchange.status, exchange.headers, words_of(exchange.body, self._secrets))
+        return reply_of(exchange.body, self._secrets)
+
+
+@dataclass
+class _Exchange:
+    """One request and what came back."""
+
+    url: str
+    request: Mapping[str, Any]
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+# The exchange that this task has under way.
+_EXCHANGE: ContextVar[_Exchange] = ContextVar("exchange")
 
 
 class _HttpClient(httpx2.AsyncClient):
     """What the hub client sends with."""
 
-    async def post(self, *args: Any, **options: Any) -> httpx2.Response:
-        response = await super().post(*args, **options)
-        if response.is_redirect:  # the hub client would take it for an answer
-            target = response.headers.get("location", "nowhere")
-            raise Trouble("endpoint", f"{response.status_code}: redirects to {target}; if right, make it judge.url")
-        if response.is_error or _LOGPROBS not in response.content:
-            return response
-        # Typed objects for every token would cost the hub client milliseconds; an unknown field it leaves as it is.
-        content = response.content.replace(_LOGPROBS, _ODDS)
-        return httpx2.Response(response.status_code, content=content, request=response.request)
+    async def post(self, url: Any, *, json: Any = None, headers: Any = None, **_: Any) -> httpx2.Response:
+        exchange = _EXCHANGE.get()
+        # The hub client says the standard schema in TGI's own words, and adds fields that nobody asked for.
+        json = {name: exchange.request[name] for name in json if name in exchange.request}
+        request = self.build_request("POST", exchange.url, json=json, headers=headers)
+        response = await self.send(request, stream=True)
+        try:
+            exchange.status, exchange.headers = response.status_code, response.headers
+            exchange.body = await _body(response)
+        finally:
+            await response.aclose()
+        return httpx2.Response(200, content=b"{}", request=request)
+
+
+async def _body(response: httpx2.Response) -> bytes:
+    """The body, at most `MOST_BODY` of it. Raises Trouble for more."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity", "gzip", "deflate"):
+        raise Trouble("endpoint", f"answers in {encoding[:30]!r}, which nobody asked for")
+    parts, size = [], 0
+    async for part in response.aiter_raw():
+        parts.append(part)
+        size += len(part)
+        if size > MOST_BODY:
+            raise _too_long()
+    body = b"".join(parts)
+    return body if encoding in ("", "identity") else _unpacked(body)
+
+
+def _unpacked(body: bytes) -> bytes:
+    packed = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        unpacked = packed.decompress(body, MOST_BODY)
+    except zlib.error:
+        raise Trouble("passing", "the answer's body does not unpack", paid=True) from None
+    if packed.unconsumed_tail:
+        raise _too_long()
+    return unpacked
+
+
+def _too_long() -> Trouble:
+    return Trouble("passing", f"the answer's body has more than {MOST_BODY // 2**20} MB", paid=True)
+
+
+def _rest(request: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in request.items() if name not in ("messages", "model")}
 
 
 def _http_client() -> httpx2.AsyncClient:
@@ -133,46 +205,11 @@ def _tls() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def _hub_client(endpoint: Endpoint, timeout_s: float) -> AsyncInferenceClient:
+def _hub_client(endpoint: Endpoint) -> AsyncInferenceClient:
     # Without a key: a None header is dropped, and the stand-in keeps the hub client from looking for a saved token.
-    headers: dict[str, Any] = {"user-agent": "concord"}
+    headers: dict[str, Any] = {"user-agent": "concord", "accept-encoding": "identity"}
     if not endpoint.key:
         headers["authorization"] = None
-    return AsyncInferenceClient(
-        base_url=endpoint.url, api_key=endpoint.key or "none", headers=headers, timeout=timeout_s
-    )
-
-
-def _of_status(response: httpx2.Response, key: str) -> Trouble:
-    status, said = response.status_code, " ".join(response.text[:2000].split())[:300]
-    detail = f"{status}: {said.replace(key, '***') if key else said}"
-    if status in (401, 402, 403, 404, 405, 410, 501):
-        return Trouble("endpoint", detail)
-    if status in (408, 409, 425, 429) or status >= 500:
-        return Trouble("limit" if status == 429 else "passing", detail, _retry_after_s(response.headers))
-    return Trouble("request", detail)
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float:
-    """Seconds that Retry-After asks for, as a number or as a date against the answer's own Date; 0 without one."""
-    value = headers.get("retry-after", "").strip()
-    try:
-        if value.replace(".", "", 1).isdigit():
-            return float(value)
-        return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(headers["date"])).total_seconds())
-    except (KeyError, TypeError, ValueError):
-        return 0.0
-
-
-def _reply(output: ChatCompletionOutput) -> Reply:
-    # The hub client fills missing fields with None and leaves those of another type as they came.
-    choice: Any = output.choices[0] if isinstance(output.choices, list) and output.choices else None
-    message = getattr(choice, "message", None)
-    if message is None:
-        raise Trouble("passing", "the answer's body holds no choices[0].message", paid=True)
-    content = getattr(message, "content", None)
-    text = content.encode(errors="replace").decode() if isinstance(content, str) else ""
-    logprobs = choice.get("token_odds") or choice.logprobs
-    tokens = logprobs.get("content") if isinstance(logprobs, Mapping) else None
-    counted = output.usage if isinstance(output.usage, Mapping) else {}
-    return Reply(text, tuple(tokens or ()), counted.get("prompt_tokens"), counted.get("completion_tokens"))
+    elif endpoint.azure:
+        headers["api-key"] = endpoint.key
+    return AsyncInferenceClient(base_url=endpoint.url, api_key=endpoint.key or "none", headers=headers, timeout=None)

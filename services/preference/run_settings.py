@@ -86,6 +86,36 @@ class Options:
     completion_price: Annotated[
         float, Setting("judge.completion_dollars", "Dollars per million completion tokens.", JUDGE, span=(0, 1_000_000))
     ] = 0.0
+    judge_timeout: Annotated[
+        float,
+        Setting(
+            "judge.timeout_s",
+            "Seconds for one request; 0: 60, and more where the endpoint is slower.",
+            JUDGE,
+            span=(0, 86_400),
+            decides=False,
+        ),
+    ] = 0.0
+    requests_per_minute: Annotated[
+        float,
+        Setting(
+            "judge.requests_per_minute",
+            "Requests that the judge is sent in a minute; 0: no limit.",
+            JUDGE,
+            span=(0, 1_000_000),
+            decides=False,
+        ),
+    ] = 0.0
+    tokens_per_minute: Annotated[
+        float,
+        Setting(
+            "judge.tokens_per_minute",
+            "About so many tokens are asked of the judge in a minute; 0: no limit.",
+            JUDGE,
+            span=(0, 1_000_000_000),
+            decides=False,
+        ),
+    ] = 0.0
     annotators: Annotated[
         str,
         Setting(

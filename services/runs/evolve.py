@@ -13,6 +13,8 @@ from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus, RunView, StageView
 from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot
 
+# Where a count stops; no sum of two overflows 64 bits.
+MOST_USED = 2**62
 MOST_REFUSALS = 20
 # A retry mends these pauses; a resume after those accepts the judge as it is.
 RETRIED = (PauseReason.PAUSE_REASON_FAILED_UNITS, PauseReason.PAUSE_REASON_SILENT_JUDGE)
@@ -264,5 +266,8 @@ def _look_ahead(state: RunState) -> None:
 
 
 def _add_usage(total: Usage, used: Usage) -> None:
+    """What a worker says it used is its word: no number of it may break the sum, or the run is lost with it."""
     for field in Usage.DESCRIPTOR.fields:
-        setattr(total, field.name, getattr(total, field.name) + getattr(used, field.name))
+        both = getattr(total, field.name) + getattr(used, field.name)
+        if both >= 0:  # not so for NaN
+            setattr(total, field.name, min(both, MOST_USED))

@@ -228,5 +228,7 @@ def semantic(config: RunConfig) -> bytes:
     kept.CopyFrom(config)
     for entry in run_settings.settings().values():
         if not entry.decides:
-            kept.ClearField(entry.field)
+            message, field = entry.place
+            for one in (kept.judge, *kept.helpers) if message == "judge" else (kept,):
+                one.ClearField(field)
     return kept.SerializeToString(deterministic=True)
