@@ -11,7 +11,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from concord import home
-from concord.client.intake import given_rows
+from concord.client.intake import given_rows, intake
 from concord.client.results import release, results_dir
 from concord.client.results.records import Records
 from concord.client.run import continue_run, drive, options, preflight, progress, session, steering
@@ -63,6 +63,8 @@ def run(
     server: str = "",
     out: str | Path | None = None,
     skip_bad: bool = False,
+    columns: str | Mapping[str, str] | None = None,
+    contradictions: str = "tie",
     reuse: str = "",
     new: str = "",
     skip_unanswered: bool = False,
@@ -76,6 +78,7 @@ def run(
 
     `pairs`: a path, "sample", dicts, a `datasets.Dataset` or a DataFrame. `annotators`: "recorded", "simulated:RATE",
     "people", "file:PATH", or functions (`Annotators`). `budget`: a share such as 0.06 or "6%", or a number of votes.
+    `columns` says which column is what where the form is none we know: {"prompt": …, "first": …, "second": …, "winner": …}.
     `home` is CONCORD_HOME; `tell` is given a line of progress at a time, None: none. Everything else as the flags of
     `concord run` and the keys of its settings file.
 
@@ -88,12 +91,13 @@ def run(
     say = tell or _say_nothing
     aside = Path(opened.home) / "set-aside.jsonl" if skip_bad else None
     path = given_rows.path_of(pairs, Path(opened.home) / "inputs")
+    read = partial(intake.read, columns=columns, contradictions=contradictions)
     with ExitStack() as stack:
         # Results must not depend on how many cores a machine has; afterwards the process has them all again.
         stack.enter_context(threadpool_limits(1))
         records = stack.enter_context(_reading(opened, server))
         reused = continue_run.answers_of(records, reuse) if reuse else None
-        job = continue_run.as_begun(records, prepare(path, asked(), aside, new, reused, functions=functions))
+        job = continue_run.as_begun(records, prepare(path, asked(), aside, new, reused, functions=functions, read=read))
         if not server:
             preflight.check((job.config.judge, *job.config.helpers))
         place = Path(out) if out else results_dir.folder(opened.home, job.run_id)

@@ -128,7 +128,8 @@ def test_label_studios_export_is_read_with_peoples_majority_as_truth(tmp_path):
     path = tmp_path / "project-1.json"
     path.write_text(json.dumps(tasks, indent=1))
     given = intake.read(path)
-    assert given.form == "Label Studio tasks" and ids(given) == ["1", "2", "3", "4", "5"] and given.notes == ()
+    assert given.form == "Label Studio tasks" and ids(given) == ["1", "2", "3", "4", "5"]
+    assert given.notes == ("not used: project",)
     assert [row.truth for row in given.rows] == [SECOND, FIRST, TIE, None, None]
     verdict = given.rows[0].verdict_of("v1")
     assert verdict is not None and verdict.choice == FIRST

@@ -234,7 +234,10 @@ def test_rows_of_another_export_are_not_mixed_with_these(finished):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("last", "--format", "csv"), "one of trl, trl-conversational, nemo, parquet, hf is expected"),
+        (
+            ("last", "--format", "csv"),
+            "one of trl, trl-conversational, nemo, axolotl, llama-factory, parquet, hf is expected",
+        ),
         (("ffff", "--format", "trl"), "no run 'ffff'"),
         (("last", "--format", "trl", "--out", "pairs.jsonl/x.jsonl"), "cannot be written there"),
     ],

@@ -118,7 +118,23 @@ def test_an_answers_file_may_name_the_pairs_of_rows_that_were_set_aside(tmp_path
     assert people.ids_set_aside(aside, ALL) == {"d2", "d2/0-1", "d2/0-2", "d2/1-2", "d3", "row-2", "row-3"}
 
 
+CHOSEN = {"chosen": "x", "rejected": "y"}
 EXAMPLES = {
+    "Argilla records of version 1": {"prompt": "q", "a": "x", "b": "y", "best": [], "best-suggestion": "a"},
+    "Label Studio annotations": {"prompt": "q", "a": "x", "b": "y", "annotation_id": 1, "annotator": 1},
+    "arena conversations": {"conversation_a": [], "conversation_b": [], "winner": "tie"},
+    "arena texts": {"prompt": "q", "response_a": "x", "response_b": "y", "winner_model_a": 1},
+    "HelpSteer preferences": {"context": [], "response1": "x", "response2": "y", "overall_preference": -1},
+    "HelpSteer2 ratings": {"prompt": "q", "response": "x", "helpfulness": 3},
+    "SHP": {"history": "q", "human_ref_A": "x", "human_ref_B": "y", "labels": 1},
+    "Nectar": {"prompt": "q", "answers": [{"answer": "x", "rank": 1}]},
+    "NeMo completions": {"context": [], "completions": [{"rank": 0, "completion": []}]},
+    "UltraFeedback completions": {"instruction": "q", "completions": [{"response": "x"}]},
+    "distilabel generations": {"instruction": "q", "generations": ["x", "y"]},
+    "HH transcripts": dict.fromkeys(("chosen", "rejected"), "\n\nHuman: q\n\nAssistant: x"),
+    "sharegpt ranking": {"conversations": [{"from": "human", "value": "q"}], **CHOSEN},
+    "alpaca ranking": {"instruction": "q", "input": "", **CHOSEN},
+    "Orca-DPO": {"system": "", "question": "q", **CHOSEN},
     "Argilla records": {"fields": {"prompt": "q", "a": "x", "b": "y"}, "responses": {}},
     "Label Studio tasks": {"data": {"prompt": "q", "a": "x", "b": "y"}, "annotations": []},
     "prompt/chosen/rejected": good(1),
@@ -135,4 +151,4 @@ def test_every_format_of_the_table_is_told_from_all_the_others(known):
 
 def test_a_row_that_is_chosen_and_rejected_gives_one_pair_whatever_else_stands_in_it(tmp_path):
     given = intake.read(jsonl(tmp_path / "pairs.jsonl", [good(1, responses=["a", "b", "c"])]))
-    assert ids(given) == ["p1"] and given.notes == ()
+    assert ids(given) == ["p1"] and given.notes == ("not used: responses",)

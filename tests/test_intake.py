@@ -80,7 +80,7 @@ def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path):
 )
 def test_a_bad_row_refuses_the_file_with_file_line_and_reason(tmp_path, bad, words):
     path = write(tmp_path / "pairs.jsonl", good(1), good(2), bad)
-    assert f"{path}:3: " in refusal(path) and words in refusal(path)
+    assert f"{path}:3: " in refusal(path) and words in refusal(path), refusal(path)
 
 
 def test_a_label_for_a_response_that_is_not_there_refuses_the_file(tmp_path):
@@ -148,9 +148,11 @@ def test_files_that_are_absent_empty_or_folders_are_refused_in_words(tmp_path):
         intake.read(write(tmp_path / "bad.jsonl", good(1, chosen="")), tmp_path / "aside.jsonl")
 
 
-def test_a_json_document_over_many_lines_is_recognised(tmp_path):
+def test_a_row_over_many_lines_is_a_row_and_several_of_them_are_told_what_to_do(tmp_path):
     path = tmp_path / "pairs.json"
     path.write_text(json.dumps(good(1), indent=2))
+    assert [row.pair.pair_id for row in intake.read(path).rows] == ["p1"]
+    path.write_text(json.dumps(good(1), indent=2) + "\n" + json.dumps(good(2), indent=2))
     assert "an object must stand on one line" in refusal(path)
 
 
@@ -167,9 +169,10 @@ def test_a_recorded_judge_takes_the_rows_that_it_judged_and_counts_the_others(tm
     given = intake.read(write(tmp_path / "pairs.jsonl", *rows))
     judged, judges = intake.judged_by(given, "L", ["M"])
     assert (judges.main, judges.own_prompts, judges.helpers) == ("L/Vanilla", ("L/CoT",), ("M",))
-    assert [row.pair.pair_id for row in judged.rows] == ["p1", "p3"]
+    assert [row.pair.pair_id for row in judged.rows] == ["p1", "p2", "p3"]
     assert [verdict.judge for verdict in judged.rows[0].pair.verdicts] == ["L/Vanilla", "L/CoT", "M"]
-    assert judged.rows[1].truth == pb.CHOICE_TIE and judged.set_aside == {"no verdict of L/Vanilla": 2}
+    assert judged.rows[1].pair.verdicts[0].choice == pb.CHOICE_TIE
+    assert judged.rows[2].truth == pb.CHOICE_TIE and judged.set_aside == {"no verdict of L/Vanilla": 1}
 
 
 def test_an_unknown_judge_is_refused_with_the_files_name(tmp_path):
@@ -257,10 +260,15 @@ def test_real_rows_of_many_responses_give_pairs(tmp_path, name, pairs, prompts, 
     assert len({row.pair.group for row in given.rows}) == prompts
 
 
+def decided_by_both(rows):
+    """The rows of which neither people nor the judge say that they are a tie."""
+    return [row for row in rows if pb.CHOICE_TIE not in (row.truth, row.pair.verdicts[0].choice)]
+
+
 @pytest.mark.parametrize(("judge", "decided", "agreement"), [("gpt-3.5-turbo", 622, 81.7), ("pandalm-7b", 595, 77.1)])
 def test_the_published_agreement_of_real_judges_comes_out_again(judge, decided, agreement):
     judged, judges = intake.judged_by(intake.read(data_path("judged_pairs.jsonl.gz")), judge)
-    told = [row for row in judged.rows if row.truth != pb.CHOICE_TIE]
+    told = decided_by_both(judged.rows)
     right = sum(row.pair.verdicts[0].choice == row.truth for row in told)
     assert len(told) == decided and 100 * right / len(told) == pytest.approx(agreement, abs=0.05)
     assert judges.main == judge
@@ -271,6 +279,6 @@ def test_a_real_llms_name_means_its_plain_prompt_and_finds_its_other_prompts():
     assert judges.main == "GPT-4/Vanilla_NoRules" and judges.helpers == ("ChatGPT/Vanilla_NoRules",)
     assert "GPT-4/CoT" in judges.own_prompts and not any(key.endswith("/vote") for key in judges.keys)
     human = [row for row in judged.rows if row.pair.pair_id.split("-")[1] in ("faireval", "llmeval2", "mtbench")]
-    told = [row for row in human if row.truth != pb.CHOICE_TIE]
+    told = decided_by_both(human)
     right = sum(row.pair.verdicts[0].choice == row.truth for row in told)
     assert len(told) == 319 and 100 * right / len(told) == pytest.approx(78.7, abs=0.05)

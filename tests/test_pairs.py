@@ -132,10 +132,10 @@ def test_a_tie_of_the_people_is_truth_and_no_majority_is_none():
     assert read(labelled(human_majority=None)).truth is None
 
 
-def test_a_judges_tie_is_no_usable_verdict_and_a_vote_is_never_read():
+def test_a_judges_tie_is_a_verdict_and_a_vote_is_never_read():
     said = {"A": {"choice": "tie", "choice_swapped": 1}, "A/vote": {"choice": 0, "confidence": 0.9, "votes": 9}}
     (verdict,) = read(labelled(ai_labels=said)).verdicts
-    assert (verdict.judge, verdict.choice, verdict.choice_swapped) == ("A", pb.CHOICE_UNSPECIFIED, pb.CHOICE_SECOND)
+    assert (verdict.judge, verdict.choice, verdict.choice_swapped) == ("A", pb.CHOICE_TIE, pb.CHOICE_SECOND)
     assert not verdict.HasField("confidence")
 
 
@@ -162,7 +162,7 @@ def test_a_judges_tie_is_no_usable_verdict_and_a_vote_is_never_read():
         ({"prompt": "x", "responses": ["a", ""]}, "empty text", "response 1"),
         ({"prompt": "x", "responses": ["a", "\ud800"]}, "invalid Unicode", "surrogate"),
         ({"prompt": "x", "responses": "ab"}, "missing response", "not a list"),
-        ({"prompt": [{"role": "human", "content": "x"}], "responses": ["a", "b"]}, "broken messages", "'human'"),
+        ({"prompt": [{"role": "chorus", "content": "x"}], "responses": ["a", "b"]}, "broken messages", "'chorus'"),
         ({"prompt": [user("x"), assistant("y")], "responses": ["a", "b"]}, "broken messages", "ends with"),
         ({"id": True, "prompt": "x", "responses": ["a", "b"]}, "broken id", "`id`"),
         ({"id": "a\nb", "prompt": "x", "responses": ["a", "b"]}, "broken id", "printable"),

@@ -50,6 +50,22 @@ Wait = Annotated[
     bool,
     Option("--wait", help="Wait for missing answers instead of ending with exit code 3.", rich_help_panel=PEOPLE),
 ]
+Columns = Annotated[
+    str,
+    Option(
+        metavar="ROLE=NAME,…",
+        help="Which column of PATH is what, where the form is none we know: prompt=…,first=…,second=…,winner=… or "
+        "prompt=…,chosen=…,rejected=….",
+        rich_help_panel=PAIRS,
+    ),
+]
+Contradictions = Annotated[
+    str,
+    Option(
+        help="Rows of one pair whose labels contradict each other: `tie`, or `aside` to leave them out.",
+        rich_help_panel=PAIRS,
+    ),
+]
 Reuse = Annotated[
     str | None,
     Option(help="A run whose people's answers on the same pairs are taken over.", rich_help_panel=AGAIN),

@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 import yaml
 
+from concord.client.intake import intake
 from concord.client.results import results_dir
 from concord.client.results.records import Records
 from concord.client.run import continue_run, drive, estimate, options, preflight, progress, session
@@ -28,6 +29,8 @@ def run(
     path: flags.Pairs = "",
     from_: flags.From = "",
     skip_bad: flags.SkipBad = False,
+    columns: flags.Columns = "",
+    contradictions: flags.Contradictions = "tie",
     reuse: flags.Reuse = None,
     new: flags.New = "",
     skip_unanswered: flags.SkipUnanswered = False,
@@ -48,13 +51,14 @@ def run(
     from concord.embedded import allowing
 
     settings = home.opened()
+    read = partial(intake.read, columns=columns or None, contradictions=contradictions)
     aside = Path(settings.home) / "set-aside.jsonl" if skip_bad else None
     with home.reading(settings, server) as records:
         reused = continue_run.answers_of(records, reuse) if reuse else None
         if from_:
-            job = continue_run.go_on(records, settings.home, from_, path, asked, aside, new, reused)
+            job = continue_run.go_on(records, settings.home, from_, path, asked, aside, new, reused, read)
         else:
-            job = prepare(path, asked(), aside, new, reused)
+            job = prepare(path, asked(), aside, new, reused, read=read)
         job = continue_run.as_begun(records, job)
         if test:
             from concord.client.run import evaluate

@@ -21,11 +21,14 @@ def verdict(pair: pb.Pair, key: str) -> pb.RecordedVerdict | None:
 def judged(pair: pb.Pair, key: str) -> Combined:
     """Both orders together, as far as they are recorded; where they contradict each other, the pair's own order stands.
 
-    One confidence is recorded for both, so that they weigh the same.
+    One confidence is recorded for both, so that they weigh the same. A tie is a verdict: P(first) is 0.5, and nothing is more
+    doubtful; beside a verdict in the other order it is half a vote.
     """
     said = verdict(pair, key)
     if said is None:
         return NO_VERDICT
+    if pb.CHOICE_TIE in (said.choice, said.choice_swapped):
+        return _with_a_tie(said)
     sure = said.confidence if said.HasField("confidence") else None
     own = (
         None if said.choice == pb.CHOICE_UNSPECIFIED else Verdict("A" if said.choice == pb.CHOICE_FIRST else "B", sure)
@@ -37,6 +40,16 @@ def judged(pair: pb.Pair, key: str) -> Combined:
         else Verdict("B" if said.choice_swapped == pb.CHOICE_FIRST else "A", sure)
     )
     return combine(own, swapped)
+
+
+def _with_a_tie(said: pb.RecordedVerdict) -> Combined:
+    choices = tuple(choice for choice in (said.choice, said.choice_swapped) if choice != pb.CHOICE_UNSPECIFIED)
+    sure = said.confidence if said.HasField("confidence") else 1.0
+    p = {pb.CHOICE_FIRST: sure, pb.CHOICE_SECOND: 1 - sure, pb.CHOICE_TIE: 0.5}
+    p_first = sum(p[choice] for choice in choices) / len(choices)
+    choice = pb.CHOICE_TIE if p_first == 0.5 else pb.CHOICE_FIRST if p_first > 0.5 else pb.CHOICE_SECOND
+    flipped = -1 if len(choices) == 1 else int(choices[0] != choices[1])
+    return Combined(choice, p_first, max(p_first, 1 - p_first), flipped, choices)
 
 
 def own_disagree(pairs: Sequence[pb.Pair], judge: cfg.JudgeConfig, labels: Sequence[Combined]) -> list[float]:

@@ -65,7 +65,8 @@ def make_pair(
     Pairs without a prompt are a group each: one common group would put all of them into one fold.
     """
     pair = pb.Pair(pair_id=pair_id, prompt=prompt, first=first, second=second, domain=domain, reference=reference)
-    size = sum(utf8_bytes(text) for text in _texts(pair))
+    kept = (*(turn.original for turn in prompt), first.original, second.original)
+    size = sum(utf8_bytes(text) for text in (*_texts(pair), *kept))
     if size > MAX_PAIR_BYTES:
         raise BadRecord(
             "text too long", f"its texts have {megabytes(size)}, at most {megabytes(MAX_PAIR_BYTES)} a pair"

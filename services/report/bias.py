@@ -60,8 +60,9 @@ def agreement(history: History) -> Agreement:
 
 
 def comparable(history: History) -> list[Answer]:
-    """Decided answers on pairs where the judge has a label."""
-    return [answer for answer in history.answers if answer.decided and history.labels.choice[answer.pair] != 0]
+    """Decided answers on pairs where the judge has a label; its tie is none that people could overrule."""
+    labelled = np.isin(history.labels.choice, (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND))
+    return [answer for answer in history.answers if answer.decided and labelled[answer.pair]]
 
 
 def overrules(history: History, answer: Answer) -> bool:

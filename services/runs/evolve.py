@@ -207,7 +207,8 @@ def _pilot_judged(state: RunState) -> Pilot:
     for event in state.settled.values():
         task = event.task_resolved
         said = judge.get(task.pair_index, Choice.CHOICE_UNSPECIFIED)
-        if task.outcome != TaskOutcome.TASK_OUTCOME_DECIDED or said == Choice.CHOICE_UNSPECIFIED:
+        decided = (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND)
+        if task.outcome != TaskOutcome.TASK_OUTCOME_DECIDED or said not in decided:
             continue
         if said == task.choice:
             pilot.right += 1

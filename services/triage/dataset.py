@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +13,11 @@ from concord.preference.annotations import Answers
 from concord.preference.columns import judge_labels, verdict_column
 from concord.preference.pairs import pair_hash
 from concord.v1.events_pb2 import StageManifest
-from concord.v1.pairs_pb2 import Choice, Pair
+from concord.v1.pairs_pb2 import Choice, Message, Pair
 
 Array = np.ndarray
+# Of probabilities and weights.
+_DIGITS = 4
 LABELS = {Choice.CHOICE_FIRST: "first", Choice.CHOICE_SECOND: "second"}
 
 
@@ -26,6 +29,8 @@ class Beliefs:
     people: Array  # bool, a person decided it (or called it a tie)
     judge: Array  # int8, 1 the first, -1 the second, 0 no usable verdict
     confidence: Array  # P(the judge's label is right) as it said, -1 none
+    judge_tie: Array  # bool, the judge called it a tie
+    coin_flip: Array  # bool, the judge said the one in one order and the other in the other, and nothing else decided
 
 
 def beliefs(labels: StageManifest, target: Array | None, said: Answers, pairs: int) -> Beliefs:
@@ -37,7 +42,10 @@ def beliefs(labels: StageManifest, target: Array | None, said: Answers, pairs: i
     people[said.pair[known]] = True
     p_first[said.pair[known]] = said.p_first[known]
     confidence = verdict_column(labeled, "confidence", pairs, -1)
-    return Beliefs(p_first, people, judge_labels(labeled, pairs), confidence)
+    judge = judge_labels(labeled, pairs)
+    tie = verdict_column(labeled, "choice", pairs, Choice.CHOICE_UNSPECIFIED) == Choice.CHOICE_TIE
+    even = (np.round(verdict_column(labeled, "p_first", pairs, 0.5), _DIGITS) == 0.5) & (judge != 0)
+    return Beliefs(p_first, people, judge, confidence, tie, even & ~people & (np.round(p_first, _DIGITS) == 0.5))
 
 
 def label_of(p_first: float, judge: int, person: bool) -> str:
@@ -57,7 +65,7 @@ def rows(pairs: Iterable[Pair], believed: Beliefs, human_weight: float) -> Itera
         )
         label = label_of(p_first, judge, person)
         # Without a verdict and without a person nobody said anything: the row is a tie that came from no one.
-        judged = {1: "first", -1: "second", 0: None}[judge]
+        judged = {1: "first", -1: "second", 0: "tie" if believed.judge_tie[index] else None}[judge]
         second = label == "second"
         chosen, rejected = (pair.second, pair.first) if second else (pair.first, pair.second)
         yield {
@@ -69,13 +77,34 @@ def rows(pairs: Iterable[Pair], believed: Beliefs, human_weight: float) -> Itera
             "rejected": rejected.text,
             "label": label,
             "source": "people" if person else "none" if judged is None else "judge" if label == judged else "flipped",
-            "p_chosen": round(1 - p_first if second else p_first, 4),
-            "weight": float(human_weight) if person else 1.0,
+            "p_chosen": round(1 - p_first if second else p_first, _DIGITS),
+            # A label that nothing but the order of the answers decided teaches nothing.
+            "weight": float(human_weight) if person else 0.0 if believed.coin_flip[index] else 1.0,
             "judge_label": judged,
             "judge_confidence": round(float(believed.confidence[index]), 4)
             if believed.confidence[index] >= 0
             else None,
+            **_original(pair),
         }
+
+
+def _original(pair: Pair) -> dict[str, object]:
+    """`original`: prompt, answers and tools as the input had them, where their texts are not all of it; else nothing."""
+    if not any(held.original for held in (*pair.prompt, pair.first, pair.second)):
+        return {}
+    turns = [_message(turn) for turn in pair.prompt]
+    first, second = (
+        json.loads(answer.original) if answer.original else [{"role": "assistant", "content": answer.text}]
+        for answer in (pair.first, pair.second)
+    )
+    tools = [tool for turn in turns for tool in turn.get("tools", ())]
+    prompt = [turn for turn in turns if "tools" not in turn]
+    return {"original": {"prompt": prompt, "first": first, "second": second, "tools": tools}}
+
+
+def _message(turn: Message) -> dict[str, Any]:
+    held: dict[str, Any] = json.loads(turn.original) if turn.original else {"role": turn.role, "content": turn.content}
+    return held
 
 
 def line(row: dict[str, object]) -> bytes:

@@ -1,31 +1,31 @@
 """Reads a user's file or folder: all of it is looked at before anything of it is used.
 
-A row that cannot be used stops everything, with file, line and reason; or it is set aside in a file of its own.
+A row that cannot be used stops everything, with file, line and reason; or it is set aside in a file of its own. What was made
+of the rows, and what in them is not used, is said.
 """
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from concord import sample
-from concord.client.intake import sources, text_lines
-from concord.client.intake.formats import canonical
-from concord.client.intake.formats.record import Decoded, Record
-from concord.client.intake.formats.table import FORMATS, Format, format_of, together
+from concord.client.intake import duplicates, json_text, sources, text_lines
+from concord.client.intake.account import Account
+from concord.client.intake.formats import canonical, mapped, unpaired
+from concord.client.intake.formats.record import Cells, Decoded, Record
+from concord.client.intake.formats.table import FORMATS, Format, format_of, mapped_format, together
+from concord.client.intake.problems import Problems, printable
 from concord.client.intake.rows import rows
 from concord.client.intake.sources import Item, Source
 from concord.client.intake.verdicts import CHOSEN, Judges, UnknownJudge, resolve_judges, verdicts_seen
 from concord.kit.errors import InvalidInput
-from concord.kit.files import whole
 from concord.preference.pairs import BadRecord, Row, megabytes
 from concord.v1 import pairs_pb2 as pb
 
-_PROBLEMS_SHOWN = 10
-# So much of a row that is set aside is kept beside the reason; the rest still stands in the user's file.
-_KEPT_CHARACTERS = 100_000
+# Neighbouring rows that are read together, of one prompt or of one task.
+_MOST_TOGETHER = 200
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ class Input:
     """What a file or folder holds, read and checked."""
 
     name: str
-    sha256: str  # hex, of the file's bytes as they lie on the disk; of a folder, see Source
+    sha256: (
+        str  # hex, of the file's bytes as they lie on the disk; of a folder, see Source; with columns named, of both
+    )
     form: str
     rows: tuple[Row, ...]
     set_aside: Mapping[str, int] = field(default_factory=dict)  # reason -> rows that are not in `rows`
@@ -47,21 +49,12 @@ class Input:
 
 
 @dataclass(frozen=True)
-class _Problem:
-    """One row that cannot be used."""
+class _Unit:
+    """What is read together: one row of the file, or neighbouring ones."""
 
-    item: Item
-    kind: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class _Made:
-    """What a row of the file gives."""
-
-    rows: list[Row]
-    form: Format  # of the file, so far
-    record: Record
+    items: tuple[Item, ...]
+    decoded: Decoded
+    form: Format
 
 
 @dataclass
@@ -69,52 +62,67 @@ class _Checked:
     """What has been found so far."""
 
     rows: list[Row] = field(default_factory=list)
-    problems: list[_Problem] = field(default_factory=list)
     form: Format | None = None  # None before the first good row
-    split_up: int = 0  # records with more than two responses
-    pairs_of_split: int = 0  # the pairs that they gave
-    silent: list[str] = field(default_factory=list)  # answers of people that say nothing of a preference
+    account: Account = field(default_factory=Account)
     place_of: dict[str, str] = field(default_factory=dict)  # of each id
 
 
-def read(path: str | Path, skip_bad: str | Path | None = None, formats: Sequence[Format] = FORMATS) -> Input:
+def read(
+    path: str | Path,
+    skip_bad: str | Path | None = None,
+    formats: Sequence[Format] = FORMATS,
+    columns: str | Mapping[str, str] | None = None,
+    contradictions: str = duplicates.TIE,
+) -> Input:
     """Everything in a file of pairs or a folder of such files; which of `formats` it has is told by the content.
 
-    JSON Lines, plain or gzipped, a JSON list, Parquet, Arrow; see `sources`. Rows that cannot be used are written to
-    `skip_bad` as JSONL and counted, or raise InvalidInput where it is None. A file that cannot be read to its end raises
-    InvalidInput in any case: nobody knows what is missing.
+    JSON Lines, plain or gzipped, JSON, CSV, TSV, Parquet, Arrow; see `sources`. `columns` says which column is what, see
+    `mapped`: then no form is looked for. Rows that cannot be used are written to `skip_bad` as JSONL and counted, or raise
+    InvalidInput where it is None. Rows of one pair whose labels contradict each other become ties, or with `contradictions`
+    "aside" are left out and counted. A file that cannot be read to its end raises InvalidInput in any case: nobody knows what
+    is missing.
     """
-    path = Path(path)
-    if skip_bad is not None and Path(skip_bad).exists() and path.exists() and path.samefile(skip_bad):
-        raise InvalidInput(f"{path}: rows cannot be set aside in the very file that they come from; name another one")
+    path, aside = Path(path), None if skip_bad is None else Path(skip_bad)
+    _check_asked(path, aside, contradictions)
+    named = mapped.columns_of(columns) if columns else None
+    formats = (mapped_format(named),) if named else formats
     source = sources.source_of(path)
-    found = _checked(source, formats)
-    if found.problems and skip_bad is None:
-        raise InvalidInput(_refusal(path, found.problems, len(found.rows)))
+    with Problems(path, aside) as problems:
+        found = _checked(source, formats, problems)
+        if problems.count and (aside is None or found.form is None):
+            raise InvalidInput(problems.refusal(len(found.rows)))
     if found.form is None:
-        raise InvalidInput(_refusal(path, found.problems, 0) if found.problems else f"{path}: the file has no rows")
-    if found.problems:
-        _write_set_aside(Path(skip_bad or ""), found.problems)
-    made, counts = tuple(found.rows), Counter(problem.kind for problem in found.problems)
+        raise InvalidInput(f"{path}: the file has no rows")
+    made = duplicates.settled(found.rows, contradictions)
+    set_aside = dict(problems.kinds) | ({duplicates.KIND: made.left_out} if made.left_out else {})
+    if not made.rows:
+        raise InvalidInput(f"{path}: all rows contradict each other; there is nothing left to run on")
+    notes = tuple(map(printable, (*source.notes, *found.account.notes(), *duplicates.notes(made))))
     name = path.name or path.resolve().name
-    notes = (*source.notes, *_notes(found))
-    return Input(name, source.sha256, found.form.name, made, dict(counts), verdicts_seen(made), notes)
+    sha256 = _sha256(source, named, contradictions)
+    return Input(name, sha256, found.form.name, made.rows, set_aside, verdicts_seen(made.rows), notes)
 
 
-def _notes(found: _Checked) -> list[str]:
-    """What was made of the rows beyond reading them."""
-    notes = []
-    if found.split_up:
-        notes.append(
-            f"{found.split_up:,} prompts have more than two responses: they gave {found.pairs_of_split:,} pairs (all pairs of up "
-            "to four responses, six of more)"
+def _check_asked(path: Path, aside: Path | None, contradictions: str) -> None:
+    if contradictions not in duplicates.CONTRADICTIONS:
+        raise InvalidInput(
+            f"contradictions {contradictions!r}: one of {', '.join(duplicates.CONTRADICTIONS)} is expected"
         )
-    if found.silent:
-        notes.append(
-            f"in {len(found.silent):,} rows no answer says which response is better, such as {found.silent[0]!r}; they count as "
-            "not labelled"
-        )
-    return notes
+    try:
+        if aside is not None and aside.exists() and path.exists() and path.samefile(aside):
+            raise InvalidInput(
+                f"{path}: rows cannot be set aside in the very file that they come from; name another one"
+            )
+    except (OSError, ValueError) as error:
+        raise text_lines.unreadable(path, error) from None
+
+
+def _sha256(source: Source, named: mapped.Columns | None, contradictions: str) -> str:
+    """What names the input: another reading of the same file is another input."""
+    said = (named.text if named else "", contradictions if contradictions != duplicates.TIE else "")
+    if said == ("", ""):
+        return source.sha256
+    return hashlib.sha256("\0".join(("concord-read-as", source.sha256, *said)).encode()).hexdigest()
 
 
 def read_sample() -> Input:
@@ -151,44 +159,77 @@ def _is_judged(row: Row, judge: str) -> bool:
     return verdict is not None and verdict.choice != pb.CHOICE_UNSPECIFIED
 
 
-def _checked(source: Source, formats: Sequence[Format]) -> _Checked:
+def _checked(source: Source, formats: Sequence[Format], problems: Problems) -> _Checked:
     """All rows, and what is wrong with the others; the first good row decides the form."""
     found = _Checked()
-    for item in sources.items(source):
+    for unit in _units(source, formats, problems, found):
         try:
-            made = _made(_object(item), item.number, found.form, formats)
-            _check_are_new(made.rows, found.place_of)
+            _take(found, unit, formats, len(source.files) > 1)
         except BadRecord as error:
-            found.problems.append(_Problem(item, error.kind, str(error)))
-            continue
-        except RecursionError:
-            found.problems.append(_Problem(item, "broken JSON", "the values are nested too deeply"))
-            continue
-        _take(found, made, item.place if len(source.files) > 1 else item.short)
+            for item in unit.items:
+                problems.add(item, error, len(found.rows))
     return found
 
 
-def _take(found: _Checked, made: _Made, place: str) -> None:
-    found.form = made.form
-    found.place_of |= {row.pair.pair_id: place for row in made.rows}
-    found.rows += made.rows
-    found.silent += [made.record.silent] if made.record.silent else []
-    if made.record.has_many:
-        found.split_up += 1
-        found.pairs_of_split += len(made.rows)
+def _units(source: Source, formats: Sequence[Format], problems: Problems, found: _Checked) -> Iterator[_Unit]:
+    """The file's rows with their forms, neighbouring ones put together where their form asks for it."""
+    held: list[tuple[Item, Decoded]] = []
+    form, key = None, None
+    for item in sources.items(source):
+        try:
+            decoded = _object(item)
+            unpaired.check_media(decoded)
+            own = format_of(decoded, formats)
+            its_key = own.key(decoded) if own.key else None
+        except BadRecord as error:
+            problems.add(item, error, len(found.rows))
+            continue
+        if form and held and (own != form or its_key is None or its_key != key or len(held) == _MOST_TOGETHER):
+            yield _gathered(held, form)
+            held = []
+        if own.key is None:
+            yield _Unit((item,), decoded, own)
+            continue
+        form, key = own, its_key
+        held.append((item, decoded))
+    if form and held:
+        yield _gathered(held, form)
 
 
-def _made(decoded: Decoded, number: int, form: Format | None, formats: Sequence[Format]) -> _Made:
-    """What a decoded row gives; `form` is the file's so far. Raises BadRecord."""
-    own = format_of(decoded, formats)
-    whole = together(form, own, formats)
-    record = own.read(decoded)
-    return _Made(rows(record, number), whole, record)
+def _gathered(held: Sequence[tuple[Item, Decoded]], form: Format) -> _Unit:
+    return _Unit(tuple(item for item, _ in held), {"rows": [decoded for _, decoded in held]}, form)
+
+
+def _take(found: _Checked, unit: _Unit, formats: Sequence[Format], many_files: bool) -> None:
+    """Reads a unit and keeps what it gives. Raises BadRecord, and then keeps nothing."""
+    form = together(found.form, unit.form, formats)
+    item = unit.items[0]
+    cells, record = _read(unit)
+    made = rows(record, item.number)
+    _check_are_new(made, found.place_of)
+    place = item.place if many_files else item.short
+    found.form = form
+    found.place_of |= {row.pair.pair_id: place for row in made}
+    found.rows += made
+    found.account.add(record, [name for cell in cells for name in cell.not_used], len(made))
+
+
+def _read(unit: _Unit) -> tuple[list[Cells], Record]:
+    try:
+        if unit.form.key is None:
+            cells = Cells(unit.decoded)
+            return [cells], unit.form.read(cells)
+        together = [Cells(row) for row in unit.decoded["rows"]]
+        return together, unit.form.read({"rows": together})
+    except RecursionError:
+        raise BadRecord("broken JSON", "the values are nested too deeply") from None
 
 
 def _object(item: Item) -> Decoded:
     """The row as an object; raises BadRecord where it is none."""
     decoded = _decoded(item)
+    if isinstance(decoded, BadRecord):
+        raise decoded
     if not isinstance(decoded, dict):
         raise BadRecord("not an object", "the row is JSON, but not an object {…}")
     return decoded
@@ -201,48 +242,19 @@ def _decoded(item: Item) -> object:
     if len(item.raw) > text_lines.MAX_LINE_BYTES:
         raise BadRecord("line too long", f"the line has over {megabytes(text_lines.MAX_LINE_BYTES)}")
     try:
-        return json.loads(item.raw.decode("utf-8-sig" if item.at == 1 else "utf-8"))
+        return json_text.decoded(item.raw.decode("utf-8-sig" if item.at == 1 else "utf-8"))
     except UnicodeDecodeError as error:
         raise BadRecord("invalid UTF-8", f"invalid UTF-8 at byte {error.start + 1} of the line") from None
-    except (ValueError, RecursionError) as error:
-        raise BadRecord("broken JSON", f"broken JSON: {_explained(error, item.raw)}") from None
-
-
-def _explained(error: Exception, raw: bytes) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    if raw.strip() in (b"[", b"{"):
-        return "an object must stand on one line (JSON Lines); this looks like one document over many lines"
-    return str(error)
+    except BadRecord as error:
+        if item.raw.strip() in (b"[", b"{"):
+            raise BadRecord(
+                "broken JSON",
+                "broken JSON: an object must stand on one line (JSON Lines); this looks like one document over many lines",
+            ) from None
+        raise error
 
 
 def _check_are_new(rows: Sequence[Row], place_of: Mapping[str, str]) -> None:
     for row in rows:
         if place := place_of.get(row.pair.pair_id):
             raise BadRecord("duplicate id", f"the id {row.pair.pair_id!r} stands in {place} already")
-
-
-def _refusal(path: Path, problems: Sequence[_Problem], good: int) -> str:
-    """What is wrong with the file, the first lines of it one by one."""
-    shown = [f"{problem.item.place}: {problem.reason}" for problem in problems[:_PROBLEMS_SHOWN]]
-    more = len(problems) - len(shown)
-    if more:
-        counts = ", ".join(f"{kind}: {count}" for kind, count in Counter(p.kind for p in problems).most_common())
-        shown.append(f"… and {more} more ({counts})")
-    total = len(problems) + good
-    hint = "repair them, or set them aside with --skip-bad" if good else "there is nothing left to run on"
-    return "\n".join([f"{path}: {len(problems)} of {total} rows cannot be used; {hint}", *shown])
-
-
-def _write_set_aside(target: Path, problems: Sequence[_Problem]) -> None:
-    """One JSON line for each problem: where, kind, reason, and the row as it stood, cut where it is long."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with whole(target) as unfinished, unfinished.open("w", encoding="utf-8") as file:
-            for problem in problems:
-                item = problem.item
-                row = {"file": str(item.file), "line": item.at, "number": item.number, "kind": problem.kind}
-                kept = {"reason": problem.reason, "row": item.shown[:_KEPT_CHARACTERS]}
-                file.write(json.dumps({**row, **kept}, ensure_ascii=True) + "\n")
-    except OSError as error:
-        raise InvalidInput(f"{target}: the rows set aside cannot be written: {error.strerror or error}") from None

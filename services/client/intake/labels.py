@@ -45,7 +45,7 @@ def people_said(labels: object) -> tuple[Choice, ...]:
 
 
 def recorded_verdicts(ai_labels: object) -> tuple[pb.RecordedVerdict, ...]:
-    """The verdicts of a record's `ai_labels`, votes left out. A judge's tie is no usable verdict. Raises BadRecord."""
+    """The verdicts of a record's `ai_labels`, votes left out. Raises BadRecord."""
     if ai_labels is None:
         return ()
     if not isinstance(ai_labels, dict):
@@ -64,13 +64,7 @@ def _verdict(judge: str, said: object) -> pb.RecordedVerdict:
         raise BadRecord("broken label", f"{what} is not one object")
     first = better(said.get("choice"), what, said.get("pair"))
     swapped = better(said.get("choice_swapped"), what + " with the order swapped")
-    return pb.RecordedVerdict(
-        judge=judge, choice=_usable(first), choice_swapped=_usable(swapped), confidence=_confidence(said, what)
-    )
-
-
-def _usable(choice: Choice) -> Choice:
-    return pb.CHOICE_UNSPECIFIED if choice == pb.CHOICE_TIE else choice
+    return pb.RecordedVerdict(judge=judge, choice=first, choice_swapped=swapped, confidence=_confidence(said, what))
 
 
 def _confidence(said: Mapping[str, object], what: str) -> float | None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,17 @@ _CHOICES = ("human_majority", "choice", "choice_swapped")
 _BATCH = 512
 # Rows that are held while a file is written.
 _ROW_GROUP = 4_096
+# What a value that Python has no word for raises: broken UTF-8, a date in the year 300,000, a nanosecond.
+_NO_WORD = (ValueError, OverflowError, TypeError, NotImplementedError)
+# A choice is a digit; an identifier of thousands of them is none.
+_CHOICE_DIGITS = 9
+
+
+@dataclass(frozen=True)
+class UnreadableValue:
+    """Stands in the place of a value that is not read: harmless where nobody needs it, no text where somebody does."""
+
+    what: str
 
 
 def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -26,8 +38,8 @@ def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(_BATCH):
-                yield from map(_plain, batch.to_pylist())
-    except (pyarrow.ArrowException, OSError) as error:
+                yield from map(_plain, _python(pyarrow, batch))
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _broken(path, "Parquet", error) from None
 
 
@@ -40,8 +52,8 @@ def arrow_rows(path: Path) -> Iterator[dict[str, Any]]:
             source.seek(0)
             for batch in _batches(pyarrow, source, is_file):
                 for at in range(0, batch.num_rows, _BATCH):
-                    yield from map(_plain, batch.slice(at, _BATCH).to_pylist())
-    except (pyarrow.ArrowException, OSError) as error:
+                    yield from map(_plain, _python(pyarrow, batch.slice(at, _BATCH)))
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _broken(path, "Arrow", error) from None
 
 
@@ -72,6 +84,7 @@ def _export_schema(pyarrow: ModuleType) -> Any:
             ("judge_agrees", pyarrow.bool_()),
             ("judge_confidence", pyarrow.float64()),
             ("pair_sha256", pyarrow.string()),
+            ("original", pyarrow.string()),
         ]
     )
 
@@ -83,6 +96,49 @@ def _batches(pyarrow: ModuleType, source: Any, is_file: bool) -> Iterator[Any]:
     reader = pyarrow.ipc.open_file(source)
     for at in range(reader.num_record_batches):
         yield reader.get_batch(at)
+
+
+def _python(pyarrow: ModuleType, batch: Any) -> list[dict[str, Any]]:
+    """The batch's rows as Python's values; columns that hold no text and no number are not read."""
+    names = batch.schema.names
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise pyarrow.ArrowInvalid(f"two columns are called {twice[:60]!r}")
+    columns = [_column(pyarrow, batch.column(at)) for at in range(len(names))]
+    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+def _column(pyarrow: ModuleType, column: Any) -> list[Any]:
+    if _is_skipped(pyarrow, column.type):
+        unread = UnreadableValue(str(column.type)[:60])
+        return [unread if valid else None for valid in column.is_valid().to_pylist()]
+    try:
+        held: list[Any] = column.to_pylist()
+    except (*_NO_WORD, pyarrow.ArrowException):
+        return [_value(pyarrow, column[at]) for at in range(len(column))]
+    return held
+
+
+def _value(pyarrow: ModuleType, scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except (*_NO_WORD, pyarrow.ArrowException) as error:
+        return UnreadableValue(type(error).__name__)
+
+
+def _is_skipped(pyarrow: ModuleType, kind: Any, inside: bool = False) -> bool:
+    """Whether a column of this type is left unread: dates, durations, decimals and bytes are no part of a pair.
+
+    Inside of an object dates stay, for the texts beside them; bytes there are an image or a sound.
+    """
+    types = pyarrow.types
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+        return True
+    if types.is_struct(kind):
+        return any(_is_skipped(pyarrow, kind.field(at).type, True) for at in range(kind.num_fields))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return _is_skipped(pyarrow, kind.value_type, True)
+    return not inside and bool(types.is_temporal(kind) or types.is_decimal(kind))
 
 
 def _plain(value: Any) -> Any:
@@ -97,7 +153,7 @@ def _plain(value: Any) -> Any:
 
 
 def _choice(value: Any) -> Any:
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _CHOICE_DIGITS:
         return int(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 

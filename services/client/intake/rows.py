@@ -9,7 +9,7 @@ from typing import Any
 
 from concord.client.intake.formats.record import Record
 from concord.client.intake.labels import better, people_said, recorded_verdicts
-from concord.client.intake.messages import prompt_of
+from concord.client.intake.messages import answer_of, is_message, messages_of, prompt_of, tools_message
 from concord.client.intake.multi_response import MAX_RESPONSES, pair_ids, pair_records
 from concord.client.intake.verdicts import CHOSEN
 from concord.preference.pairs import MAX_ID_CHARACTERS, BadRecord, Row, checked_text, domain_of, make_pair
@@ -38,8 +38,9 @@ def possible_ids(record: Record, number: int) -> set[str]:
 def _ordered(record: Record, number: int) -> Row:
     """The order in the pair is drawn by a hash of the id, so that the label is not in the position."""
     names = ("`chosen`", "`rejected`")
-    chosen, rejected = (_response(value, what, False) for what, value in zip(names, _two(record), strict=True))
-    prompt = prompt_of(record.prompt)
+    empty = record.may_be_empty
+    chosen, rejected = (_response(value, what, empty) for what, value in zip(names, _two(record), strict=True))
+    prompt = _prompt(record)
     if chosen.text == rejected.text:
         raise BadRecord("same responses", "`chosen` and `rejected` are the same text")
     pair_id = _id(record, number)
@@ -54,7 +55,7 @@ def _ordered(record: Record, number: int) -> Row:
 def _labelled(record: Record, number: int) -> Row:
     may_be_empty = record.may_be_empty
     first, second = (_response(value, f"response {at}", may_be_empty) for at, value in enumerate(_two(record)))
-    pair_id, prompt = _id(record, number), prompt_of(record.prompt, may_be_empty)
+    pair_id, prompt = _id(record, number), _prompt(record)
     return Row(
         pair=make_pair(pair_id, prompt, first, second, domain=_domain(record), reference=_reference(record)),
         truth=None if record.majority is None else better(record.majority, "human_majority"),
@@ -88,7 +89,22 @@ def _two(record: Record) -> list[Any]:
     return listed
 
 
+def _prompt(record: Record) -> list[pb.Message]:
+    """The prompt below the tools that may be called and the system's text, where these stand apart from it."""
+    turns = prompt_of(record.prompt, record.may_be_empty)
+    above = tools_message(record.tools)
+    if record.system not in (None, ""):
+        said = pb.Message(role="system", content=checked_text(record.system, "the system's text", may_be_empty=True))
+        above += [said] if said.content.strip() and said not in turns else []
+    return [*above, *turns]
+
+
 def _response(value: object, what: str, may_be_empty: bool) -> pb.Response:
+    if is_message(value) or isinstance(value, list):
+        return answer_of(messages_of(value if isinstance(value, list) else [value], what), what)
+    if isinstance(value, dict) and "turns" in value:
+        model = checked_text(value.get("model") or "", f"{what}'s model", may_be_empty=True)
+        return answer_of(messages_of(value["turns"], what), what, model)
     if isinstance(value, dict):
         if "text" not in value:
             raise BadRecord("missing response", f"{what} has no `text`")
@@ -104,7 +120,7 @@ def _id(record: Record, number: int) -> str:
         return f"row-{number}"
     if isinstance(given, bool) or not isinstance(given, str | int):
         raise BadRecord("broken id", "`id` is neither a text nor a whole number")
-    text = checked_text(str(given), "`id`")
+    text = checked_text(_number_text(given, "`id`") if isinstance(given, int) else given, "`id`")
     if len(text) > MAX_ID_CHARACTERS or not text.isprintable():
         raise BadRecord("broken id", f"`id` is longer than {MAX_ID_CHARACTERS} characters or not printable")
     return text
@@ -112,11 +128,19 @@ def _id(record: Record, number: int) -> str:
 
 def _domain(record: Record) -> str:
     named = checked_text(record.domain or "", "`domain`", may_be_empty=True)
-    return domain_of(named, record.source if isinstance(record.source, str) else "")
+    source = record.source if isinstance(record.source, str) else ""
+    return domain_of(named, checked_text(source, "`source`", may_be_empty=True))
 
 
 def _reference(record: Record) -> str:
     given = record.reference
     if isinstance(given, int | float) and not isinstance(given, bool):
-        given = str(given)
+        given = _number_text(given, "`reference`")
     return "" if given is None else checked_text(given, "`reference`", may_be_empty=True)
+
+
+def _number_text(value: int | float, what: str) -> str:
+    # Python refuses to write a number of thousands of digits out.
+    if isinstance(value, int) and abs(value) >= 10**MAX_ID_CHARACTERS:
+        raise BadRecord("broken number", f"{what} is a number of over {MAX_ID_CHARACTERS} digits")
+    return str(value)

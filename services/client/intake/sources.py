@@ -1,23 +1,26 @@
 """Where the rows of an input come from: one file or a folder of them, whatever the format, row by row."""
 
-import gzip
+import codecs
 import hashlib
 import json
 import os
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from concord.client.intake import hub_layout, parquet
-from concord.client.intake.text_lines import lines_of, opened, unreadable
+from concord.client.intake import delimited, documents, hub_layout, json_text, parquet
+from concord.client.intake.formats.record import Decoded
+from concord.client.intake.formats.table import FORMATS
+from concord.client.intake.text_lines import BROKEN_GZIP, check_is_regular, lines_of, opened, unreadable
 from concord.kit.errors import InvalidInput
+from concord.preference.pairs import BadRecord
 
-# A JSON list is read as a whole; JSON Lines are not.
-MAX_LIST_BYTES = 1_000_000_000
-_BROKEN_GZIP = (EOFError, zlib.error, gzip.BadGzipFile)
-LINES, LIST, PARQUET, ARROW = "JSON Lines", "JSON list", "Parquet", "Arrow"
+# A document that is no list is read as a whole; a list and JSON Lines are not.
+MAX_DOCUMENT_BYTES = 256_000_000
+# So much of a file tells what it is.
+_START_BYTES = 1 << 20
+LINES, LIST, DOCUMENT, TABLE, PARQUET, ARROW = "JSON Lines", "JSON list", "JSON document", "table", "Parquet", "Arrow"
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Item:
-    """One row as it stands in a file: a line that nobody has looked at, or a record that its format has decoded."""
+    """One row as it stands in a file: a line that nobody has looked at, or a record that its format has decoded (BadRecord
+    where it could not be)."""
 
     number: int  # from 1, over all files
     file: Path
@@ -47,29 +51,30 @@ class Item:
     raw: bytes = b""
     record: Any = None
     is_line: bool = True
+    on_line: bool = False  # `at` is a line, though the record is decoded
 
     @property
     def place(self) -> str:
         """Where the row stands, as messages name it."""
-        return f"{self.file}:{self.at}" if self.is_line else f"{self.file}, row {self.at}"
+        return f"{self.file}:{self.at}" if self.is_line or self.on_line else f"{self.file}, row {self.at}"
 
     @property
     def short(self) -> str:
         """The same where it is plain which file is meant."""
-        return f"{'line' if self.is_line else 'row'} {self.at}"
+        return f"{'line' if self.is_line or self.on_line else 'row'} {self.at}"
 
     @property
     def shown(self) -> str:
         """The row as text, on one line."""
         if self.is_line:
             return self.raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
-        return json.dumps(self.record, ensure_ascii=False, default=str)
+        return "" if isinstance(self.record, BadRecord) else json.dumps(self.record, ensure_ascii=False, default=str)
 
 
 def source_of(path: Path) -> Source:
     """What PATH means; raises InvalidInput where a folder holds nothing to read, or more than one thing."""
     if not path.is_dir():
-        return Source(path, (path,))
+        return Source(path, (path,), _how(path))
     if (path / "dataset_dict.json").is_file():
         return _saved_splits(path)
     if (path / "state.json").is_file():
@@ -97,8 +102,13 @@ def _items(file: Path, before: int) -> Iterator[Item]:
             if raw.strip():
                 yield Item(before + at, file, at, raw)
         return
+    if kind == TABLE:
+        for number, (line, row) in enumerate(delimited.table_rows(file, _delimiter(file)), start=1):
+            yield Item(before + number, file, line, record=row, is_line=False, on_line=True)
+        return
     readers: Mapping[str, Callable[[Path], Any]] = {
         LIST: _list,
+        DOCUMENT: lambda file: _document(file)[0],
         PARQUET: parquet.parquet_rows,
         ARROW: parquet.arrow_rows,
     }
@@ -106,37 +116,121 @@ def _items(file: Path, before: int) -> Iterator[Item]:
         yield Item(before + at, file, at, record=record, is_line=False)
 
 
+def _how(file: Path) -> tuple[str, ...]:
+    """How the rows lie in a file, where that is not plain."""
+    if _kind_of(file) == DOCUMENT:
+        return (said,) if (said := _document(file)[1]) else ()
+    return ()
+
+
 def _kind_of(file: Path) -> str:
-    """By the first bytes; the name only tells an Arrow stream, which has no magic ones, from a text."""
-    try:
-        with opened(file) as content:
-            start = content.read(64)
-    except _BROKEN_GZIP:
+    """By the first bytes; the name only tells an Arrow stream, which has no magic ones, and a table from a text."""
+    start = _start(file)
+    if start is None:
         return LINES  # whose reader says at which line it breaks
-    except OSError as error:
-        raise unreadable(file, error) from None
     if start.startswith(b"PAR1") or file.suffix == ".parquet":
         return PARQUET
     if start.startswith(b"ARROW1") or file.suffix == ".arrow":
         return ARROW
-    return LIST if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[") else LINES
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text.startswith(b"["):
+        return LIST
+    if text.startswith(b"{"):
+        return DOCUMENT if _is_document(file, text) else LINES
+    return TABLE if _delimiter(file, start) else LINES
 
 
-def _list(file: Path) -> list[Any]:
+def _start(file: Path) -> bytes | None:
+    """The first bytes; None where the file is a broken archive."""
     try:
         with opened(file) as content:
-            raw = content.read(MAX_LIST_BYTES + 1)
-        if len(raw) > MAX_LIST_BYTES:
-            raise InvalidInput(f"{file}: a JSON list of over {MAX_LIST_BYTES:,} bytes; export it as JSON Lines instead")
-        listed = json.loads(raw.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InvalidInput(f"{file}: broken JSON: it begins as a list, but is none: {why}") from None
-    except _BROKEN_GZIP as error:
+            return content.read(_START_BYTES)
+    except BROKEN_GZIP:
+        return None
+    except (OSError, ValueError) as error:
+        raise unreadable(file, error) from None
+
+
+def _delimiter(file: Path, start: bytes | None = None) -> str:
+    """What stands between the cells of a table; "" for a file that is none."""
+    first = ((start if start is not None else _start(file)) or b"").removeprefix(b"\xef\xbb\xbf").split(b"\n")[0]
+    ending = file.with_suffix("").suffix if file.suffix == ".gz" else file.suffix
+    try:
+        return delimited.delimiter_of(first.decode().rstrip("\r"), ending.lower()) or ""
+    except UnicodeDecodeError:
+        return delimited.ENDINGS.get(ending.lower(), "")
+
+
+def _is_document(file: Path, start: bytes) -> bool:
+    """Whether a file that begins with an object is one document: it goes on behind its first line, or holds the rows in it."""
+    first, end, rest = start.partition(b"\n")
+    try:
+        held = json_text.decoded(first.decode())
+    except (BadRecord, UnicodeDecodeError):
+        # A line that ends in the middle of an object; a broken first line of many is for the reader of lines to name.
+        return (len(start) >= _START_BYTES and not end) or _is_whole(file)
+    if rest.strip() or not isinstance(held, dict):
+        return False
+    return len(start) < _START_BYTES and bool(documents.rows_in(held, _is_pair)[1])
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        _document(file)
+    except InvalidInput:
+        return False
+    return True
+
+
+def _is_pair(row: Decoded) -> bool:
+    return any(known.recognises(row) for known in FORMATS)
+
+
+def _list(file: Path) -> Iterator[Any]:
+    try:
+        with opened(file) as content:
+            yield from json_text.elements(_reading(content))
+    except ValueError as error:
+        raise InvalidInput(f"{file}: broken JSON: it begins as a list, but is none: {error}") from None
+    except BROKEN_GZIP as error:
         raise InvalidInput(f"{file}: the gzip data are broken: {error}") from None
     except OSError as error:
         raise unreadable(file, error) from None
-    return listed if isinstance(listed, list) else [listed]
+
+
+def _reading(content: BinaryIO) -> Callable[[int], str]:
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+
+    def read(size: int) -> str:
+        # A part may end in the middle of a character, and then gives nothing yet.
+        while raw := content.read(size):
+            if text := decoder.decode(raw):
+                return text
+        return decoder.decode(b"", final=True)
+
+    return read
+
+
+def _document(file: Path) -> tuple[list[Any], str]:
+    """The rows of a file that is one document, and how they were found. Raises InvalidInput."""
+    try:
+        with opened(file) as content:
+            raw = content.read(MAX_DOCUMENT_BYTES + 1)
+        if len(raw) > MAX_DOCUMENT_BYTES:
+            raise InvalidInput(
+                f"{file}: a JSON document of over {MAX_DOCUMENT_BYTES:,} bytes; write its rows as JSON Lines instead"
+            )
+        return documents.rows_in(_object(json_text.decoded(raw.decode("utf-8-sig"))), _is_pair)
+    except (BadRecord, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file}: {error}") from None
+    except BROKEN_GZIP as error:
+        raise InvalidInput(f"{file}: the gzip data are broken: {error}") from None
+    except OSError as error:
+        raise unreadable(file, error) from None
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _saved_splits(path: Path) -> Source:
@@ -171,6 +265,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _sha256(path: Path) -> str:
     try:
+        check_is_regular(path)
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

@@ -19,6 +19,7 @@ from concord.v1.pairs_pb2 import Choice
 
 # Name → (prompt, first, second) → "first", "second", "tie", or None: cannot be decided.
 Functions = Mapping[str, Callable[[str, str, str], object]]
+Read = Callable[[str, Path | None], intake.Input]
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,14 @@ def prepare(
     reused: people.Reused | None = None,
     earlier: Earlier | None = None,
     functions: Functions | None = None,
+    read: Read = intake.read,
 ) -> Job:
     """Reads and checks everything before anything is recorded; an empty path: the pairs of `earlier` alone.
 
-    `functions`: people who answer, by the names that they go by; `options.annotators` names them then.
+    `functions`: people who answer, by the names that they go by; `options.annotators` names them then. `read`: how a path and
+    a place for bad rows become an Input, where the user says more than these (`--columns`).
     """
-    joined = _joined(path, skip_bad, earlier)
+    joined = _joined(path, skip_bad, earlier, read)
     whole = joined.given
     given, judges = _judged(whole, options)
     config = run_config(options, judges)
@@ -99,10 +102,10 @@ def _of_answers(
     return written.answers.notes(known, aside, options.quorum)
 
 
-def _joined(path: str, skip_bad: Path | None, earlier: Earlier | None) -> Joined:
+def _joined(path: str, skip_bad: Path | None, earlier: Earlier | None, read: Read) -> Joined:
     """What there is to run on, before anybody judged it."""
     if path:
-        given = intake.read_sample() if path == "sample" else intake.read(path, skip_bad)
+        given = intake.read_sample() if path == "sample" else read(path, skip_bad)
         return join(earlier, given) if earlier else Joined(given)
     if earlier:
         return join(earlier, None)

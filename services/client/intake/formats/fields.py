@@ -5,13 +5,16 @@ called `prompt`, `instruction`, `question` …, responses are numbered or letter
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from concord.client.intake.formats.record import Record
+from concord.client.intake.formats.record import Cells, Record
 from concord.client.intake.multi_response import majority
+from concord.client.intake.ratings import compared as ratings_compared
+from concord.client.intake.ratings import label as _label
+from concord.client.intake.ratings import number_of
 from concord.preference.pairs import BadRecord
 
 PROMPTS = ("prompt", "instruction", "question", "query", "input", "context", "conversation", "messages", "chat", "task")
@@ -37,6 +40,10 @@ _FILLING = {
     "one",
     *_NOUNS,
 }
+_NUMBER = re.compile(r"[ _.-]*\d{1,3}$")
+_OVERALL = re.compile(r"overall|quality|rating|score", re.I)
+# A name, or a label in words, of more characters is none that we know.
+MAX_NAME_CHARACTERS = 200
 _PREFERENCE = re.compile(r"prefer|better|best|compar|rank|overall|pair|chosen|choice|winner", re.I)
 
 
@@ -48,6 +55,8 @@ class Answer:
     value: Any
     model: str = ""  # whose suggestion it is; "": a person's
     confidence: Any = None
+    by: str = ""  # which person
+    about: str = ""  # the one field that it is about, where the tool says so
 
 
 def record_of(fields: Mapping[str, Any], answers: Sequence[Answer], name: Any, order: Sequence[str] = ()) -> Record:
@@ -56,30 +65,75 @@ def record_of(fields: Mapping[str, Any], answers: Sequence[Answer], name: Any, o
     `order`: names of the fields that hold the responses, where the tool says so. People's answers become annotations and
     for two responses the majority, models' become verdicts; one that told nothing, where none told more, is `silent`.
     """
+    cells = Cells(fields)
     names = tuple(order) or response_fields(fields)
     prompt = _prompt(fields, names)
     understood = [(answer, said) for answer in answers if (said := compared(answer, names))]
     asked = _one_question([answer.question for answer, _ in understood])
-    people = [label for answer, said in understood if not answer.model and answer.question == asked for label in said]
-    models = [(answer, said) for answer, said in understood if answer.model and answer.question == asked]
+    used = [(answer, said) for answer, said in understood if answer.question == asked]
+    if not understood:
+        used = rated(answers, names)
+    people = [label for answer, said in used if not answer.model for label in said]
+    models = [(answer, said) for answer, said in used if answer.model]
     silent = next((answer for answer in answers if not answer.model), None) if not people else None
     return Record(
-        responses=[_text(fields[name]) for name in names],
-        prompt=fields[prompt],
+        responses=[_text(cells[name]) for name in names],
+        prompt=cells[prompt],
         id=name,
+        system=next((cells[key] for key in ("system", "system_prompt") if isinstance(fields.get(key), str)), None),
         may_be_empty=bool(people or models),
         majority=majority(label["choice"] for label in people) if people and len(names) == 2 else None,
         annotations=people or None,
         verdicts={answer.model: _with_confidence(said, answer.confidence) for answer, said in models} or None,
-        silent=f"{silent.question}: {str(silent.value)[:60]}" if silent else "",
+        silent=f"{silent.question[:60]}: {str(silent.value)[:60]}" if silent else "",
+        not_used=tuple(cells.not_used),
     )
+
+
+def rated(answers: Sequence[Answer], names: Sequence[str]) -> list[tuple[Answer, list[dict[str, Any]]]]:
+    """The pairwise labels that ratings mean: those that one person, or one model, gave to the responses one by one.
+
+    Raises BadRecord where they were rated in several ways, and none of these is the overall one.
+    """
+    given: dict[tuple[str, str, str], dict[int, float]] = {}
+    for answer in answers:
+        at, aspect = rated_field(answer, names)
+        if at is not None and (number := number_of(answer.value)) is not None:
+            given.setdefault((aspect, answer.model, answer.by), {})[at] = number
+    labels = {key: said for key, ratings in given.items() if (said := ratings_compared(ratings))}
+    aspects = sorted({aspect for aspect, _, _ in labels})
+    if len(aspects) > 1:
+        aspects = [aspect for aspect in aspects if _OVERALL.search(aspect)] or aspects
+    if len(aspects) > 1:
+        raise BadRecord("several questions", f"which rating is the preference? {', '.join(map(repr, aspects[:5]))}")
+    return [
+        (Answer(aspect, None, model, by=by), said)
+        for (aspect, model, by), said in labels.items()
+        if aspect == aspects[0]
+    ]
+
+
+def rated_field(answer: Answer, names: Sequence[str]) -> tuple[int | None, str]:
+    """Which response a rating is about, and what it asks: `generation-1-rating` is about `generation-1`, `r2` the second."""
+    if answer.about in names:
+        return names.index(answer.about), _NUMBER.sub("", answer.question)
+    inside = [at for at, name in enumerate(names) if name.lower() in answer.question.lower()]
+    if len(inside) == 1:
+        return inside[0], answer.question.lower().replace(names[inside[0]].lower(), "")
+    numbers = {_number(found): at for at, name in enumerate(names) if (found := _numbered(name))}
+    found = _numbered(answer.question)
+    return (numbers.get(_number(found)), found[1].lower()) if found else (None, "")
+
+
+def _numbered(name: str) -> re.Match[str] | None:
+    return _NUMBERED.fullmatch(name) if len(name) <= MAX_NAME_CHARACTERS else None
 
 
 def response_fields(fields: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of the fields that hold the responses, in their order; raises BadRecord where that is not plain."""
     stems: dict[str, dict[int, str]] = {}
     for name in fields:
-        if (found := _NUMBERED.fullmatch(name)) and _is_response(fields[name]):
+        if (found := _numbered(name)) and _is_response(fields.get(name)):
             stems.setdefault(found[1].lower(), {})[_number(found)] = name
     groups = {stem: held for stem, held in stems.items() if len(held) > 1}
     if len(groups) > 1:
@@ -90,11 +144,16 @@ def response_fields(fields: Mapping[str, Any]) -> tuple[str, ...]:
     named = [pair for pair in _NAMED_PAIRS if all(side in lowered for side in pair)]
     if not groups and len(named) == 1:
         return tuple(lowered[side] for side in named[0])
-    found_names = ", ".join(sorted(map(repr, fields))[:8]) or "none"
     raise BadRecord(
         "missing response",
-        f"which fields hold the responses? `response_1` and `response_2` are expected; found: {found_names}",
+        f"which fields hold the responses? `response_1` and `response_2` are expected; found: {listed(fields)}",
     )
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first names of columns, for a message."""
+    shown = [repr(name if len(name) <= 60 else name[:57] + "…") for name in sorted(names)]
+    return ", ".join(shown[:12]) + (f" and {len(shown) - 12:,} more" if len(shown) > 12 else "") if shown else "none"
 
 
 def compared(answer: Answer, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -117,7 +176,7 @@ def index_of(label: object, names: Sequence[str], may_be_short: bool) -> Any:
     `may_be_short`: a bare number or letter counts too; of a question that does not ask for a preference it would be a
     grade.
     """
-    if not isinstance(label, str):
+    if not isinstance(label, str) or len(label) > MAX_NAME_CHARACTERS:
         return None
     plain = [_words(name) for name in names]
     said = _words(label)
@@ -126,7 +185,7 @@ def index_of(label: object, names: Sequence[str], may_be_short: bool) -> Any:
     told = set(said.split())
     if told & _TIES and told <= _TIES | _FILLING | {"good", "bad", "about", "equally", "of", "them"}:
         return "tie"
-    numbers = [found and str(found[2] or found[3] or found[4]).lower() for found in map(_NUMBERED.fullmatch, names)]
+    numbers = [found and str(found[2] or found[3] or found[4]).lower() for found in map(_numbered, names)]
     words = said.split()
     if len(words) == 1 and not may_be_short and words[0] not in _SIDES:
         return None
@@ -142,14 +201,14 @@ def index_of(label: object, names: Sequence[str], may_be_short: bool) -> Any:
 
 def _prompt(fields: Mapping[str, Any], responses: Sequence[str]) -> str:
     others = [
-        name for name, value in fields.items() if name not in responses and isinstance(value, str | list) and value
+        name for name in fields if name not in responses and isinstance(held := fields.get(name), str | list) and held
     ]
     known = [name for wish in PROMPTS for name in others if name.lower() == wish]
     if known or len(others) == 1:
         return (known or others)[0]
-    listed = ", ".join(map(repr, others[:8])) or "none"
     raise BadRecord(
-        "missing prompt", f"which field is the prompt? `{'`, `'.join(PROMPTS[:4])}` are expected; found: {listed}"
+        "missing prompt",
+        f"which field is the prompt? `{'`, `'.join(PROMPTS[:4])}` are expected; found: {listed(others)}",
     )
 
 
@@ -174,10 +233,6 @@ def _ranks(value: Sequence[Any], names: Sequence[str]) -> dict[int, int]:
     return ranks if len(value) > 1 else {}
 
 
-def _label(first: int, second: int, choice: object) -> dict[str, Any]:
-    return {"kind": "pairwise", "pair": [first, second], "choice": choice}
-
-
 def _with_confidence(said: Sequence[dict[str, Any]], confidence: Any) -> list[dict[str, Any]]:
     known = isinstance(confidence, float) and 0 < confidence <= 1
     return [{**label, "confidence": confidence} if known else label for label in said]
@@ -188,8 +243,12 @@ def _is_response(value: Any) -> bool:
 
 
 def _text(value: Any) -> Any:
-    """A response as text; a chat of one message is its content."""
-    return value[0].get("content") if isinstance(value, list) and value and isinstance(value[0], dict) else value
+    """A response as text; a chat of one message is its content, whatever its role is called."""
+    return (
+        value[0].get("content", value[0].get("value"))
+        if isinstance(value, list) and value and isinstance(value[0], dict)
+        else value
+    )
 
 
 def _number(found: re.Match[str]) -> int:

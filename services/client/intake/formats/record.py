@@ -1,11 +1,37 @@
 """What a row of a file holds, whatever the file's format: all that a format's reader has to give. PURE."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-# A row as JSON, Parquet or Arrow give it.
+# A row as JSON, Parquet, Arrow or CSV give it.
 Decoded: TypeAlias = Mapping[str, Any]
+
+
+class Cells(Mapping[str, Any]):
+    """A row that remembers which of its cells were read, so that what is not used can be named. Asking with `in` is no use."""
+
+    def __init__(self, cells: Mapping[str, Any]) -> None:
+        self._cells = cells
+        self._read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self._read.add(name)
+        return self._cells[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._cells
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cells)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    @property
+    def not_used(self) -> list[str]:
+        """The columns that hold something and that nobody read, in their order."""
+        return [name for name, held in self._cells.items() if name not in self._read and held not in (None, "", [], {})]
 
 
 @dataclass(frozen=True)
@@ -16,10 +42,12 @@ class Record:
     None; of more than two responses, what compares two of them names these as `pair`.
     """
 
-    responses: Any  # a list: texts, or objects {"text", "model"}
+    responses: Any  # a list: texts, chats, or objects {"text", "model"} and {"turns", "model"}
     prompt: Any = None  # a text, or a list of {"role", "content"}
     id: Any = None  # a text or a whole number; None: the row goes by its number
     domain: Any = None  # a text
+    system: Any = None  # a text that stands above the prompt
+    tools: Any = None  # what may be called: a list of objects, or that as JSON
     source: Any = None  # a text that implies the domain where none is named
     reference: Any = None  # a right answer: a text or a number
     may_be_empty: bool = False  # an empty text means that the model said nothing, or that there was no prompt
@@ -32,6 +60,8 @@ class Record:
     best_first: bool = False
     best_by_people: bool = True  # False: a judge ordered them, which is a verdict and no truth
 
+    remarks: tuple[str, ...] = ()  # what was made of it, in words that stand behind "in N rows"
+    not_used: tuple[str, ...] = ()  # fields below the row's own that hold something and that nobody read
     silent: str = ""  # an answer of people that says nothing of a preference, for a note
 
     @property
