@@ -13,6 +13,7 @@ from concord.client.run import evaluate, options, progress
 from concord.client.run.job import prepare
 from concord.kit.errors import InvalidInput
 from concord.preference.methods import METHODS
+from concord.v1.events_pb2 import PauseReason
 from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RUN_STATUS_RUNNING, RunView
 from tests import the_sample
 
@@ -131,6 +132,14 @@ def test_a_dry_run_says_what_it_costs_and_records_nothing(tmp_path):
     expected = json.loads(concord(tmp_path, *words).stdout)
     assert (expected["calls"], expected["votes"]) == (300, 9)
     assert expected["dollars"] > 0
+    assert expected["tokens_an_answer"] == 60 and "60 tokens an answer" in expected["basis"]
+    assert expected["input"]["form"] and sum(expected["input"]["labels"].values()) > 0
+    plain = concord(tmp_path, *words[:-1]).stdout
+    assert (
+        "people's labels: " in plain
+        and "(" + expected["input"]["form"] in plain
+        and "assumed: 4 bytes a token" in plain
+    )
     assert concord(tmp_path, "runs").stdout == ""
 
 
@@ -235,9 +244,18 @@ def test_a_run_that_waits_says_why_once_for_each_reason():
     said: list[str] = []
     seen = progress.plain(said.append)
     for detail in ("the judge is away", "the judge is away", "the judge is busy"):
-        seen(RunView(status=RUN_STATUS_PAUSED, detail=detail))
+        seen(RunView(status=RUN_STATUS_PAUSED, pause_reason=PauseReason.PAUSE_REASON_DEFERRED, detail=detail))
         seen(RunView(status=RUN_STATUS_RUNNING))
+    seen(RunView(status=RUN_STATUS_PAUSED, pause_reason=PauseReason.PAUSE_REASON_BUDGET, detail="said at the end"))
     assert said == ["  taking the pairs in", "  waiting: the judge is away", "  waiting: the judge is busy"]
+
+
+def test_a_run_by_another_method_is_told_with_its_name():
+    said: list[str] = []
+    seen = progress.plain(said.append, "posterior")
+    for method in ("posterior", "random"):
+        seen(RunView(config={"method": method}))
+    assert said == ["  taking the pairs in", "  random: taking the pairs in"]
 
 
 def test_a_strangers_text_cannot_steer_the_terminal():

@@ -25,7 +25,7 @@ from concord.operate.diagnose import Finding, Observed, run_findings
 from concord.operate.doctor import Backend, Folder, Package
 from concord.runs import state as run_state
 from concord.tasks import queue
-from concord.v1.events_pb2 import PauseReason, Stage
+from concord.v1.events_pb2 import AnswerFault, PauseReason, ShardLabeled, Stage
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, GetRunRequest, RunView
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
@@ -157,6 +157,32 @@ def findings(world: FoldedRun, **more) -> tuple[Finding, ...]:
 
 def test_a_run_on_its_way_has_nothing_wrong():
     assert findings(FoldedRun(config())) == ()
+
+
+def judged(*choices: int, flips: int = 0) -> ShardLabeled:
+    flipped = [1] * flips + [0] * (len(choices) - flips)
+    return ShardLabeled(choice=choices, order_flipped=flipped, for_shown_first=len(choices) + flips)
+
+
+def test_pairs_without_a_verdict_are_a_finding_by_cause_with_what_was_answered_and_what_to_do():
+    said = judged(*[Choice.CHOICE_UNSPECIFIED] * 3, *[Choice.CHOICE_FIRST] * 9)
+    (plain,) = findings(FoldedRun(config()), judged=[said])
+    assert "3 of 12 pairs have no usable verdict" in plain.says and "replay" in plain.do
+    said.faults.add(judge="llm:m", fault=AnswerFault.ANSWER_FAULT_CUT, answers=6)
+    said.kept_answers.add(judge="llm:m", fault=AnswerFault.ANSWER_FAULT_CUT, text="<think>\nFirst")
+    (found,) = findings(FoldedRun(config()), judged=[said])
+    assert "6 answers were cut by the limit on tokens before the verdict: “<think> First”" in found.says
+    assert "max_tokens" in found.do
+    assert findings(FoldedRun(config()), judged=[judged(*[Choice.CHOICE_FIRST] * 100, 0)]) == ()
+
+
+def test_a_judge_that_follows_the_place_of_an_answer_is_a_finding():
+    (found,) = findings(FoldedRun(config()), judged=[judged(*[Choice.CHOICE_FIRST] * 40, flips=38)])
+    assert "says A in 78 of 80 answers" in found.says and "criteria" in found.do
+
+
+def test_every_extra_is_known_to_doctor():
+    assert set(inspect.package().extras) <= set(doctor.EXTRAS)
 
 
 def test_a_silent_run_is_a_finding_only_after_a_while():

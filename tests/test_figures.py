@@ -5,19 +5,20 @@ from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from concord.client.run import options
 from concord.preference import datasets
-from concord.report.accuracy import Evaluation
+from concord.report.accuracy import Evaluation, label_accuracy
 from concord.report.annotator_agreement import krippendorff
 from concord.report.figures import Figures, Method, figures_of, method_of
-from concord.report.history import read_history
+from concord.report.history import Rows, read_history
 from concord.report.margins import _edges
 from concord.report.overruled import shortened
 from concord.report.shares import share_of
 from concord.v1.config_pb2 import JudgeConfig
-from concord.v1.events_pb2 import Event, Stage
+from concord.v1.events_pb2 import AnswerFault, Event, Stage
 from concord.v1.pairs_pb2 import Choice
 from tests.small_run import SmallRun, config_of, small_run
 
@@ -119,9 +120,54 @@ def test_nobody_asked_means_no_estimate():
     assert alone.margins is None and alone.overruled == ()
 
 
-def test_too_few_answers_give_an_assumption_and_not_an_estimate():
+def test_too_few_answers_give_no_estimate_and_no_assumption_in_its_place():
     few = figures(small_run(config_of(human_budget=4)))
-    assert few.human_labels > 0 and few.estimate.basis == "prior"
+    assert few.human_labels > 0 and few.estimate is None
+    plain = few.as_json()
+    assert plain["estimate"] is None and {r["estimated_accuracy"] for r in plain["rounds"]} == {None}
+    assert {r["expected_error"] for r in plain["rounds"]} == {None}
+
+
+def test_a_judge_that_said_nothing_has_no_accuracy_of_zero():
+    run = RUN()
+    quiet = figures()
+    assert quiet.label_accuracy.start > 0
+    silent = replace(history := read_history(run.events, run.blobs.get), rows=_without_labels(history.rows))
+    measured = label_accuracy(silent, run.truth)
+    assert (measured.start, measured.final) == (None, None) and measured.rows == quiet.label_accuracy.rows
+
+
+def _without_labels(rows: Rows) -> Rows:
+    nothing = np.zeros_like(rows.label)
+    return Rows(rows.index, np.full_like(nothing, Choice.CHOICE_TIE), nothing, np.full(len(nothing), "none"))
+
+
+def test_calls_without_a_price_have_no_sum():
+    run, free = RUN(), SmallRun()
+    for event, at in run.events:
+        other = Event()
+        other.CopyFrom(event)
+        other.usage.dollars = 0
+        free.events.append((other, at))
+    told = figures(SmallRun(free.events, run.blobs, run.truth)).as_json()
+    assert told["usage"]["calls"] > 0 and told["usage"]["dollars"] is None
+    assert told["cost"]["judge"] is None and "price unknown" not in json.dumps(told)
+    assert {row["usage"]["dollars"] for row in told["ledger"]} == {None, 0.0}
+
+
+def test_answers_that_are_no_verdict_are_counted_by_cause_with_examples():
+    run, kept = RUN(), SmallRun()
+    for event, at in run.events:
+        other = Event()
+        other.CopyFrom(event)
+        if other.HasField("shard_labeled"):
+            other.shard_labeled.faults.add(judge="llm:m", fault=AnswerFault.ANSWER_FAULT_EMPTY, answers=2)
+            other.shard_labeled.kept_answers.add(judge="llm:m", fault=AnswerFault.ANSWER_FAULT_EMPTY, pair_index=3)
+        kept.events.append((other, at))
+    (found,) = figures(SmallRun(kept.events, run.blobs, run.truth)).unusable_answers
+    shards = len([event for event in facts(run, "shard_labeled") if event.unit.stage == Stage.STAGE_LABEL])
+    assert (found.cause, found.answers, len(found.examples)) == ("empty", 2 * shards, 3)
+    assert figures().unusable_answers == ()
 
 
 def test_random_asking_flips_nothing():

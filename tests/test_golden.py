@@ -88,6 +88,7 @@ def follow_each_other(kinds: list[str], *wanted: str) -> bool:
         ("failed", ("unit_failed", "run_paused", "stage_retried", "shard_labeled", "run_finished")),
         ("deferred", ("unit_deferred", "run_paused", "run_resumed", "fold_trained", "run_finished")),
         ("silent", ("run_paused", "stage_retried", "shard_labeled", "run_finished")),
+        ("one-sided", ("run_paused", "run_resumed", "shard_labeled", "run_finished")),
         ("misaligned", ("run_paused", "run_resumed", "run_finished")),
         ("paused", ("run_paused", "budget_changed", "run_resumed", "run_finished")),
         ("dollars", ("run_paused", "budget_changed", "run_resumed", "run_finished")),

@@ -12,6 +12,7 @@ from concord.v1.config_pb2 import JudgeConfig
 from concord.v1.events_pb2 import Event, PauseReason, Stage
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus
+from concord.v1.work_pb2 import Work
 from tests.run_world import RUN, FoldedRun, config, deferral, failure, resolved, result
 
 
@@ -188,22 +189,46 @@ def test_people_who_agree_with_the_judge_open_the_gate():
 # ── money ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_money_is_reserved_before_it_is_spent_and_a_larger_budget_goes_on():
-    judge = JudgeConfig(kind="llm", max_tokens=100, prompt_dollars=1.0, completion_dollars=1.0)
-    run = FoldedRun(config(judge=judge, method="none"))
+PRICED = JudgeConfig(kind="llm", name="m", max_tokens=400, prompt_dollars=1.0, completion_dollars=2.0, both_orders=True)
+
+
+def paid(work: Work, dollars: float) -> Event:
+    """The unit's result, eight calls with as many tokens as such a sum buys, one in four of the answer."""
+    tokens = int(dollars * 1e6 / 6)
+    used = {"calls": 8, "prompt_tokens": 4 * tokens, "completion_tokens": tokens, "dollars": 6 * tokens / 1e6}
+    return result(work, usage=used)
+
+
+def test_money_is_held_back_before_it_is_spent_and_a_larger_budget_goes_on():
+    run = FoldedRun(config(judge=PRICED, method="none", dollar_budget=0.03))
+    asked = run.go_to(Stage.STAGE_LABEL)
+    assert [work.unit.number for work in asked] == [0], "one unit shows what an answer costs"
+    run.hear(paid(asked[0], 0.006))
+    asked = run.turn()
+    assert [work.unit.number for work in asked] == [1, 2], "three more would not fit at half as much again"
+    assert bound_of(run.state, 1) == pytest.approx(1.5 * 0.006, rel=0.01)
+    run.hear(*[paid(work, 0.006) for work in asked])
+    run.hear(*[paid(work, 0.006) for work in run.turn()])
     run.turn()
-    bound = bound_of(run.state, 0)
-    tight = FoldedRun(config(judge=judge, method="none", dollar_budget=2.5 * bound))
-    asked = tight.go_to(Stage.STAGE_LABEL)
-    assert [work.unit.number for work in asked] == [0, 1]
-    tight.hear(*[result(work, usage={"dollars": bound}) for work in asked])
-    tight.turn()
-    assert tight.view.pause_reason == PauseReason.PAUSE_REASON_BUDGET
-    assert tight.view.usage.dollars <= tight.view.dollar_budget
-    tight.say("more", budget_changed={"human_budget": 6, "dollar_budget": 100 * bound})
-    assert tight.due() == []
-    tight.say("go on", run_resumed={})
-    assert [work.unit.number for work in tight.turn()] == [2, 3, 4]
+    assert run.view.pause_reason == PauseReason.PAUSE_REASON_BUDGET
+    assert run.view.usage.dollars <= run.view.dollar_budget
+    assert "the next 4 pairs will cost about $0.0060 (as the answers so far show)" in run.view.detail
+    assert "--dollars" in run.view.detail
+    run.say("more", budget_changed={"human_budget": 6, "dollar_budget": 1})
+    assert run.due() == []
+    run.say("go on", run_resumed={})
+    assert [work.unit.number for work in run.turn()] == [4]
+
+
+def test_a_deferred_unit_is_not_tried_again_without_money_for_it():
+    run = FoldedRun(config(judge=PRICED, method="none", dollar_budget=0.03))
+    asked = run.go_to(Stage.STAGE_LABEL)
+    run.hear(paid(asked[0], 0.006))
+    put_off = deferral(run.turn()[0])
+    put_off.usage.dollars = 0.02
+    run.hear(put_off)
+    assert run.turn() == []
+    assert run.view.pause_reason == PauseReason.PAUSE_REASON_BUDGET
 
 
 # ── what goes wrong ─────────────────────────────────────────────────────────────────────────────────────────────────

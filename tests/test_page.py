@@ -10,10 +10,11 @@ import pytest
 from concord.report import words
 from concord.report.accuracy import Evaluation
 from concord.report.figures import Figures, Method, figures_of
+from concord.report.judge_answers import Order
 from concord.report.ledger import Usage
 from concord.report.markup import Markup, element, joined, text
 from concord.report.page import page
-from concord.v1.events_pb2 import Stage
+from concord.v1.events_pb2 import AnswerFault, Stage
 from tests.small_run import config_of, small_run
 
 HOSTILE = (
@@ -112,6 +113,10 @@ def hostile() -> Figures:
             event.run_created.config.judge.name, event.run_created.config.judge.criteria = HOSTILE[1], HOSTILE[2]
         if event.WhichOneof("kind") == "annotation_submitted":
             event.annotation_submitted.comment = HOSTILE[2]
+        if event.WhichOneof("kind") == "shard_labeled":
+            cut = AnswerFault.ANSWER_FAULT_CUT
+            event.shard_labeled.faults.add(judge=HOSTILE[1], fault=cut, answers=1)
+            event.shard_labeled.kept_answers.add(judge=HOSTILE[1], fault=cut, text=HOSTILE[0])
     return figures_of(run.events, run.blobs.get, run.truth)
 
 
@@ -134,6 +139,36 @@ def test_hostile_texts_add_no_elements():
     kinds = lambda figures: sorted({tag for tag, _ in Reader(page(figures)).elements})  # noqa: E731
     assert kinds(hostile()) == kinds(measured())
     assert sum("evil.example" in text for text in (p.second for p in hostile().overruled)) > 0
+
+
+def test_answers_that_are_no_verdict_are_shown_by_cause_with_what_to_do_and_as_texts():
+    reader = Reader(page(hostile()))
+    assert "Answers of the judge that are no verdict" in reader.text and "max_tokens" in reader.text
+    assert "Answers of the judge that are no verdict" not in Reader(page(measured())).text
+
+
+def test_a_judge_that_follows_the_place_of_an_answer_is_told_of_first():
+    order = Order(38, 40, 78, True, "the judge says A in 78 of 80 answers")
+    lead = words.summary(replace(measured(), order=order))
+    assert "follow the place of an answer: the judge says A in 78 of 80 answers" in lead
+    assert "place of an answer" not in words.summary(measured())
+
+
+def test_calls_without_a_price_are_no_zero_dollars():
+    known = measured()
+    unknown = replace(known, usage=replace(known.usage, dollars=None), cost=replace(known.cost, judge=None))
+    text = Reader(page(unknown)).text
+    assert "price unknown" in text and "$0.00" not in text and "no price was given" in text
+
+
+def test_an_estimate_that_falls_while_more_labels_are_right_is_explained():
+    first, *_, last = measured().rounds
+    falling = (
+        replace(first, estimated_accuracy=0.93, accuracy=0.70),
+        replace(last, estimated_accuracy=0.90, accuracy=0.80),
+    )
+    assert "falls from 93.0" in words.sobered(falling) and "trust in itself" in words.sobered(falling)
+    assert words.sobered(falling[::-1]) == "" and words.sobered(falling[:1]) == ""
 
 
 def test_the_page_needs_no_network_and_no_script():

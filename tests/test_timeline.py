@@ -8,7 +8,7 @@ import pytest
 from concord.kit.loop.events import Fact
 from concord.operate import timeline, timeline_text
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
-from concord.v1.events_pb2 import Event, PauseReason, ShardLabeled, Stage, Unit, Usage
+from concord.v1.events_pb2 import AnswerFault, Event, PauseReason, ShardLabeled, Stage, Unit, Usage
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunView
 from tests.small_run import config_of, small_run
@@ -151,3 +151,22 @@ def test_a_run_without_facts_and_a_judge_that_is_no_llm_are_told_as_well():
         config_of(method="none", judge=JudgeConfig(kind="recorded", name="r"), human_budget=0, pilot=0), pairs=64
     )
     assert timeline.tell([Fact(event, at, when) for at, (event, when) in enumerate(made.events)])
+
+
+def test_answers_that_are_no_verdict_are_told_by_cause_with_one_of_them_and_where_to_see_them_whole():
+    cut = AnswerFault.ANSWER_FAULT_CUT
+    faulty = shard(1, [NONE] * 4)
+    faulty.shard_labeled.faults.add(judge="llm:m", fault=cut, answers=8)
+    faulty.shard_labeled.kept_answers.add(judge="llm:m", fault=cut, pair_index=4, text="<think>\nFirst, I")
+    about = timeline_text.About(RunView(run_id="0123456789"), 3, "", 0, 0)
+    told = list(timeline_text.lines(about, timeline.tell(label(shard(0, MIXED[:4]), faulty))))
+    at = next(n for n, line in enumerate(told) if "8 answers were cut by the limit on tokens" in line)
+    assert "LABEL/1: " in told[at] and told[at + 1].strip() == "“<think> First, I”"
+    assert any("--unit LABEL/1" in line for line in told)
+
+
+def test_a_judge_that_follows_the_place_of_an_answer_is_odd():
+    sided = shard(0, MIXED, order_flipped=[1] * 32)
+    sided.shard_labeled.for_shown_first = 64
+    (chapter,) = [chapter for chapter in timeline.tell(label(sided)) if chapter.stage == "LABEL"]
+    assert any("says A in 64 of 64 answers" in odd.says for odd in chapter.odd)

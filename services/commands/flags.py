@@ -83,7 +83,7 @@ AcceptJudge = Annotated[
     bool,
     Option(
         "--accept-judge",
-        help="With --resume: go on without the verdicts that a silent judge did not give.",
+        help="With --resume: go on with a judge that fell silent or that follows the place of an answer.",
         rich_help_panel=AGAIN,
     ),
 ]
@@ -116,7 +116,7 @@ Through = Annotated[
 ]
 Why = Annotated[str, Option("--why", help="The reason, as the run's story will tell it.")]
 AcceptSilence = Annotated[
-    bool, Option("--accept-judge", help="Go on without the verdicts that a silent judge did not give.")
+    bool, Option("--accept-judge", help="Go on with a judge that fell silent or that follows the place of an answer.")
 ]
 CancelYes = Annotated[bool, Option("--yes", help="Do not ask before.")]
 

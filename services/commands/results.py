@@ -9,6 +9,7 @@ from concord.client.results import release, results_dir
 from concord.client.run import progress
 from concord.commands import flags, home
 from concord.kit.enums import word
+from concord.preference.judges import named
 from concord.preference.methods import asks
 from concord.report.cost import LABEL_PRICE
 from concord.v1.runs_service_pb2 import RunStatus, RunView
@@ -28,7 +29,7 @@ def runs(server: flags.Door = "") -> None:
 def run_line(view: RunView) -> str:
     """One line of `concord runs`."""
     status, config = word(RunStatus, view.status), view.config
-    judge = " ".join(part for part in (config.judge.kind, config.judge.name) if part)
+    judge = named(config.judge.kind, config.judge.name)
     budget = f"{view.human_budget:,} votes" if view.human_budget else f"{config.human_budget_share:.3g} of the pairs"
     asked = "nobody asked" if not asks(config) else f"budget {budget}"
     linked = f" · goes on from {config.parent.run_id[:8]}" if config.parent.run_id else ""

@@ -21,6 +21,8 @@ from concord.kit.enums import word
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings
 from concord.one_run import Questions, results
+from concord.preference import answer_faults
+from concord.preference.call_costs import money
 from concord.report.figures import Method
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RUN_STATUS_RUNNING, RunStatus, RunView
 
@@ -65,7 +67,7 @@ def run(
 
             job = replace(job, notes=(*job.notes, *evaluate.check_test(job.given.rows, test)))
         if dry_run:
-            return _say_estimate(job, as_json)
+            return _say_estimate(job, aside, estimate.same_judge(job.config, records.views()), as_json)
         if not server:
             preflight.check((job.config.judge, *job.config.helpers))
         out = out or results_dir.folder(settings.home, job.run_id)
@@ -92,15 +94,27 @@ def _yaml(path: Path) -> object:
         raise InvalidInput(f"{path}: not YAML: {error}") from None
 
 
-def _say_estimate(job: Job, as_json: bool) -> None:
-    expected = estimate.estimate(job.config, [row.pair for row in job.given.rows])
+def _say_estimate(job: Job, aside: Path | None, before: RunView | None, as_json: bool) -> None:
+    """The account of the input, then what the run would cost."""
+    given = job.given
+    expected = estimate.estimate(job.config, [row.pair for row in given.rows], before)
     if as_json:
-        print(json.dumps({"pairs": len(job.given.rows), **vars(expected)}, indent=2))
+        read = {"form": given.form, "labels": progress.labels(job), "verdicts": dict(given.judges)}
+        read |= {"set_aside": dict(given.set_aside), "notes": list(job.notes)}
+        print(json.dumps({"pairs": len(given.rows), **vars(expected), "input": read}, indent=2, ensure_ascii=False))
         return
+    for line in progress.account(job, aside):
+        print(progress.clean(line))
     known = expected.dollars is not None
-    price = f"about ${expected.dollars:,.2f}" if known else "price unknown: give --prompt-price and --completion-price"
+    price = (
+        f"about {money(expected.dollars or 0)}"
+        if known
+        else "price unknown: give --prompt-price and --completion-price"
+    )
     tokens = f" with {expected.prompt_tokens:,} + {expected.completion_tokens:,} tokens" if expected.calls else ""
-    print(f"{len(job.given.rows):,} pairs: {expected.calls:,} judge calls{tokens}, {price}")
+    print(f"{len(given.rows):,} pairs: {expected.calls:,} judge calls{tokens}, {price}")
+    if expected.calls:
+        print(f"  {expected.basis}")
     print(
         f"{expected.votes:,} votes of people, about {expected.human_minutes:,.0f} minutes at {estimate.SECONDS_A_VOTE} s a vote"
     )
@@ -122,7 +136,7 @@ def _carry_out(
         with progress.shown(job) as seen:
             view = session.run(job, running, seen, resume, questions)
         if view.status != RUN_STATUS_FINISHED:
-            _say_why(view, questions)
+            _say_why(view, questions, records)
             raise typer.Exit(WAITS)
         if not (compare and job.truth):
             return view, {}
@@ -130,13 +144,20 @@ def _carry_out(
             return view, session.compared(job, running, records, seen)
 
 
-def _say_why(view: RunView, questions: Questions) -> None:
+def _say_why(view: RunView, questions: Questions, records: Records) -> None:
+    """Why the run stands still, and where its judge is the reason, what that answered instead of verdicts."""
     if view.status == RUN_STATUS_RUNNING:
         return print(f"concord: {progress.clean(questions.line())}", file=sys.stderr)
     status = word(RunStatus, view.status)
-    how = "; the same command with --resume goes on" if status == "paused" else ""
     why = progress.clean(view.detail) or "no reason given"
+    how = "; the same command with --resume goes on" if status == "paused" and "--resume" not in why else ""
     print(f"concord: run {view.run_id} is {status}: {why}{how}", file=sys.stderr)
+    if view.pause_reason not in drive.JUDGE_STOPPED:
+        return
+    labeled = answer_faults.standing(event for event, _ in records.events(view.run_id))
+    for line in answer_faults.lines(answer_faults.collected(labeled)):
+        progress.say(f"  {line}")
+    progress.say(f"  more of it: concord report {view.run_id[:8]}{records.flag}")
 
 
 def _write(

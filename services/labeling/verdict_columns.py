@@ -39,7 +39,17 @@ def shard_labeled(
         length_difference=[length_difference(pair) for _, pair in pairs],
         faults=evidence.faults(everybody),
         kept_answers=evidence.kept(indexes, everybody),
+        for_shown_first=for_shown_first(labels),
     )
+
+
+def for_shown_first(labels: Iterable[Combined]) -> int | None:
+    """Verdicts for A over the pairs with a verdict in both orders; None where there is no such pair."""
+    both = [label.choices for label in labels if label.order_flipped >= 0]
+    if not both or any(len(choices) != 2 for choices in both):
+        return None
+    # Shown the other way round, the second response is A.
+    return sum((own == pb.CHOICE_FIRST) + (swapped == pb.CHOICE_SECOND) for own, swapped in both)
 
 
 def disagreement(verdicts: Iterable[pb.Choice.ValueType], label: pb.Choice.ValueType) -> float:

@@ -4,13 +4,18 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from concord.kit.enums import word
+from concord.preference import answer_faults, order_flips
 from concord.preference.stages import HUMAN, stage_name
 from concord.runs.state import RunState
 from concord.tasks.queue import TasksState, counted
-from concord.v1.events_pb2 import PauseReason
+from concord.v1.events_pb2 import PauseReason, ShardLabeled
+from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus
 
 _SHOWN = 3
+_QUOTED = 120
+# A larger share of pairs without a verdict is worth a word.
+MOST_WITHOUT = 0.05
 # Work is issued again after two minutes of silence; twice that, and something else is wrong.
 SILENT_S = 300.0
 _AGAIN = "give the same `concord run` command again, or start the services with `concord serve`"
@@ -36,6 +41,7 @@ class Observed:
     working: Collection[str] | None  # services that run on this log; None where that cannot be seen
     corrupt: str = ""
     lost: Sequence[str] = ()  # blobs that the run needs and that are not there
+    judged: Sequence[ShardLabeled] = ()  # what the judge said, as far as it counts
 
 
 def run_notes(run: RunState, seen: Observed) -> tuple[str, ...]:
@@ -60,7 +66,7 @@ def run_findings(run: RunState, tasks: TasksState, seen: Observed) -> tuple[Find
         )
     found = [*_broken(seen)]
     if status == RunStatus.RUN_STATUS_FINISHED:
-        return tuple(found)
+        return (*found, *_judge(seen))
     if status == RunStatus.RUN_STATUS_CANCELLED:
         return (
             *found,
@@ -74,7 +80,7 @@ def run_findings(run: RunState, tasks: TasksState, seen: Observed) -> tuple[Find
         return (*found, _run(says, "give the same `concord run` command again"))
     paused = [_paused(run)] if status == RunStatus.RUN_STATUS_PAUSED else []
     standing = [] if paused else [*_people(run, tasks), *_idle(run, seen)]
-    return (*found, *paused, *standing, *_units(run), *_letters(seen))
+    return (*found, *paused, *standing, *_units(run), *_judge(seen), *_letters(seen))
 
 
 def _paused(run: RunState) -> Finding:
@@ -99,6 +105,12 @@ def _paused(run: RunState) -> Finding:
                 f"the judge has fallen silent: {why}",
                 f"`concord replay` shows since when; mend the judge, then {resume} has it judge those pairs anew; "
                 "--accept-judge beside it goes on without their verdicts",
+            )
+        case PauseReason.PAUSE_REASON_ONE_SIDED_JUDGE:
+            return _run(
+                f"the judge follows the place of an answer: {why}",
+                "another model, or criteria that it can follow, in a run that goes on from this one (--from RUN --judge … "
+                f"--criteria …); {resume} --accept-judge goes on with these verdicts",
             )
         case PauseReason.PAUSE_REASON_DEFERRED:
             return _run(
@@ -178,6 +190,24 @@ def _broken(seen: Observed) -> Iterator[Finding]:
             f"{len(seen.lost):,} of the files it needs are not there: {', '.join(seen.lost[:_SHOWN])}",
             "put back the folder that CONCORD_BLOB_URL names from a copy",
         )
+
+
+def _judge(seen: Observed) -> Iterator[Finding]:
+    """Pairs without a verdict, with what was answered instead, and verdicts that follow the place of an answer."""
+    choices = [choice for said in seen.judged for choice in said.choice]
+    without = choices.count(Choice.CHOICE_UNSPECIFIED)
+    if without > MOST_WITHOUT * len(choices):
+        whole = f"{without:,} of {len(choices):,} pairs have no usable verdict of the judge"
+        causes = answer_faults.collected(seen.judged)
+        for found in causes:
+            shown = [f"“{answer_faults.short(kept.text, _QUOTED)}”" for kept in found.examples[:1]]
+            yield _run(": ".join((whole, found.words, *shown)), found.cause.do)
+        if not causes:
+            yield _run(whole, "`concord replay` shows since when")
+    flips = order_flips.flips_of(seen.judged)
+    if flips.one_sided:
+        says = f"the judge follows the place of an answer: {order_flips.words(flips)}"
+        yield _run(says, "take another model, or criteria that it can follow (--from RUN --judge … --criteria …)")
 
 
 def _letters(seen: Observed) -> Iterator[Finding]:

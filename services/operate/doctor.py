@@ -17,6 +17,8 @@ EXTRAS = {
     "data": "Parquet and Arrow, in and out",
     "dev": "Concord's own tests and checks",
     "bench": "the benchmarks",
+    "encoder": "sentence vectors for benchmarks",
+    "trl": "TRL's trainers on what `concord export` writes",
 }
 
 
@@ -104,7 +106,7 @@ def package_health(package: Package, urls: Mapping[str, str]) -> Health:
 
 def _extra(item: tuple[str, Sequence[str]]) -> str:
     name, missing = item
-    what = EXTRAS.get(name, "see the README")
+    what = EXTRAS.get(name, "for something that this version of `doctor` does not know")
     how = f"absent; pip install 'concord-preference[{name}]'" if missing else "present"
     return f"extra {name} ({what}): {how}"
 

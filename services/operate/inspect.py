@@ -13,12 +13,14 @@ from pathlib import Path
 from concord.client.run import preflight
 from concord.kit.blobs import Blobs
 from concord.kit.errors import ConcordError, NotFound
+from concord.kit.loop.events import events_of
 from concord.kit.loop.fold import restore_run
 from concord.kit.settings import Settings, from_environment, look_at_store
 from concord.operate.backends import backends
 from concord.operate.diagnose import Finding, Observed, run_findings, run_notes
 from concord.operate.doctor import Folder, Health, Package, backend_health, folder_health, lock_health, package_health
 from concord.operate.local_records import Here, here
+from concord.preference import answer_faults
 from concord.runs import service as runs
 from concord.runs.state import RunState
 from concord.tasks import service as tasks
@@ -158,7 +160,8 @@ def patient(
 def _seen(
     place: Here, run_id: str, run: RunState, offset: int, now: float, held: list[str] | None, corrupt: str
 ) -> Observed:
-    facts = [(record.offset, record.at) for record in place.of(run_id)]
+    records = list(place.of(run_id))
+    facts = [(record.offset, record.at) for record in records]
     return Observed(
         now=now,
         last_fact_at=facts[-1][1] if facts else None,
@@ -166,6 +169,7 @@ def _seen(
         dead_letters=[letter.said.error for letter in place.dead_letters(run_id)],
         working=held,
         corrupt=corrupt,
+        judged=answer_faults.standing(event for event, _ in events_of(records)),
         lost=[uri for uri in (run.view.pairs_uri, run.view.dataset_uri) if uri and _is_lost(place.blobs, uri)],
     )
 

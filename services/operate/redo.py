@@ -35,8 +35,8 @@ def behind(log: Log, store: Store, run_id: str) -> int:
     return sum(record.offset > offset for record in records(log, run_id))
 
 
-def unit_differences(log: Log, run_id: str, unit: Unit, do: Callable[[Work], Event]) -> list[str]:
-    """Does the unit again from its record, with the answers that were kept, and compares with its fact.
+def unit_again(log: Log, run_id: str, unit: Unit, do: Callable[[Work], Event]) -> tuple[list[str], Event, Event]:
+    """Does the unit again from its record, with the answers that were kept: where it differs, its fact, and the new one.
 
     `do` gives a unit's fact without its names, by what does it in its service.
     """
@@ -46,7 +46,11 @@ def unit_differences(log: Log, run_id: str, unit: Unit, do: Callable[[Work], Eve
             "they said"
         )
     item, said = run_log.work_of(log, run_id, unit)
-    return list(run_log.differences(_plain(said), _plain(do(item)), names=("its fact", "done again")))
+    again = do(item)
+    if again.HasField("shard_labeled") and not said.shard_labeled.HasField("for_shown_first"):
+        # A version before this column counted nothing.
+        again.shard_labeled.ClearField("for_shown_first")
+    return list(run_log.differences(_plain(said), _plain(again), names=("its fact", "done again"))), said, again
 
 
 def _plain(event: Event) -> Mapping[str, object]:

@@ -4,7 +4,7 @@ Reading joins no group and moves no position. It makes nothing either: no topic,
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -19,6 +19,7 @@ from concord.kit.loop.events import facts
 from concord.kit.settings import Settings, open_log
 from concord.kit.store import Store
 from concord.operate import dead_letters, redo, run_log, timeline, timeline_text
+from concord.preference import answer_faults
 from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
 
@@ -79,10 +80,22 @@ def compare(log: Log, store: Store, run_id: str, until: str, say: Say = print) -
 
 
 def do_again(log: Log, run_id: str, unit: str, do: Callable[[Work], Event], say: Say = print) -> bool:
-    """Says where a unit that `do` does again differs from its fact; whether it does."""
-    found = redo.unit_differences(log, run_id, run_log.parse_unit(unit), do)
+    """Says where a unit that `do` does again differs from its fact, and which answers were no verdict; whether it differs."""
+    found, said, again = redo.unit_again(log, run_id, run_log.parse_unit(unit), do)
     say("\n".join(found) or f"unit {unit} done again gives the same fact")
+    for event, when in ((said, "in its fact"), (again, "done again")):
+        for line in _answers(event, when):
+            say(clean(line))
     return bool(found)
+
+
+def _answers(event: Event, when: str) -> Iterator[str]:
+    """The unit's answers that are no verdict, as far as they were kept, whole."""
+    for found in answer_faults.collected([event.shard_labeled]):
+        yield f"{when}, {found.judge}: {found.words}: {found.cause.do}"
+        for kept in found.examples:
+            yield f"  pair {kept.pair_index}{', orders swapped' if kept.swapped else ''}:"
+            yield from (f"  | {line}" for line in kept.text.splitlines() or [""])
 
 
 def print_letters(log: Log, run_id: str, as_json: bool, say: Say = print) -> None:

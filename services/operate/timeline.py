@@ -8,13 +8,17 @@ from concord.kit.ids import unit_name
 from concord.kit.loop.events import Fact
 from concord.operate import drift
 from concord.operate.changepoints import Jump, bars, jumps
+from concord.preference import answer_faults, order_flips
+from concord.preference.answer_faults import FaultyAnswers
 from concord.preference.stages import HUMAN, JUDGING, step_name
 from concord.v1.config_pb2 import RunConfig
-from concord.v1.events_pb2 import Event, PauseReason, TaskOutcome, Usage
+from concord.v1.events_pb2 import Event, PauseReason, ShardLabeled, TaskOutcome, Usage
 from concord.v1.pairs_pb2 import Choice
 
 # A silence that is told: work that is silent for so long is issued again.
 SILENT_S = 120.0
+# Characters of an answer that shows what is odd.
+QUOTED = 160
 OUTCOMES = {
     "decided": TaskOutcome.TASK_OUTCOME_DECIDED,
     "tied": TaskOutcome.TASK_OUTCOME_TIE,
@@ -32,6 +36,8 @@ class Odd:
     says: str
     unit: str = ""
     picture: str = ""
+    # A stranger's text that shows it.
+    quote: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def _chapter(facts: Sequence[Fact], config: RunConfig, judge: dict[int, int]) ->
     says = ", ".join(filter(None, (_units(opened.units, opened.stage, mine), _came(opened.stage, mine, judge))))
     odd = [*_failures(mine), *_deferrals(mine), *_commands(facts), *_silence(opened.stage, facts)]
     if opened.stage in JUDGING:
-        odd += _breaks(_last_tries(mine), config)
+        odd += [*_breaks(_last_tries(mine), config), *_faults(_last_tries(mine)), *_one_sided(_last_tries(mine))]
     found = _made(facts, says, odd)
     return [replace(found, stage=_stage(facts[0].event), closed=facts[-1].kind == "stage_closed")]
 
@@ -143,7 +149,9 @@ def _came(stage: int, mine: Sequence[Fact], judge: dict[int, int]) -> str:
             said = last.round_triaged
             audited = f", audited {said.audited_error:.1%}" if said.HasField("audited_error") else ""
             flipped = f"{said.flipped:,} labels flipped"
-            return f"{len(said.asked):,} to ask, {flipped}, estimated error {said.expected_error:.1%}{audited}"
+            # Without trust it is what was assumed before anybody answered.
+            error = f", estimated error {said.expected_error:.1%}" if said.trust else ""
+            return f"{len(said.asked):,} to ask, {flipped}{error}{audited}"
         case "dataset_built":
             made = last.dataset_built
             sure = f", estimated accuracy {made.estimated_accuracy:.1%}" if made.HasField("estimated_accuracy") else ""
@@ -220,6 +228,26 @@ def _silence(stage: int, facts: Sequence[Fact]) -> Iterator[Odd]:
     longest, at = max((facts[at].at - facts[at - 1].at, at) for at in range(1, len(facts)))
     if longest >= SILENT_S:
         yield Odd(facts[at - 1].offset, facts[at - 1].at, f"after this nothing happened for {longest:,.0f} s")
+
+
+def _faults(shards: Sequence[Fact]) -> Iterator[Odd]:
+    """Answers that are no verdict, by cause, at the first shard that has them."""
+    for found in answer_faults.collected(fact.event.shard_labeled for fact in shards):
+        first = next(fact for fact in shards if _has(fact.event.shard_labeled, found))
+        quote = answer_faults.short(found.examples[0].text, QUOTED) if found.examples else ""
+        says = f"{found.words}: {found.cause.do}"
+        yield Odd(first.offset, first.at, says, unit_name(first.event.unit), quote=quote)
+
+
+def _has(said: ShardLabeled, found: FaultyAnswers) -> bool:
+    return any((one.judge, one.fault) == (found.judge, found.fault) for one in (*said.faults, *said.kept_answers))
+
+
+def _one_sided(shards: Sequence[Fact]) -> Iterator[Odd]:
+    """A judge that follows the place of an answer."""
+    flips = order_flips.flips_of(fact.event.shard_labeled for fact in shards)
+    if flips.one_sided:
+        yield Odd(shards[0].offset, shards[0].at, f"{order_flips.words(flips)}: more than a coin would change")
 
 
 def _breaks(shards: Sequence[Fact], config: RunConfig) -> Iterator[Odd]:

@@ -8,6 +8,7 @@ from google.protobuf.json_format import MessageToDict
 
 from concord.kit.enums import word
 from concord.operate.timeline import Chapter, Odd
+from concord.preference.judges import named
 from concord.v1.events_pb2 import PauseReason, Usage
 from concord.v1.runs_service_pb2 import RunStatus, RunView
 
@@ -53,7 +54,7 @@ def lines(about: About, chapters: Sequence[Chapter]) -> Iterator[str]:
     view = about.view
     config = view.config
     status = "corrupt" if about.corrupt else word(RunStatus, view.status)
-    judge = " ".join(filter(None, (config.judge.kind, config.judge.name, config.judge.url)))
+    judge = named(config.judge.kind, config.judge.name, config.judge.url)
     yield f"run {view.run_id}: {view.input_name} · {view.pairs:,} pairs · {config.method} · judge {judge}"
     if not chapters:
         yield "nothing of it stands in the log up to there"
@@ -80,6 +81,8 @@ def _chapter(chapter: Chapter) -> Iterator[str]:
         yield f"{odd.offset:8}  {_time(odd.at)}  ! {where}{odd.says}"
         if odd.picture:
             yield f"{'':20}  {odd.picture}"
+        if odd.quote:
+            yield f"{'':20}  “{odd.quote}”"
     if len(chapter.odd) > MOST_ODD:
         yield f"{'':20}  … and {len(chapter.odd) - MOST_ODD:,} more (--json has all)"
 
@@ -98,6 +101,9 @@ def _next(about: About, chapters: Sequence[Chapter]) -> Iterator[str]:
             )
         mended = "once the judge is mended: usable verdicts are not paid again"
         found.append((f"the same concord run with {_goes_on(about.view)}", mended))
+    quoted = next((odd for chapter in reversed(chapters) for odd in chapter.odd if odd.quote), None)
+    if quoted is not None and broken is None and not about.flag:
+        found.append((f"concord replay {name} --unit {quoted.unit}", "what the judge answered there, and does now"))
     if about.dead_letters:
         found.append((f"concord replay {name} --dead-letters", f"its {about.dead_letters:,} items that were given up"))
     if found:

@@ -50,6 +50,11 @@ def kind_of(spec: str) -> str | None:
     return next((name for name, kind in JUDGE_KINDS.items() if kind.means(spec)), None)
 
 
+def named(*parts: str) -> str:
+    """A judge's kind, name and perhaps address in words; a part that says the same as the one before is said once."""
+    return " ".join(part for at, part in enumerate(parts) if part and part not in parts[:at])
+
+
 def networked(judge: JudgeConfig) -> bool:
     """Whether the judge is behind an endpoint; a kind that is not known (of a newer version) is not."""
     return judge.kind in JUDGE_KINDS and JUDGE_KINDS[judge.kind].networked
@@ -58,6 +63,11 @@ def networked(judge: JudgeConfig) -> bool:
 def simulated(judge: JudgeConfig) -> bool:
     """Whether the judge is a program that imitates one."""
     return judge.kind in JUDGE_KINDS and JUDGE_KINDS[judge.kind].simulated
+
+
+def priced(config: RunConfig) -> bool:
+    """Whether every judge that costs calls has a price; a price of 0 is one that nobody gave."""
+    return all(judge.prompt_dollars or judge.completion_dollars for judge in networked_judges(config))
 
 
 def networked_judges(config: RunConfig) -> list[JudgeConfig]:

@@ -16,3 +16,10 @@ def wilson(count: int, of: int, coverage: float = 0.95) -> tuple[float, float]:
     half = z * np.sqrt(share * (1 - share) / of + z**2 / (4 * of**2))
     scale = 1 + z**2 / of
     return float(max(0.0, (centre - half) / scale)), float(min(1.0, (centre + half) / scale))
+
+
+def by_chance(count: int, of: int, p: float) -> float:
+    """P(at least `count` of `of` come to pass by chance, each with probability `p`)."""
+    from scipy.special import bdtrc  # here: a quarter of a second that whoever counts nothing should not wait
+
+    return float(bdtrc(count - 1, of, p)) if count > 0 else 1.0

@@ -27,8 +27,8 @@ Truth = Mapping[int, int]
 class LabelAccuracy:
     """Shares of right labels, in [0, 1]; None without truth."""
 
-    start: float | None  # the judge's labels
-    final: float | None  # the dataset's labels
+    start: float | None  # the judge's labels; also None where it gave no label at all
+    final: float | None  # the dataset's labels; also None where no row has one
     rows: int  # kept rows with a decided truth
 
 
@@ -36,8 +36,8 @@ class LabelAccuracy:
 class LabelEstimate:
     """Share of the dataset's labels that are right, as people's answers let one guess; in [0, 1].
 
-    `basis` is "audit" (uniformly drawn pairs; low and high are a 95 % interval), "model" (P(label wrong) about itself)
-    or "prior" (too few answers: an assumption). People's own answers are taken as right.
+    `basis` is "audit" (uniformly drawn pairs; low and high are a 95 % interval) or "model" (P(label wrong) about itself).
+    People's own answers are taken as right. An assumption that nobody's answers stand behind is no estimate.
     """
 
     accuracy: float
@@ -69,8 +69,10 @@ class Round:
     asked: int  # in this round
     trust: int
     flipped: int
-    expected_error: float  # the model's own, over pairs not asked
-    estimated_accuracy: float  # the same over all labels; people's own are taken as right
+    # The model's own, over pairs not asked; None while it only assumes.
+    expected_error: float | None
+    # The same over all labels; people's own are taken as right.
+    estimated_accuracy: float | None
     audit: Audit | None  # None under 8 audited pairs
     # Of the labels with which the run would have ended here; None without truth, and where nothing recorded tells them.
     accuracy: float | None
@@ -107,7 +109,8 @@ def label_accuracy(history: History, truth: Truth | None) -> LabelAccuracy:
         return LabelAccuracy(None, None, 0)
     right = _truth_of(history.rows.index, truth)
     start, final = _right(history.rows.judge_label, right), _right(history.rows.label, right)
-    return LabelAccuracy(start.share, final.share, final.of)
+    judged, labelled = history.rows.judge_label.any(), (history.rows.source != "none").any()
+    return LabelAccuracy(start.share if judged else None, final.share if labelled else None, final.of)
 
 
 def human_accuracy(history: History, truth: Truth | None) -> Share | None:
@@ -137,14 +140,16 @@ def rounds(history: History, truth: Truth | None, read: Read) -> tuple[Round, ..
 
 
 def estimate(history: History) -> LabelEstimate | None:
-    """The last word on the dataset's labels without truth; None where people answered nothing."""
+    """The last word on the dataset's labels without truth; None where people answered nothing, or too little to learn from."""
     if not history.rounds or not (len(history.taken) or any(answer.given for answer in history.answers)):
         return None
     last, unasked = history.rounds[-1][1], 1 - history.settled / history.pairs
     audited = _audit(last, unasked)
     if audited is not None:
         return LabelEstimate(audited.accuracy, audited.accuracy_low, audited.accuracy_high, "audit")
-    return LabelEstimate(1 - unasked * last.expected_error, None, None, "model" if last.trust else "prior")
+    if not last.trust:
+        return None
+    return LabelEstimate(1 - unasked * last.expected_error, None, None, "model")
 
 
 def _round(history: History, number: int, said: RoundTriaged, kept: Array, truth: Truth | None, read: Read) -> Round:
@@ -159,8 +164,8 @@ def _round(history: History, number: int, said: RoundTriaged, kept: Array, truth
         asked=len(said.asked),
         trust=said.trust,
         flipped=said.flipped,
-        expected_error=said.expected_error,
-        estimated_accuracy=1 - unasked * said.expected_error,
+        expected_error=said.expected_error if said.trust else None,
+        estimated_accuracy=1 - unasked * said.expected_error if said.trust else None,
         audit=_audit(said, unasked),
         accuracy=_accuracy(history, number, said, kept, truth, read) if truth is not None else None,
     )

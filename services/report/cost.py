@@ -12,19 +12,20 @@ class Cost:
 
     label_price: float  # a human label of one pair
     people: float
-    judge: float
+    judge: float | None  # None: calls were made, and no price is known
     all_human: float  # people label every pair
 
     @property
-    def together(self) -> float:
-        return self.people + self.judge
+    def together(self) -> float | None:
+        """None where what the judge cost is not known."""
+        return None if self.judge is None else self.people + self.judge
 
     @property
     def share(self) -> float | None:
-        """Of the all-human cost; None where that is nothing."""
-        return self.together / self.all_human if self.all_human else None
+        """Of the all-human cost; None where that is nothing, or the cost is not known."""
+        return self.together / self.all_human if self.all_human and self.together is not None else None
 
 
-def cost_of(human_labels: int, pairs: int, judge: float, label_price: float = LABEL_PRICE) -> Cost:
-    """`human_labels`: pairs that people labelled, of `pairs`; `judge`: dollars paid for judging."""
+def cost_of(human_labels: int, pairs: int, judge: float | None, label_price: float = LABEL_PRICE) -> Cost:
+    """`human_labels`: pairs that people labelled, of `pairs`; `judge`: dollars paid for judging, None: not known."""
     return Cost(label_price, human_labels * label_price, judge, pairs * label_price)

@@ -35,6 +35,8 @@ _DASHES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 _BENDS = {"elbow": ("s", (3, 22), "left"), "knee": ("^", (3, 22), "left"), "reflection": ("D", (-5, -30), "right")}
 # Pixels between two labels at the lines' ends.
 _APART = 16.0
+# Pixels of a count with four digits.
+_COUNT_WIDE = 28.0
 
 
 def methods_picture(figures: Figures) -> Markup | None:
@@ -160,34 +162,46 @@ def calibration_picture(checked: Calibration) -> Markup | None:
             share, low, high = (100 * (part or 0.0) for part in (at.wrong.share, at.wrong.low, at.wrong.high))
             axes.plot([100 * at.p_wrong] * 2, [low, high], color=BLUE, linewidth=1.4, solid_capstyle="butt")
             axes.plot([100 * at.p_wrong], [share], "o", color=BLUE, markersize=8, markeredgecolor=PAPER, clip_on=False)
-            axes.annotate(
-                f"{at.wrong.of:,}",
-                (100 * at.p_wrong, share),
-                (7, 0),
-                textcoords="offset points",
-                va="center",
-                color=INK,
-            )
         percent_axes(axes)
         axes.set(xlim=(-2, 102), ylim=(-2, 102))
-        axes.set_xlabel("P(label wrong) before the answer")
+        _counts(axes, checked, picture.get_figwidth() * 72 - 60)
+        axes.set_xlabel("P(label wrong) before the answer; on top: answers")
 
     keys = [Key("line blue", "found wrong by people, 95 % interval"), Key("dots faint", "as it should be")]
     return drawn(draw, 320, 300, "Labels that people found wrong", keys)
 
 
+def _counts(axes: Axes, checked: Calibration, width: float) -> None:
+    """How many answers each point stands on, above the axes, moved apart where two would lie on each other."""
+    apart = _COUNT_WIDE * 104 / width
+    for at, place in zip(checked.bins, _spread([100 * at.p_wrong for at in checked.bins], apart, 102), strict=True):
+        axes.annotate(
+            f"{at.wrong.of:,}",
+            (place, 1.0),
+            (0, 5),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            color=FAINT,
+            size=10,
+            annotation_clip=False,
+        )
+
+
 def cost_picture(cost: Cost) -> Markup | None:
-    """What this run cost beside people alone; None where neither is anything."""
-    if not cost.all_human:
+    """What this run cost beside people alone; None where neither is anything, or the judge's price is not known."""
+    if not cost.all_human or cost.judge is None:
         return None
+    paid, together = cost.judge, cost.people + cost.judge
 
     def draw(picture: Figure) -> None:
         axes = picture.subplots()
         axes.barh([1], [cost.people], color=BLUE, height=0.5)
-        axes.barh([1], [cost.judge], left=[cost.people], color=ORANGE, height=0.5, edgecolor=PAPER)
+        axes.barh([1], [paid], left=[cost.people], color=ORANGE, height=0.5, edgecolor=PAPER)
         axes.barh([0], [cost.all_human], color=BAR, height=0.5)
-        widest = max(cost.all_human, cost.together)
-        for y, name, dollars in ((1, "this run", cost.together), (0, "people alone", cost.all_human)):
+        widest = max(cost.all_human, together)
+        for y, name, dollars in ((1, "this run", together), (0, "people alone", cost.all_human)):
             axes.text(0, y + 0.32, name, color=INK, va="bottom")
             axes.text(widest, y + 0.32, words.dollars(dollars), color=FAINT, va="bottom", ha="right")
         axes.set(xlim=(0, widest), ylim=(-0.4, 1.9), yticks=[], xticks=[])

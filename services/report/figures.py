@@ -4,14 +4,14 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from google.protobuf.json_format import MessageToDict
 
-from concord.preference.judges import simulated
-from concord.report import accuracy, bias, ledger, margins, overruled
+from concord.preference.judges import priced, simulated
+from concord.report import accuracy, bias, judge_answers, ledger, margins, overruled
 from concord.report.annotator_agreement import Between, between
 from concord.report.calibration import Calibration, calibration
 from concord.report.cost import LABEL_PRICE, Cost, cost_of
@@ -102,6 +102,8 @@ class Figures:
     agreement: bias.Agreement
     between: Between | None
     order_flips: Share | None
+    order: judge_answers.Order | None
+    unusable_answers: tuple[judge_answers.UnusableAnswers, ...]
     length: bias.LengthBias
     overruled_count: int
     overruled: tuple[Overruled, ...]
@@ -135,7 +137,8 @@ def figures_of(
     config, finished = history.created.config, history.finished
     label_accuracy = accuracy.label_accuracy(history, truth)
     human_labels = sum(answer.given for answer in history.answers)
-    votes, usage = ledger.votes(history.answers), ledger.total(history)
+    votes, known = ledger.votes(history.answers), priced(config)
+    usage = ledger.total(history).where_price_is(known)
     rounds = accuracy.rounds(history, truth, read)
     mine = Method(label_accuracy.final, human_labels, curve(rounds, label_accuracy, votes))
     overruled_count, shown = overruled.overruled(history, read)
@@ -174,12 +177,14 @@ def figures_of(
         calibration=calibration(history, read),
         usage=usage,
         cost=cost_of(human_labels, history.pairs, usage.dollars, label_price),
-        ledger=ledger.ledger(history),
+        ledger=tuple(replace(cost, usage=cost.usage.where_price_is(known)) for cost in ledger.ledger(history)),
         timeline=ledger.timeline(history),
         wall_seconds=history.events[-1][1] - history.events[0][1],
         agreement=bias.agreement(history),
         between=between(history),
         order_flips=bias.order_flips(history),
+        order=judge_answers.order(history),
+        unusable_answers=judge_answers.unusable_answers(history),
         length=bias.length_bias(history),
         overruled_count=overruled_count,
         overruled=shown,

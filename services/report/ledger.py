@@ -1,7 +1,7 @@
 """What a run cost, stage by stage: calls, tokens, dollars, seconds, and people's votes. PURE; sums over its facts."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from statistics import median
 
 from concord.preference import stages
@@ -18,12 +18,17 @@ class Usage:
     cached_calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    dollars: float = 0.0
+    # None: a judge's price is not known, and nothing was reckoned.
+    dollars: float | None = 0.0
     seconds: float = 0.0
 
     def plus(self, used: "Usage | UsageFact") -> "Usage":
         """The sum of both."""
-        return Usage(*(getattr(self, f.name) + getattr(used, f.name) for f in fields(Usage)))
+        return Usage(*((getattr(self, f.name) or 0) + (getattr(used, f.name) or 0) for f in fields(Usage)))
+
+    def where_price_is(self, known: bool) -> "Usage":
+        """The same; without a price a sum of nothing for calls that were paid is no sum."""
+        return replace(self, dollars=None) if self.calls and not self.dollars and not known else self
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from concord.preference.judges import named
 from concord.preference.methods import METHODS
 from concord.report import curves, words
 from concord.report.figures import Figures
@@ -56,7 +57,7 @@ def bought(figures: Figures) -> Markup:
 
 
 def _judge(config: Mapping[str, str]) -> str:
-    return " ".join(part for part in (config["kind"], config["name"]) if part)
+    return named(config["kind"], config["name"])
 
 
 def _simulation(figures: Figures) -> Markup | None:
@@ -93,7 +94,9 @@ def _labels_right(figures: Figures) -> tuple[str, str]:
     measured, estimate = figures.label_accuracy, figures.estimate
     if measured.final is not None:
         return words.percent(measured.final), f"measured; the judge alone {words.percent(measured.start)}"
-    if estimate is None or estimate.basis == "prior":
+    if measured.rows:
+        return words.UNKNOWN, "no pair has a label"
+    if estimate is None:
         return words.UNKNOWN, "not known"
     ends = f"95 % interval {words.interval(estimate.low, estimate.high)}" if estimate.low is not None else "no interval"
     return f"≈{words.NARROW}{words.percent(estimate.accuracy, 0)}", f"estimated; {ends}"

@@ -76,7 +76,7 @@ def accuracy_picture(figures: Figures) -> Markup | None:
     """Share of right labels against the share that people answered; None where there is nothing to draw."""
     known = [(r.human_share, r.accuracy) for r in figures.rounds if r.accuracy is not None]
     audited = [(r.human_share, r.audit) for r in figures.rounds if r.audit is not None]
-    believed = [r for r in figures.rounds if r.trust > 0]
+    believed = [(r.human_share, r.estimated_accuracy) for r in figures.rounds if r.estimated_accuracy is not None]
     measured = figures.label_accuracy
     if not known and not audited and not believed:
         return None
@@ -84,20 +84,22 @@ def accuracy_picture(figures: Figures) -> Markup | None:
     def draw(picture: Figure) -> None:
         axes = picture.subplots()
         if believed:
-            x, y = [100 * r.human_share for r in believed], [100 * r.estimated_accuracy for r in believed]
-            axes.plot(x, y, color=FAINT, linestyle=(0, (3, 2)), marker="s", markersize=4, linewidth=1.4)
+            x, y = [100 * share for share, _ in believed], [100 * right for _, right in believed]
+            # A mark at 100 % reaches beyond the axes: none of these may be clipped there.
+            axes.plot(x, y, color=FAINT, linestyle=(0, (3, 2)), marker="s", markersize=4, linewidth=1.4, clip_on=False)
         if audited:
             y = [100 * audit.accuracy for _, audit in audited]
             down = [100 * (audit.accuracy - audit.accuracy_low) for _, audit in audited]
             up = [100 * (audit.accuracy_high - audit.accuracy) for _, audit in audited]
             x = [100 * share for share, _ in audited]
-            axes.errorbar(x, y, (down, up), color=ORANGE, fmt="D", markersize=6, elinewidth=1.4, capsize=3)
+            bars = axes.errorbar(x, y, (down, up), color=ORANGE, fmt="D", markersize=6, elinewidth=1.4, capsize=3)
+            for part in bars.get_children():
+                part.set_clip_on(False)
         if measured.start is not None and measured.final is not None:
             points = [(0.0, measured.start), *known, (figures.human_share, measured.final)]
             axes.axhline(100 * measured.start, color=BLUE, linewidth=0.9, linestyle=":")
-            axes.plot(
-                [100 * share for share, _ in points], [100 * right for _, right in points], color=BLUE, marker="o"
-            )
+            x, y = [100 * share for share, _ in points], [100 * right for _, right in points]
+            axes.plot(x, y, color=BLUE, marker="o", clip_on=False)
         percent_axes(axes)
         axes.set_xlabel("pairs answered by people")
 

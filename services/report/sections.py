@@ -37,6 +37,7 @@ def rounds(figures: Figures) -> Markup | None:
         element("h2", "Labels that are right, round by round"),
         None if truth else element("p", "Nothing here is measured, as no truth is known: these are estimates."),
         pictures.accuracy_picture(figures),
+        element("p", why) if (why := words.sobered(figures.rounds)) else None,
         table([*head, "Measured"] if truth else head, rows, "Rounds"),
         element(
             "p",
@@ -140,6 +141,12 @@ def replay(figures: Figures) -> Markup:
 def _cost(figures: Figures) -> list[Markup | None]:
     """This run beside a dataset that people label alone."""
     cost = figures.cost
+    if cost.judge is None:
+        calls = words.count(figures.usage.calls, "call")
+        unknown = (
+            f"What the judge's {calls} cost is not known: no price was given (--prompt-price, --completion-price)."
+        )
+        return [element("p", unknown, class_="note")]
     if cost.share is None:
         return []
     labels = words.count(figures.human_labels, "label")

@@ -1,11 +1,16 @@
 """Figures in words: numbers as people write them, and the paragraph on top of the page. PURE; plain text, no HTML."""
 
-from concord.report.accuracy import LabelEstimate
+from collections.abc import Sequence
+
+from concord.report.accuracy import LabelEstimate, Round
 from concord.report.figures import Figures
 from concord.report.shares import Share
 
 NARROW = "\u202f"
 UNKNOWN = "–"
+
+# A smaller fall of an estimate is not worth a sentence.
+_FALL = 0.005
 
 TRUST = {0: "priors only", 1: "signals", 2: "full model"}
 
@@ -28,8 +33,10 @@ def count(number: int | None, one: str = "", many: str = "") -> str:
     return f"{number:,} {noun}" if one else f"{number:,}"
 
 
-def dollars(amount: float) -> str:
-    """`$0.17`; four digits below a cent, so that little is not shown as nothing."""
+def dollars(amount: float | None) -> str:
+    """`$0.17`; four digits below a cent, so that little is not shown as nothing; None: the price is not known."""
+    if amount is None:
+        return "price unknown"
     return f"${amount:,.2f}" if amount == 0 or amount >= 0.01 else f"${amount:.4f}"
 
 
@@ -67,7 +74,7 @@ def of(share: Share | None) -> str:
 
 def summary(figures: Figures) -> str:
     """What happened, in a few sentences. Says that labels are right only where the input carries truth."""
-    parts = (_standing(figures), _onward(figures), _asked(figures), _silent(figures), _right(figures))
+    parts = (_standing(figures), _onward(figures), _asked(figures), _silent(figures), _order(figures), _right(figures))
     return " ".join(part for part in parts if part)
 
 
@@ -76,8 +83,21 @@ def basis(estimate: LabelEstimate) -> str:
     return {
         "audit": "from pairs drawn at random and shown to people",
         "model": "by the model of wrong labels itself, without a look from outside",
-        "prior": "an assumption, as too few answers came to learn from",
     }[estimate.basis]
+
+
+def sobered(rounds: Sequence[Round]) -> str:
+    """Why the model's own estimate falls although more labels are right; empty where it does not."""
+    own = [r.estimated_accuracy for r in rounds if r.estimated_accuracy is not None]
+    seen = [r.accuracy for r in rounds if r.accuracy is not None]
+    seen = seen or [r.audit.accuracy for r in rounds if r.audit is not None]
+    if len(own) < 2 or len(seen) < 2 or own[0] - own[-1] < _FALL or seen[-1] <= seen[0]:
+        return ""
+    return (
+        f"The model's own estimate falls from {percent(own[0])} to {percent(own[-1])} although more labels are right than "
+        "before: after few answers it takes too many labels for right, and each batch of doubtful pairs that people answer "
+        "corrects that. What falls is its trust in itself, not the labels."
+    )
 
 
 def _standing(figures: Figures) -> str:
@@ -118,21 +138,37 @@ def _silent(figures: Figures) -> str:
     )
 
 
+def _order(figures: Figures) -> str:
+    if figures.order is None or not figures.order.one_sided:
+        return ""
+    return (
+        f"The judge's verdicts follow the place of an answer: {figures.order.says}, more than a coin would. "
+        "As labels they say next to nothing."
+    )
+
+
 def _right(figures: Figures) -> str:
     measured = figures.label_accuracy
+    if measured.final is None and measured.rows:
+        return "No pair has a label, of the judge or of people: there is nothing to measure."
     if measured.final is not None:
         same = (
             " People's answers were read from the same file."
             if figures.config["annotators"].startswith("recorded")
             else ""
         )
+        of_judge = (
+            f"{percent(measured.start)} of the judge's labels were right, and "
+            if measured.start is not None
+            else "none of the judge's labels counts, for it gave none, and "
+        )
         return (
-            f"Measured against the truth in the input, {percent(measured.start)} of the judge's labels were right, and "
+            f"Measured against the truth in the input, {of_judge}"
             f"{percent(measured.final)} of the dataset's are ({count(measured.rows, 'row')} with a decided truth).{same}"
         )
     unknown = "The input carries no truth" if figures.rows is not None else "There is no dataset yet"
     estimate = figures.estimate
-    if estimate is None or estimate.basis == "prior":
+    if estimate is None:
         return f"{unknown}, and too few answers came for an estimate: how many labels are right is not known."
     ends = f", 95 % interval {interval(estimate.low, estimate.high)}" if estimate.low is not None else ""
     return (

@@ -16,9 +16,17 @@ from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot
 # Where a count stops; no sum of two overflows 64 bits.
 MOST_USED = 2**62
 MOST_REFUSALS = 20
-# A retry mends these pauses; a resume after those accepts the judge as it is.
-RETRIED = (PauseReason.PAUSE_REASON_FAILED_UNITS, PauseReason.PAUSE_REASON_SILENT_JUDGE)
-ABOUT_THE_JUDGE = (PauseReason.PAUSE_REASON_MISALIGNED, PauseReason.PAUSE_REASON_SILENT_JUDGE)
+# A retry ends these pauses; a resume after those accepts the judge as it is.
+RETRIED = (
+    PauseReason.PAUSE_REASON_FAILED_UNITS,
+    PauseReason.PAUSE_REASON_SILENT_JUDGE,
+    PauseReason.PAUSE_REASON_ONE_SIDED_JUDGE,
+)
+ABOUT_THE_JUDGE = (
+    PauseReason.PAUSE_REASON_MISALIGNED,
+    PauseReason.PAUSE_REASON_SILENT_JUDGE,
+    PauseReason.PAUSE_REASON_ONE_SIDED_JUDGE,
+)
 OPEN_FOR_COMMANDS = (RunStatus.RUN_STATUS_RUNNING, RunStatus.RUN_STATUS_PAUSED)
 
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from concord.kit.ids import event_id, uri_of, work_id
 from concord.kit.loop.fold import Append, Context, Dispatch
+from concord.preference import call_costs
 from concord.preference.pilot import misaligned
 from concord.preference.stages import STAGES, stage_name
 from concord.runs import judge_health, work
 from concord.runs.state import RunState
-from concord.v1.events_pb2 import Event, PauseReason, Stage, StageClosed, StageManifest
-from concord.v1.pairs_pb2 import Choice
+from concord.v1.events_pb2 import Event, PauseReason, StageClosed, StageManifest
 from concord.v1.runs_service_pb2 import RunStatus
 
 
@@ -32,8 +32,8 @@ def due(state: RunState, context: Context, reissue_after_s: float = 120.0) -> Se
     # Before the stage may close: the unit that failed may well be the last that was missing.
     if reason := _too_many_failed(state):
         return (_pause(state, PauseReason.PAUSE_REASON_FAILED_UNITS, reason),)
-    if reason := _silence(state):
-        return (_pause(state, PauseReason.PAUSE_REASON_SILENT_JUDGE, reason),)
+    if trouble := _judge_trouble(state):
+        return (_pause(state, *trouble),)
     if len(state.settled) >= state.open.units:
         return (_close(state),)
     return () if STAGES[state.open.stage].people else _window(state, context, reissue_after_s)
@@ -55,12 +55,6 @@ def _gate(state: RunState) -> str:
     pilot = state.pilot
     if pilot is None or state.gate_overruled:
         return ""
-    silent = sum(choice == Choice.CHOICE_UNSPECIFIED for choice in pilot.judge)
-    if 2 * silent > len(pilot.judge):
-        return (
-            f"the judge gave no usable verdict on {silent} of {len(pilot.judge)} pilot pairs; look at what it answers, "
-            "or resume to go on with this judge"
-        )
     if not misaligned(pilot.right, pilot.right + pilot.wrong):
         return ""
     cases = ", ".join(map(str, pilot.disagreements[:10]))
@@ -70,11 +64,12 @@ def _gate(state: RunState) -> str:
     )
 
 
-def _silence(state: RunState) -> str:
-    """Why the judge's silence stops the run while it labels; empty where it does not, or where a person overruled it."""
+def _judge_trouble(state: RunState) -> "tuple[PauseReason.ValueType, str] | None":
+    """Why the judge stops the run while it judges; None where it does not, or where a person overruled it."""
     assert state.open is not None
-    labels = state.open.stage == Stage.STAGE_LABEL
-    return judge_health.why(state.settled) if labels and not state.gate_overruled else ""
+    if state.gate_overruled or not STAGES[state.open.stage].judging:
+        return None
+    return judge_health.stopped(state.settled, len(state.settled) >= state.open.units)
 
 
 def _close(state: RunState) -> Append:
@@ -123,13 +118,10 @@ def _too_many_failed(state: RunState) -> str:
 def _window(state: RunState, context: Context, reissue_after_s: float) -> Sequence[Append | Dispatch]:
     """The first W undone units are out: issued once, and again after a silence. Money is reserved before it is spent."""
     assert state.open is not None
-    undone = [n for n in range(state.open.units) if n not in state.settled][: max(1, state.view.config.window)]
+    undone = _undone(state)
     affordable = work.affordable(state, undone)
     if undone and not affordable:
-        spent, limit = state.view.usage.dollars, state.view.dollar_budget
-        most = work.bound(state, undone[0])
-        detail = f"${spent:.2f} of ${limit:.2f} are spent and the next unit may cost up to ${most:.2f}; raise the limit"
-        return (_pause(state, PauseReason.PAUSE_REASON_BUDGET, detail),)
+        return (_pause(state, PauseReason.PAUSE_REASON_BUDGET, _no_money(state, undone[0])),)
     ids = {number: work_id(state.view.run_id, work.unit_of(state, number)) for number in affordable}
     # What was issued before a pause may have been dropped by whoever deferred it.
     last = {n: at for n in affordable if (at := context.issued.get(ids[n], -1e18)) >= state.resumed_at}
@@ -137,13 +129,37 @@ def _window(state: RunState, context: Context, reissue_after_s: float) -> Sequen
     return [work.work_item(state, number) for number in silent]
 
 
+def _no_money(state: RunState, number: int) -> str:
+    """Why the unit is not paid for, in words."""
+    money, view = call_costs.money, state.view
+    known = "as the answers so far show" if view.usage.calls else "assumed, as no answer was paid yet"
+    return (
+        f"{money(view.usage.dollars)} of {money(view.dollar_budget)} are spent; the next {work.pairs_of(state, number):,} "
+        f"pairs will cost about {money(work.expected(state, number))} ({known}), and {money(work.bound(state, number))} is held "
+        "back for them, as texts and answers differ in length. Raise the limit (--dollars … --resume)"
+    )
+
+
+def _undone(state: RunState) -> list[int]:
+    """The first W units that are not settled."""
+    assert state.open is not None
+    return [n for n in range(state.open.units) if n not in state.settled][: max(1, state.view.config.window)]
+
+
 def _probe(state: RunState, context: Context) -> Sequence[Append | Dispatch]:
     """A dependency is down: one unit goes out per back-off; once one got through, the run resumes."""
     if state.deferral is None:
-        return (_say(state, f"resumed/{state.resumes}", run_resumed={"cause_id": state.pause_id}),)
+        return _carry_on(state)
+    if state.deferral.number not in work.affordable(state, _undone(state)):
+        # Said by the window, as for any unit whose money is not there.
+        return _carry_on(state)
     ask = work.work_item(state, state.deferral.number)
     last = max(state.deferral.at, context.issued.get(ask.work.work_id, 0.0))
     return (ask,) if context.now - last >= state.deferral.retry_after_s else ()
+
+
+def _carry_on(state: RunState) -> Sequence[Append]:
+    return (_say(state, f"resumed/{state.resumes}", run_resumed={"cause_id": state.pause_id}),)
 
 
 def _pause(state: RunState, reason: int, detail: str) -> Append:

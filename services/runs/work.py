@@ -8,11 +8,11 @@ import numpy as np
 from concord.kit.ids import work_id
 from concord.kit.log import topics
 from concord.kit.loop.fold import Dispatch
-from concord.preference import budget, pilot
-from concord.preference.call_limits import MAX_AROUND, MAX_TOKENS
+from concord.preference import budget, call_costs, pilot
 from concord.preference.methods import METHODS
 from concord.preference.stages import STAGES
 from concord.runs.state import RunState
+from concord.v1.config_pb2 import JudgeConfig
 from concord.v1.events_pb2 import Stage, StageOpened, Unit
 from concord.v1.work_pb2 import Teacher, Work
 
@@ -179,7 +179,9 @@ def _dataset(state: RunState, work: Work, number: int) -> None:
     task.annotation_uris.extend(state.annotations())
     task.posterior_uri = state.view.last_round.posterior_uri
     if state.view.HasField("last_round"):
-        task.expected_error = state.view.last_round.expected_error
+        if state.view.last_round.trust:
+            # Else it is an assumption, and no account of these labels.
+            task.expected_error = state.view.last_round.expected_error
         if state.view.last_round.HasField("audited_error"):
             task.audited_error = state.view.last_round.audited_error
 
@@ -210,13 +212,15 @@ def opened(state: RunState, stage: int, round_: int) -> StageOpened:
 
 
 def affordable(state: RunState, undone: Sequence[int]) -> list[int]:
-    """The leading units whose upper bounds fit in what is left of the money."""
+    """The leading units for which there is money; only one of them while nothing is known of what an answer costs."""
     assert state.open is not None
     if not state.view.dollar_budget or not STAGES[state.open.stage].judging:
         return list(undone)
+    known = state.view.usage.calls or state.view.usage.cached_calls
     left, out = state.view.dollar_budget - state.view.usage.dollars, []
-    for number in undone:
-        left -= bound(state, number)
+    rates = _rates(state)
+    for number in undone if known else undone[:1]:
+        left -= _bound(state, number, rates)
         if left < 0:
             break
         out.append(number)
@@ -224,28 +228,48 @@ def affordable(state: RunState, undone: Sequence[int]) -> list[int]:
 
 
 def bound(state: RunState, number: int) -> float:
-    """Dollars that judging this unit can cost at most: every call at its token cap, a token being at least one byte.
+    """Dollars that are held back for a unit of judging: what it is expected to cost, and half as much again.
 
-    Each verdict may be asked once more when it does not parse; the prompt around the texts is covered by the criteria
-    and MAX_AROUND.
+    What is expected is learned from what the run used so far.
     """
-    text, pairs = _texts(state, number)
-    dollars = 0.0
-    for judge in (state.view.config.judge, *state.view.config.helpers):
-        calls = 2 * (2 if judge.both_orders else 1)
-        prompt = text + pairs * (MAX_AROUND + len(judge.criteria.encode()))
-        completion = pairs * (judge.max_tokens or MAX_TOKENS)
-        dollars += calls * (prompt * judge.prompt_dollars + completion * judge.completion_dollars) / 1e6
-    return dollars
+    return _bound(state, number, _rates(state))
 
 
-def _texts(state: RunState, number: int) -> tuple[int, int]:
-    """(bytes of text, pairs) of a labelling unit, at most."""
+def expected(state: RunState, number: int) -> float:
+    """Dollars that judging this unit will probably cost."""
+    return call_costs.expected(_judges(state), *_texts(state, number), _rates(state)).dollars
+
+
+def pairs_of(state: RunState, number: int) -> int:
+    """Pairs of a unit of judging."""
+    return _texts(state, number)[1]
+
+
+def _bound(state: RunState, number: int, rates: call_costs.Rates) -> float:
+    return call_costs.MARGIN * call_costs.expected(_judges(state), *_texts(state, number), rates).dollars
+
+
+def _rates(state: RunState) -> call_costs.Rates:
+    """What an answer costs, as far as this run knows."""
+    pairs = sum(shard.pairs for shard in state.shards)
+    mean = sum(shard.text_bytes for shard in state.shards) / max(1, pairs)
+    judged = sum(len(event.shard_labeled.choice) for event in state.settled.values())
+    judged += len(state.pilot.pair_indexes) if state.pilot is not None else 0
+    return call_costs.learned(_judges(state), state.view.usage, mean, judged)
+
+
+def _judges(state: RunState) -> tuple[JudgeConfig, ...]:
+    return (state.view.config.judge, *state.view.config.helpers)
+
+
+def _texts(state: RunState, number: int) -> tuple[float, int]:
+    """(bytes of text, pairs) of a unit of judging; of chosen pairs the mean of their shards."""
     assert state.open is not None
     if state.open.stage == Stage.STAGE_LABEL:
         return state.shards[number].text_bytes, state.shards[number].pairs
     mine = _chunk(state, number)
-    return sum(state.shards[at].largest_pair_bytes for at in _shards_of(state, mine)), len(mine)
+    shards = [state.shards[at] for at in _shards_of(state, mine)]
+    return sum(shard.text_bytes / max(1, shard.pairs) for shard in shards), len(mine)
 
 
 def _chunk(state: RunState, number: int) -> Sequence[int]:

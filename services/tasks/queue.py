@@ -19,7 +19,11 @@ from concord.v1.snapshot_pb2 import Answer, TaskSnapshot, TasksSnapshot
 
 VERSION = 2
 # Pauses that a retry mends.
-RETRIED = (PauseReason.PAUSE_REASON_FAILED_UNITS, PauseReason.PAUSE_REASON_SILENT_JUDGE)
+RETRIED = (
+    PauseReason.PAUSE_REASON_FAILED_UNITS,
+    PauseReason.PAUSE_REASON_SILENT_JUDGE,
+    PauseReason.PAUSE_REASON_ONE_SIDED_JUDGE,
+)
 
 
 @dataclass

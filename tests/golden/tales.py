@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from concord import sample
@@ -158,6 +159,13 @@ def silent_and_mended(world: World) -> None:
     world.stand_still(PauseReason.PAUSE_REASON_SILENT_JUDGE, once(stands_in(Stage.STAGE_LABEL, 2), breaks))
     world.judge.behaviour.bad_texts = 0.0
     world.finish(resume=drive.resume)
+
+
+def one_sided_and_accepted(world: World) -> None:
+    """The judge always says A; the run stops after a shard, and somebody goes on with its verdicts."""
+    world.judge.behaviour.flips = 1.0
+    world.stand_still(PauseReason.PAUSE_REASON_ONE_SIDED_JUDGE)
+    world.finish(resume=partial(drive.resume, accept_judge=True))
 
 
 def of_two_minds(world: World) -> None:

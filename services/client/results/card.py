@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from concord.client.results.export import Exported
+from concord.preference.judges import named
 from concord.preference.methods import METHODS
 
 Report = Mapping[str, Any]
@@ -23,7 +24,6 @@ _PEOPLE = {
 _BASES = {
     "audit": "from an audit: pairs drawn uniformly and answered by people",
     "model": "by the model's own expectation, which no audit has checked",
-    "prior": "an assumption, for too few answers are known",
 }
 
 
@@ -142,7 +142,7 @@ def _quality(report: Report) -> list[str]:
     estimate, known = report["estimate"], report["label_accuracy"]
     lines = ["## How right the labels are", ""]
     if estimate is None:
-        lines.append("Not known: nobody was asked.")
+        lines.append("Not known: nobody was asked, or too few to learn from.")
     else:
         interval = ""
         if estimate["low"] is not None and estimate["high"] is not None:
@@ -150,13 +150,14 @@ def _quality(report: Report) -> list[str]:
         basis = _BASES.get(estimate["basis"], estimate["basis"])
         lines.append(f"Estimated share of wrong labels: {1 - estimate['accuracy']:.1%}{interval}, {basis}.")
     if known["final"] is not None:
-        was = f"{known['start']:.1%} as the judge gave them, {known['final']:.1%} as they are here"
+        judged = "" if known["start"] is None else f"{known['start']:.1%} as the judge gave them, "
+        was = f"{judged}{known['final']:.1%} as they are here"
         lines.append(f"Measured against people's labels in the input, on {known['rows']:,} rows: {was} are right.")
     return [*lines, "Every row of the run is counted; the estimate takes people's own answers as right.", ""]
 
 
 def _judge(judge: Mapping[str, Any]) -> str:
-    return _code(" ".join(part for part in (judge["kind"], judge["name"]) if part))
+    return _code(named(judge["kind"], judge["name"]))
 
 
 def _people(config: Mapping[str, Any]) -> str:

@@ -33,6 +33,7 @@ AGAIN_S = 0.2
 PATIENCE_S = 60.0
 # A watcher asks anew at least so often: a replica that was frozen is left after this, and those added get their share.
 WATCH_S = 60.0
+JUDGE_STOPPED = (PauseReason.PAUSE_REASON_SILENT_JUDGE, PauseReason.PAUSE_REASON_ONE_SIDED_JUDGE)
 ENDED = (pb.RUN_STATUS_FINISHED, pb.RUN_STATUS_CANCELLED, pb.RUN_STATUS_CORRUPT)
 ERRORS: dict[grpc.StatusCode, type[ConcordError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
@@ -95,10 +96,13 @@ def begin(
 
 
 def resume(runs: RunServiceStub, view: pb.RunView, accept_judge: bool = False) -> pb.RunView:
-    """Lets a paused run go on: what failed is tried anew, and so is what the judge was silent on, unless it is accepted."""
+    """Lets a paused run go on: what failed is tried anew, and so is what the judge was silent on, unless it is accepted.
+
+    A judge that follows the place of an answer and is not accepted stops the run again.
+    """
     name = str(uuid4())
-    silent = view.pause_reason == PauseReason.PAUSE_REASON_SILENT_JUDGE
-    if view.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS or (silent and not accept_judge):
+    failed = view.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS
+    if failed or (view.pause_reason in JUDGE_STOPPED and not accept_judge):
         return runs.RetryStage(pb.RetryStageRequest(run_id=view.run_id, request_id=name)).run
     return runs.ResumeRun(pb.ResumeRunRequest(run_id=view.run_id, request_id=name)).run
 

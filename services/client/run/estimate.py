@@ -1,25 +1,24 @@
 """What a run will cost, before it costs anything. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
+from concord.preference import call_costs
 from concord.preference.budget import human_budget
-from concord.preference.judges import networked_judges
+from concord.preference.judges import networked_judges, priced
 from concord.preference.methods import asks
-from concord.v1.config_pb2 import RunConfig
+from concord.preference.pairs import utf8_bytes
+from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.pairs_pb2 import Pair
+from concord.v1.runs_service_pb2 import RunView
 
-# Assumptions, said where the figures are shown: four characters a token, 800 characters of instructions a call, half a
-# minute a vote.
-CHARACTERS_A_TOKEN = 4
-INSTRUCTION_CHARACTERS = 1_600
+# Half a minute a vote: an assumption, said where the figure is shown.
 SECONDS_A_VOTE = 30
-COMPLETION_TOKENS = 60
 
 
 @dataclass(frozen=True)
 class ExpectedCost:
-    """Expected, not bounded: a verdict that does not parse is asked for once more."""
+    """Expected, not bounded. What the figures of tokens stand on is said in `basis`."""
 
     calls: int
     prompt_tokens: int
@@ -27,26 +26,60 @@ class ExpectedCost:
     dollars: float | None  # None: a judge's price is not known
     votes: int
     human_minutes: float
+    tokens_an_answer: int
+    basis: str
 
 
-def estimate(config: RunConfig, pairs: Sequence[Pair]) -> ExpectedCost:
-    """Calls and dollars of LLM judges (recorded and simulated ones cost nothing), votes and minutes of people."""
-    calls, prompts, completions, dollars = 0, 0.0, 0, 0.0
-    known = True
-    characters = sum(_characters(pair) for pair in pairs)
-    for judge in networked_judges(config):
-        orders = 2 if judge.both_orders else 1
-        calls += orders * len(pairs)
-        instructions = (INSTRUCTION_CHARACTERS + len(judge.criteria)) * len(pairs)
-        prompt = orders * (characters + instructions) / CHARACTERS_A_TOKEN
-        completion = orders * len(pairs) * min(judge.max_tokens, COMPLETION_TOKENS)
-        prompts, completions = prompts + prompt, completions + completion
-        known = known and bool(judge.prompt_dollars or judge.completion_dollars)
-        dollars += (prompt * judge.prompt_dollars + completion * judge.completion_dollars) / 1e6
+def estimate(config: RunConfig, pairs: Sequence[Pair], before: RunView | None = None) -> ExpectedCost:
+    """Calls and dollars of LLM judges (recorded and simulated ones cost nothing), votes and minutes of people.
+
+    `before`: an earlier run of the same judge, whose answers show how many tokens one takes.
+    """
+    judges = (config.judge, *config.helpers)
+    size = sum(map(_bytes, pairs))
+    rates, basis = _rates(judges, size / max(1, len(pairs)), before)
+    use = call_costs.expected(judges, size, len(pairs), rates)
     votes = human_budget(config, len(pairs)) if asks(config) else 0
-    price = dollars if known else None
-    return ExpectedCost(calls, round(prompts), completions, price, votes, votes * SECONDS_A_VOTE / 60)
+    return ExpectedCost(
+        calls=round(use.calls),
+        prompt_tokens=round(use.prompt_tokens),
+        completion_tokens=round(use.completion_tokens),
+        dollars=use.dollars if priced(config) else None,
+        votes=votes,
+        human_minutes=votes * SECONDS_A_VOTE / 60,
+        tokens_an_answer=round(use.completion_tokens / use.calls) if use.calls else 0,
+        basis=basis if use.calls else "no judge is asked over the network",
+    )
 
 
-def _characters(pair: Pair) -> int:
-    return sum(len(message.content) for message in pair.prompt) + len(pair.first.text) + len(pair.second.text)
+def same_judge(config: RunConfig, views: Iterable[RunView]) -> RunView | None:
+    """The last of these runs that paid for answers of this very judge, and no other; None where none did."""
+    found = None
+    for view in views:
+        asked = networked_judges(view.config)
+        if view.usage.calls and len(asked) == 1 and _model(asked[0]) == _model(config.judge):
+            found = view
+    return found
+
+
+def _model(judge: JudgeConfig) -> tuple[str, str, str]:
+    return judge.kind, judge.url, judge.name
+
+
+def _rates(judges: Sequence[JudgeConfig], pair_bytes: float, before: RunView | None) -> tuple[call_costs.Rates, str]:
+    assumed = call_costs.ASSUMED
+    if before is None:
+        return (
+            assumed,
+            f"assumed: {1 / assumed.tokens_a_byte:g} bytes a token, {assumed.tokens_an_answer:g} tokens an answer",
+        )
+    # How long that run's texts were, nobody here knows; how long its answers were, its facts say.
+    answer = before.usage.completion_tokens / before.usage.calls
+    rates = replace(assumed, tokens_an_answer=answer)
+    known = f"{answer:,.0f} tokens an answer, as run {before.run_id[:8]} of this judge had"
+    return rates, f"{known}; assumed: {1 / assumed.tokens_a_byte:g} bytes a token"
+
+
+def _bytes(pair: Pair) -> int:
+    texts = (*(message.content for message in pair.prompt), pair.first.text, pair.second.text)
+    return sum(utf8_bytes(text) for text in texts)

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,13 @@ from concord.preference.judges import simulated
 from concord.preference.methods import asks
 from concord.preference.stages import STAGES
 from concord.report.words import dollars
+from concord.v1.events_pb2 import PauseReason
+from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RunView
+
+# Judges of a file that are named one by one.
+MOST_JUDGES = 8
+CHOICES = {Choice.CHOICE_FIRST: "first", Choice.CHOICE_SECOND: "second", Choice.CHOICE_TIE: "tie"}
 
 
 def clean(text: object) -> str:
@@ -30,26 +37,47 @@ def say(text: str) -> None:
     Console(stderr=True, highlight=False).print(clean(text), markup=False, emoji=False, soft_wrap=True)
 
 
-def began(job: Job, aside: Path | None, say: Callable[[str], object] = say) -> None:
-    """What was read, and what will be done."""
+def account(job: Job, aside: Path | None) -> Iterator[str]:
+    """What was read: its form, the labels in it, what is set aside and what else was noticed, a line each."""
     given, config = job.given, job.config
     truth = f"{given.rows_with_truth:,} with people's labels" if given.rows_with_truth else "no truth in the file"
-    say(f"{given.name}: {len(given.rows):,} pairs ({given.form}; {truth})")
+    yield f"{given.name}: {len(given.rows):,} pairs ({given.form}; {truth})"
+    if counts := labels(job):
+        yield "  people's labels: " + ", ".join(f"{count:,} {word}" for word, count in counts.items())
+    if given.judges:
+        said = sorted(given.judges.items(), key=lambda item: (-item[1], item[0]))
+        more = f" and {len(said) - MOST_JUDGES:,} judges more" if len(said) > MOST_JUDGES else ""
+        yield "  verdicts in the file: " + ", ".join(f"{name} {count:,}" for name, count in said[:MOST_JUDGES]) + more
     for reason, count in given.set_aside.items():
-        say(
-            f"  set aside: {count:,} rows, {reason}"
-            + (f" (see {aside})" if aside and not reason.startswith("no verdict") else "")
-        )
+        see = f" (see {aside})" if aside and not reason.startswith("no verdict") else ""
+        yield f"  set aside: {count:,} rows, {reason}{see}"
     if given.name == "concord-sample" or config.annotators.startswith("simulated") or simulated(config.judge):
-        say("  this is a simulation: its judge or its people are programs")
-    for note in job.notes:
-        say(f"  {note}")
+        yield "  this is a simulation: its judge or its people are programs"
+    yield from (f"  {note}" for note in job.notes)
+
+
+def labels(job: Job) -> dict[str, int]:
+    """People's labels in the input: `first`, `second`, `tie` and how often; those that are there."""
+    counts = Counter(row.truth for row in job.given.rows)
+    return {word: counts[choice] for choice, word in CHOICES.items() if counts[choice]}
+
+
+def began(job: Job, aside: Path | None, say: Callable[[str], object] = say) -> None:
+    """What was read, and what will be done."""
+    config = job.config
+    for line in account(job, aside):
+        say(line)
     people = "" if not asks(config) else f", people {config.annotators}, budget {job.options.budget}"
     say(f"run {job.run_id}: {config.method}, judge {job.options.judge}{people}")
 
 
-def title(view: RunView) -> str:
-    """The open stage in words."""
+def title(view: RunView, own: str = "") -> str:
+    """The open stage in words; of a run by another method than `own` with its name."""
+    method = view.config.method
+    return f"{method}: {_doing(view)}" if own and method and method != own else _doing(view)
+
+
+def _doing(view: RunView) -> str:
     if not view.stages:
         return "taking the pairs in"
     stage = view.stages[-1]
@@ -63,7 +91,7 @@ def title(view: RunView) -> str:
 def shown(job: Job) -> Iterator[Callable[[RunView], None]]:
     """A function that shows a run's state: a moving line on a terminal, one line a stage elsewhere."""
     if not sys.stderr.isatty():
-        yield plain(lambda line: print(clean(line), file=sys.stderr, flush=True))
+        yield plain(lambda line: print(clean(line), file=sys.stderr, flush=True), job.config.method)
         return
     columns = (
         SpinnerColumn(),
@@ -88,7 +116,7 @@ def shown(job: Job) -> Iterator[Callable[[RunView], None]]:
             last = view.stages[-1] if view.stages else None
             bar.update(
                 stage,
-                description=title(view),
+                description=title(view, job.config.method),
                 completed=last.settled if last else 0,
                 total=last.units if last else None,
             )
@@ -97,16 +125,17 @@ def shown(job: Job) -> Iterator[Callable[[RunView], None]]:
 
 
 def waiting(view: RunView) -> str:
-    """Why the run stands still at the moment; empty where it does not."""
-    return f"  waiting: {view.detail}" if view.status == RUN_STATUS_PAUSED and view.detail else ""
+    """What the run waits for until it goes on by itself; another pause ends the command, which says why then."""
+    waits = view.status == RUN_STATUS_PAUSED and view.pause_reason == PauseReason.PAUSE_REASON_DEFERRED
+    return f"  waiting: {view.detail}" if waits and view.detail else ""
 
 
-def plain(say_line: Callable[[str], object]) -> Callable[[RunView], None]:
-    """A function that says a line for each stage and for each reason to stand still."""
+def plain(say_line: Callable[[str], object], own: str = "") -> Callable[[RunView], None]:
+    """A function that says a line for each stage and for each reason to stand still; `own`: the method that needs no name."""
     said: set[str] = set()
 
     def seen(view: RunView) -> None:
-        for words in (f"  {title(view)}", waiting(view)):
+        for words in (f"  {title(view, own)}", waiting(view)):
             if words and words not in said:
                 said.add(words)
                 say_line(words)
@@ -132,6 +161,10 @@ def ended(
     say(f"people answered {report['human_labels']} of {report['pairs']} pairs ({report['human_share']:.1%})")
     if report.get("without_verdict"):
         say(f"{report['without_verdict']:,} of {report['pairs']:,} pairs have no usable verdict from the judge")
+    for answers in report["unusable_answers"]:
+        say(f"  {answers['says']}: {answers['do']}")
+    if report["order"]:
+        say(report["order"]["says"])
     if line := _accuracy(report):
         say(line)
     for name, method in sorted(report["methods"].items()) if compared else ():
@@ -139,7 +172,7 @@ def ended(
         say(f"  {name}: {method['label_accuracy']:.1%}" if known else f"  {name}")
     if isinstance(gap := report.get("gap_closed"), float):
         say(f"gap closed on the test pairs: {gap:.0%}")
-    if report["usage"]["dollars"]:
+    if report["usage"]["calls"]:
         say(f"paid for judging: {dollars(report['usage']['dollars'])}")
     if line := _unanswered(job, *questions):
         say(line)
@@ -152,8 +185,11 @@ def _accuracy(report: Mapping[str, Any]) -> str:
     """Measured where truth is known, else estimated and called so; nothing where it would be an assumption."""
     measured, estimate = report["label_accuracy"], report["estimate"]
     if measured["final"] is not None:
-        return f"label accuracy {measured['start']:.1%} → {measured['final']:.1%}"
-    if estimate is None or estimate["basis"] == "prior":
+        start = f"{measured['start']:.1%} → " if measured["start"] is not None else ""
+        return f"label accuracy {start}{measured['final']:.1%}"
+    if measured["rows"]:
+        return "label accuracy: there is no label to measure"
+    if estimate is None:
         return ""
     ends = (estimate["low"], estimate["high"])
     interval = f" (95% interval {ends[0]:.0%}–{ends[1]:.0%})" if None not in ends else ""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from concord.kit.errors import Refused
+from concord.preference.judges import priced
 from concord.v1.events_pb2 import PauseReason, Stage
 from concord.v1.runs_service_pb2 import RunStatus, RunView
 
@@ -33,6 +34,7 @@ AFTER_PAUSE: Mapping[int, str] = {
     PauseReason.PAUSE_REASON_SILENT_JUDGE: (
         "{resume} has a mended judge asked again, with --accept-judge it goes on without those verdicts"
     ),
+    PauseReason.PAUSE_REASON_ONE_SIDED_JUDGE: "`concord resume {short}{flag} --accept-judge` goes on with these verdicts",
 }
 NEXT: Mapping[int, str] = {
     CREATED: "its `concord run …{flag}` command begins it",
@@ -90,7 +92,8 @@ def stakes(view: RunView) -> tuple[str, ...]:
     """What cancelling the run loses and what stays, a line each."""
     spent = [f"{view.votes:,} votes of people"]
     if view.usage.calls:
-        spent.append(f"{view.usage.calls:,} calls of the judge (${view.usage.dollars:,.2f})")
+        price = f"${view.usage.dollars:,.2f}" if view.usage.dollars or priced(view.config) else "price unknown"
+        spent.append(f"{view.usage.calls:,} calls of the judge ({price})")
     return (
         f"run {view.run_id} ({view.input_name}: {view.pairs:,} pairs) is {status(view)}{place(view)} and took "
         f"{' and '.join(spent)}",

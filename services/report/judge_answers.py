@@ -1,0 +1,61 @@
+"""What the judge answered: the answers that are no verdict, by cause with what to do, and its taste for a place. PURE."""
+
+from dataclasses import dataclass
+
+from concord.preference import answer_faults, order_flips
+from concord.preference.answer_faults import FaultyAnswers
+from concord.report.history import History
+from concord.report.overruled import shortened
+
+_CHARACTERS = 1_200
+
+
+@dataclass(frozen=True)
+class Example:
+    """One answer; its text comes from a stranger: show it as text, never as markup."""
+
+    pair: int
+    swapped: bool  # the second response was shown as A
+    text: str
+
+
+@dataclass(frozen=True)
+class UnusableAnswers:
+    """Answers of one judge that are no verdict, for one cause."""
+
+    judge: str
+    cause: str
+    answers: int
+    says: str
+    do: str
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What changed when the two responses changed places."""
+
+    flipped: int  # of `pairs`
+    pairs: int  # with a verdict in both orders
+    for_a: int | None  # of the two verdicts of each pair; None where an older version judged
+    one_sided: bool  # more than a coin would flip: the verdicts follow the place
+    says: str
+
+
+def unusable_answers(history: History) -> tuple[UnusableAnswers, ...]:
+    """By judge and cause, the most frequent first."""
+    labeled = answer_faults.standing(event for event, _ in history.events)
+    return tuple(map(_unusable, answer_faults.collected(labeled)))
+
+
+def order(history: History) -> Order | None:
+    """Over all pairs; None where no pair has a verdict in both orders."""
+    flips = order_flips.flips_of(answer_faults.standing(event for event, _ in history.events))
+    if not flips.pairs:
+        return None
+    return Order(flips.flipped, flips.pairs, flips.for_a, flips.one_sided, order_flips.words(flips))
+
+
+def _unusable(found: FaultyAnswers) -> UnusableAnswers:
+    examples = (Example(kept.pair_index, kept.swapped, shortened(kept.text, _CHARACTERS)) for kept in found.examples)
+    return UnusableAnswers(found.judge, found.name, found.answers, found.words, found.cause.do, tuple(examples))
