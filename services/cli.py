@@ -19,7 +19,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 import typer  # noqa: E402
 
 from concord.client.run import progress  # noqa: E402
-from concord.commands import annotate, flags, place, replay, results, run, steer  # noqa: E402
+from concord.commands import annotate, criteria, flags, place, replay, results, run, steer  # noqa: E402
 from concord.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
 
 AWAY, WRONG = 4, 2
@@ -34,6 +34,7 @@ COMMANDS = (
     results.report,
     results.runs,
     results.export,
+    criteria.criteria,
     place.fetch,
     place.serve,
     place.migrate,
