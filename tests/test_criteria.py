@@ -109,7 +109,7 @@ def test_the_cost_is_said_before_and_an_unknown_price_is_called_unknown():
     judge = JudgeConfig(kind="llm", name="m", both_orders=True, prompt_dollars=1, completion_dollars=1)
     cost = criteria.expected(HISTORY, FOUND, judge)
     assert cost.calls == pytest.approx(2 * len(FOUND), rel=0.05)
-    assert cost.completion_tokens == pytest.approx(37 * cost.calls, rel=0.01), "as the run's own answers were"
+    assert cost.completion_tokens == pytest.approx(37 * cost.calls, rel=0.03), "as the run's own answers were"
     assert "about $" in criteria_text.cost_line(judge, FOUND, cost)
     assert "price unknown" in criteria_text.cost_line(JudgeConfig(kind="llm"), FOUND, cost)
 

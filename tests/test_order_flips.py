@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from concord.labeling.judge import NO_VERDICT, Combined, Verdict, combine
+from concord.labeling.judge import NO_VERDICT, Combined, combine
+from concord.labeling.verdict import Verdict
 from concord.labeling.verdict_columns import for_shown_first, shard_labeled
 from concord.preference.order_flips import Flips, beyond_chance, flips_of, words
 from concord.preference.pairs import make_pair

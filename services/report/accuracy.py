@@ -109,7 +109,10 @@ def label_accuracy(history: History, truth: Truth | None) -> LabelAccuracy:
         return LabelAccuracy(None, None, 0)
     right = _truth_of(history.rows.index, truth)
     start, final = _right(history.rows.judge_label, right), _right(history.rows.label, right)
-    judged, labelled = history.rows.judge_label.any(), (history.rows.source != "none").any()
+    judged, labelled = (
+        history.rows.judge_label.any(),
+        np.isin(history.rows.source, ("judge", "flipped", "people")).any(),
+    )
     return LabelAccuracy(start.share if judged else None, final.share if labelled else None, final.of)
 
 
