@@ -13,6 +13,7 @@ FAULTS ?= 50
 WORKERS ?= 4
 SEED ?= 1
 FIRST ?= 0
+MINUTES ?= 10
 TRL := .venv-trl
 LLAMA := .venv-llama
 CLUSTER ?= concord-data/cluster
@@ -20,7 +21,7 @@ PORT ?= 7070
 REPLICAS ?= 1
 DATA ?= kept
 
-.PHONY: run up down test test-all test-trl check bench simulate chaos image s3 llama compose-test compose-plugin kustomize kube-tools keda kube clean
+.PHONY: run up down test test-all test-trl check bench fuzz simulate chaos image s3 llama compose-test compose-plugin kustomize kube-tools keda kube clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
@@ -50,6 +51,9 @@ check: $(VENV)/dev  ## style, types and the contract's compatibility
 
 bench: $(VENV)/dev  ## every benchmark; results go to benchmarks/results
 	$(BIN)/python -m benchmarks
+
+fuzz: $(VENV)/dev  ## random inputs for every door, what breaks one is kept: make fuzz MINUTES=10 TARGET=rpc
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(addprefix --target ,$(TARGET))
 
 simulate: $(VENV)/dev  ## the whole cluster in one thread, with faults: make simulate SEEDS=1000 FIRST=5000
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)

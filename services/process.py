@@ -9,11 +9,12 @@ from functools import partial
 import structlog
 from threadpoolctl import threadpool_limits
 
-from concord.kit import telemetry
+from concord.kit import allowance, telemetry
 from concord.kit.errors import ConcordError, InvalidInput
 from concord.kit.loop.stepping import drive
 from concord.kit.rpc import Servicer, serve, serving
 from concord.kit.settings import Settings, host_of, is_loopback, open_blobs, open_log, open_store
+from concord.preference import request_bounds
 from concord.wiring import GRACE_S, SERVICES, Parts, Service, Stepper
 
 START_S = 60.0
@@ -30,6 +31,9 @@ class Running:
         for name in names:
             if name not in known:
                 raise InvalidInput(f"no service {name!r}; there are: {', '.join(known)}")
+        allowance.widen()
+        if lacks := allowance.lacking():
+            raise InvalidInput("; ".join(lacks))
         # Results must not depend on how many cores a machine has.
         threadpool_limits(1)
         if not is_loopback(settings.listen):
@@ -53,7 +57,9 @@ class Running:
             opened.callback(self._end_services)
             for name in names:
                 self._services[name] = known[name](parts)
-            self._server, self.port, self._health = serve(self._servicers(), settings.listen)
+            self._server, self.port, self._health = serve(
+                self._servicers(), settings.listen, check=request_bounds.check
+            )
             self._opened = opened.pop_all()
         try:
             self._start_loops()

@@ -63,6 +63,8 @@ IMPURE = (
     "secrets",
 )
 PURE_KIT = (
+    "bounds",
+    "usage",
     "loop.fold",
     "loop.facts",
     "loop.events",

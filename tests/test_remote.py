@@ -159,7 +159,7 @@ def test_whoever_only_knows_the_door_has_no_log_no_store_and_no_blobs_afterwards
     world.there("replay", "last")
     world.there("report", "last")
     kept = {path.name for path in (world.folder / "concord-data").iterdir()}
-    assert kept == {"concord.log", "runs"}
+    assert kept == {"concord.log", "servers"}
 
 
 REFUSED = {

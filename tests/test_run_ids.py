@@ -159,7 +159,7 @@ def test_so_is_a_run_that_goes_on_from_another(asked):
 
 
 @pytest.mark.parametrize("method", options.METHODS)
-def test_a_method_that_is_compared_is_the_run_that_its_own_command_begins(method):
+def test_a_method_that_is_compared_has_the_settings_that_its_own_command_gives_it(method):
     for asked, (_, flags) in ASKED.items():
         if asked != "method all-human":
             config, wanted = config_of(flags), {**flags, "method": method}

@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from concord.client.results import results_dir
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
 from concord.process import Running
@@ -105,3 +106,9 @@ def test_a_front_door_that_is_away_is_named(tmp_path):
     assert done.returncode == 4
     assert address in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_elsewhere_and_the_same_run_here_have_a_folder_each():
+    here, there, other = (results_dir.folder("home", "6f7b9a1e-52c1", at) for at in ("", "one:7070", "dns:///two:7070"))
+    assert len({here, there, other}) == 3
+    assert here == Path("home/runs/6f7b9a1e") and there == Path("home/servers/one-7070/runs/6f7b9a1e")

@@ -417,6 +417,29 @@ def test_the_same_answer_again_is_that_answer_and_not_a_new_revision(runs, tasks
     runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
 
 
+def test_what_comes_after_a_task_is_resolved_is_refused_and_the_same_answer_again_is_not(runs, tasks):
+    """With a quorum of one the first answer settles the task; its round stays open while others wait for theirs."""
+    run_id = begun(runs, "resolved")
+    task = asked(runs, tasks, run_id, "ann")
+    answer = SubmitAnnotationRequest(task_id=task.task_id, annotator="ann", choice=Choice.CHOICE_FIRST)
+    assert tasks.SubmitAnnotation(answer).revision == 1
+    for _ in runs.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=60):
+        if tasks.GetQueue(GetQueueRequest(run_id=run_id)).resolved:
+            break
+    changed = SubmitAnnotationRequest(task_id=task.task_id, annotator="ann", choice=Choice.CHOICE_SECOND)
+    for call, request in (
+        (tasks.SubmitAnnotation, changed),
+        (tasks.SkipTask, SkipTaskRequest(task_id=task.task_id, annotator="ann")),
+        (tasks.WithdrawAnnotation, WithdrawAnnotationRequest(task_id=task.task_id, annotator="ann")),
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            call(request)
+        assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+        assert "the task is resolved" in caught.value.details()
+    assert tasks.SubmitAnnotation(answer).revision == 1
+    runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
+
+
 def test_a_withdrawal_is_not_refused_because_its_own_first_try_was_heard(running, runs, tasks):
     run_id = begun(runs, "lost answer", quorum=2, budget="20%")
     task = asked(runs, tasks, run_id, "ann")

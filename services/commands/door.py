@@ -9,7 +9,7 @@ from concord.kit import rpc
 from concord.kit.errors import Unavailable
 from concord.kit.settings import Settings, open_blobs, open_log, open_store
 from concord.operate.inspect import held_groups
-from concord.process import Running
+from concord.preference import request_bounds
 from concord.runs import service as runs
 from concord.tasks import service as tasks
 from concord.tasks.slots import SqlSlots
@@ -37,6 +37,8 @@ def door(settings: Settings, server: str) -> Iterator[str]:
                     "Look at that process; `concord doctor` says more"
                 ) from None
     else:
+        from concord.process import Running
+
         running = Running([runs.SERVICE], replace(settings, listen=HERE, metrics_port=0, grace_s=0.0))
         try:
             yield running.address
@@ -60,6 +62,6 @@ def door_alone(settings: Settings) -> Iterator[str]:
         opened.callback(store.close)
         blobs = open_blobs(settings)
         desk = tasks.servicer(log, store, blobs, SqlSlots(store), settings.lease_s)
-        server, port, _ = rpc.serve([runs.servicer(log, store, blobs), desk], HERE)
+        server, port, _ = rpc.serve([runs.servicer(log, store, blobs), desk], HERE, check=request_bounds.check)
         opened.callback(lambda: server.stop(None).wait())
         yield f"{HERE.rpartition(':')[0]}:{port}"

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from concord.client.intake import fetch as fetching
 from concord.client.run import progress
 from concord.commands import FOUND, home
 
@@ -18,6 +17,8 @@ def fetch(
     out: Annotated[Path | None, typer.Option(help="Folder for the files.")] = None,
 ) -> None:
     """Get a data set's Parquet or JSON Lines files from the hub into a folder that `concord run` reads."""
+    from concord.client.intake import fetch as fetching
+
     path, chosen = fetching.fetch(name, split, out)
     progress.say(f"{name}: {chosen.note}")
     print(path)

@@ -1,5 +1,7 @@
 """`concord runs`, `report` and `export`: which runs there are, and what came of one."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,11 +21,21 @@ def runs(server: flags.Door = "") -> None:
     """List the runs of this folder, or of services that run elsewhere."""
     settings = home.opened()
     with home.reading(settings, server) as records:
-        lines = [run_line(view) for view in records.views()]
+        lines = run_lines(list(records.views()))
     for line in lines:
         print(line)
     if not lines:
         progress.say(f"no runs {'at ' + server if server else 'in ' + settings.home} yet; `concord run` begins one")
+
+
+def run_lines(views: Sequence[RunView]) -> list[str]:
+    """The lines of `concord runs`: each run, and under it what was begun beside it."""
+    known, sides = {view.run_id for view in views}, defaultdict(list)
+    for view in views:
+        sides[view.side_of if view.side_of in known else ""].append(view)
+    return [
+        line for view in sides[""] for line in (run_line(view), *(f"  {run_line(side)}" for side in sides[view.run_id]))
+    ]
 
 
 def run_line(view: RunView) -> str:
@@ -33,6 +45,7 @@ def run_line(view: RunView) -> str:
     budget = f"{view.human_budget:,} votes" if view.human_budget else f"{config.human_budget_share:.3g} of the pairs"
     asked = "nobody asked" if not asks(config) else f"budget {budget}"
     linked = f" · goes on from {config.parent.run_id[:8]}" if config.parent.run_id else ""
+    linked += f" · compared with {view.side_of[:8]}" if view.side_of else ""
     what = f"{view.input_name} · {view.pairs:,} pairs · {config.method} · judge {judge} · {asked} · seed {config.seed}{linked}"
     return progress.clean(f"{view.run_id}  {status:9}  {what}  {view.detail}".rstrip())
 
@@ -49,7 +62,7 @@ def report(
     settings = home.opened()
     with home.reading(settings, server) as records:
         run_id = records.find(name)
-        out = out or results_dir.folder(settings.home, run_id)
+        out = out or results_dir.folder(settings.home, run_id, server)
         truth, events = results_dir.remembered_truth(out, run_id), records.events(run_id)
         outputs.write(out, truth, events, records.blob, None, None, {}, label_price)
     print(out / "report.html")

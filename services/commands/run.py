@@ -70,7 +70,7 @@ def run(
             return _say_estimate(job, aside, estimate.same_judge(job.config, records.views()), as_json)
         if not server:
             preflight.check((job.config.judge, *job.config.helpers))
-        out = out or results_dir.folder(settings.home, job.run_id)
+        out = out or results_dir.folder(settings.home, job.run_id, server)
         results_dir.remember(out, job.run_id, job.truth)
         progress.began(job, aside)
         if differing := continue_run.told(records, job):

@@ -56,8 +56,20 @@ class Servicer:
     servicer: object
 
 
+# Raises InvalidInput for a request that no servicer is to see.
+Check = Callable[[Message], None]
+
+
+def anything_goes(request: Message) -> None:
+    """The check of a server whose servicers look at their requests themselves."""
+
+
 class ErrorsToStatuses(grpc.ServerInterceptor):
-    """Turns each error of the tree into its status and counts every answer; anything else is a bug and INTERNAL."""
+    """Checks each request, turns each error of the tree into its status and counts every answer; anything else is a bug and
+    INTERNAL."""
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
 
     def intercept_service(self, continuation, details):
         handler = continuation(details)
@@ -66,25 +78,30 @@ class ErrorsToStatuses(grpc.ServerInterceptor):
         method = details.method
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
-                _streaming(handler.unary_stream, method), handler.request_deserializer, handler.response_serializer
+                _streaming(handler.unary_stream, method, self._check),
+                handler.request_deserializer,
+                handler.response_serializer,
             )
         return grpc.unary_unary_rpc_method_handler(
-            _single(handler.unary_unary, method), handler.request_deserializer, handler.response_serializer
+            _single(handler.unary_unary, method, self._check), handler.request_deserializer, handler.response_serializer
         )
 
 
-def _single(behaviour, method: str):
+def _single(behaviour, method: str, check: Check):
     def call(request, context):
         with _translated(context, method):
             check_size(method, request)
+            check(request)
             return behaviour(request, context)
 
     return call
 
 
-def _streaming(behaviour, method: str):
+def _streaming(behaviour, method: str, check: Check):
     def call(request, context):
         with _translated(context, method):
+            check_size(method, request)
+            check(request)
             yield from behaviour(request, context)
 
     return call
@@ -141,14 +158,18 @@ def server_options(connection_age_s: float) -> list[tuple[str, int]]:
 
 
 def serve(
-    servicers: Sequence[Servicer], address: str, connection_age_s: float = CONNECTION_AGE_S
+    servicers: Sequence[Servicer],
+    address: str,
+    connection_age_s: float = CONNECTION_AGE_S,
+    check: Check = anything_goes,
 ) -> tuple[grpc.Server, int, health.HealthServicer]:
     """Starts a server; returns it, the port it listens on (asked-for port 0 picks one) and its health.
 
-    Health says NOT_SERVING until `serving` is called: a server listens before its services are ready.
+    `check` is asked about every request before its servicer is. Health says NOT_SERVING until `serving` is called: a server
+    listens before its services are ready.
     """
     options = server_options(connection_age_s)
-    server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=[ErrorsToStatuses()], options=options)
+    server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=[ErrorsToStatuses(check)], options=options)
     for servicer in servicers:
         servicer.add(servicer.servicer, server)
     status = health.HealthServicer()
@@ -196,6 +217,8 @@ CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
+    # A fact of an earlier version may hold more words than a message may have now.
+    ("grpc.max_receive_message_length", READ_BYTES),
     ("grpc.max_reconnect_backoff_ms", int(RECONNECT_S * 1000)),
     ("grpc.dns_min_time_between_resolutions_ms", int(RESOLVE_AGAIN_S * 1000)),
 ]

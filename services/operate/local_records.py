@@ -19,6 +19,9 @@ from concord.runs import service as runs
 from concord.v1.events_pb2 import Event
 from concord.v1.runs_service_pb2 import RunView
 
+# Their views are held together: a page's worth.
+RUNS_AT_ONCE = 500
+
 
 @contextmanager
 def here(settings: Settings) -> Iterator["Here"]:
@@ -31,6 +34,7 @@ class Here:
     """Records of log, store and blobs, each opened when it is first asked: a whole id needs no store, a list of runs no log."""
 
     flag = ""
+    server = ""
 
     def __init__(self, settings: Settings, opened: ExitStack) -> None:
         self._settings, self._opened = settings, opened
@@ -55,7 +59,7 @@ class Here:
             f"no runs in {self._settings.home} yet; `concord run` begins one. Those made elsewhere are found where "
             "CONCORD_STATE_URL names their store, or by their whole id"
         )
-        return chosen(self._known(), name, none)
+        return chosen(self._known(), name, none, is_side=lambda run_id: bool(self._brief(run_id).side_of))
 
     def _known(self) -> list[str]:
         """None where no run has made a store yet."""
@@ -65,8 +69,12 @@ class Here:
             return []
 
     def views(self) -> Iterator[RunView]:
-        for run_id in self._known():
-            yield runs.restored(self.store, run_id, runs.BRIEF).view
+        known = self._known()
+        for at in range(0, len(known), RUNS_AT_ONCE):
+            yield from runs.briefs(self.store, known[at : at + RUNS_AT_ONCE])
+
+    def _brief(self, run_id: str) -> RunView:
+        return runs.restored(self.store, run_id, runs.BRIEF).view
 
     def view(self, run_id: str) -> RunView:
         """As its facts say it is: a run may be read whose store is elsewhere."""

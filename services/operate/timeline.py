@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from concord.kit import usage
 from concord.kit.enums import word
 from concord.kit.ids import unit_name
 from concord.kit.loop.events import Fact
@@ -12,7 +13,7 @@ from concord.preference import answer_faults, order_flips
 from concord.preference.answer_faults import FaultyAnswers
 from concord.preference.stages import HUMAN, JUDGING, step_name
 from concord.v1.config_pb2 import RunConfig
-from concord.v1.events_pb2 import Event, PauseReason, ShardLabeled, TaskOutcome, Usage
+from concord.v1.events_pb2 import Event, PauseReason, ShardLabeled, Stage, TaskOutcome, Unit, Usage
 from concord.v1.pairs_pb2 import Choice
 
 # A silence that is told: work that is silent for so long is issued again.
@@ -86,7 +87,7 @@ def _chapter(facts: Sequence[Fact], config: RunConfig, judge: dict[int, int]) ->
     mine = [f for f in facts if (f.event.unit.stage, f.event.unit.round) == (opened.stage, opened.round)]
     if opened.stage in JUDGING:
         for said in (fact.event.shard_labeled for fact in mine if fact.kind == "shard_labeled"):
-            judge.update(zip(said.pair_index, said.choice, strict=True))
+            judge.update(zip(said.pair_index, said.choice, strict=False))
     says = ", ".join(filter(None, (_units(opened.units, opened.stage, mine), _came(opened.stage, mine, judge))))
     odd = [*_failures(mine), *_deferrals(mine), *_commands(facts), *_silence(opened.stage, facts)]
     if opened.stage in JUDGING:
@@ -97,15 +98,24 @@ def _chapter(facts: Sequence[Fact], config: RunConfig, judge: dict[int, int]) ->
 
 def _made(facts: Sequence[Fact], says: str, odd: Sequence[Odd] = ()) -> Chapter:
     spent = Usage()
-    for used in (fact.event.usage for fact in facts):
-        for one in Usage.DESCRIPTOR.fields:
-            setattr(spent, one.name, getattr(spent, one.name) + getattr(used, one.name))
+    for fact in facts:
+        usage.add(spent, fact.event.usage)
     in_order = tuple(sorted(odd, key=lambda one: one.offset))
     return Chapter("", facts[0].offset, facts[-1].offset, facts[0].at, facts[-1].at, says, spent, in_order)
 
 
 def _stage(event: Event) -> str:
-    return step_name(event.stage_opened.stage, event.stage_opened.round)
+    opened = event.stage_opened
+    return step_name(opened.stage, opened.round) if opened.stage in Stage.values() else f"stage {opened.stage}"
+
+
+def _unit_name(unit: Unit) -> str:
+    """A newer version's stage, or one that somebody altered, goes by its number: the story goes on."""
+    return unit_name(unit) if unit.stage in Stage.values() else f"stage {unit.stage}/{unit.number}"
+
+
+def _reason(reason: int) -> str:
+    return word(PauseReason, reason) if reason in PauseReason.values() else str(reason)
 
 
 def _between(facts: Sequence[Fact]) -> Chapter:
@@ -187,14 +197,14 @@ def _failures(mine: Sequence[Fact]) -> Iterator[Odd]:
     for fact in mine:
         if fact.kind == "unit_failed":
             said = fact.event.unit_failed
-            yield Odd(fact.offset, fact.at, f"failed after {said.attempts}: {said.error}", unit_name(fact.event.unit))
+            yield Odd(fact.offset, fact.at, f"failed after {said.attempts}: {said.error}", _unit_name(fact.event.unit))
 
 
 def _deferrals(mine: Sequence[Fact]) -> Iterator[Odd]:
     """One for each unit, however often it was put off."""
     put_off = [fact for fact in mine if fact.kind == "unit_deferred"]
-    for name in dict.fromkeys(unit_name(fact.event.unit) for fact in put_off):
-        own = [fact for fact in put_off if unit_name(fact.event.unit) == name]
+    for name in dict.fromkeys(_unit_name(fact.event.unit) for fact in put_off):
+        own = [fact for fact in put_off if _unit_name(fact.event.unit) == name]
         times = f"{len(own)} times" if len(own) > 1 else "once"
         yield Odd(own[0].offset, own[0].at, f"put off {times}: {own[-1].event.unit_deferred.reason}", name)
 
@@ -204,7 +214,7 @@ def _commands(facts: Sequence[Fact]) -> Iterator[Odd]:
         event = fact.event
         match fact.kind:
             case "run_paused":
-                reason = word(PauseReason, event.run_paused.reason)
+                reason = _reason(event.run_paused.reason)
                 yield Odd(fact.offset, fact.at, f"paused ({reason}): {event.run_paused.detail}")
             case "run_resumed":
                 yield Odd(fact.offset, fact.at, "resumed")
@@ -255,7 +265,7 @@ def _breaks(shards: Sequence[Fact], config: RunConfig) -> Iterator[Odd]:
     for signal in drift.signals([fact.event for fact in shards], config):
         for jump in jumps(signal):
             here, full = shards[jump.at], shards[jump.full]
-            yield Odd(here.offset, here.at, _break(jump), unit_name(full.event.unit), bars(signal))
+            yield Odd(here.offset, here.at, _break(jump), _unit_name(full.event.unit), bars(signal))
 
 
 def _break(jump: Jump) -> str:

@@ -8,6 +8,8 @@ from concord.v1.config_pb2 import RunConfig
 # A batch carries its pairs inside one event.
 MOST_ASKED = 5_000
 LEAST_ASKED = 3
+# A plan holds each of them.
+MOST_ROUNDS = 20_000
 
 
 def new_pairs(config: RunConfig, pairs: int) -> int:
@@ -20,7 +22,7 @@ def new_pairs(config: RunConfig, pairs: int) -> int:
 
 def human_budget(config: RunConfig, pairs: int) -> int:
     """The budget in votes."""
-    return config.human_budget or round(config.human_budget_share * new_pairs(config, pairs))
+    return config.human_budget or round(_share(config.human_budget_share) * new_pairs(config, pairs))
 
 
 def pilot_size(config: RunConfig, pairs: int, budget: int) -> int:
@@ -30,13 +32,18 @@ def pilot_size(config: RunConfig, pairs: int, budget: int) -> int:
 
 def batch_size(config: RunConfig, pairs: int) -> int:
     """Tasks of one round."""
-    return min(MOST_ASKED, max(LEAST_ASKED, round(config.batch_share * new_pairs(config, pairs))))
+    return min(MOST_ASKED, max(LEAST_ASKED, round(_share(config.batch_share) * new_pairs(config, pairs))))
+
+
+def _share(value: float) -> float:
+    """The share as a fact may hold it: what is none, which no front door lets in, is nothing."""
+    return value if 0 <= value <= 1 else 0.0
 
 
 def rounds(config: RunConfig, pairs: int, budget: int) -> int:
     """Rounds that the budget lasts, the pilot's votes taken off."""
     tasks = budget // max(1, config.quorum) - pilot_size(config, pairs, budget)
-    return ceil(max(0, min(tasks, pairs)) / batch_size(config, pairs))
+    return min(MOST_ROUNDS, ceil(max(0, min(tasks, pairs)) / batch_size(config, pairs)))
 
 
 def ask_in_round(config: RunConfig, pairs: int, budget: int, votes: int, round_: int, last: int) -> int:

@@ -126,5 +126,5 @@ COMPARED = tuple(name for name, method in METHODS.items() if not method.asks_all
 
 
 def asks(config: RunConfig) -> bool:
-    """Whether the run's method asks people."""
-    return METHODS[config.method].asks
+    """Whether the run's method asks people; of one that this version does not know, nothing is known."""
+    return config.method in METHODS and METHODS[config.method].asks

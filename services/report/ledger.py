@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from math import isfinite
 from statistics import median
 
 from concord.preference import stages
@@ -23,8 +24,14 @@ class Usage:
     seconds: float = 0.0
 
     def plus(self, used: "Usage | UsageFact") -> "Usage":
-        """The sum of both."""
-        return Usage(*((getattr(self, f.name) or 0) + (getattr(used, f.name) or 0) for f in fields(Usage)))
+        """The sum of both; what is no amount counts for nothing."""
+        more = {f.name: getattr(used, f.name) or 0 for f in fields(Usage)}
+        return Usage(
+            *(
+                (getattr(self, name) or 0) + (amount if isfinite(amount) and amount > 0 else 0)
+                for name, amount in more.items()
+            )
+        )
 
     def where_price_is(self, known: bool) -> "Usage":
         """The same; without a price a sum of nothing for calls that were paid is no sum."""

@@ -1,21 +1,27 @@
 """How facts change a run. Pure: no clock, no randomness; time enters as the append time of a fact.
 
-Commands that raced and do not fit any more are refused here, visibly; handlers check only for politeness.
+Commands that raced and do not fit any more are refused here, visibly; handlers check only for politeness. No value of a fact
+raises: a fact is in the log for good, and a fold that raises on it leaves its run corrupt for good.
 """
 
 from collections.abc import Sequence
 from copy import copy
+from math import isfinite
 
+from concord.kit import usage
 from concord.runs import judge_health
 from concord.runs.state import ENDED, RunState, unit_row
-from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome, Usage
+from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus, RunView, StageView
 from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot
 
-# Where a count stops; no sum of two overflows 64 bits.
-MOST_USED = 2**62
 MOST_REFUSALS = 20
+# What a run may hold: beyond it its numbers would not fit into its view.
+MOST_PAIRS = 100_000_000
+MOST_VOTES = 2**32 - 1
+# A dependency that is down is asked again within a day, whatever it says of itself.
+MOST_WAIT_S = 86_400.0
 # A retry ends these pauses; a resume after those accepts the judge as it is.
 RETRIED = (
     PauseReason.PAUSE_REASON_FAILED_UNITS,
@@ -39,7 +45,7 @@ def evolve(state: RunState, events: Sequence[tuple[Event, float]]) -> tuple[RunS
     touched = {"state"}
     for event, at in events:
         if event.HasField("usage"):
-            _add_usage(view.usage, event.usage)
+            usage.add(view.usage, event.usage)
         if event.HasField("unit"):
             _settle(state, event, at, touched)
         else:
@@ -92,7 +98,7 @@ def _create(state: RunState, event: Event) -> None:
         return
     view.status = RunStatus.RUN_STATUS_CREATED
     view.config.CopyFrom(created.config)
-    view.input_name, view.input_sha256 = created.input_name, created.input_sha256
+    view.input_name, view.input_sha256, view.side_of = created.input_name, created.input_sha256, created.side_of
     view.dollar_budget = created.config.dollar_budget
 
 
@@ -102,7 +108,10 @@ def _add_pairs(state: RunState, event: Event, touched: set[str]) -> None:
     ):
         return
     for shard in event.pairs_added.shards:
-        if not _refused(state, event, shard.first_index == state.view.pairs, f"pair {state.view.pairs} comes next"):
+        fits, why = shard.first_index == state.view.pairs, f"pair {state.view.pairs} comes next"
+        if fits and state.view.pairs + shard.pairs > MOST_PAIRS:
+            fits, why = False, f"a run has {MOST_PAIRS:,} pairs at most"
+        if not _refused(state, event, fits, why):
             state.shards.append(shard)
             state.view.pairs += shard.pairs
     touched.add("shards")
@@ -118,7 +127,9 @@ def _start(state: RunState, event: Event) -> None:
 
 def _change_budget(state: RunState, event: Event) -> None:
     changed, view = event.budget_changed, state.view
-    if not _refused(state, event, view.status in OPEN_FOR_COMMANDS, "the run does not go on"):
+    goes_on, is_money = view.status in OPEN_FOR_COMMANDS, isfinite(changed.dollar_budget)
+    why = "that is no sum of money" if goes_on else "the run does not go on"
+    if not _refused(state, event, goes_on and is_money, why):
         view.human_budget, view.dollar_budget = max(changed.human_budget, view.votes), changed.dollar_budget
 
 
@@ -162,7 +173,7 @@ def _retry(state: RunState, event: Event, at: float, touched: set[str]) -> None:
     if state.view.pause_reason == PauseReason.PAUSE_REASON_SILENT_JUDGE:
         anew += judge_health.to_judge_anew(state.settled)
     for number in anew:
-        state.open.retries[number] += 1
+        state.open.retries[number] = min(MOST_VOTES, state.open.retries[number] + 1)
         del state.settled[number]
         touched.add(unit_row(number))
     _count(state)
@@ -211,7 +222,7 @@ def _pilot_judged(state: RunState) -> Pilot:
     pilot = Pilot()
     assert state.pilot is not None
     pilot.CopyFrom(state.pilot)
-    judge = dict(zip(pilot.pair_indexes, pilot.judge, strict=True))
+    judge = dict(zip(pilot.pair_indexes, pilot.judge, strict=False))
     for event in state.settled.values():
         task = event.task_resolved
         said = judge.get(task.pair_index, Choice.CHOICE_UNSPECIFIED)
@@ -237,9 +248,8 @@ def _settle(state: RunState, event: Event, at: float, touched: set[str]) -> None
     kind = event.WhichOneof("kind")
     if kind == "unit_deferred":
         deferred = event.unit_deferred
-        state.deferral = Deferral(
-            number=unit.number, at=at, retry_after_s=deferred.retry_after_s, reason=deferred.reason
-        )
+        wait_s = deferred.retry_after_s if 0 <= deferred.retry_after_s <= MOST_WAIT_S else MOST_WAIT_S
+        state.deferral = Deferral(number=unit.number, at=at, retry_after_s=wait_s, reason=deferred.reason)
         return
     if kind in ("annotation_submitted", "task_skipped", "annotation_withdrawn"):
         return
@@ -254,7 +264,7 @@ def _keep(view: RunView, event: Event, touched: set[str]) -> None:
     """What later stages and callers need of a single unit's result."""
     match event.WhichOneof("kind"):
         case "task_resolved":
-            view.votes += len(event.task_resolved.annotation_ids)
+            view.votes = min(MOST_VOTES, view.votes + len(event.task_resolved.annotation_ids))
         case "features_fitted":
             view.basis_uri = event.features_fitted.basis_uri
         case "round_triaged":
@@ -272,11 +282,3 @@ def _count(state: RunState) -> None:
 
 def _look_ahead(state: RunState) -> None:
     state.view.stages_ahead = max(0, len(state.plan()) - len(state.view.stages))
-
-
-def _add_usage(total: Usage, used: Usage) -> None:
-    """What a worker says it used is its word: no number of it may break the sum, or the run is lost with it."""
-    for field in Usage.DESCRIPTOR.fields:
-        both = getattr(total, field.name) + getattr(used, field.name)
-        if both >= 0:  # not so for NaN
-            setattr(total, field.name, min(both, MOST_USED))

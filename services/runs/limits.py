@@ -3,7 +3,8 @@
 The bounds are wider than anyone needs and small enough that no run can bring a service down.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from concord.kit.ids import URI
 from concord.kit.urls import secret_option
 from concord.preference.judges import JUDGE_KINDS, networked
 from concord.preference.methods import METHODS
+from concord.preference.pairs import ROLES
 from concord.preference.run_settings import Bounds, check_number, check_text, check_value, got, longest, recorded_bounds
 from concord.v1.config_pb2 import JudgeConfig, Parent, RunConfig
 from concord.v1.pairs_pb2 import Pair
@@ -28,6 +30,7 @@ MOST_HELPERS = 20
 MOST_OWN_PROMPTS = 100
 MOST_NAME = 300
 MOST_URL = 2_000
+MOST_WORDS = 4_000
 MOST_PAIRS = 100_000_000
 # Each is named in the work items of triage and training.
 MOST_JUDGED = 500
@@ -35,6 +38,11 @@ MOST_JUDGED = 500
 MOST_CONFIG_BYTES = 500_000
 # A task shows one pair with the run's criteria, and fits into one message of gRPC's 4 MB.
 MOST_PAIR_BYTES = 3_500_000
+
+
+def shortened(words: str) -> str:
+    """The words as an answer has room for them."""
+    return words if len(words) <= MOST_WORDS else f"{words[:MOST_WORDS]} … ({len(words):,} characters)"
 
 
 def check_run_id(run_id: str) -> None:
@@ -141,15 +149,48 @@ def _check_url(place: str, url: str) -> None:
 
 
 def check_pairs(pairs: Sequence[Pair], most: int) -> None:
-    """Refuses none and too many at once, and a pair that would not fit into a task."""
+    """Refuses none and too many at once, a pair that would not fit into a task, and one that no file could have brought."""
     if not 1 <= len(pairs) <= most:
         raise InvalidInput(f"{len(pairs)} pairs in one call; between 1 and {most} are taken")
-    for pair in pairs:
+    for at, pair in enumerate(pairs):
+        _check_pair(f"pairs[{at}]", pair)
         if (size := pair.ByteSize()) > MOST_PAIR_BYTES:
             raise InvalidInput(
                 f"pair {pair.pair_id[:60]!r} has {size / 1e6:.1f} MB; a pair may have {MOST_PAIR_BYTES / 1e6:.1f} MB at most: "
                 "shorten its texts or leave it out"
             )
+
+
+def _check_pair(place: str, pair: Pair) -> None:
+    """The importer's rules, for callers who read their files themselves."""
+    if not pair.pair_id.strip() or not pair.pair_id.isprintable():
+        raise InvalidInput(
+            f"{place}.pair_id {pair.pair_id[:60]!r} is empty or not printable; a pair goes by it in the dataset: row-N will do"
+        )
+    for side in ("first", "second"):
+        if not pair.HasField(side):
+            raise InvalidInput(f"{place} ({pair.pair_id[:60]}) has no `{side}` response; a pair has two")
+    if not (pair.prompt or pair.first.text.strip() or pair.second.text.strip()):
+        raise InvalidInput(f"{place} ({pair.pair_id[:60]}) is empty: neither a prompt nor a response has any text")
+    for turn in pair.prompt:
+        if turn.role not in ROLES:
+            raise InvalidInput(f"{place}.prompt has the role {turn.role[:40]!r}, not one of {', '.join(ROLES)}")
+    for verdict in pair.verdicts:
+        if not verdict.judge.strip():
+            raise InvalidInput(f"{place}.verdicts: a verdict names no judge")
+        if verdict.HasField("confidence") and not 0 < verdict.confidence <= 1:
+            raise InvalidInput(f"{place}.verdicts: the confidence {verdict.confidence} is not above 0 and at most 1")
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuses two pairs of one run that have the same id: answers and datasets go by it."""
+    seen: set[bytes] = set()
+    for name in names:
+        # A digest, for ids may be long and pairs many.
+        digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+        if digest in seen:
+            raise InvalidInput(f"two pairs have the id {name[:60]!r}; give each pair of a run an id of its own")
+        seen.add(digest)
 
 
 def _check_fields(prefix: str, message: Message, bounds: Bounds, texts: Mapping[str, int]) -> None:

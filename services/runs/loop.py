@@ -72,8 +72,8 @@ def _judge_trouble(state: RunState) -> "tuple[PauseReason.ValueType, str] | None
     return judge_health.stopped(state.settled, len(state.settled) >= state.open.units)
 
 
-def _close(state: RunState) -> Append:
-    """The stage's manifest, and the fact that names it."""
+def manifest_of(state: RunState) -> tuple[StageManifest, int]:
+    """The open stage's manifest as it would be closed now, and how many of its units failed."""
     assert state.open is not None
     stage, round_ = state.open.stage, state.open.round
     manifest = StageManifest(stage=stage, round=round_, pair_indexes=state.asked, p_ask=state.p_ask, audit=state.audit)
@@ -87,6 +87,13 @@ def _close(state: RunState) -> Append:
         kept.CopyFrom(event)
         # What a unit cost differs from try to try; the manifest's hash must not.
         kept.ClearField("usage")
+    return manifest, failed
+
+
+def _close(state: RunState) -> Append:
+    """The stage's manifest, and the fact that names it."""
+    manifest, failed = manifest_of(state)
+    stage, round_ = manifest.stage, manifest.round
     content = manifest.SerializeToString(deterministic=True)
     closed = StageClosed(stage=stage, round=round_, manifest_uri=uri_of(content), failed_units=failed)
     return _say(state, f"closed/{stage}.{round_}", blobs=(content,), stage_closed=closed)

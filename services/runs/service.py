@@ -1,20 +1,22 @@
 """The front door: commands become facts, queries read the store."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from concord.kit.blobs import Blobs
 from concord.kit.enums import word
-from concord.kit.errors import NotFound, Refused, Unavailable
+from concord.kit.errors import InvalidInput, NotFound, Refused, Unavailable
 from concord.kit.ids import event_id
 from concord.kit.log import Log
 from concord.kit.log.topics import fact_partition
 from concord.kit.loop.commands import append_and_wait
-from concord.kit.loop.fold import Fold, restore_run
+from concord.kit.loop.fold import Fold, restore_run, start_run
 from concord.kit.loop.run_records import records
 from concord.kit.rpc import Servicer
 from concord.kit.store import Store
@@ -34,7 +36,10 @@ CHUNK = 512 * 1024
 LOOK_AGAIN_S = 0.1
 PAGE = 100
 PUTS = 8
+# Beyond so many pairs, reading their ids again would take longer than a call may.
+MOST_NAMES = 200_000
 MOST_RUNS_A_PAGE = 1_000
+READ_AT_ONCE = 100
 # A page ends with the run that exceeds it: messages stay under gRPC's 4 MB, whatever the runs' texts.
 MOST_PAGE_BYTES = 1_000_000
 # Each holds a thread of the server for as long as it watches; the rest is for everybody else.
@@ -55,10 +60,31 @@ def fold(reissue_after_s: float = 120.0) -> Fold[RunState]:
 
 
 def restored(store: Store, run_id: str, names: Sequence[str]) -> RunState:
-    """What these of its rows say of a run: UNSPECIFIED where nobody created it, CORRUPT where a fact cannot be folded."""
-    run = restore_run(fold(), run_id, store.rows(SERVICE, run_id, names))
+    """What these of its rows say of a run: UNSPECIFIED where nobody created it, CORRUPT where a fact cannot be folded, or
+    where the rows are not what was stored."""
+    return _state_of(run_id, store.rows(SERVICE, run_id, names))
+
+
+def briefs(store: Store, run_ids: Sequence[str]) -> list[pb.RunView]:
+    """The views of these runs, in their order, as a list shows them; of all at once, for there may be thousands."""
+    rows = store.rows_of(SERVICE, run_ids, BRIEF)
+    return [_state_of(run_id, rows.get(run_id, {})).view for run_id in run_ids]
+
+
+def _state_of(run_id: str, rows: Mapping[str, bytes]) -> RunState:
+    try:
+        run = restore_run(fold(), run_id, rows)
+    except (DecodeError, ValueError, LookupError) as error:
+        why = (
+            f"its rows in the store are damaged ({error}); the log still has it: delete the store, and it is made again"
+        )
+        run = replace(start_run(fold(), run_id), corrupt=why)
+    view = run.state.view
     if run.corrupt:
-        run.state.view.status, run.state.view.detail = pb.RUN_STATUS_CORRUPT, run.corrupt
+        view.status, view.detail = pb.RUN_STATUS_CORRUPT, run.corrupt
+    # A run of an earlier version may hold words of any length; who asks for it, or for all runs, gets an answer all the same.
+    view.detail = limits.shortened(view.detail)
+    view.refused[:] = map(limits.shortened, view.refused)
     return run.state
 
 
@@ -99,10 +125,24 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         limits.check_config(request.config)
         limits.check_text("input_sha256", request.input_sha256, limits.MOST_NAME)
         limits.check_text("input_name", request.input_name, limits.MOST_URL)
+        if request.side_of:
+            self._check_side_of(request)
         if restored(self._store, request.run_id, HEADER).view.status == pb.RUN_STATUS_UNSPECIFIED:
-            created = {"config": request.config, "input_sha256": request.input_sha256, "input_name": request.input_name}
+            created = {
+                "config": request.config,
+                "input_sha256": request.input_sha256,
+                "input_name": request.input_name,
+                "side_of": request.side_of,
+            }
             self._command(request.run_id, "created", run_created=created)
         return pb.CreateRunResponse(run=self._state(request.run_id).view)
+
+    def _check_side_of(self, request: pb.CreateRunRequest) -> None:
+        """A side run hangs on a run in its own right: else it would be listed nowhere."""
+        if request.side_of == request.run_id or self._state(request.side_of).view.side_of:
+            raise InvalidInput(
+                f"side_of {request.side_of} is a side run itself, or this very run; name the run that it belongs to"
+            )
 
     def SubmitPairs(self, request: pb.SubmitPairsRequest, context: grpc.ServicerContext) -> pb.SubmitPairsResponse:
         run = self._ordered(request)
@@ -110,6 +150,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         if run.view.pairs >= request.first_index + len(request.pairs):
             return pb.SubmitPairsResponse(pairs=run.view.pairs)
         limits.check_pairs(request.pairs, MOST_PAIRS_A_CALL)
+        limits.check_names(pair.pair_id for pair in request.pairs)
         starts = range(0, len(request.pairs), size)
         put = lambda at: self._put_shard(request.first_index + at, request.pairs[at : at + size])  # noqa: E731
         shards = list(self._puts.map(put, starts))
@@ -126,6 +167,9 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
             largest_pair_bytes=max(pair.ByteSize() for pair in pairs),
         )
 
+    def _shard(self, uri: str) -> PairShard:
+        return PairShard.FromString(self._blobs.get(uri))
+
     def StartRun(self, request: pb.StartRunRequest, context: grpc.ServicerContext) -> pb.StartRunResponse:
         run = self._ordered(request, "shards")
         if run.view.status != pb.RUN_STATUS_CREATED:
@@ -139,6 +183,8 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
             raise Refused(
                 f"the run has {pairs:,} pairs, fewer than the {config.parent.pairs:,} of the run it goes on from"
             )
+        if pairs <= MOST_NAMES:
+            limits.check_names(pair.pair_id for ref in run.shards for pair in self._shard(ref.uri).pairs)
         budget = human_budget(config, pairs)
         started = {"pairs_uri": self._blobs.put(manifest), "pairs": pairs, "human_budget": budget}
         return pb.StartRunResponse(run=self._command(request.run_id, f"started/{pairs}", run_started=started))
@@ -179,16 +225,20 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
 
     def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
         known = self._store.runs(SERVICE)
-        start = int(request.page_token) if request.page_token.isdigit() else 0
+        if request.page_token and not (request.page_token.isascii() and request.page_token.isdecimal()):
+            raise InvalidInput(f"page_token {request.page_token!r} is none that ListRuns gave; leave it out to begin")
+        start = int(request.page_token or 0)
         end = min(len(known), start + min(request.page_size or PAGE, MOST_RUNS_A_PAGE))
         views: list[pb.RunView] = []
         size, at = 0, start
         while at < end and size < MOST_PAGE_BYTES:
-            view = restored(self._store, known[at], BRIEF).view
-            at += 1
-            if view.status != pb.RUN_STATUS_UNSPECIFIED:
-                views.append(view)
-                size += view.ByteSize()
+            for view in briefs(self._store, known[at : min(end, at + READ_AT_ONCE)]):
+                at += 1
+                if view.status != pb.RUN_STATUS_UNSPECIFIED:
+                    views.append(view)
+                    size += view.ByteSize()
+                if size >= MOST_PAGE_BYTES:
+                    break
         return pb.ListRunsResponse(runs=views, next_page_token=str(at) if at < len(known) else "")
 
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:

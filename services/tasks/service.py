@@ -25,7 +25,7 @@ from concord.v1 import tasks_service_pb2 as pb
 from concord.v1 import tasks_service_pb2_grpc
 from concord.v1.events_pb2 import Event, Unit
 from concord.v1.pairs_pb2 import Choice, Pair, PairShard, PairsManifest
-from concord.v1.snapshot_pb2 import TasksSnapshot
+from concord.v1.snapshot_pb2 import TaskSnapshot, TasksSnapshot
 
 SERVICE = "tasks"
 MOST_TEXT = 2_000
@@ -34,6 +34,7 @@ KEPT_SHARDS = 16
 # Messages stay under gRPC's 4 MB.
 MOST_BYTES = 2_000_000
 TOO_LATE = "the lease ran out and the task went to somebody else, or a newer answer came first"
+RESOLVED = "the task is resolved: what was said until then counts, and nothing is changed or taken back any more"
 ANSWERS = (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND, Choice.CHOICE_TIE)
 
 
@@ -164,6 +165,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
             for answer in answers
             if not taken[answer.task_id].refused
         }
+        self._refuse_resolved(slots, said, taken)
         given = [
             (slots[task_id], revision, event.SerializeToString(deterministic=True))
             for task_id, (revision, event) in said.items()
@@ -177,9 +179,31 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
             else:
                 taken[task_id].revision = revision
         for run_id in headers:
-            if own := [event for id_, (_, event) in said.items() if event.run_id == run_id and id_ not in lost]:
-                append_and_wait(self._log, self._store, SERVICE, own)
+            own = {id_: event for id_, (_, event) in said.items() if event.run_id == run_id and id_ not in lost}
+            if own:
+                append_and_wait(self._log, self._store, SERVICE, list(own.values()))
+            for task in self._resolved(run_id, [slots[id_].number for id_ in own]):
+                if own[task.task_id].event_id not in {answer.event_id for answer in task.answers}:
+                    taken[task.task_id] = pb.TakenAnswer(refused=RESOLVED)
         return list(taken.values())
+
+    def _refuse_resolved(
+        self, slots: dict[str, Slot], said: dict[str, tuple[int, Event]], taken: dict[str, pb.TakenAnswer]
+    ) -> None:
+        """Takes out what would count for nothing: a new answer to a task that is resolved. The same answer again may come."""
+        new: dict[str, list[int]] = {}
+        for task_id, (revision, _) in said.items():
+            if revision > slots[task_id].revision:
+                new.setdefault(slots[task_id].run_id, []).append(slots[task_id].number)
+        for run_id, numbers in new.items():
+            for task in self._resolved(run_id, numbers):
+                if said.pop(task.task_id, None):
+                    taken[task.task_id].refused = RESOLVED
+
+    def _resolved(self, run_id: str, numbers: Sequence[int]) -> list[TaskSnapshot]:
+        """Those of the open stage's tasks that are resolved already."""
+        rows = self._store.rows(SERVICE, run_id, [queue.task_row(number) for number in numbers]) if numbers else {}
+        return [task for task in map(TaskSnapshot.FromString, rows.values()) if task.resolved]
 
     def WithdrawAnnotation(
         self, request: pb.WithdrawAnnotationRequest, context: grpc.ServicerContext
@@ -195,11 +219,16 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         slot = slots[request.task_id]
         if not slot.submitted:
             raise Refused("there is no answer to take back")
+        if self._resolved(slot.run_id, [slot.number]):
+            raise Refused(RESOLVED)
         said = {"pair_index": slot.pair_index, "annotator": slot.annotator, "revision": slot.revision}
         name = f"withdrawn/{slot.annotator}/{slot.revision}"
         append_and_wait(
             self._log, self._store, SERVICE, [_event(slot, headers[slot.run_id], name, annotation_withdrawn=said)]
         )
+        for task in self._resolved(slot.run_id, [slot.number]):
+            if any(answer.annotator == slot.annotator and not answer.withdrawn for answer in task.answers):
+                raise Refused(RESOLVED)
         self._slots.free(slot)
         return pb.WithdrawAnnotationResponse()
 

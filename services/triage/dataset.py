@@ -140,6 +140,14 @@ class Account:
             yield line(row)
 
 
+def sha256_of(rows_: Iterable[dict[str, object]]) -> str:
+    """What `Account.sha256` was when these rows were written."""
+    account = Account()
+    for _ in account.lines(rows_):
+        pass
+    return account.sha256
+
+
 def estimated_accuracy(said: Answers, pairs: int, expected: float | None, audited: float | None) -> float | None:
     """Share of right labels: people's count as right, the rest by the audit, or by the model where no audit is. None
     where nobody was asked: then nothing is known."""

@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from zipfile import BadZipFile
 
 import grpc
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from concord.kit.arrays import pack, unpack
 from concord.kit.blobs import Blobs
@@ -23,6 +25,8 @@ from concord.v1.pairs_pb2 import Pair, PairShard, PairsManifest
 from concord.v1.work_pb2 import Work
 
 SERVICE = "triage"
+# What a round over blobs of another kind, or of several runs, may raise.
+NOT_THOSE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, EOFError, DecodeError, BadZipFile)
 # The rule that decides a round of each method that has TRIAGE in its plan.
 RULES = {
     "posterior": rounds.triage_posterior,
@@ -110,7 +114,16 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
     ) -> pb.PreviewTriageResponse:
         if request.work.WhichOneof("task") != "triage_round":
             raise InvalidInput("work must be a TriageRound")
-        return pb.PreviewTriageResponse(round=self._round(request.work).round_triaged)
+        if request.work.config.method not in RULES:
+            raise InvalidInput(
+                f"work.config.method {request.work.config.method[:60]!r} is not one of {', '.join(RULES)}"
+            )
+        try:
+            return pb.PreviewTriageResponse(round=self._round(request.work).round_triaged)
+        except NOT_THOSE as error:
+            raise InvalidInput(
+                f"work.triage_round: its blobs are not manifests, features and scores of one run: {type(error).__name__}: {error}"
+            ) from None
 
 
 def servicer(triage: Triage) -> Servicer:

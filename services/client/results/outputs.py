@@ -8,7 +8,7 @@ from pathlib import Path
 from concord.client.results.results_dir import writable
 from concord.client.run.job import Job
 from concord.kit.files import whole
-from concord.report import figures, page
+from concord.report import figures
 from concord.report.accuracy import Evaluation
 from concord.report.cost import LABEL_PRICE
 from concord.v1.events_pb2 import Event, TaskOutcome
@@ -34,6 +34,9 @@ def write(
 
     What a report of the same dataset knew from `--compare` and `--test` stays where nothing newer is given.
     """
+    # Its drawings need matplotlib, half a second that a command without a report need not wait.
+    from concord.report import page
+
     made = figures.figures_of(events, blob, job_truth or None, evaluation, methods, label_price)
     with writable(out):
         made = _with_measured_before(out / "report.json", made)

@@ -28,8 +28,11 @@ class Records(Protocol):
     flag: str
     """What a command needs so that it reads there too: ` --server HOST:PORT`, or nothing."""
 
+    server: str
+    """The front door's address; empty: here."""
+
     def find(self, name: str) -> str:
-        """The run that `name` means: its id, an unambiguous beginning of it (else InvalidInput), or `last`."""
+        """The run that `name` means: its id, an unambiguous beginning of it (else InvalidInput), or `last`: no side run."""
 
     def views(self) -> Iterator[pb.RunView]:
         """All runs, oldest first, as a list shows them: without the account of their last round."""
@@ -62,13 +65,14 @@ class There:
     """The front door. Where the replica that answers goes away, another one is asked."""
 
     def __init__(self, door: RunServiceStub, address: str) -> None:
-        self._door, self._address, self.flag = door, address, f" --server {address}"
+        self._door, self._address, self.server, self.flag = door, address, address, f" --server {address}"
 
     def find(self, name: str) -> str:
         if is_whole(name):
             return self.view(name).run_id
         none = f"no runs at {self._address} yet; `concord run …{self.flag}` begins one"
-        return chosen([view.run_id for view in self.views()], name, none, self.flag)
+        sides = {view.run_id: bool(view.side_of) for view in self.views()}
+        return chosen(list(sides), name, none, self.flag, sides.__getitem__)
 
     def views(self) -> Iterator[pb.RunView]:
         asked = pb.ListRunsRequest(page_size=MOST_RUNS_A_PAGE)
@@ -109,12 +113,17 @@ def is_whole(name: str) -> bool:
         return False
 
 
-def chosen(known: Sequence[str], name: str, none: str, flag: str = "") -> str:
-    """The run among these, oldest first, that `name` means; `none` says why there is none at all."""
+def chosen(
+    known: Sequence[str], name: str, none: str, flag: str = "", is_side: Callable[[str], bool] = lambda run_id: False
+) -> str:
+    """The run among these, oldest first, that `name` means; `none` says why there is none at all.
+
+    `last` is the last one in its own right, whatever was begun beside it since.
+    """
     if not known:
         raise NotFound(none)
     if name == "last":
-        return known[-1]
+        return next((run_id for run_id in reversed(known) if not is_side(run_id)), known[-1])
     found = [run_id for run_id in known if run_id.startswith(name)] if name else []
     if len(found) == 1:
         return found[0]

@@ -32,7 +32,7 @@ def release(records: Records, home: str, name: str, format_: str, out: Path | No
     if format_ not in FORMATS:
         raise InvalidInput(f"--format {format_}: one of {', '.join(FORMATS)} is expected")
     run_id = records.find(name)
-    results = folder(home, run_id)
+    results = folder(home, run_id, records.server)
     figures, dataset = _finished(records, run_id, results)
     made = Exported()
     rows = exported(dataset, format_, made)

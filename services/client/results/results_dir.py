@@ -1,6 +1,7 @@
 """The folder of a run's results on the caller's side, and what is remembered there: the services never see it."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,13 @@ from concord.v1.pairs_pb2 import Choice
 TRUTH = "truth.json"
 
 
-def folder(home: str, run_id: str) -> Path:
-    """Where a run's results lie unless `--out` names another place; `home` is CONCORD_HOME."""
-    return Path(home) / "runs" / run_id[:8]
+def folder(home: str, run_id: str, server: str = "") -> Path:
+    """Where a run's results lie unless `--out` names another place; `home` is CONCORD_HOME.
+
+    A run of the front door `server` has the id that the same command gives a run here: each has a folder of its own.
+    """
+    place = Path(home) / "servers" / re.sub(r"[^\w.]+", "-", server) if server else Path(home)
+    return place / "runs" / run_id[:8]
 
 
 @contextmanager

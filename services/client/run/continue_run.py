@@ -65,7 +65,7 @@ def read(records: Records, home: str, run_id: str) -> Earlier:
         )
     manifest = PairsManifest.FromString(records.blob(view.pairs_uri))
     pairs = [pair for ref in manifest.shards for pair in PairShard.FromString(records.blob(ref.uri)).pairs]
-    truth = remembered_truth(folder(home, run_id), run_id)
+    truth = remembered_truth(folder(home, run_id, records.server), run_id)
     return Earlier(view, rows_of(pairs, truth), _answered(records, run_id))
 
 

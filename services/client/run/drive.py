@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import grpc
 
-from concord.kit.errors import ConcordError, InvalidInput, NotFound, Refused, Unavailable
+from concord.kit.errors import ConcordError, Corrupt, InvalidInput, NotFound, Refused, Unavailable
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import PauseReason
@@ -41,6 +41,7 @@ ERRORS: dict[grpc.StatusCode, type[ConcordError]] = {
     grpc.StatusCode.FAILED_PRECONDITION: Refused,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
+    grpc.StatusCode.DATA_LOSS: Corrupt,
 }
 # (index of the pair in the run, number of the vote from 0) → what this person says; None: skips.
 Answerer = Callable[[int, int], "Choice.ValueType | None"]
@@ -74,10 +75,18 @@ def batches(pairs: Sequence[Pair], shard_pairs: int) -> Iterator[tuple[int, Sequ
 
 
 def begin(
-    runs: RunServiceStub, run_id: str, config: RunConfig, pairs: Sequence[Pair], input_sha256: str, input_name: str
+    runs: RunServiceStub,
+    run_id: str,
+    config: RunConfig,
+    pairs: Sequence[Pair],
+    input_sha256: str,
+    input_name: str,
+    side_of: str = "",
 ) -> pb.RunView:
-    """Creates, feeds and starts the run; where it was begun before, goes on from there."""
-    created = pb.CreateRunRequest(run_id=run_id, config=config, input_sha256=input_sha256, input_name=input_name)
+    """Creates, feeds and starts the run, be it beside another one; where it was begun before, goes on from there."""
+    created = pb.CreateRunRequest(
+        run_id=run_id, config=config, input_sha256=input_sha256, input_name=input_name, side_of=side_of
+    )
     view = runs.CreateRun(created).run
     if view.status == pb.RUN_STATUS_CREATED:
         for first, part in batches(pairs, config.shard_pairs):

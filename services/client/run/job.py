@@ -39,6 +39,8 @@ class Job:
     voters: Voters | None = None
     # The word of `--new`.
     salt: str = ""
+    # The run that it is a comparison for; empty: a run in its own right.
+    side_of: str = ""
 
     @property
     def truth(self) -> Mapping[int, "Choice.ValueType"]:

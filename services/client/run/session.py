@@ -11,6 +11,7 @@ from concord.client.run.options import semantic, set_method
 from concord.client.run.parent_run import link
 from concord.client.run.voters import Skipping
 from concord.kit import ids, rpc
+from concord.kit.errors import NotFound
 from concord.preference.methods import COMPARED
 from concord.report import figures
 from concord.v1.config_pb2 import RunConfig
@@ -59,7 +60,8 @@ def run(
     with rpc.channel(services.address) as channel, drive.translated(services.address):
         runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
         pairs = [row.pair for row in job.given.rows]
-        view = drive.begin(runs, job.run_id, job.config, pairs, job.given.sha256, job.given.name)
+        given = job.given
+        view = drive.begin(runs, job.run_id, job.config, pairs, given.sha256, given.name, job.side_of)
         if resume and view.status == RUN_STATUS_PAUSED:
             resume(runs, view)
         if job.voters is not None:
@@ -73,21 +75,47 @@ def run(
 
 
 def compared(job: Job, services: Services, records: Records, seen: Seen) -> dict[str, figures.Method]:
-    """The other methods on the same labels, people and budget; each is a run of its own."""
+    """The other methods on the same labels, people and budget: each a side run of the job's, or a finished run of its own
+    that is the same."""
     out = {}
     for method in COMPARED:
         if method == job.options.method:
             continue
-        options = replace(job.options, method=method)
-        config = RunConfig()
-        config.CopyFrom(job.config)
-        set_method(config, options)
-        if job.earlier:
-            link(config, job.earlier, len(job.given.rows))
-        run_id, rest = ids.run_id(job.given.sha256, semantic(config)), job.voters and Skipping(job.voters)
-        # It asks about pairs of its own: what nobody answered there, nobody is asked.
-        other = replace(job, options=options, config=config, run_id=run_id, voters=rest)
-        if run(other, services, seen).status == RUN_STATUS_FINISHED:
-            made = figures.figures_of(records.events(other.run_id), records.blob, job.truth)
-            out[method] = made.methods[method]
+        config = _config_with(job, method)
+        run_id = ids.run_id(job.given.sha256, semantic(config))
+        if not _is_finished(records, run_id):
+            other = beside(job, method, config)
+            if run(other, services, seen).status != RUN_STATUS_FINISHED:
+                continue
+            run_id = other.run_id
+        out[method] = figures.figures_of(records.events(run_id), records.blob, job.truth).methods[method]
     return out
+
+
+def beside(job: Job, method: str, config: RunConfig) -> Job:
+    """The side run of the job that compares `method` with it.
+
+    Its id is not that of the run which the method's own command begins: that one is a run in its own right, and stays one
+    whichever of the two is there first.
+    """
+    run_id = ids.run_id(job.given.sha256, semantic(config), f"side of {job.run_id}")
+    # It asks about pairs of its own: what nobody answered there, nobody is asked.
+    voters = job.voters and Skipping(job.voters)
+    options = replace(job.options, method=method)
+    return replace(job, options=options, config=config, run_id=run_id, voters=voters, side_of=job.run_id)
+
+
+def _config_with(job: Job, method: str) -> RunConfig:
+    config = RunConfig()
+    config.CopyFrom(job.config)
+    set_method(config, replace(job.options, method=method))
+    if job.earlier:
+        link(config, job.earlier, len(job.given.rows))
+    return config
+
+
+def _is_finished(records: Records, run_id: str) -> bool:
+    try:
+        return records.view(run_id).status == RUN_STATUS_FINISHED
+    except NotFound:
+        return False

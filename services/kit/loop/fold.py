@@ -110,7 +110,7 @@ def _folded(fold: Fold, run: Folded, records: Sequence[Record]) -> tuple[Folded,
         try:
             event = Event.FromString(record.value)
             key = id_bytes(event.event_id)
-        except (DecodeError, ValueError) as error:
+        except (DecodeError, ValueError, TypeError) as error:  # a damaged page of a log may give a number for bytes
             corrupt = f"offset {record.offset} of partition {record.partition} does not decode: {error}"
             break
         if key in ids:

@@ -66,6 +66,9 @@ class Store(Protocol):
     def rows(self, service: str, run_id: str, only: Sequence[str] = ()) -> dict[str, bytes]:
         """The run's rows, or those named in `only`; empty where it is unknown."""
 
+    def rows_of(self, service: str, run_ids: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, bytes]]:
+        """Run → those of its rows that are named, of many runs at once; a run without any is left out."""
+
     def runs(self, service: str, partition: int | None = None, active_only: bool = False) -> list[str]:
         """Known runs, oldest first."""
 
@@ -121,6 +124,11 @@ KNOWN_RUNS = (
     .order_by(RUNS.c.number)
 )
 RUNS_OF_PARTITION = KNOWN_RUNS.where(RUNS.c.partition == sa.bindparam("of_partition"))
+ROWS_OF_RUNS = sa.select(ROWS.c.run_id, ROWS.c.name, ROWS.c.value).where(
+    ROWS.c.service == sa.bindparam("of_service"),
+    ROWS.c.run_id.in_(sa.bindparam("runs", expanding=True)),
+    ROWS.c.name.in_(sa.bindparam("names", expanding=True)),
+)
 NAMED_ROWS = ALL_ROWS.where(ROWS.c.name.in_(sa.bindparam("names", expanding=True)))
 
 
@@ -235,6 +243,22 @@ class SqlStore:
         wanted = {"of_service": service, "of_run": run_id, "names": list(only)}
         with self.begin(reads=True) as connection:
             return {name: value for name, value in connection.execute(NAMED_ROWS if only else ALL_ROWS, wanted)}
+
+    def rows_of(self, service: str, run_ids: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, bytes]]:
+        found: dict[str, dict[str, bytes]] = {}
+        for at in range(0, len(run_ids), MOST_GONE):
+            wanted = {"of_service": service, "runs": list(run_ids[at : at + MOST_GONE]), "names": list(names)}
+            with self.begin(reads=True) as connection:
+                for run_id, name, value in connection.execute(ROWS_OF_RUNS, wanted):
+                    found.setdefault(run_id, {})[name] = value
+        return found
+
+    def forget(self, run_id: str) -> None:
+        """Deletes every row of the run, of all services: for a run whose facts are gone from the log."""
+        with self.begin() as connection:
+            for table in METADATA.sorted_tables:
+                if "run_id" in table.c:
+                    connection.execute(sa.delete(table).where(table.c.run_id == run_id))
 
     def runs(self, service: str, partition: int | None = None, active_only: bool = False) -> list[str]:
         wanted = {"of_service": service, "of_partition": partition, "only_active": active_only}

@@ -56,6 +56,10 @@ class MemoryStore:
         rows = self._rows.get((service, run_id), {})
         return {name: rows[name] for name in only or rows if name in rows}
 
+    def rows_of(self, service: str, run_ids: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, bytes]]:
+        found = {run_id: self.rows(service, run_id, names) for run_id in run_ids}
+        return {run_id: rows for run_id, rows in found.items() if rows}
+
     def runs(self, service: str, partition: int | None = None, active_only: bool = False) -> list[str]:
         return [
             run_id

@@ -1,0 +1,129 @@
+"""Tries targets on inputs, one seed each, and says which of them failed."""
+
+import importlib
+import json
+import pkgutil
+import random
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+HERE = Path(__file__).parent
+FOUND = HERE / "found.json"
+NO_TARGETS = ("runner", "__main__")
+# An input that takes longer hangs whoever gives it.
+PATIENCE_S = 20.0
+# Targets take turns, so that a slow one does not keep the others from theirs.
+TURN_S = 2.0
+# So many failures of one kind are looked at; more of it would say the same.
+MOST_ALIKE = 3
+
+Target = Callable[[random.Random], None]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An input that a target failed on: its seed, what was raised and where, and the trace."""
+
+    target: str
+    seed: int
+    kind: str
+    trace: str
+
+
+def targets() -> dict[str, Target]:
+    """Every target by its name."""
+    names = sorted(module.name for module in pkgutil.iter_modules([str(HERE)]) if module.name not in NO_TARGETS)
+    return {name: importlib.import_module(f"tests.fuzz.{name}").one for name in names}
+
+
+def tried(name: str, one: Target, seed: int) -> Failure | None:
+    """The failure on the input of this seed, if it is one; an input that hangs is one as well."""
+    try:
+        with _within(PATIENCE_S):
+            one(random.Random(seed))
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        kind = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
+        return Failure(name, seed, kind, traceback.format_exc())
+    return None
+
+
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Raises TimeoutError inside after so many seconds; only the main thread can be told so."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"this input takes more than {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@dataclass
+class Account:
+    """What became of one target's inputs."""
+
+    tried: int = 0
+    seconds: float = 0.0
+    failures: tuple[Failure, ...] = ()
+
+    def add(self, failure: Failure | None) -> bool:
+        """Counts an input; whether it failed in a way that was not seen often enough yet."""
+        self.tried += 1
+        if failure is None or sum(seen.kind == failure.kind for seen in self.failures) >= MOST_ALIKE:
+            return False
+        self.failures += (failure,)
+        return True
+
+
+def run(
+    chosen: Mapping[str, Target], minutes: float, count: int | None, seed: int, say: Callable[[str], object]
+) -> dict[str, Account]:
+    """Tries the targets in turn for so many minutes, or `count` inputs each where that is given; seeds count up from `seed`."""
+    accounts = {name: Account() for name in chosen}
+    end = time.monotonic() + minutes * 60
+    open_ = list(chosen)
+    while open_ and (count is not None or time.monotonic() < end):
+        for name in list(open_):
+            account, began = accounts[name], time.monotonic()
+            while time.monotonic() - began < TURN_S and (count is None or account.tried < count):
+                failure = tried(name, chosen[name], seed + account.tried)
+                if account.add(failure) and failure:
+                    say(f"{name}, seed {failure.seed}: {failure.kind}\n{failure.trace}")
+            account.seconds += time.monotonic() - began
+            if count is not None and account.tried >= count:
+                open_.remove(name)
+    return accounts
+
+
+def known(path: Path = FOUND) -> dict[str, list[int]]:
+    """Target → seeds on which it failed once."""
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def keep(failures: Iterable[Failure], path: Path = FOUND) -> None:
+    """Writes the seeds of these failures beside those that are known."""
+    seeds = known(path)
+    for failure in failures:
+        seeds[failure.target] = sorted({*seeds.get(failure.target, []), failure.seed})
+    path.write_text(json.dumps(dict(sorted(seeds.items())), indent=1) + "\n")
+
+
+def lines(accounts: Mapping[str, Account]) -> Sequence[str]:
+    """What was tried, a line for each target and one for all."""
+    rows = [
+        f"{name:12} {account.tried:>9,} inputs  {account.seconds:7.1f} s  {len(account.failures):>3} failures"
+        for name, account in accounts.items()
+    ]
+    return [*rows, f"{'together':12} {sum(account.tried for account in accounts.values()):>9,} inputs"]
