@@ -100,7 +100,7 @@ def run(
         job = continue_run.as_begun(records, prepare(path, asked(), aside, new, reused, functions=functions, read=read))
         if not server:
             preflight.check((job.config.judge, *job.config.helpers))
-        place = Path(out) if out else results_dir.folder(opened.home, job.run_id)
+        place = Path(out) if out else results_dir.folder(opened.home, job.run_id, server)
         results_dir.remember(place, job.run_id, job.truth)
         progress.began(job, aside, say)
         if differing := continue_run.told(records, job):

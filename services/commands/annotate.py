@@ -62,7 +62,7 @@ def _asked(sitting: Sitting) -> str | None:
 
 
 def _say_results(settings: Settings, records: Records, view: RunView) -> None:
-    out = results_dir.folder(settings.home, view.run_id)
+    out = results_dir.folder(settings.home, view.run_id, records.server)
     written_again(records, view, out)
     print(out / "dataset.jsonl")
     print(out / "report.html")

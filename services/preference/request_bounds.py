@@ -69,7 +69,9 @@ REQUESTS: dict[str, dict[str, Bound]] = {
     "ReadFactsRequest": RUN,
     "ReadBlobRequest": {"uri": URI},
     "NextTaskRequest": {"annotator": NAME, **RUN},
-    "NextTasksRequest": {"annotator": NAME, **RUN, "most": UINT},
+    "NextTasksRequest": {"annotator": NAME, **RUN, "most": UINT, "task_ids": Many(64, TASK_ID)},
+    "ListTasksRequest": {**RUN, "page_size": ANY, "page_token": Text(100)},
+    "ReturnTasksRequest": {"annotator": NAME, "task_ids": Many(64, TASK_ID)},
     "SubmitAnnotationRequest": {
         "task_id": TASK_ID,
         "annotator": NAME,
