@@ -48,7 +48,8 @@ def kept(indexes: Sequence[int], judges: Iterable[tuple[str, Sequence[Combined]]
     """The first `KEPT` of each judge and cause; `indexes` are the pairs' in the run, shape [pairs]."""
     left, out = MOST_IN_A_SHARD, []
     for name, index, miss in _firsts(indexes, judges):
-        text = miss.text[: min(MOST_KEPT, left)]
+        # Half a surrogate pair, which JSON may hold and a fact may not.
+        text = miss.text[: min(MOST_KEPT, left)].encode(errors="replace").decode()
         left -= len(text)
         out.append(ev.KeptAnswer(judge=name, fault=miss.fault, pair_index=index, swapped=miss.swapped, text=text))
     return out

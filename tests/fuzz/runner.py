@@ -37,9 +37,10 @@ class Failure:
 
 
 def targets() -> dict[str, Target]:
-    """Every target by its name."""
+    """Every target by its name; a module without `one` is what targets share."""
     names = sorted(module.name for module in pkgutil.iter_modules([str(HERE)]) if module.name not in NO_TARGETS)
-    return {name: importlib.import_module(f"tests.fuzz.{name}").one for name in names}
+    modules = {name: importlib.import_module(f"tests.fuzz.{name}") for name in names}
+    return {name: module.one for name, module in modules.items() if hasattr(module, "one")}
 
 
 def tried(name: str, one: Target, seed: int) -> Failure | None:
