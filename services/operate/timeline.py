@@ -246,7 +246,7 @@ def _faults(shards: Sequence[Fact]) -> Iterator[Odd]:
         first = next(fact for fact in shards if _has(fact.event.shard_labeled, found))
         quote = answer_faults.short(found.examples[0].text, QUOTED) if found.examples else ""
         says = f"{found.words}: {found.cause.do}"
-        yield Odd(first.offset, first.at, says, unit_name(first.event.unit), quote=quote)
+        yield Odd(first.offset, first.at, says, _unit_name(first.event.unit), quote=quote)
 
 
 def _has(said: ShardLabeled, found: FaultyAnswers) -> bool:
