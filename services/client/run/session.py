@@ -15,6 +15,7 @@ from concord.kit.errors import NotFound
 from concord.preference.methods import COMPARED
 from concord.report import figures
 from concord.v1.config_pb2 import RunConfig
+from concord.v1.events_pb2 import PauseReason
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RUN_STATUS_PAUSED, RunView
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
@@ -62,8 +63,12 @@ def run(
         pairs = [row.pair for row in job.given.rows]
         given = job.given
         view = drive.begin(runs, job.run_id, job.config, pairs, given.sha256, given.name, job.side_of)
-        if resume and view.status == RUN_STATUS_PAUSED:
-            resume(runs, view)
+        if view.status == RUN_STATUS_PAUSED:
+            if resume:
+                resume(runs, view)
+            elif view.pause_reason == PauseReason.PAUSE_REASON_DEFERRED:
+                # Who gives the command again wants to know now, not when the dependency said that it would be back.
+                drive.resume(runs, view)
         if job.voters is not None:
             watched = desk.Watched(runs, job.run_id, check=lambda: services.wait(0))
             return desk.attend(watched, tasks, job.voters, seen, missing)
