@@ -10,12 +10,13 @@ import grpc
 from concord.kit.blobs import Blobs
 from concord.kit.errors import InvalidInput, Late, Unavailable
 from concord.kit.rpc import Servicer
-from concord.labeling import limits, recorded, sample_judge
+from concord.labeling import recorded, sample_judge
 from concord.labeling.answer_cache import AnswerCache
 from concord.labeling.chat import ChatSettings
 from concord.labeling.judge import Combined
 from concord.labeling.llm import LLMJudges
 from concord.labeling.shard import label_shard
+from concord.preference.judges import JUDGE_KINDS, networked
 from concord.v1 import labeling_service_pb2 as pb
 from concord.v1 import labeling_service_pb2_grpc
 from concord.v1.config_pb2 import JudgeConfig
@@ -117,7 +118,7 @@ class _Served(labeling_service_pb2_grpc.LabelingServiceServicer):
         self._labeling, self._loop = labeling, loop
 
     def LabelPairs(self, request: pb.LabelPairsRequest, context: grpc.ServicerContext) -> pb.LabelPairsResponse:
-        limits.check(request)
+        _check(request)
         asked = self._labeling._label(list(enumerate(request.pairs)), request.judge, (), request.seed)
         future = asyncio.run_coroutine_threadsafe(asked, self._loop)
         # A caller who hung up wants nothing more, and pays for nothing more.
@@ -137,6 +138,16 @@ class _Served(labeling_service_pb2_grpc.LabelingServiceServicer):
                 "the call was ended before its verdicts came; those that came are kept: ask again"
             ) from None
         return pb.LabelPairsResponse(labels=labels, usage=usage)
+
+
+def _check(request: pb.LabelPairsRequest) -> None:
+    """What no bounds of one field say."""
+    if not request.pairs:
+        raise InvalidInput("pairs: none are given; between 1 and 256 are taken")
+    if request.judge.kind not in JUDGE_KINDS:
+        raise InvalidInput(f"judge.kind {request.judge.kind[:60]!r} is not one of {', '.join(JUDGE_KINDS)}")
+    if networked(request.judge) and not request.judge.name:
+        raise InvalidInput("judge.name is empty; it is the model's name at the endpoint")
 
 
 def servicer(labeling: Labeling, loop: asyncio.AbstractEventLoop) -> Servicer:
