@@ -84,4 +84,5 @@ def written_again(records: Records, view: RunView, out: Path) -> Mapping[str, ob
 
     truth = results_dir.remembered_truth(out, view.run_id)
     dataset = datasets.parts(view.dataset_uri, records.blob)
+    outputs.forget_asked(out)
     return outputs.write(out, truth, records.events(view.run_id), records.blob, dataset, None, {})

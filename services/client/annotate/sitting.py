@@ -170,7 +170,8 @@ class Sitting:
         if view.status == pb.RUN_STATUS_PAUSED:
             return Standing(f"the run is paused{why}", drive.needs_a_person(view))
         last = view.stages[-1] if view.stages else None
-        if last is not None and last.stage in HUMAN and not last.closed:
+        asks = last is not None and last.stage in HUMAN and not last.closed
+        if asks and self._tasks.GetQueue(GetQueueRequest(run_id=self._run_id)).open:
             return Standing("nothing left for you in this round; the rest is for others", False)
         return Standing("the run works on the next round; its questions follow", False)
 

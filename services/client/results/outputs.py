@@ -89,6 +89,14 @@ def write_asked(out: Path, job: Job, asked: Sequence[int]) -> Path:
     return path
 
 
+def forget_asked(out: Path) -> None:
+    """Takes questions away that are answered by now, where nothing else stands there."""
+    path = out / "questions.jsonl"
+    with writable(out):
+        if _is_ours(path):
+            path.unlink(missing_ok=True)
+
+
 def _is_ours(path: Path) -> bool:
     """Whether nothing stands there but questions as they were written."""
     try:
