@@ -62,6 +62,7 @@ def run(
     home: str | Path = "",
     server: str = "",
     out: str | Path | None = None,
+    from_run: str = "",
     skip_bad: bool = False,
     columns: str | Mapping[str, str] | None = None,
     contradictions: str = "tie",
@@ -79,37 +80,34 @@ def run(
     `pairs`: a path, "sample", dicts, a `datasets.Dataset` or a DataFrame. `annotators`: "recorded", "simulated:RATE",
     "people", "file:PATH", or functions (`Annotators`). `budget`: a share such as 0.06 or "6%", or a number of votes.
     `columns` says which column is what where the form is none we know: {"prompt": …, "first": …, "second": …, "winner": …}.
-    `home` is CONCORD_HOME; `tell` is given a line of progress at a time, None: none. Everything else as the flags of
-    `concord run` and the keys of its settings file.
+    `from_run`: a run to go on from (`--from`). `home` is CONCORD_HOME; `tell` is given a line of progress at a time, None:
+    none. Everything else as the flags of `concord run` and the keys of its settings file.
 
     Raises InvalidInput for what cannot be, StandsStill where a person has to do something first, other ConcordErrors where
     something that is needed does not answer.
     """
-    opened = _opened(home)
-    functions = _functions(annotators)
+    opened, say = _opened(home), tell or _say_nothing
     asked = partial(options.resolve, {}, _settings(settings, judge, annotators, budget), "concord.run()")
-    say = tell or _say_nothing
     aside = Path(opened.home) / "set-aside.jsonl" if skip_bad else None
     path = given_rows.path_of(pairs, Path(opened.home) / "inputs")
     read = partial(intake.read, columns=columns, contradictions=contradictions)
+    functions = _functions(annotators)
+    how = partial(drive.resume, accept_judge=accept_judge) if resume else None
     with ExitStack() as stack:
         # Results must not depend on how many cores a machine has; afterwards the process has them all again.
         stack.enter_context(threadpool_limits(1))
         records = stack.enter_context(_reading(opened, server))
         reused = continue_run.answers_of(records, reuse) if reuse else None
-        job = continue_run.as_begun(records, prepare(path, asked(), aside, new, reused, functions=functions, read=read))
-        if not server:
-            preflight.check((job.config.judge, *job.config.helpers))
-        place = Path(out) if out else results_dir.folder(opened.home, job.run_id, server)
-        results_dir.remember(place, job.run_id, job.truth)
-        progress.began(job, aside, say)
-        if differing := continue_run.told(records, job):
-            say(f"  {differing}")
+        if from_run:
+            job = continue_run.go_on(records, opened.home, from_run, path, asked, aside, new, reused, read, functions)
+        else:
+            job = prepare(path, asked(), aside, new, reused, None, functions, read)
+        job = continue_run.as_begun(records, job)
         if skip_unanswered and job.voters:
             job = replace(job, voters=Skipping(job.voters))
+        place = Path(out) if out else results_dir.folder(opened.home, job.run_id, server)
         questions = Questions(job, place, wait, say, flag=records.flag)
-        how = partial(drive.resume, accept_judge=accept_judge) if resume else None
-        view = _carried_out(job, opened, server, questions, how, say)
+        view = _carried_out(job, opened, server, records, aside, questions, how)
         report, skipped = results(job, view, records, place)
         progress.ended(report, place, job, False, skipped, records.flag, say)
     return Run(view.run_id, opened, server, place)
@@ -128,16 +126,29 @@ def _say_nothing(line: str) -> None:
 
 
 def _carried_out(
-    job: Job, settings: Settings, server: str, questions: Questions, resume: session.Resume | None, say: Tell
+    job: Job,
+    settings: Settings,
+    server: str,
+    records: Records,
+    aside: Path | None,
+    questions: Questions,
+    resume: session.Resume | None,
 ) -> RunView:
     """The finished run. Raises StandsStill."""
+    if not server:
+        preflight.check((job.config.judge, *job.config.helpers))
+    results_dir.remember(questions.out, job.run_id, job.truth)
+    progress.began(job, aside, questions.tell)
+    if differing := continue_run.told(records, job):
+        questions.tell(f"  {differing}")
     with serving(allowing(settings, job.config), server, len(job.given.rows)) as running:
-        view = session.run(job, running, progress.plain(say), resume, questions)
+        view = session.run(job, running, progress.plain(questions.tell), resume, questions)
     if view.status == RUN_STATUS_RUNNING:
         raise StandsStill(questions.line(), job.run_id)
     if view.status != RUN_STATUS_FINISHED:
-        flag = f" --server {server}" if server else ""
-        raise StandsStill(f"{steering.standing(view, flag)}; in Python: the same call with resume=True", job.run_id)
+        raise StandsStill(
+            f"{steering.standing(view, records.flag)}; in Python: the same call with resume=True", job.run_id
+        )
     return view
 
 

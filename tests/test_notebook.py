@@ -112,6 +112,20 @@ def test_a_shut_gate_is_told_with_how_to_go_on(tmp_path):
     assert concord.run(wrong, resume=True, **asked).figures["pairs"] == len(wrong)
 
 
+def test_any_table_is_read_by_its_columns_and_a_run_goes_on_from_another(tmp_path):
+    table = [
+        {"q": row["prompt"][-1]["content"], "good": row["responses"][0]["text"], "bad": row["responses"][1]["text"]}
+        for row in rows_of(60)
+    ]
+    me = concord.Annotators("me", lambda prompt, first, second: "tie")
+    asked = {"annotators": me, "home": home_of(tmp_path), "tell": None}
+    asked["columns"] = {"prompt": "q", "chosen": "good", "rejected": "bad"}
+    first = concord.run(table[:40], judge="recorded:chosen", budget=8, pilot=0, **asked)
+    more = concord.run(table, from_run="last", **asked)
+    assert (len(first.dataset), len(more.dataset)) == (40, 60)
+    assert more.figures["parent"]["run_id"] == first.run_id
+
+
 MISTAKES = {
     "a file that is not there": ({"pairs": "nowhere.jsonl"}, "there is no such file"),
     "a mapping of splits": ({"pairs": {"train": [], "test": []}}, "choose one"),

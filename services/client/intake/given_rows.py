@@ -16,12 +16,12 @@ _DEEPEST = 50
 
 
 def path_of(pairs: object, folder: Path) -> str:
-    """The path of a file or folder of pairs as it is; of anything else that gives rows, a JSON Lines file in `folder`.
+    """The path of a file or folder of pairs as it is (None: empty); of anything that gives rows, a JSON Lines file in `folder`.
 
     The file is named after what it holds, so that the same rows are the same run. Raises InvalidInput.
     """
-    if isinstance(pairs, str | Path):
-        return str(pairs)
+    if pairs is None or isinstance(pairs, str | Path):
+        return str(pairs or "")
     text = "".join(_line(number, row) for number, row in enumerate(_rows(pairs), start=1))
     if not text:
         raise InvalidInput("pairs: there are no rows")

@@ -10,7 +10,7 @@ from concord.client.results.records import Records
 from concord.client.results.results_dir import folder, remembered_truth
 from concord.client.run import people
 from concord.client.run.answers import contradicted
-from concord.client.run.job import Job, Read, prepare
+from concord.client.run.job import Functions, Job, Read, prepare
 from concord.client.run.options import Options, semantic
 from concord.client.run.parent_options import options_of
 from concord.client.run.parent_run import Earlier, rows_of
@@ -34,6 +34,7 @@ def go_on(
     salt: str,
     reused: Reused | None,
     read_pairs: Read = intake.read,
+    functions: Functions | None = None,
 ) -> Job:
     """The job that goes on from the run that `name` means; `asked` puts what is said now over the options of that run.
 
@@ -43,7 +44,7 @@ def go_on(
     def job_from(earlier: Earlier) -> Job:
         view = earlier.view
         base = options_of(view.config, view.pairs, view.human_budget)
-        return prepare(path, asked(base), skip_bad, salt, reused, earlier, read=read_pairs)
+        return prepare(path, asked(base), skip_bad, salt, reused, earlier, functions, read_pairs)
 
     earlier = read(records, home, records.find(name))
     if name == "last" and (before := earlier.view.config.parent.run_id):
