@@ -88,7 +88,9 @@ def as_begun(records: Records, job: Job) -> Job:
 
 def told(records: Records, job: Job) -> str:
     """What to tell of answers in a file that say otherwise than what the run has recorded; empty where none does."""
-    written = job.voters.voters if isinstance(job.voters, Reusing | Skipping) else job.voters
+    written = job.voters
+    while isinstance(written, Reusing | Skipping):
+        written = written.voters
     if not isinstance(written, Written) or not written.answers.said:
         return ""
     with suppress(NotFound):
