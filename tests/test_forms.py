@@ -261,9 +261,11 @@ def test_a_tables_bad_rows_are_named_by_their_line_and_can_be_set_aside(tmp_path
         lambda rows: {"data": rows},
         lambda rows: {"version": 1, "pairs": rows},
         lambda rows: {"rows": [{"row_idx": at, "row": row, "truncated_cells": []} for at, row in enumerate(rows)]},
+        lambda rows: {"train": rows, "test": rows[:1]},
         lambda rows: {key: [row[key] for row in rows] for key in rows[0]},
+        lambda rows: {key: {str(at): row[key] for at, row in enumerate(rows)} for key in rows[0]},
     ],
-    ids=["data", "another key", "the hub's viewer", "columns"],
+    ids=["data", "another key", "the hub's viewer", "splits", "columns", "pandas"],
 )
 @pytest.mark.parametrize("indent", [None, 1])
 def test_rows_inside_a_document_are_found_and_it_is_said_where(tmp_path, wrapped, indent):
@@ -279,7 +281,9 @@ def test_rows_inside_a_document_are_found_and_it_is_said_where(tmp_path, wrapped
     [
         ({"prompt": "q", "completion": "a", "label": True}, "KTO"),
         ({"prompt": "q", "completion": chat("assistant", "a"), "label": False}, "KTO"),
+        ({"messages": chat("user", "q"), "kto_tag": True}, "KTO"),
         ({"prompt": "q", "completions": ["one", "two"], "labels": [True, False]}, "PRM"),
+        ({"question": "q", "label": {"steps": [{"rating": 1}]}}, "PRM"),
         ({"instruction": "q", "output": "a"}, "one answer to a prompt"),
         ({"messages": [*chat("user", "q"), *chat("assistant", "a")]}, "one chat"),
         ({"pair_id": "p", "choice": "A"}, "--annotators file:PATH"),
@@ -294,6 +298,21 @@ def test_rows_inside_a_document_are_found_and_it_is_said_where(tmp_path, wrapped
 def test_what_cannot_be_read_is_told_what_it_is_and_what_to_do(tmp_path, row, words):
     said = refusal(jsonl(tmp_path / "rows.jsonl", [row]))
     assert words in said and all(repr(name) in said for name in row), said
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [(b"PK\x03\x04rest", "CSV UTF-8"), ("a,b".encode("utf-16"), "UTF-16"), (b"BZh9", "bzip2"), (b"%PDF-1.7", "a PDF")],
+)
+def test_a_file_of_another_kind_is_told_what_it_is(tmp_path, raw, words):
+    (tmp_path / "rows.csv").write_bytes(raw)
+    assert words in refusal(tmp_path / "rows.csv")
+
+
+def test_chats_in_a_tables_cells_are_chats(tmp_path):
+    cells = {side: json.dumps(chat("user", "q") + chat("assistant", side)) for side in ("chosen", "rejected")}
+    given = intake.read(table(tmp_path / "t.csv", [cells | {"prompt": "q"}]))
+    assert better(given) == ["chosen"] and turns(given.rows[0]) == [("user", "q")]
 
 
 def test_rows_of_two_forms_do_not_stand_in_one_file(tmp_path):

@@ -7,7 +7,7 @@ from concord.labeling.judge import NO_VERDICT
 from concord.v1 import config_pb2 as cfg
 from concord.v1 import pairs_pb2 as pb
 
-FIRST, SECOND, NOTHING = pb.CHOICE_FIRST, pb.CHOICE_SECOND, pb.CHOICE_UNSPECIFIED
+FIRST, SECOND, NOTHING, TIE = pb.CHOICE_FIRST, pb.CHOICE_SECOND, pb.CHOICE_UNSPECIFIED, pb.CHOICE_TIE
 
 
 def pair(**said: tuple) -> pb.Pair:
@@ -64,3 +64,16 @@ def test_the_column_of_a_shard_is_only_of_recorded_judges():
     labels = [recorded.judged(one, "main") for one in pairs]
     assert recorded.own_disagree(pairs, judge, labels) == [1, -1]
     assert recorded.own_disagree(pairs, cfg.JudgeConfig(kind="sample"), labels) == [-1, -1]
+
+
+@pytest.mark.parametrize(
+    ("values", "p_first", "choice"),
+    [((TIE,), 0.5, TIE), ((TIE, TIE, 0.9), 0.5, TIE), ((TIE, FIRST), 0.75, FIRST), ((SECOND, TIE, 0.8), 0.35, SECOND)],
+)
+def test_a_recorded_tie_is_a_verdict_and_nothing_is_more_doubtful(values, p_first, choice):
+    said = recorded.judged(pair(a=values), "a")
+    assert (
+        said.choice == choice
+        and said.p_first == pytest.approx(p_first)
+        and said.confidence == pytest.approx(max(p_first, 1 - p_first))
+    )

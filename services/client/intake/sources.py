@@ -20,6 +20,17 @@ from concord.preference.pairs import BadRecord
 MAX_DOCUMENT_BYTES = 256_000_000
 # So much of a file tells what it is.
 _START_BYTES = 1 << 20
+# What people give by mistake, by its first bytes.
+_OTHER_KINDS = {
+    b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save the sheet as CSV UTF-8",
+    b"\xfd7zXZ\x00": "packed with xz; unpack it first (gzip is read as it is)",
+    b"BZh": "packed with bzip2; unpack it first (gzip is read as it is)",
+    b"\x28\xb5\x2f\xfd": "packed with zstd; unpack it first (gzip is read as it is)",
+    b"SQLite format 3\x00": "an SQLite database; write the rows as JSON Lines or CSV",
+    b"%PDF": "a PDF",
+    b"\xff\xfe": "a text in UTF-16; save it as UTF-8",
+    b"\xfe\xff": "a text in UTF-16; save it as UTF-8",
+}
 LINES, LIST, DOCUMENT, TABLE, PARQUET, ARROW = "JSON Lines", "JSON list", "JSON document", "table", "Parquet", "Arrow"
 
 
@@ -132,6 +143,8 @@ def _kind_of(file: Path) -> str:
         return PARQUET
     if start.startswith(b"ARROW1") or file.suffix == ".arrow":
         return ARROW
+    if what := next((what for magic, what in _OTHER_KINDS.items() if start.startswith(magic)), ""):
+        raise InvalidInput(f"{file}: is {what}")
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"["):
         return LIST

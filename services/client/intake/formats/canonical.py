@@ -55,6 +55,9 @@ def is_record(row: Decoded) -> bool:
 
 def read_preference(row: Decoded) -> Record:
     """The record of a PREFERENCE."""
+    sides = [chat_in(row[side]) for side in _SIDES]
+    if all(isinstance(side, list) for side in sides):
+        return conversation(row, row.get("prompt") if _has_prompt(sides[0]) else chat_of(row), sides)
     return ordered(row, chat_of(row), [row[side] for side in _SIDES])
 
 

@@ -77,9 +77,12 @@ def _says(answer: Answer, names: Sequence[str]) -> bool:
 def _word(value: Any) -> Any:
     """What a cell says: one choice may be an object or a list around it."""
     value = decoded(value)
-    if isinstance(value, Mapping):
-        value = next((value[key] for key in _VALUES.values() if key in value), None)
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
+    for _ in range(3):  # such as [{"choices": ["A"]}]
+        if isinstance(value, Mapping):
+            value = next((value[key] for key in _VALUES.values() if key in value), None)
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+    return value
 
 
 def _answers(results: Sequence[dict[str, Any]], model: str = "", by: str = "") -> list[Answer]:

@@ -7,6 +7,7 @@ from concord.client.intake.formats.record import Decoded
 from concord.preference.pairs import BadRecord
 
 _MEDIA = ("image", "images", "video", "videos", "audio", "audios")
+_THUMBS = ("label", "kto_tag", "desirable", "thumbs_up", "is_good")
 _ANSWERS = ("completion", "response", "output", "answer", "generation")
 _SIDES = ("chosen", "rejected")
 BY_HAND = "say which column is which: --columns prompt=…,first=…,second=…,winner=… (or chosen=…,rejected=…)"
@@ -43,12 +44,13 @@ def _unpaired(row: Decoded) -> str:
     if "pair_id" in row and "choice" in row:
         return "these are people's answers to a run's questions, not pairs: give the file with --annotators file:PATH"
     answer = next((name for name in _ANSWERS if isinstance(row.get(name), str | list | Mapping)), "")
-    if isinstance(row.get("completions"), list) and isinstance(row.get("labels"), list):
+    talk = next((name for name in ("messages", "conversations") if isinstance(row.get(name), list)), "")
+    if _is_stepwise(row):
         return (
             "these are steps of one answer with a label each (PRM, process supervision): no two answers are compared; "
             "bring two whole answers to a prompt"
         )
-    if answer and (isinstance(row.get("label"), bool | int | str) or row.get("label") is not None):
+    if (answer or talk) and any(row.get(name) is not None for name in _THUMBS):
         return (
             "this is one answer with a label, good or bad (KTO, unpaired preferences): no two answers are compared; "
             "put a good and a bad answer to the same prompt into one row, as chosen and rejected"
@@ -58,9 +60,16 @@ def _unpaired(row: Decoded) -> str:
             "this is one answer to a prompt (for fine-tuning): a pair needs two; add the answer of another model, as "
             "`responses`"
         )
-    if isinstance(row.get("messages", row.get("conversations")), list) and not _others(row, "messages"):
+    if talk and not _others(row, talk):
         return "this is one chat (for fine-tuning): a pair needs two answers; bring them as chosen and rejected"
     return ""
+
+
+def _is_stepwise(row: Decoded) -> bool:
+    steps = any(isinstance(row.get(name), list) for name in ("completions", "steps", "reasoning_steps"))
+    graded = any(isinstance(row.get(name), list) for name in ("labels", "ratings", "step_labels", "rewards"))
+    label = row.get("label")
+    return (steps and graded) or (isinstance(label, Mapping) and isinstance(label.get("steps"), list))
 
 
 def _others(row: Decoded, answer: str) -> list[str]:
