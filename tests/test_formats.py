@@ -8,7 +8,7 @@ import pytest
 from concord.client.intake import intake
 from concord.client.intake.formats.record import Decoded, Record
 from concord.client.intake.formats.table import FORMATS, Format, format_of
-from concord.client.run import people
+from concord.client.run import people, voters
 from concord.kit.errors import InvalidInput
 from concord.v1 import pairs_pb2 as pb
 from tests.row_files import good, ids, jsonl
@@ -108,8 +108,8 @@ def _ranked(row: Decoded) -> Record:
 def test_an_answers_file_may_name_the_pairs_of_a_new_format(tmp_path):
     given = read(tmp_path / "duels.jsonl", [duel(1), duel(2)])
     answers = jsonl(tmp_path / "answers.jsonl", [{"pair_id": "d2", "choice": "second"}])
-    answer = people.from_file(answers, given.rows)
-    assert (answer(0, 0), answer(1, 0)) == (None, SECOND)
+    written = voters.Written(answers, given.rows)
+    assert [[vote.says() for vote in written.votes(pair, 1)] for pair in (0, 1)] == [[], [SECOND]]
 
 
 def test_an_answers_file_may_name_the_pairs_of_rows_that_were_set_aside(tmp_path):
