@@ -266,8 +266,13 @@ class Dataset:
         return list(self)
 
     def to_hf(self) -> Any:
-        """A `datasets.Dataset`. Raises InvalidInput where that library is not installed."""
-        return _library("datasets", "to_hf").Dataset.from_list(self.to_list())
+        """A `datasets.Dataset`; `original` as JSON, for a table has one form for all rows. Raises InvalidInput where that library
+        is not installed."""
+        library, rows = _library("datasets", "to_hf"), self.to_list()
+        if any("original" in row for row in rows):
+            held = (json.dumps(row["original"], ensure_ascii=False) if "original" in row else "" for row in rows)
+            rows = [row | {"original": text} for row, text in zip(rows, held, strict=True)]
+        return library.Dataset.from_list(rows)
 
     def to_pandas(self) -> Any:
         """A DataFrame. Raises InvalidInput where pandas is not installed."""

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from concord.kit.errors import InvalidInput
 
 KINDS = {".parquet": "Parquet", ".jsonl": "JSON Lines", ".jsonl.gz": "JSON Lines", ".arrow": "Arrow"}
+# Read where none of the others is there: beside them such a file is mostly about the data.
+OTHER_KINDS = {".csv": "CSV", ".csv.gz": "CSV", ".tsv": "TSV", ".json": "JSON"}
+_ABOUT = re.compile(r"(?:.*[-_.])?(?:infos?|dict|config|state|metadata|index|license|citation)\.json")
 _SHARD = re.compile(r"(\w+)-\d{5}-of-\d{5}\.")
 _SPLITS = {
     "train": "train",
@@ -46,7 +49,10 @@ class Chosen:
 
 def kind_of(name: str) -> str:
     """Which kind of rows a file of this name holds; "" for one that holds none."""
-    return next((kind for ending, kind in KINDS.items() if name.lower().endswith(ending)), "")
+    name = name.lower()
+    if _ABOUT.fullmatch(name.rpartition("/")[2]):
+        return ""
+    return next((kind for ending, kind in (KINDS | OTHER_KINDS).items() if name.endswith(ending)), "")
 
 
 def split_of(name: str) -> str:
@@ -64,8 +70,9 @@ def choose(names: Iterable[str], where: str, split: str = "") -> Chosen:
     nothing fits, or where what is meant is not one thing.
     """
     held = sorted(name for name in names if kind_of(name) and not _is_hidden(name))
+    held = [name for name in held if kind_of(name) in KINDS.values()] or held
     if not held:
-        raise InvalidInput(f"{where}: cannot be read: no Parquet, JSON Lines or Arrow file is in the folder")
+        raise InvalidInput(f"{where}: cannot be read: no Parquet, JSON Lines, Arrow, JSON or CSV file is in the folder")
     splits: dict[str, list[str]] = defaultdict(list)
     for name in held:
         splits[split_of(name)].append(name)

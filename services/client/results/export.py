@@ -25,6 +25,8 @@ from typing import Any
 
 Row = Mapping[str, Any]
 _NAMES = {"user": "User", "assistant": "Assistant", "system": "System", "tool": "Tool"}
+# What only some rows have, and what it is in the others.
+_EMPTY: Mapping[str, Any] = {"tools": [], "original": ""}
 _FROM = {"user": "human", "assistant": "gpt", "tool": "observation"}
 
 
@@ -80,6 +82,16 @@ def exported(rows: Iterable[Row], format_: str, account: Exported) -> Iterator[d
             account.transcripts += convert is trl and _is_transcript(row["prompt"])
             account.by_source[row["source"]] += 1
             yield convert(row)
+
+
+def uniform(rows: Callable[[], Iterator[Row]], format_: str, account: Exported) -> Iterator[dict[str, Any]]:
+    """As `exported`, every row with the same columns: whoever loads JSON Lines takes the first rows' columns for all.
+
+    `rows` gives the dataset's rows, and is asked twice.
+    """
+    some = {key for made in exported(rows(), format_, Exported()) for key in made if key in _EMPTY}
+    for made in exported(rows(), format_, account):
+        yield made | {key: _EMPTY[key] for key in _EMPTY if key in some and key not in made}
 
 
 def trl(row: Row) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from concord.client.intake import parquet
 from concord.client.results.card import card
-from concord.client.results.export import FORMATS, Exported, exported
+from concord.client.results.export import FORMATS, Exported, uniform
 from concord.client.results.records import Records
 from concord.client.results.results_dir import folder, remembered_truth, writable
 from concord.kit.enums import word
@@ -35,7 +35,7 @@ def release(records: Records, home: str, name: str, format_: str, out: Path | No
     results = folder(home, run_id, records.server)
     figures, dataset = _finished(records, run_id, results)
     made = Exported()
-    rows = exported(dataset, format_, made)
+    rows = uniform(dataset, format_, made)
     first = next(rows, None)
     if first is None:
         raise InvalidInput(
@@ -51,8 +51,8 @@ def release(records: Records, home: str, name: str, format_: str, out: Path | No
     return out, made
 
 
-def _finished(records: Records, run_id: str, results: Path) -> tuple[Figures, Iterator[dict[str, Any]]]:
-    """What is known of the run, and its dataset's rows."""
+def _finished(records: Records, run_id: str, results: Path) -> tuple[Figures, Callable[[], Iterator[dict[str, Any]]]]:
+    """What is known of the run, and what gives its dataset's rows."""
     view = records.view(run_id)
     if view.status != RUN_STATUS_FINISHED:
         status = word(RunStatus, view.status)
@@ -61,7 +61,7 @@ def _finished(records: Records, run_id: str, results: Path) -> tuple[Figures, It
         )
     truth = remembered_truth(results, run_id) or None
     figures = figures_of(records.events(run_id), records.blob, truth)
-    return figures, datasets.rows(view.dataset_uri, records.blob)
+    return figures, lambda: datasets.rows(view.dataset_uri, records.blob)
 
 
 def _write_folder(out: Path, rows: Iterable[Mapping[str, Any]], readme: Callable[[], str]) -> None:

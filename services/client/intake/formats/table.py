@@ -25,9 +25,9 @@ from concord.client.intake.formats.record import Decoded, Record
 from concord.preference.pairs import BadRecord
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Format:
-    """How rows of one kind are told from others and read."""
+    """How rows of one kind are told from others and read. A format is itself alone: comparing is asking whether it is."""
 
     name: str  # as messages and reports call it
     recognises: Callable[[Decoded], bool]
