@@ -12,8 +12,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import structlog
+
 from concord.kit.blobs import Blobs
-from concord.kit.errors import InvalidInput
+from concord.kit.errors import ConcordError, InvalidInput
 from concord.kit.ids import unit_name
 from concord.kit.log import Log, topics
 from concord.kit.loop.children import Children
@@ -37,6 +39,8 @@ from concord.v1.runs_service_pb2 import RUN_STATUS_CANCELLED
 from concord.v1.work_pb2 import Work
 
 CANCELLED_S = 1.0
+# Between two looks for batches of cancelled runs.
+SWEEP_S = 30.0
 # Whoever still waits when the process ends is given so long.
 GRACE_S = 5.0
 # Who does the units of a topic: made of the blobs, `do` makes a unit's fact. Labels are asked for all at once: `_judging`.
@@ -103,7 +107,7 @@ def _tasks(parts: Parts) -> Service:
 
 def _judging(settings: Settings, blobs: Blobs) -> labeling.Labeling:
     keys = allowed_keys(settings, os.environ)
-    return labeling.Labeling(blobs, settings.state_url, settings.judge_concurrency, keys)
+    return labeling.Labeling(blobs, settings.state_url, settings.judge_concurrency, keys, settings.batch_look_s)
 
 
 def _labeling(parts: Parts) -> Service:
@@ -130,8 +134,17 @@ def _labeling(parts: Parts) -> Service:
         asyncio.run_coroutine_threadsafe(let_go(), loop).result(GRACE_S)
         loop.call_soon_threadsafe(loop.stop)
 
+    def sweep() -> None:
+        """Batches outlive their run: whoever cancels it should not go on paying."""
+        cancelled = _cancelled(parts.store)
+        while not parts.stop.wait(SWEEP_S):
+            try:
+                asyncio.run_coroutine_threadsafe(judging.sweep(cancelled), loop).result(SWEEP_S)
+            except (ConcordError, TimeoutError) as error:
+                structlog.get_logger(service=labeling.SERVICE).warning("batches not looked through", error=repr(error))
+
     make = _worker(parts, labeling.SERVICE, topics.LABEL, start, 2 * parts.settings.concurrency)
-    return Service(labeling.servicer(judging, loop), make, end=end)
+    return Service(labeling.servicer(judging, loop), make, background=sweep, end=end)
 
 
 def _scoring(parts: Parts) -> Service:

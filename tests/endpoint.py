@@ -84,14 +84,18 @@ class Endpoint:
 
     async def start(self, port: int = 0) -> None:
         app = web.Application(client_max_size=64 * 2**20)
-        app.router.add_post("/v1/chat/completions", self._chat)
-        app.router.add_get("/stats", self._stats)
+        self.routes(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port, backlog=1024)
         await site.start()
         host, at = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{at}/v1"
+
+    def routes(self, app: web.Application) -> None:
+        """What it answers."""
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_get("/stats", self._stats)
 
     def positional(self, a: str, b: str) -> bool:
         """Whether the verdict on these two texts follows the position."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 from concord.client.run import drive, options, people
 from concord.embedded import embedded
@@ -28,6 +29,7 @@ from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from tests import the_sample
 from tests.endpoint import Endpoint
 
+E = TypeVar("E", bound=Endpoint)
 ROWS = the_sample.given().rows[:400]
 PAIRS = [row.pair for row in ROWS]
 RUN = ids.run_id("kills", b"")
@@ -57,7 +59,7 @@ STEPS = frozenset(
 
 
 @contextmanager
-def endpoint(kind: type[Endpoint] = Endpoint, **behaviour: object) -> Iterator[Endpoint]:
+def endpoint(kind: type[E] = Endpoint, **behaviour: object) -> Iterator[E]:
     """A real HTTP judge in a loop of its own; it outlives every process that asks it."""
     judge, loop = kind(**behaviour), asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)

@@ -41,6 +41,8 @@ class Settings:
     judge_concurrency: int = 64
     # Names of the environment variables that judges may take their keys from, with commas between.
     judge_keys: str = ""
+    # Seconds between two looks at a batch that was handed in to a judge.
+    batch_look_s: float = 60.0
     lease_s: float = 600.0
     reissue_after_s: float = 120.0
     # Units that run when the process is told to stop may go on for so long; less than a pod is given to end.
@@ -88,6 +90,7 @@ RANGES = {
     "concurrency": (1, 1_000),
     "processes": (-1, 1_000),
     "judge_concurrency": (1, 10_000),
+    "batch_look_s": (0.05, 86_400),
     "lease_s": (0.001, 1e9),
     "reissue_after_s": (0.001, 1e9),
     "grace_s": (0, 1e6),

@@ -18,6 +18,7 @@ from concord.kit.errors import InvalidInput
 from concord.labeling import judge
 from concord.labeling.answer_cache import Answer, Answers, request_key
 from concord.labeling.chat import Chat, ChatSettings
+from concord.labeling.dialect import spoken
 from concord.labeling.evidence import missed, rejected
 from concord.labeling.judge import Combined, Miss
 from concord.labeling.negotiation import Rejected
@@ -51,6 +52,11 @@ class LLMJudge:
     def __init__(self, config: cfg.JudgeConfig, chat: Chat, answers: Answers) -> None:
         self._config, self._chat, self._answers = config, chat, answers
 
+    @property
+    def config(self) -> cfg.JudgeConfig:
+        """As it was asked for."""
+        return self._config
+
     async def judge(self, pair: pb.Pair, seed: int) -> tuple[Combined, ev.Usage]:
         """What the judge says of the pair, and what that cost; `NO_VERDICT` where it says nothing usable."""
         spent = Spent()
@@ -64,13 +70,39 @@ class LLMJudge:
         own, swapped = await together(self._verdict(pair, order, seed, spent) for order in (False, True))
         return judge.combine(own, swapped)
 
+    async def missing(self, pairs: Sequence[pb.Pair], seed: int) -> dict[str, Mapping[str, Any]]:
+        """The requests that lead to verdicts that nothing kept gives, as the endpoint wants them, by their keys in the cache."""
+        orders = (False, True) if self._config.both_orders else (False,)
+        asked = [(pair, swapped) for pair in pairs for swapped in orders]
+        kept = await together(self._kept(self._keys(pair, swapped, seed)) for pair, swapped in asked)
+        found: dict[str, Mapping[str, Any]] = {}
+        for (pair, swapped), verdict in zip(asked, kept, strict=True):
+            if verdict is None:
+                request = self._request(pair, swapped, seed, 0)
+                found[request_key(self._config.url, request, 0)] = spoken(request, self._chat.dialect)
+        return found
+
+    async def keep(self, key: str, reply: Reply) -> None:
+        """Keeps an answer that came another way; one that is no verdict is not kept, and is asked for again."""
+        await self._keep(key, False, reply)
+
+    def _keys(self, pair: pb.Pair, swapped: bool, seed: int) -> list[str]:
+        requests = [self._request(pair, swapped, seed, sample) for sample in range(_SAMPLES)]
+        return [request_key(self._config.url, request, sample) for sample, request in enumerate(requests)]
+
+    async def _kept(self, keys: Sequence[str]) -> Verdict | None:
+        """The verdict under the first of the keys that has one."""
+        for key in keys:
+            if (kept := await self._answers.get(key)) and (verdict := _read(kept).verdict):
+                return verdict
+        return None
+
     async def _verdict(self, pair: pb.Pair, swapped: bool, seed: int, spent: Spent) -> Verdict | Miss:
         requests = [self._request(pair, swapped, seed, sample) for sample in range(_SAMPLES)]
         keys = [request_key(self._config.url, request, sample) for sample, request in enumerate(requests)]
-        for key in keys:
-            if (kept := await self._answers.get(key)) and (verdict := _read(kept).verdict):
-                spent.cached_calls += 1
-                return verdict
+        if verdict := await self._kept(keys):
+            spent.cached_calls += 1
+            return verdict
         said = Miss(ev.ANSWER_FAULT_EMPTY, swapped, "")
         for key, request in zip(keys, requests, strict=True):
             try:
@@ -149,10 +181,7 @@ class LLMJudges:
         return chat
 
     def _new_chat(self, config: cfg.JudgeConfig) -> Chat:
-        key = self._key(config.api_key_env)
-        if not config.name:
-            raise InvalidInput("judge.name is empty; it is the model's name at the endpoint")
-        endpoint = Endpoint(config.url, config.name, key, config.api_key_env)
+        endpoint = self.endpoint(config)
         pace = self._paces.setdefault(config.url, Pace(self._settings.concurrency, self._clock, self._sleep))
         return Chat(
             endpoint,
@@ -163,6 +192,13 @@ class LLMJudges:
             sleep=self._sleep,
             random=self._random,
         )
+
+    def endpoint(self, config: cfg.JudgeConfig) -> Endpoint:
+        """Where the judge is, with its key. Raises InvalidInput for a setting that cannot be."""
+        key = self._key(config.api_key_env)
+        if not config.name:
+            raise InvalidInput("judge.name is empty; it is the model's name at the endpoint")
+        return Endpoint(config.url, config.name, key, config.api_key_env)
 
     async def _let_go(self) -> None:
         """Closes what was not asked for longest, where there are too many; whoever may name URLs could name any number."""

@@ -8,19 +8,23 @@ from concurrent.futures import CancelledError
 import grpc
 
 from concord.kit.blobs import Blobs
-from concord.kit.errors import InvalidInput, Late, Unavailable
+from concord.kit.errors import ConcordError, InvalidInput, Late, Unavailable
 from concord.kit.rpc import Servicer
 from concord.labeling import recorded, sample_judge
 from concord.labeling.answer_cache import AnswerCache
+from concord.labeling.batch_notes import BatchNotes
+from concord.labeling.batch_wire import BatchWire
+from concord.labeling.batches import LOOK_S, Batches
 from concord.labeling.chat import ChatSettings
 from concord.labeling.judge import Combined
 from concord.labeling.llm import LLMJudges
 from concord.labeling.shard import label_shard
-from concord.preference.judges import JUDGE_KINDS, networked
+from concord.labeling.spending import total
+from concord.preference.judges import JUDGE_KINDS, networked, networked_judges
 from concord.v1 import labeling_service_pb2 as pb
 from concord.v1 import labeling_service_pb2_grpc
 from concord.v1.config_pb2 import JudgeConfig
-from concord.v1.events_pb2 import Event, Usage
+from concord.v1.events_pb2 import Event, Stage, Usage
 from concord.v1.pairs_pb2 import Pair, PairShard
 from concord.v1.work_pb2 import Work
 
@@ -38,11 +42,14 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
     `environ` holds the variables that judges may take their keys from: those of `settings.allowed_keys`.
     """
 
-    def __init__(self, blobs: Blobs, answers_url: str, concurrency: int, environ: Mapping[str, str]) -> None:
-        self._blobs = blobs
+    def __init__(
+        self, blobs: Blobs, answers_url: str, concurrency: int, environ: Mapping[str, str], look_s: float = LOOK_S
+    ) -> None:
+        self._blobs, self._look_s = blobs, look_s
         self._answers_url, self._concurrency, self._environ = answers_url, concurrency, environ
         self._judges: LLMJudges | None = None
         self._cache: AnswerCache | None = None
+        self._batches: Batches | None = None
         # How a judge of each kind of `preference/judges.py` is asked.
         self.kinds: dict[str, Callable[[Sequence[Pair], JudgeConfig, int], Awaitable[Asked]]] = {
             "sample": _ask_sample,
@@ -57,9 +64,38 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         # Elsewhere: the calls of other units need the loop.
         read = [await asyncio.to_thread(self._read, uri, wanted) for uri in task.shard_uris]
         pairs = [pair for shard in read for pair in shard]
-        labels, usage = await self._label(pairs, work.config.judge, work.config.helpers, work.config.seed)
+        before = await self._gathered(work, [pair for _, pair in pairs])
+        try:
+            labels, usage = await self._label(pairs, work.config.judge, work.config.helpers, work.config.seed)
+        except ConcordError as error:
+            error.usage = total((before, error.usage or Usage()))
+            raise
+        usage = total((before, usage))
         usage.seconds = time.monotonic() - began
         return Event(shard_labeled=labels, usage=usage)
+
+    async def _gathered(self, work: Work, pairs: Sequence[Pair]) -> Usage:
+        """What reading the unit's batches cost, once there is nothing to wait for. People wait for the pilot: it is asked live."""
+        judges = [judge for judge in networked_judges(work.config) if judge.batch]
+        if not judges or work.unit.stage != Stage.STAGE_LABEL:
+            return Usage()
+        batches, llm = self._batched(), self._llm()
+        gathered = [
+            batches.gather(llm.of(judge), work.run_id, work.work_id, pairs, work.config.seed) for judge in judges
+        ]
+        # All of them hand in what they have before the first one's wait ends this.
+        found = await asyncio.gather(*gathered, return_exceptions=True)
+        paid = total(one if isinstance(one, Usage) else getattr(one, "usage", None) or Usage() for one in found)
+        for one in found:
+            if isinstance(one, BaseException):
+                if isinstance(one, ConcordError):
+                    one.usage = paid
+                raise one
+        return paid
+
+    async def sweep(self, is_cancelled: Callable[[str], bool]) -> int:
+        """Cancels the batches that cancelled runs wait for; how many."""
+        return await self._batched().sweep(is_cancelled)
 
     def _read(self, uri: str, wanted: Set[int]) -> list[tuple[int, Pair]]:
         """The shard's pairs with their indexes in the run, only the `wanted` ones if there are any.
@@ -90,8 +126,18 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
             self._judges = LLMJudges(self._cache, self._environ, ChatSettings(concurrency=self._concurrency))
         return self._judges
 
+    def _batched(self) -> Batches:
+        if self._batches is None:
+            llm = self._llm()
+            self._batches = Batches(
+                BatchNotes(self._answers_url), lambda judge: BatchWire(llm.endpoint(judge)), self._look_s
+            )
+        return self._batches
+
     async def close(self) -> None:
         """Lets go of connections and of the answer cache."""
+        if self._batches is not None:
+            await self._batches.close()
         if self._judges is not None and self._cache is not None:
             await self._judges.close()
             await self._cache.close()

@@ -197,11 +197,11 @@ def _rest(request: Mapping[str, Any]) -> dict[str, Any]:
 def _http_client() -> httpx2.AsyncClient:
     """No redirects, no proxy for plain http, and as many connections as its requests need."""
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-    return _HttpClient(verify=_tls(), limits=limits, timeout=None, follow_redirects=False, mounts={"http://": None})
+    return _HttpClient(verify=tls(), limits=limits, timeout=None, follow_redirects=False, mounts={"http://": None})
 
 
 @functools.cache
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 

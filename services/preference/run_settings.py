@@ -106,6 +106,15 @@ class Options:
             decides=False,
         ),
     ] = 0.0
+    judge_batch: Annotated[
+        bool,
+        Setting(
+            "judge.batch",
+            "Hand the judge's requests in as batches: half the price at most services, and hours.",
+            JUDGE,
+            decides=False,
+        ),
+    ] = False
     tokens_per_minute: Annotated[
         float,
         Setting(

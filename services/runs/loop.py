@@ -148,9 +148,9 @@ def _no_money(state: RunState, number: int) -> str:
 
 
 def _undone(state: RunState) -> list[int]:
-    """The first W units that are not settled."""
+    """The first of the units that are not settled, as many as may be out at once."""
     assert state.open is not None
-    return [n for n in range(state.open.units) if n not in state.settled][: max(1, state.view.config.window)]
+    return [n for n in range(state.open.units) if n not in state.settled][: work.window(state)]
 
 
 def _probe(state: RunState, context: Context) -> Sequence[Append | Dispatch]:

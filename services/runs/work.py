@@ -9,6 +9,7 @@ from concord.kit.ids import work_id
 from concord.kit.log import topics
 from concord.kit.loop.fold import Dispatch
 from concord.preference import budget, call_costs, pilot
+from concord.preference.judges import networked
 from concord.preference.methods import METHODS
 from concord.preference.stages import STAGES
 from concord.runs.state import RunState
@@ -94,6 +95,14 @@ def unit_of(state: RunState, number: int) -> Unit:
     assert state.open is not None
     retry = state.open.retries.get(number, 0)
     return Unit(stage=state.open.stage, round=state.open.round, number=number, retry=retry)
+
+
+def window(state: RunState) -> int:
+    """Units of the open stage that are out at once: all of them where they wait for batches, which costs nobody a place."""
+    assert state.open is not None
+    judge = state.view.config.judge
+    waits = state.open.stage == Stage.STAGE_LABEL and networked(judge) and judge.batch
+    return state.open.units if waits else max(1, state.view.config.window)
 
 
 def work_item(state: RunState, number: int) -> Dispatch:
