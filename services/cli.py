@@ -19,7 +19,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 import typer  # noqa: E402
 
 from concord.client.run import progress  # noqa: E402
-from concord.commands import annotate, criteria, flags, place, replay, results, run, steer  # noqa: E402
+from concord.commands import annotate, criteria, flags, judge, place, replay, results, run, steer  # noqa: E402
 from concord.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
 
 AWAY, WRONG = 4, 2
@@ -80,6 +80,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.callback()(concord)
 for command in COMMANDS:
     app.command()(spoken(command))
+judges = typer.Typer(no_args_is_help=True)
+judges.command("try")(spoken(judge.try_))
+app.add_typer(judges, name="judge", help="A judge by itself, without a run: `judge try` asks it about three pairs.")
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 import yaml
+from click import Parameter
 from typer.main import get_command
 
 from concord import cli
@@ -82,8 +83,14 @@ def first_cells(text: str) -> list[str]:
     return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
 
 
+def params_of(command: str) -> list[Parameter]:
+    """The parameters of a command, and of those below it."""
+    found = COMMANDS[command]
+    return [*found.params, *(param for below in getattr(found, "commands", {}).values() for param in below.params)]
+
+
 def flags_of(command: str) -> set[str]:
-    return {flag for param in COMMANDS[command].params for flag in param.opts if flag.startswith("--")}
+    return {flag for param in params_of(command) for flag in param.opts if flag.startswith("--")}
 
 
 def shell_lines(text: str) -> Iterator[str]:
@@ -115,7 +122,7 @@ def test_every_call_of_concord_in_the_docs_is_one_that_it_takes(page):
 
 def test_every_flag_is_in_the_docs_and_every_flag_there_exists():
     known = {flag for command in COMMANDS for flag in flags_of(command)} | {"--version"}
-    hidden = {flag for command in COMMANDS.values() for param in command.params if param.hidden for flag in param.opts}
+    hidden = {flag for name in COMMANDS for param in params_of(name) if param.hidden for flag in param.opts}
     others = re.compile(r"^.*(?:docker compose|kubectl) .*$", re.M)
     own = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", others.sub("", WHOLE))) - {"--help"}
     assert own <= known, own - known

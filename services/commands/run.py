@@ -49,7 +49,7 @@ def run(
     **said: object,
 ) -> None:
     """Judge, triage, ask people, train: from a file of pairs to dataset.jsonl and report.html."""
-    asked = partial(options.resolve, said, _yaml(config) if config else None, str(config))
+    asked = partial(options.resolve, said, read_yaml(config) if config else None, str(config))
     from concord.embedded import allowing
 
     settings = home.opened()
@@ -85,7 +85,8 @@ def run(
         print(json.dumps(report, indent=2, ensure_ascii=False))
 
 
-def _yaml(path: Path) -> object:
+def read_yaml(path: Path) -> object:
+    """What a settings file says. Raises InvalidInput where it cannot be read."""
     try:
         return yaml.safe_load(path.read_text()) or {}
     except OSError as error:

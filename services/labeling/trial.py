@@ -1,0 +1,102 @@
+"""A judge tried on a few pairs: what is sent, what comes back, what that means. For a look; no run knows of it.
+
+The pairs go the way that a run's go, except that no kept answer is taken and none is kept.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, TypeVar, cast
+
+from concord.labeling.answer_cache import MemoryAnswers
+from concord.labeling.chat import Chat, ChatSettings, Spent
+from concord.labeling.dialect import spoken
+from concord.labeling.evidence import missed
+from concord.labeling.judge import Combined, messages
+from concord.labeling.llm import LLMJudge, LLMJudges, usage
+from concord.labeling.reply import Reply
+from concord.labeling.token_odds import letter_odds
+from concord.labeling.verdict import Verdict, read
+from concord.preference.call_limits import MAX_TOKENS
+from concord.v1.config_pb2 import JudgeConfig
+from concord.v1.events_pb2 import Usage
+from concord.v1.pairs_pb2 import Pair
+
+# Nobody wants to wait for minutes to hear that an endpoint is away.
+PATIENCE_S = 30.0
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One answer as it came."""
+
+    pair: int  # place among the pairs
+    swapped: bool  # the second response was shown as A
+    reply: Reply
+    seconds: float  # from asking until it was there, tries before it included
+    verdict: Verdict | None
+    fault: int  # an AnswerFault; 0 where there is a verdict
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of the pairs."""
+
+    sent: Mapping[str, Any]  # the fields of a request as the endpoint takes them, without the messages
+    dropped: tuple[str, ...]  # what it is not asked as the standard has it, in words
+    said: tuple[Combined, ...]
+    heard: tuple[Heard, ...]
+    usage: Usage
+
+
+async def tried(pairs: Sequence[Pair], config: JudgeConfig, environ: Mapping[str, str], seed: int = 0) -> Tried:
+    """Asks about the pairs one after the other, both orders at once. Raises Permanent, Deferred, InvalidInput.
+
+    `environ` holds the variable that the judge's key is in.
+    """
+    judges, began, spent = (
+        LLMJudges(MemoryAnswers(), environ, ChatSettings(patience_s=PATIENCE_S)),
+        monotonic(),
+        Spent(),
+    )
+    chat = judges.chat(config)
+    listening = _Listening(chat)
+    try:
+        judge = LLMJudge(config, cast(Chat, listening), MemoryAnswers())
+        said = [await judge.combined(pair, seed, spent) for pair in pairs]
+    finally:
+        await judges.close()
+    shown = {_prompt(pair, config, order): (at, order) for at, pair in enumerate(pairs) for order in (False, True)}
+    heard = tuple(_heard(*shown[prompt], reply, seconds) for prompt, reply, seconds in listening.heard)
+    request = chat.request([], config.temperature, config.max_tokens or MAX_TOKENS, seed)
+    sent = {name: value for name, value in spoken(request, chat.dialect).items() if name != "messages"}
+    return Tried(sent, chat.dropped, tuple(said), heard, usage(spent, config, monotonic() - began))
+
+
+def _prompt(pair: Pair, config: JudgeConfig, swapped: bool) -> str:
+    return messages(pair, config.criteria, swapped)[0]["content"]
+
+
+def _heard(pair: int, swapped: bool, reply: Reply, seconds: float) -> Heard:
+    reading = read(reply.text, letter_odds(reply.tokens, reply.text) if reply.tokens else ())
+    fault = missed(reply, reading, swapped).fault if reading.verdict is None else 0
+    return Heard(pair, swapped, reply, seconds, reading.verdict, fault)
+
+
+class _Listening:
+    """A chat whose answers are noted on their way to the judge."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+        self.heard: list[tuple[str, Reply, float]] = []
+        self.request, self.make_room = chat.request, chat.make_room
+
+    async def ask(self, request: Mapping[str, Any], spent: Spent, keep: Callable[..., Awaitable[Kept]]) -> Kept:
+        began = monotonic()
+
+        async def noted(reply: Reply, *more: Any) -> Kept:
+            self.heard.append((request["messages"][0]["content"], reply, monotonic() - began))
+            return await keep(reply, *more)
+
+        return await self._chat.ask(request, spent, noted)
