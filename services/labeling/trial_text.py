@@ -34,14 +34,16 @@ def lines(config: JudgeConfig, ids: Sequence[str], tried: Tried) -> Iterator[str
     for at, (name, said) in enumerate(zip(ids, tried.said, strict=True)):
         yield ""
         yield f"pair {name}"
-        for heard in tried.heard:
-            if heard.pair == at:
-                yield from _answer(heard)
+        for swapped in (False, True):
+            if mine := [heard for heard in tried.heard if (heard.pair, heard.swapped) == (at, swapped)]:
+                yield from _answer(mine[-1], len(mine))
         for miss in said.misses:
             if miss.fault == AnswerFault.ANSWER_FAULT_REJECTED:
                 yield f"  {_order(miss.swapped)}: refused: {answer_faults.short(miss.text, _SHOWN)}"
         yield f"  → {_verdict(said)}"
     yield ""
+    for fault in dict.fromkeys(miss.fault for said in tried.said for miss in said.misses):
+        yield f"{_fault(fault).name}: {_fault(fault).cause.do}"
     yield from _sum(config, len(ids), tried)
 
 
@@ -74,7 +76,8 @@ def plain(config: JudgeConfig, ids: Sequence[str], tried: Tried) -> dict[str, An
     }
 
 
-def _answer(heard: Heard) -> Iterator[str]:
+def _answer(heard: Heard, tries: int) -> Iterator[str]:
+    """The last answer for one pair in one order."""
     reply = heard.reply
     took = f"{reply.prompt_tokens or '?'} + {reply.completion_tokens or '?'} tokens, {heard.seconds:.1f} s"
     finish = f", finish_reason {reply.finish}" if reply.finish and reply.finish != "stop" else ""
@@ -83,12 +86,11 @@ def _answer(heard: Heard) -> Iterator[str]:
         came = f"{heard.verdict.winner}{sure}"
     else:
         came = f"no verdict: {_fault(heard.fault).cause.words}"
-    yield f"  {_order(heard.swapped)}: {came} ({took}{finish})"
+    asked = f", the last of {tries} answers" if tries > 1 else ""
+    yield f"  {_order(heard.swapped)}: {came} ({took}{finish}{asked})"
     if reply.reasoning:
         yield f"    thought: {answer_faults.short(reply.reasoning, _SHOWN)}"
     yield f"    answered: {answer_faults.short(reply.text or reply.refusal, _SHOWN)}"
-    if heard.verdict is None:
-        yield f"    do: {_fault(heard.fault).cause.do}"
 
 
 def _sum(config: JudgeConfig, pairs: int, tried: Tried) -> Iterator[str]:

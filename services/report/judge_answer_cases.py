@@ -3,7 +3,7 @@
 from concord.report import words
 from concord.report.figures import Figures
 from concord.report.judge_answers import Example, UnusableAnswers
-from concord.report.markup import Markup, element, table
+from concord.report.markup import Markup, element, facts
 
 
 def unusable(figures: Figures) -> Markup | None:
@@ -12,11 +12,6 @@ def unusable(figures: Figures) -> Markup | None:
     if not found:
         return None
     several = len({answers.judge for answers in found}) > 1
-    head = [*(["Judge"] if several else []), "Cause", "Answers", "What to do"]
-    rows = [
-        [*([answers.judge] if several else []), answers.cause, words.count(answers.answers), answers.do]
-        for answers in found
-    ]
     return element(
         "section",
         element("h2", "Answers of the judge that are no verdict"),
@@ -25,9 +20,15 @@ def unusable(figures: Figures) -> Markup | None:
             "Each was asked for a second time before it was given up. A pair without a verdict in either order is a tie "
             "unless a person decided.",
         ),
-        table(head, rows, "Answers that are no verdict"),
+        # No table: what to do is a sentence, which must wrap.
+        facts([(_name(answers, several), answers.do) for answers in found]),
         *(_case(answers, example) for answers in found for example in answers.examples),
     )
+
+
+def _name(answers: UnusableAnswers, several: bool) -> str:
+    judge = f", {answers.judge}" if several else ""
+    return f"{answers.cause}: {words.count(answers.answers, 'answer')}{judge}"
 
 
 def _case(answers: UnusableAnswers, example: Example) -> Markup:

@@ -118,6 +118,8 @@ def _onward(figures: Figures) -> str:
 
 def _asked(figures: Figures) -> str:
     if not figures.human_labels:
+        if figures.rows is None:
+            return "Nobody has answered anything yet."
         if figures.without_verdict:
             return "Nobody was asked: the judge's labels are all there is."
         return f"Nobody was asked: all {count(figures.pairs, 'pair')} carry the judge's labels."
