@@ -9,8 +9,9 @@ from pathlib import Path
 
 from concord.client.results import results_dir
 from concord.client.results.records import Records
+from concord.client.run.drive import JUDGE_STOPPED
 from concord.client.run.job import Job
-from concord.preference import datasets
+from concord.preference import answer_faults, datasets
 from concord.report.accuracy import Evaluation
 from concord.report.figures import Method
 from concord.v1.runs_service_pb2 import RunView
@@ -59,6 +60,15 @@ class Questions:
             return annotate
         go_on = "" if self.wait else " and give the same command again"
         return f'answer them in {file}, {{"pair_id": …, "choice": "first"}} a line,{go_on}, or {annotate}'
+
+
+def evidence(view: RunView, records: Records) -> list[str]:
+    """What a judge that stopped its run answered instead of verdicts: causes, what to do, an example or two."""
+    if view.pause_reason not in JUDGE_STOPPED:
+        return []
+    labeled = answer_faults.standing(event for event, _ in records.events(view.run_id))
+    found = answer_faults.lines(answer_faults.collected(labeled))
+    return [f"  {line}" for line in (*found, f"more of it: concord report {view.run_id[:8]}{records.flag}")]
 
 
 def results(

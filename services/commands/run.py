@@ -20,8 +20,7 @@ from concord.commands import WAITS, flags, home
 from concord.kit.enums import word
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings
-from concord.one_run import Questions, results
-from concord.preference import answer_faults
+from concord.one_run import Questions, evidence, results
 from concord.preference.call_costs import money
 from concord.report.figures import Method
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RUN_STATUS_RUNNING, RunStatus, RunView
@@ -153,12 +152,8 @@ def _say_why(view: RunView, questions: Questions, records: Records) -> None:
     why = progress.clean(view.detail) or "no reason given"
     how = "; the same command with --resume goes on" if status == "paused" and "--resume" not in why else ""
     print(f"concord: run {view.run_id} is {status}: {why}{how}", file=sys.stderr)
-    if view.pause_reason not in drive.JUDGE_STOPPED:
-        return
-    labeled = answer_faults.standing(event for event, _ in records.events(view.run_id))
-    for line in answer_faults.lines(answer_faults.collected(labeled)):
-        progress.say(f"  {line}")
-    progress.say(f"  more of it: concord report {view.run_id[:8]}{records.flag}")
+    for line in evidence(view, records):
+        progress.say(line)
 
 
 def _write(
