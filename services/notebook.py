@@ -20,7 +20,7 @@ from concord.client.run.voters import Skipping
 from concord.embedded import allowing, serving
 from concord.kit.errors import ConcordError, InvalidInput, StandsStill
 from concord.kit.settings import Settings
-from concord.one_run import Questions, results
+from concord.one_run import Questions, evidence, results
 from concord.operate import replay_commands
 from concord.preference import datasets
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RUN_STATUS_RUNNING, RunView
@@ -146,6 +146,8 @@ def _carried_out(
     if view.status == RUN_STATUS_RUNNING:
         raise StandsStill(questions.line(), job.run_id)
     if view.status != RUN_STATUS_FINISHED:
+        for line in evidence(view, records):
+            questions.tell(line)
         raise StandsStill(
             f"{steering.standing(view, records.flag)}; in Python: the same call with resume=True", job.run_id
         )

@@ -9,12 +9,13 @@ from time import monotonic
 from typing import Any, TypeVar, cast
 
 from concord.labeling.answer_cache import MemoryAnswers
-from concord.labeling.chat import Chat, ChatSettings, Spent
+from concord.labeling.chat import Chat, ChatSettings
 from concord.labeling.dialect import spoken
 from concord.labeling.evidence import missed
 from concord.labeling.judge import Combined, messages
-from concord.labeling.llm import LLMJudge, LLMJudges, usage
+from concord.labeling.llm import LLMJudge, LLMJudges
 from concord.labeling.reply import Reply
+from concord.labeling.spending import Spent, usage
 from concord.labeling.token_odds import letter_odds
 from concord.labeling.verdict import Verdict, read
 from concord.preference.call_limits import MAX_TOKENS
