@@ -6,6 +6,7 @@ from concord.client.intake.verdicts import Judges
 from concord.client.run.estimate import estimate
 from concord.client.run.options import Options, resolve, run_config, semantic, share_of
 from concord.kit.errors import InvalidInput
+from concord.preference.call_costs import AROUND_BYTES
 from tests.small_pairs import pair
 
 
