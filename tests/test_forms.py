@@ -80,6 +80,8 @@ def test_arena_texts_say_in_three_columns_who_won(tmp_path):
         won = {f"winner_{name}": int(at == number) for number, name in enumerate(("model_a", "model_b", "tie"))}
         return {"id": at, "prompt": f'["q{at}"]', "response_a": '["a"]', "response_b": '["b"]', **won}
 
+    by_word = {"prompt": "q", "response_a": "a", "response_b": "b", "winner": "b"}
+    assert better(read(tmp_path, by_word)) == ["b"]
     given = read(tmp_path, *map(row, range(3)))
     assert given.form == "arena texts" and better(given) == ["a", "b", "="] and turns(given.rows[0]) == [("user", "q0")]
 
@@ -291,6 +293,10 @@ def test_rows_inside_a_document_are_found_and_it_is_said_where(tmp_path, wrapped
         (
             {"instruction": "q", "models": ["m"], "x": 1},
             "looks most like UltraFeedback completions, which also has 'completions'",
+        ),
+        (
+            {"question": "q", "answer1": "a", "answer2": "b", "label": 0},
+            "perhaps --columns prompt=question,first=answer1,second=answer2,winner=label",
         ),
         ({"frage": "q", "eins": "a", "zwei": "b"}, "--columns prompt=…,first=…,second=…,winner=…"),
     ],

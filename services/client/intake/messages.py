@@ -26,7 +26,7 @@ _KEPT = ("tool_calls", "tool_call_id", "name")
 def prompt_of(given: object, may_be_empty: bool = False) -> list[pb.Message]:
     """The messages of a prompt that is a text or a list of messages; raises BadRecord, also where nobody is to answer."""
     if given is None:
-        raise BadRecord("missing prompt", "no `prompt`")
+        raise BadRecord("missing prompt", "no `prompt`; if it has another name, say it: --columns prompt=…")
     if isinstance(given, list | Mapping):
         if not given and not may_be_empty:
             raise BadRecord("missing prompt", "`prompt` has no messages")

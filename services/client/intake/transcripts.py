@@ -13,11 +13,16 @@ def is_transcript(text: object) -> bool:
 
 
 def turns_of(text: str) -> list[dict[str, str]]:
-    """The messages of a transcript, each without the blanks around it; a last turn that nobody has filled is left out."""
+    """The messages of a transcript, each without the blanks around it."""
     marks = list(_TURN.finditer(text))
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    turns = [
+    return [
         {"role": _ROLES[mark[1]], "content": text[mark.end() : end].strip()}
         for mark, end in zip(marks, ends, strict=True)
     ]
+
+
+def opening_of(text: str) -> list[dict[str, str]]:
+    """The messages of a transcript that is to be gone on with: a last turn of the assistant that is empty is left out."""
+    turns = turns_of(text)
     return turns[:-1] if turns and turns[-1] == {"role": "assistant", "content": ""} else turns

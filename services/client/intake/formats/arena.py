@@ -3,7 +3,7 @@
 | form | keys |
 | --- | --- |
 | conversations | `conversation_a`, `conversation_b`, `winner` (`model_a`, `model_b`, `tie`, `tie (bothbad)`) |
-| texts | `prompt`, `response_a`, `response_b`, and `winner_model_a`, `winner_model_b`, `winner_tie` (1 or 0) |
+| texts | `prompt`, `response_a`, `response_b`, and `winner`, or `winner_model_a`, `winner_model_b`, `winner_tie` (1 or 0) |
 
 Where a conversation has several turns the two share only the first question: all that follows is the answer. Both bad is a tie.
 """
@@ -51,7 +51,7 @@ def read(row: Decoded) -> Record:
 
 def is_texts(row: Decoded) -> bool:
     """Whether two responses called a and b stand beside columns that say who won."""
-    return all(key in row for key in ("response_a", "response_b")) and any(key in row for key in _WINNERS)
+    return all(key in row for key in ("response_a", "response_b")) and any(key in row for key in ("winner", *_WINNERS))
 
 
 def read_texts(row: Decoded) -> Record:
@@ -63,11 +63,16 @@ def read_texts(row: Decoded) -> Record:
         {"turns": _talk(asked[1:], answers), "model": _model(row, side)}
         for answers, side in zip(said, "ab", strict=True)
     ]
+    return _record(row, asked[0], responses, _winner_of_texts(row), (_TURNS,) if len(asked) > 1 else ())
+
+
+def _winner_of_texts(row: Decoded) -> Any:
+    if row.get("winner") is not None:
+        return _winner(row["winner"])
     won = [at for at, key in enumerate(_WINNERS) if str(row.get(key)).lower() in ("1", "1.0", "true")]
     if len(won) > 1:
         raise BadRecord("broken label", "more than one of `winner_model_a`, `winner_model_b` and `winner_tie` is 1")
-    winner = {0: 0, 1: 1, 2: "tie"}[won[0]] if won else None
-    return _record(row, asked[0], responses, winner, (_TURNS,) if len(asked) > 1 else ())
+    return (0, 1, "tie")[won[0]] if won else None
 
 
 def _record(row: Decoded, prompt: Any, responses: list[Any], winner: Any, remarks: tuple[str, ...]) -> Record:

@@ -40,6 +40,7 @@ _FILLING = {
     "one",
     *_NOUNS,
 }
+_WINNERS = ("winner", "label", "preference", "preferred", "choice", "better", "best", "vote", "chosen")
 _NUMBER = re.compile(r"[ _.-]*\d{1,3}$")
 _OVERALL = re.compile(r"overall|quality|rating|score", re.I)
 # A name, or a label in words, of more characters is none that we know.
@@ -88,6 +89,19 @@ def record_of(fields: Mapping[str, Any], answers: Sequence[Answer], name: Any, o
         silent=f"{silent.question[:60]}: {str(silent.value)[:60]}" if silent else "",
         not_used=tuple(cells.not_used),
     )
+
+
+def guess(fields: Mapping[str, Any]) -> str:
+    """What `--columns` could be for a row with these fields, as far as their names tell; "" where they do not."""
+    try:
+        first, second, *_ = response_fields(fields)
+        said = {"prompt": _prompt(fields, (first, second)), "first": first, "second": second}
+    except BadRecord:
+        return ""
+    winner = next((name for name in fields if name.lower() in _WINNERS and name not in said.values()), "")
+    said |= {"winner": winner} if winner else {}
+    plain = all(name.isprintable() and len(name) <= 60 and "," not in name for name in said.values())
+    return ",".join(f"{role}={name}" for role, name in said.items()) if plain else ""
 
 
 def rated(answers: Sequence[Answer], names: Sequence[str]) -> list[tuple[Answer, list[dict[str, Any]]]]:

@@ -5,7 +5,7 @@
 
 from concord.client.intake.formats import canonical
 from concord.client.intake.formats.record import Decoded, Record
-from concord.client.intake.transcripts import is_transcript, turns_of
+from concord.client.intake.transcripts import is_transcript, opening_of, turns_of
 
 
 def recognises(row: Decoded) -> bool:
@@ -18,7 +18,7 @@ def recognises(row: Decoded) -> bool:
 def read(row: Decoded) -> Record:
     """The record of a row. Raises BadRecord."""
     prompt = row.get("prompt")
-    given = turns_of(prompt) if isinstance(prompt, str) and is_transcript(prompt) else prompt
+    given = opening_of(prompt) if isinstance(prompt, str) and is_transcript(prompt) else prompt
     sides = [row["chosen"], row["rejected"]]
     if all(map(is_transcript, sides)):
         return canonical.conversation(row, given, [turns_of(side) for side in sides])

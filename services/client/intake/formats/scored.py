@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from concord.client.intake.formats.record import Decoded, Record
-from concord.client.intake.ratings import compared
-from concord.client.intake.transcripts import is_transcript, turns_of
+from concord.client.intake.ratings import compared, number_of
+from concord.client.intake.transcripts import is_transcript, opening_of
 from concord.preference.pairs import BadRecord
 
 _MODELS = ("generation_models", "model_names", "generation_model")
@@ -55,7 +55,7 @@ def read_nectar(row: Decoded) -> Record:
     labels = compared([one.get("rank") for one in held], low_is_best=True)
     return Record(
         responses=[{"text": one.get("answer"), "model": one.get("model")} for one in held],
-        prompt=turns_of(prompt) if isinstance(prompt, str) and is_transcript(prompt) else prompt,
+        prompt=opening_of(prompt) if isinstance(prompt, str) and is_transcript(prompt) else prompt,
         source=None,
         may_be_empty=True,
         verdicts={"rank": labels} if labels else None,
@@ -75,7 +75,7 @@ def is_ultrafeedback(row: Decoded) -> bool:
 def read_ultrafeedback(row: Decoded) -> Record:
     """The record of a row of UltraFeedback as it was rated. Raises BadRecord."""
     held = row["completions"]
-    score = next((key for key in _SCORES if any(one.get(key) is not None for one in held)), _SCORES[0])
+    score = next((key for key in _SCORES if sum(number_of(one.get(key)) is not None for one in held) > 1), _SCORES[0])
     labels = compared([one.get(score) for one in held])
     return Record(
         responses=[{"text": one.get("response"), "model": one.get("model")} for one in held],

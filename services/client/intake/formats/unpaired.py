@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from concord.client.intake.formats.fields import listed
+from concord.client.intake.formats.fields import guess, listed
 from concord.client.intake.formats.record import Decoded
 from concord.preference.pairs import BadRecord
 
@@ -30,12 +30,13 @@ def refusal(row: Decoded, forms: Iterable[tuple[str, Iterable[str]]]) -> BadReco
             "missing response", f"no `{lacking}` beside `{half[0]}`; its columns: {listed(row)}; or {BY_HAND}"
         )
     near = _nearest(row, forms)
+    how = f"perhaps --columns {said}" if (said := guess(row)) else BY_HAND
     looks = (
         f"it looks most like {near[0]}, which also has {listed(near[1])}" if near else "it looks like no form we know"
     )
     return BadRecord(
         "missing response",
-        f"neither `chosen` and `rejected` nor `responses`; its columns: {listed(row)}; {looks}; {BY_HAND}",
+        f"neither `chosen` and `rejected` nor `responses`; its columns: {listed(row)}; {looks}; {how}",
     )
 
 
