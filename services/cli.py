@@ -1,7 +1,8 @@
 """`concord …`: the functions of `services/commands` as one program, and their errors as exit codes.
 
 Exit codes: 0 done · 1 our fault (please report) · 2 a mistake in files, flags or settings · 3 the run stands still and
-waits for you, or something wrong was found · 4 something that Concord needs does not answer · 130 interrupted; the same
+waits for you, or something wrong was found · 4 something that Concord needs does not answer, is
+damaged, or is not given by the system · 130 interrupted; the same
 command goes on later.
 """
 
@@ -16,13 +17,24 @@ from typing import Annotated
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-import typer  # noqa: E402
-
-from concord.client.run import progress  # noqa: E402
-from concord.commands import annotate, criteria, flags, judge, place, replay, results, run, steer  # noqa: E402
-from concord.kit.errors import ConcordError, Fenced, Unavailable  # noqa: E402
-
 AWAY, WRONG = 4, 2
+
+try:
+    import typer
+
+    from concord.client.run import progress
+    from concord.commands import annotate, criteria, flags, judge, place, replay, results, run, steer, upkeep
+    from concord.kit import allowance
+    from concord.kit.errors import ConcordError, Corrupt, Fenced, Unavailable
+except (ImportError, MemoryError, OSError) as error:
+    # A library is missing, or cannot be read into what memory there is.
+    print(
+        f"concord: cannot start: {error or 'no memory is left'}. Too little memory or too few open files (ulimit -v, ulimit -n) "
+        "look like that, and so does a package that is missing: pip install --upgrade concord-preference",
+        file=sys.stderr,
+    )
+    sys.exit(AWAY)
+
 # In the order in which `concord --help` lists them.
 COMMANDS = (
     flags.with_settings(run.run),
@@ -35,6 +47,9 @@ COMMANDS = (
     results.runs,
     results.export,
     criteria.criteria,
+    upkeep.verify,
+    upkeep.rm,
+    upkeep.gc,
     place.fetch,
     place.serve,
     place.migrate,
@@ -51,13 +66,18 @@ def spoken(command: Callable) -> Callable:
             return command(*args, **kwargs)
         except ConcordError as error:
             print("concord: " + "\n".join(map(progress.clean, str(error).split("\n"))), file=sys.stderr)
-            raise typer.Exit(AWAY if isinstance(error, Unavailable | Fenced) else WRONG) from None
+            raise typer.Exit(AWAY if isinstance(error, Unavailable | Fenced | Corrupt) else WRONG) from None
         except KeyboardInterrupt:
             print("concord: interrupted; the same command goes on where this one stopped", file=sys.stderr)
             raise typer.Exit(130) from None
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except (OSError, MemoryError, RuntimeError, ImportError) as error:
+            if (why := allowance.want(error)) is None:
+                raise
+            print(f"concord: {why}", file=sys.stderr)
+            raise typer.Exit(AWAY) from None
 
     return call
 

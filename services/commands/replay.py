@@ -47,7 +47,9 @@ def replay(
             run_id = records.find(name)
             if events:
                 return replay_commands.print_events(run_log.cut(records.of(run_id), until))
-            return replay_commands.tell(records, run_id, until, as_json)
+            if replay_commands.tell(records, run_id, until, as_json):
+                raise typer.Exit(FOUND)
+            return
     with here(settings) as place:
         run_id = place.find(name) if name else ""
         if requeue:

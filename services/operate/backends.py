@@ -6,6 +6,7 @@ from pathlib import Path
 
 from concord.kit.errors import ConcordError, NotFound
 from concord.kit.log import topics
+from concord.kit.log.sqlite import damage
 from concord.kit.settings import Settings, look_at_log, open_blobs, open_log, open_store
 from concord.kit.store.sql import open_engine
 from concord.kit.urls import without_secrets
@@ -28,6 +29,12 @@ SIGNS = (
 )
 
 
+DAMAGED = {
+    "CONCORD_LOG_URL": "put a copy of the file in its place; without one, save what can be read: sqlite3 FILE .recover",
+    "CONCORD_STATE_URL": "delete the file and those beside it that begin with its name: services make it again from the log",
+}
+
+
 def backends(settings: Settings) -> list[Backend]:
     """Log, store and blobs, each opened and asked something; a file or table that is not there yet is not made."""
     return [
@@ -48,11 +55,13 @@ def _backend(setting: str, what: str, url: str, ask: Callable[[], object]) -> Ba
     path = next((url.removeprefix(scheme) for scheme in ("sqlite:///", "file://") if url.startswith(scheme)), None)
     if path and not Path(path).exists():
         return Backend(setting, what, "", begun=False)
+    if path and Path(path).is_file() and (found := damage(Path(path))):
+        return Backend(setting, what, f"{path} is damaged: {found}", do=DAMAGED[setting])
     try:
         ask()
     except _NotBegun:
         return Backend(setting, what, "", begun=False)
-    except (ConcordError, OSError) as error:
+    except (ConcordError, OSError, MemoryError, RuntimeError) as error:
         return Backend(setting, what, str(error), do=next((do for sign, do in SIGNS if sign in str(error)), ""))
     return Backend(setting, what, "")
 

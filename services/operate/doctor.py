@@ -111,6 +111,14 @@ def _extra(item: tuple[str, Sequence[str]]) -> str:
     return f"extra {name} ({what}): {how}"
 
 
+def allowance_health(lacks: Sequence[str]) -> Health:
+    """What the system lets processes have; each of `lacks` ends with the command that mends it."""
+    findings = (says.rpartition(": ") for says in lacks)
+    return Health(
+        tuple(Finding("settings", says, f"{do}, in the shell that starts it") for says, _, do in findings), ()
+    )
+
+
 def folder_health(folders: Sequence[Folder]) -> Health:
     """Whether what settings name can be written, and whether there is room."""
     findings, notes = [], []

@@ -5,20 +5,32 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 from concord.client.run import preflight
+from concord.kit import allowance
 from concord.kit.blobs import Blobs
-from concord.kit.errors import ConcordError, NotFound
+from concord.kit.errors import ConcordError, InvalidInput, NotFound
 from concord.kit.loop.events import events_of
 from concord.kit.loop.fold import restore_run
 from concord.kit.settings import Settings, from_environment, look_at_store
+from concord.operate import verify
 from concord.operate.backends import backends
 from concord.operate.diagnose import Finding, Observed, run_findings, run_notes
-from concord.operate.doctor import Folder, Health, Package, backend_health, folder_health, lock_health, package_health
+from concord.operate.doctor import (
+    Folder,
+    Health,
+    Package,
+    allowance_health,
+    backend_health,
+    folder_health,
+    lock_health,
+    package_health,
+)
 from concord.operate.local_records import Here, here
 from concord.preference import answer_faults
 from concord.runs import service as runs
@@ -114,19 +126,38 @@ def examine(name: str, now: float, services: Collection[str], environ: Mapping[s
         wrong = Finding("settings", str(error), "set it otherwise, or unset it: the defaults are those of a laptop")
         return Health((wrong,), ()).plus(package_health(package(), environ))
     health = place(settings, services)
-    return health.plus(patient(settings, name, now, services, environ)) if name and _answer(health) else health
+    if name and _answer(health):
+        ask = partial(patient, settings, name, now, services, environ)
+        health = health.plus(_looked("run", f"run {name}", ask, but=(NotFound, InvalidInput)))
+    return health
+
+
+def _looked(about: str, what: str, look: Callable[[], Health], but: tuple[type[Exception], ...] = ()) -> Health:
+    """What `look` finds; an error that keeps it from looking is a finding too, so that the other checks come to their turn."""
+    try:
+        return look()
+    except (ConcordError, OSError, MemoryError, RuntimeError, ValueError) as error:
+        if isinstance(error, but):
+            raise
+        why = allowance.want(error) or str(error) or type(error).__name__
+        return Health((Finding(about, f"{what} cannot be looked at: {why}", "mend that first, then ask again"),), ())
 
 
 def place(settings: Settings, services: Collection[str]) -> Health:
     """Installation, folders, back ends and locks."""
     urls = {f"CONCORD_{name.upper()}": getattr(settings, name) for name in ("log_url", "state_url", "blob_url")}
-    health = package_health(package(), urls).plus(folder_health(folders(settings)))
+    health = package_health(package(), urls).plus(allowance_health(allowance.lacking()))
+    health = health.plus(_looked("settings", "the folders", lambda: folder_health(folders(settings))))
     looked = backends(settings)
     health = health.plus(backend_health(looked))
     if _answer(health) and all(backend.begun for backend in looked if backend.setting == "CONCORD_STATE_URL"):
-        health = health.plus(Health((), _unfinished(settings)))
+        health = health.plus(_looked("backends", "the store", lambda: Health((), _unfinished(settings))))
+    return health.plus(_looked("backends", "the log's locks", lambda: _locks(settings, services)))
+
+
+def _locks(settings: Settings, services: Collection[str]) -> Health:
     held = held_groups(settings, services)
-    return health if held is None else health.plus(lock_health(held, list(services)))
+    return Health((), ()) if held is None else lock_health(held, list(services))
 
 
 def _answer(health: Health) -> bool:
@@ -152,9 +183,19 @@ def patient(
         queue = restore_run(tasks.fold(), run_id, place.store.rows(tasks.SERVICE, run_id))
         held, corrupt = held_groups(settings, services), run.corrupt or queue.corrupt
         seen = _seen(place, run_id, run.state, run.offset, now, held, corrupt)
+        tampered = tuple(_tampered(place, run_id))
     ended = run.state.view.status in (RunStatus.RUN_STATUS_FINISHED, RunStatus.RUN_STATUS_CANCELLED)
     unreachable = () if ended else tuple(judges(run.state, environ))
-    return Health((*run_findings(run.state, queue.state, seen), *unreachable), run_notes(run.state, seen))
+    return Health((*tampered, *run_findings(run.state, queue.state, seen), *unreachable), run_notes(run.state, seen))
+
+
+def _tampered(place: Here, run_id: str) -> Iterator[Finding]:
+    """What `concord verify` finds, in one finding."""
+    found = verify.verified(place, run_id)
+    if found.flaws:
+        first = f"offset {found.first}" if found.first is not None else "an offset that cannot be told"
+        says = f"its facts or blobs are not as they were recorded, from {first} on: {found.flaws[0].says}"
+        yield Finding("run", says, f"`concord verify {run_id[:8]}` says more; restore CONCORD_HOME from a copy")
 
 
 def _seen(

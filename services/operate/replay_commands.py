@@ -18,7 +18,7 @@ from concord.kit.log.topics import fact_partition
 from concord.kit.loop.events import facts
 from concord.kit.settings import Settings, open_log
 from concord.kit.store import Store
-from concord.operate import dead_letters, redo, run_log, timeline, timeline_text
+from concord.operate import dead_letters, redo, run_log, timeline, timeline_text, verify
 from concord.preference import answer_faults
 from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
@@ -49,19 +49,22 @@ def with_log(settings: Settings, url: str) -> Settings:
     return replace(settings, log_url=url) if url else settings
 
 
-def tell(records: Records, run_id: str, until: str, as_json: bool, say: Say = print) -> None:
-    """The run's story by stage, or its state and story as JSON."""
+def tell(records: Records, run_id: str, until: str, as_json: bool, say: Say = print) -> bool:
+    """The run's story by stage, or its state and story as JSON; whether its facts contradict each other."""
     found = list(run_log.cut(records.of(run_id), until))
     run = run_log.fold_of(run_id, found)
     chapters = timeline.tell(facts(found))
     about = timeline_text.About(
         run.state.view, fact_partition(run_id), run.corrupt, run.duplicates, records.given_up(run_id), records.flag
     )
+    _, flaws, _ = verify.facts_of(run_id, found, None)
     if as_json:
-        say(json.dumps({**run_log.as_json(run), "story": timeline_text.as_json(about, chapters)}, indent=2))
-        return
-    for line in timeline_text.lines(about, chapters):
+        story = {"story": timeline_text.as_json(about, chapters), "flaws": [vars(flaw) for flaw in flaws]}
+        say(json.dumps({**run_log.as_json(run), **story}, indent=2))
+        return bool(flaws)
+    for line in (*timeline_text.lines(about, chapters), *verify.warning(flaws, run_id, records.flag)):
         say(clean(line))
+    return bool(flaws)
 
 
 def print_events(facts: Iterable[Record], say: Say = print) -> None:

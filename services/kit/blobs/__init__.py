@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -53,6 +54,15 @@ def digest_of(uri: str) -> str:
             f"{uri[:100]!r} is not a blob URI: sha256: and 64 hexadecimal digits, in small letters, are expected"
         )
     return found[1]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A blob as it lies in a folder; `written_at` in Unix seconds."""
+
+    uri: str
+    size: int
+    written_at: float
 
 
 class MemoryBlobs:
@@ -135,6 +145,31 @@ class FileBlobs:
 
     def marker(self, name: str) -> bytes | None:
         return _read(self._root / "markers" / name)
+
+    def stored(self) -> Iterator[Stored]:
+        """Every blob of the folder."""
+        for path in sorted((self._root / "blobs").glob("??/*")):
+            with _translated(path):
+                status = path.stat()
+            yield Stored(f"sha256:{path.name}", status.st_size, status.st_mtime)
+
+    def results(self) -> Iterator[bytes]:
+        """What every marker `done/…` holds: results of units, be they said already or not."""
+        for path in sorted((self._root / "markers" / "done").glob("*")):
+            with _translated(path):
+                yield path.read_bytes()
+
+    def drop(self, uri: str) -> None:
+        """Deletes a blob that nobody names any more."""
+        path = self._path(uri)
+        with _translated(path):
+            path.unlink(missing_ok=True)
+
+    def drop_marker(self, name: str) -> None:
+        """Deletes a marker of a run that is gone."""
+        path = self._root / "markers" / name
+        with _translated(path):
+            path.unlink(missing_ok=True)
 
     def _path(self, uri: str) -> Path:
         digest = digest_of(uri)

@@ -10,6 +10,10 @@ from typing import NamedTuple, Protocol
 
 from concord.kit.log.topics import Topic
 
+# The key of a record whose content was taken out, because somebody removed its run: it holds the place, so that no reader takes
+# what is missing for a loss.
+GONE = b"\0gone"
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -12,11 +12,14 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
-from concord.kit.errors import InvalidInput, Refused, Unavailable
-from concord.kit.log import Entry, Record, topics
+from concord.kit.allowance import want
+from concord.kit.errors import ConcordError, Corrupt, InvalidInput, Refused, Unavailable
+from concord.kit.log import GONE, Entry, Record, topics
 from concord.kit.log.topics import Topic
 
 SCHEMA = """
@@ -97,7 +100,7 @@ class SqliteLog:
                 except BaseException:
                     connection.execute("ROLLBACK")
                     raise
-        except Unavailable as error:
+        except ConcordError as error:
             for batch in batches:
                 batch.error = error
             return
@@ -126,7 +129,27 @@ class SqliteLog:
         with translated(self._path):
             rows = self.connection().execute(READ, (topic.name, partition, offset, limit)).fetchall()
         name = topic.name
-        return [Record(name, partition, at, key, value, when, _headers(text)) for at, key, value, when, text in rows]
+        try:
+            return [
+                Record(name, partition, at, key, value, when, _headers(text)) for at, key, value, when, text in rows
+            ]
+        except (TypeError, ValueError) as error:  # a damaged page may still be read, and hold anything
+            raise Corrupt(damaged(self._path, str(error))) from error
+
+    def take_out(self, topic: Topic, partition: int, offsets: Sequence[int]) -> None:
+        """Empties these records for good; their places stay. For a log that nobody follows at the moment."""
+        rows = [(GONE, b"", topic.name, partition, offset) for offset in offsets]
+        empty = "UPDATE records SET key = ?, value = ?, headers = NULL WHERE topic = ? AND partition = ? AND offset = ?"
+        with translated(self._path), self.connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(empty, rows)
+
+    def drop(self, topic: Topic, partition: int, offsets: Sequence[int]) -> None:
+        """Deletes these records: of a topic in which nobody looks for gaps."""
+        rows = [(topic.name, partition, offset) for offset in offsets]
+        with translated(self._path), self.connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("DELETE FROM records WHERE topic = ? AND partition = ? AND offset = ?", rows)
 
     def ends(self, topic: Topic) -> dict[int, int]:
         """Partition → end, for the partitions that hold anything."""
@@ -153,7 +176,11 @@ class SqliteConsumer:
     ) -> None:
         self._log, self._topic, self._group, self._start = log, topic, group, start
         self._lock_path = f"{path}.{group}.lock"
-        self._lock: int | None = os.open(self._lock_path, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            self._lock: int | None = os.open(self._lock_path, os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            why = want(error) or f"{error.strerror}; choose another place with CONCORD_LOG_URL"
+            raise Unavailable(f"the file {self._lock_path} cannot be opened: {why}") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -188,7 +215,8 @@ class SqliteConsumer:
 
     def _committed(self) -> dict[int, int]:
         query = "SELECT partition, next FROM positions WHERE consumers = ? AND topic = ?"
-        return dict(self._log.connection().execute(query, (self._group, self._topic.name)))
+        with translated(self._lock_path):
+            return dict(self._log.connection().execute(query, (self._group, self._topic.name)))
 
     def _look(self, limit: int) -> list[Record]:
         """Partitions in turn, so that a long one cannot starve the rest."""
@@ -245,11 +273,39 @@ class _Batch:
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = entries
         self.offsets: list[int] | None = None
-        self.error: Unavailable | None = None
+        self.error: ConcordError | None = None
+
+
+def damaged(path: object, why: str) -> str:
+    """What is said of a log's file that is not what was written."""
+    return (
+        f"the log {path} is damaged: {why}. Put a copy of it in its place, or save what can be read: "
+        f"sqlite3 {path} .recover | sqlite3 saved.sqlite"
+    )
+
+
+def damage(path: Path) -> str:
+    """What SQLite's own check finds first in the file, a log or not; empty where it finds nothing. Reads all of it."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=30)) as connection:
+            (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:  # locked, or it cannot be opened: whoever opens it to write says more
+        return ""
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return "" if said == "ok" else str(said)
+
+
+def shrink(path: Path) -> None:
+    """Gives the room of what was deleted in a SQLite file back to the disk; nobody else may have it open."""
+    with translated(path), closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 class translated:
-    """Turns SQLite's errors into Unavailable that names the file."""
+    """Turns SQLite's errors into Unavailable that names the file; Corrupt where the file itself is damaged."""
 
     def __init__(self, path: object) -> None:
         self._path = path
@@ -257,6 +313,8 @@ class translated:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if type(error) is sqlite3.DatabaseError:
+            raise Corrupt(damaged(self._path, str(error))) from error
         if isinstance(error, sqlite3.Error):
             raise Unavailable(f"the log {self._path} does not answer: {error}") from error
 

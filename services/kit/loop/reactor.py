@@ -13,7 +13,7 @@ import structlog
 from concord.kit import telemetry
 from concord.kit.blobs import Blobs
 from concord.kit.errors import Fenced
-from concord.kit.log import Entry, Log, Record
+from concord.kit.log import GONE, Entry, Log, Record
 from concord.kit.log.topics import FACTS
 from concord.kit.loop.facts import fact
 from concord.kit.loop.fold import Append, Context, Dispatch, Fold, Folded, fold_records, restore_run
@@ -186,7 +186,7 @@ class Reactor:
         for key, own in by_key.items():
             if is_run(key):
                 by_run[key.decode()] = own
-            else:
+            elif key != GONE:
                 where = {"partition": own[0].partition, "offset": own[0].offset}
                 self._logger.error("a fact that is no run's", **where, key=key[:80])
         return by_run

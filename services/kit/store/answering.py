@@ -1,11 +1,12 @@
 """What a database's errors mean, in our words."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from concord.kit.errors import InvalidInput, Unavailable
+from concord.kit.errors import ConcordError, Corrupt, InvalidInput, Unavailable
 from concord.kit.urls import without_secrets
 
 
@@ -14,10 +15,14 @@ def answering(engine: sa.Engine, what: str) -> Iterator[None]:
     """The database's errors in our words: Unavailable where it may be better in a while, InvalidInput where it will not."""
     try:
         yield
+    except sqlite3.Error as error:  # of a connection that was only being made ready
+        raise _of_sqlite(engine, what, error) from error
     except sa.exc.TimeoutError as error:
         raise Unavailable(f"the {what} {shown(engine)} gave no connection in time: {error}") from error
     except sa.exc.DBAPIError as error:
         said = str(error.orig).strip() or type(error.orig).__name__
+        if isinstance(error.orig, sqlite3.Error) and _is_damage(error.orig):
+            raise _of_sqlite(engine, what, error.orig) from error
         if _is_away(error):
             raise Unavailable(f"the {what} {shown(engine)} does not answer: {said}") from error
         if isinstance(error, sa.exc.DataError):
@@ -25,6 +30,19 @@ def answering(engine: sa.Engine, what: str) -> Iterator[None]:
         if wrong := _wrong(error):
             raise InvalidInput(f"the {what} {shown(engine)} {wrong}: {said}") from error
         raise
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return type(error) is sqlite3.DatabaseError or "decode to UTF-8" in str(error)
+
+
+def _of_sqlite(engine: sa.Engine, what: str, error: sqlite3.Error) -> ConcordError:
+    if not _is_damage(error):
+        return Unavailable(f"the {what} {shown(engine)} does not answer: {error}")
+    return Corrupt(
+        f"the {what} {shown(engine)} is damaged: {error}. It is a copy of what the log says: delete {engine.url.database} and "
+        "the files beside it that begin with the same name, and it is made again. Verdicts that were kept in it are paid again"
+    )
 
 
 def shown(engine: sa.Engine) -> str:

@@ -1,0 +1,93 @@
+"""`concord verify`, `rm` and `gc`: whether a run is as it was recorded, and what is taken out of the folder."""
+
+import json
+import time
+from typing import Annotated
+
+import typer
+
+from concord.client.run import progress
+from concord.client.run.confirm import agreed
+from concord.commands import FOUND, flags, home
+from concord.kit.blobs import FileBlobs
+from concord.kit.enums import word
+from concord.kit.errors import InvalidInput
+from concord.kit.settings import open_blobs
+from concord.kit.urls import without_secrets
+from concord.operate import removal
+from concord.operate import verify as verifying
+from concord.operate.local_records import here
+from concord.v1.runs_service_pb2 import RunStatus
+
+
+def verify(
+    name: flags.Run,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    server: flags.Door = "",
+) -> None:
+    """Hold a run against what was kept of it: facts, stages, stores, blobs, its dataset; exit 3 if anything is not as it was."""
+    settings = home.opened()
+    with home.reading(settings, server) as records:
+        found = verifying.verified(records, records.find(name))
+    if as_json:
+        print(json.dumps(verifying.as_json(found), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(map(progress.clean, verifying.lines(found))))
+    if found.flaws:
+        raise typer.Exit(FOUND)
+
+
+def rm(
+    name: flags.Run,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before.")] = False,
+) -> None:
+    """Take a run, and what was compared with it, out of this folder for good; `concord gc` then frees its blobs."""
+    from concord.wiring import SERVICES
+
+    settings = home.opened()
+    with removal.alone(settings, SERVICES) as log:
+        with here(settings) as place:
+            run_id = place.find(name)
+            found = removal.family(place.views(), run_id) or [place.view(run_id)]
+        for view in found:
+            progress.say(
+                f"run {view.run_id} ({view.input_name}: {view.pairs:,} pairs) is {word(RunStatus, view.status)}: its "
+                f"{view.votes:,} answers of people, its dataset and its report go"
+            )
+        if not yes and not agreed("remove it?", f"run {run_id} would be removed for good"):
+            progress.say("nothing was removed")
+            return
+        # Those beside it first: until it is gone itself, they are found with it.
+        for view in sorted(found, key=lambda view: view.run_id == run_id):
+            gone = removal.remove(settings, log, view.run_id)
+            print(f"run {view.run_id}: {gone.facts:,} facts and {gone.items:,} work items are gone")
+    progress.say("`concord gc` frees the blobs that no other run names")
+
+
+def gc(
+    grace: Annotated[float, typer.Option(min=0, help="Hours for which a blob is left alone, named or not.")] = 1.0,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before.")] = False,
+) -> None:
+    """Free the blobs of this folder that no run names; says first what that comes to, and asks."""
+    from concord.wiring import SERVICES
+
+    settings = home.opened()
+    with removal.alone(settings, SERVICES) as log:
+        blobs = open_blobs(settings)
+        if not isinstance(blobs, FileBlobs):
+            raise InvalidInput(
+                f"CONCORD_BLOB_URL={without_secrets(settings.blob_url)}: in a bucket nothing is freed from here, for other "
+                "machines may put blobs there at any moment; a rule of the bucket (a lifecycle) ends them once no run needs it"
+            )
+        found = removal.garbage(log, blobs, time.time(), grace * 3_600)
+        print(
+            f"{len(found.gone):,} blobs ({found.bytes / 1e6:,.1f} MB) are named by no run; {found.kept:,} "
+            f"({found.kept_bytes / 1e6:,.1f} MB) are, by {found.runs:,} runs; {found.young:,} are younger than {grace:g} h and stay"
+        )
+        if not found.gone and not yes:
+            return
+        if not yes and not agreed("free them?", f"{len(found.gone):,} blobs would be freed"):
+            progress.say("nothing was freed")
+            return
+        removal.sweep(settings, blobs, found)
+        print(f"{len(found.gone):,} blobs are freed; log and store are compacted")
