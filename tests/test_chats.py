@@ -160,3 +160,25 @@ def test_pairs_that_stand_twice_are_said_and_contradictions_are_ties_or_left_out
     assert given.notes[1].startswith("2 rows contradict another row of the same pair: they count as ties")
     aside = intake.read(path, contradictions="aside")
     assert len(aside.rows) == 3 and aside.set_aside == {"contradicts another row": 2} and aside.sha256 != given.sha256
+
+
+def test_what_a_message_has_beside_is_named_and_an_image_in_it_is_refused(tmp_path):
+    def row(number: int, **more: object) -> dict:
+        return {
+            "prompt": [user(f"Weather {number}?")],
+            "chosen": [said("Rain.", **more)],
+            "rejected": [said("Sun.", weight=0)],
+        }
+
+    given = intake.read(jsonl(tmp_path / "rows.jsonl", [row(1, weight=1, citations=["x"]), row(2)]))
+    assert given.notes == ("not used: chosen[].weight, chosen[].citations, rejected[].weight",)
+    with pytest.raises(BadRecord, match="holds images"):
+        read(**row(1, images=["aGk="]))
+
+
+def test_a_chat_that_a_table_holds_as_an_object_of_lists_is_a_chat():
+    sides = {side: {"role": ["user", "assistant"], "content": ["Weather?", side]} for side in ("chosen", "rejected")}
+    row = read(**sides)
+    assert [turn.content for turn in row.pair.prompt] == ["Weather?"] and better(row).text == "chosen"
+    asked = read(prompt={"role": ["user"], "content": ["Weather?"]}, chosen="Rain.", rejected="Sun.")
+    assert [turn.content for turn in asked.pair.prompt] == ["Weather?"]

@@ -16,6 +16,7 @@ from concord.client.intake.account import Account
 from concord.client.intake.formats import canonical, mapped, unpaired
 from concord.client.intake.formats.record import Cells, Decoded, Record
 from concord.client.intake.formats.table import FORMATS, Format, format_of, mapped_format, together
+from concord.client.intake.messages import not_read
 from concord.client.intake.problems import Problems, printable
 from concord.client.intake.rows import rows
 from concord.client.intake.sources import Item, Source
@@ -211,7 +212,15 @@ def _take(found: _Checked, unit: _Unit, formats: Sequence[Format], many_files: b
     found.form = form
     found.place_of |= {row.pair.pair_id: place for row in made}
     found.rows += made
-    found.account.add(record, [name for cell in cells for name in cell.not_used], len(made))
+    found.account.add(record, _not_used(cells), len(made))
+
+
+def _not_used(read: Sequence[Cells]) -> list[str]:
+    """Columns that nobody read, and what nobody read of the messages in the others."""
+    columns = [name for cells in read for name in cells.not_used]
+    return columns + [
+        f"{name}[].{key}" for cells in read for name in cells if name not in columns for key in not_read(cells[name])
+    ]
 
 
 def _read(unit: _Unit) -> tuple[list[Cells], Record]:

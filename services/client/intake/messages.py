@@ -21,6 +21,9 @@ _ROLE = {
 }
 # What a message may have beside role and content, and what an answer is not itself without.
 _KEPT = ("tool_calls", "tool_call_id", "name")
+_NAMES_ROLE, _CONTENTS = ("role", "from"), ("content", "value", "text")
+_READ = {*_NAMES_ROLE, *_CONTENTS, *REASONING, *_KEPT, "function_call"}
+_MEDIA = ("images", "image", "audio", "video", "videos", "audios")
 
 
 def prompt_of(given: object, may_be_empty: bool = False) -> list[pb.Message]:
@@ -30,7 +33,7 @@ def prompt_of(given: object, may_be_empty: bool = False) -> list[pb.Message]:
     if isinstance(given, list | Mapping):
         if not given and not may_be_empty:
             raise BadRecord("missing prompt", "`prompt` has no messages")
-        turns = messages_of([given] if isinstance(given, Mapping) else given, "`prompt`")
+        turns = messages_of([given] if is_message(given) else given, "`prompt`")
         _check_end(turns)
         return turns
     if may_be_empty and given == "":
@@ -40,6 +43,7 @@ def prompt_of(given: object, may_be_empty: bool = False) -> list[pb.Message]:
 
 def messages_of(given: object, what: str) -> list[pb.Message]:
     """The messages of a list of them; raises BadRecord, naming `what`. A system message that says nothing is none."""
+    given = _in_rows(given)
     if not isinstance(given, list):
         raise BadRecord("broken messages", f"{what} is not a list of messages")
     turns = [_message(message, f"{what}: message {at}") for at, message in enumerate(given)]
@@ -64,7 +68,24 @@ def plain(turn: pb.Message) -> dict[str, Any]:
 
 def is_message(value: object) -> bool:
     """Whether this is one chat message."""
-    return isinstance(value, Mapping) and ("role" in value or "from" in value)
+    return isinstance(value, Mapping) and any(key in value and not isinstance(value[key], list) for key in _NAMES_ROLE)
+
+
+def not_read(value: object) -> list[str]:
+    """The keys of the messages in a cell that hold something and that nobody reads; none for a cell of no messages."""
+    turns = [value] if is_message(value) else _in_rows(value)
+    if not isinstance(turns, list) or not turns or not is_message(turns[0]):
+        return []
+    keys = {key: held for turn in turns if isinstance(turn, Mapping) for key, held in turn.items()}
+    return [key for key, held in keys.items() if key not in _READ and held not in (None, "", [], {})]
+
+
+def _in_rows(given: Any) -> Any:
+    """A chat as a table may have it, an object of lists, as a list of objects."""
+    if not isinstance(given, Mapping) or not all(isinstance(held, list) for held in given.values()):
+        return given
+    longest = max(map(len, given.values()), default=0)
+    return [{key: held[at] for key, held in given.items() if at < len(held)} for at in range(longest)]
 
 
 def tools_message(tools: object) -> list[pb.Message]:
@@ -87,6 +108,8 @@ def _message(message: object, what: str) -> pb.Message:
     role, content = _role(message, what), message.get("content")
     if len(message) == 2 and isinstance(content, str) and "role" in message and message["role"] != "function_call":
         return pb.Message(role=role, content=checked_text(content, what, may_be_empty=role == "system"))
+    if held := next((key for key in _MEDIA if message.get(key) not in (None, "", [], {})), ""):
+        raise BadRecord("not a text", f"{what} holds {held}: Concord compares texts alone")
     text, calls, thought = content_of(_content(message), what)
     if str(message.get("from", message.get("role"))).lower() == "function_call":
         text, calls = "", _listed(decoded(text))
@@ -95,10 +118,10 @@ def _message(message: object, what: str) -> pb.Message:
     content = written(text, calls, reasoning, what) if calls or reasoning else text
     if role != "system" or content:
         checked_text(content, what)
-    held: dict[str, Any] = {"role": role, "content": text} | ({"reasoning_content": reasoning} if reasoning else {})
-    held |= {"tool_calls": calls} if calls else {}
-    held |= {key: message[key] for key in _KEPT if key not in held and message.get(key) is not None and key in message}
-    original = as_json(held, what) if len(held) > 2 else ""
+    kept: dict[str, Any] = {"role": role, "content": text} | ({"reasoning_content": reasoning} if reasoning else {})
+    kept |= {"tool_calls": calls} if calls else {}
+    kept |= {key: message[key] for key in _KEPT if key not in kept and message.get(key) is not None}
+    original = as_json(kept, what) if len(kept) > 2 else ""
     return pb.Message(role=role, content=content, original=original)
 
 
@@ -111,7 +134,7 @@ def _role(message: Mapping[str, Any], what: str) -> str:
 
 
 def _content(message: Mapping[str, Any]) -> object:
-    return next((message[key] for key in ("content", "value", "text") if message.get(key) is not None), None)
+    return next((message[key] for key in _CONTENTS if message.get(key) is not None), None)
 
 
 def _reasoning(message: Mapping[str, Any], what: str) -> str:
