@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from concord.kit.store import SqlStore
 from concord.kit.store.sql import open_engine
 from concord.tasks import queue
-from concord.tasks.slots import SAY_AGAIN_S, Slot, SqlSlots
+from concord.tasks.leases import SAY_AGAIN_S, Slot
+from concord.tasks.slots import SqlSlots
 from concord.tasks.tables import FREE, SLOTS, TASKS
 from concord.v1.events_pb2 import Event, Stage
 from tests.queue_world import RUN, due, hear, judged, opened, withdrawn

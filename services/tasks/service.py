@@ -19,8 +19,8 @@ from concord.kit.loop.fold import Fold
 from concord.kit.rpc import Servicer, was_tried
 from concord.kit.store import Store
 from concord.tasks import limits, queue
+from concord.tasks.leases import Slot, Slots
 from concord.tasks.queue import TasksState
-from concord.tasks.slots import Slot, Slots
 from concord.v1 import tasks_service_pb2 as pb
 from concord.v1 import tasks_service_pb2_grpc
 from concord.v1.events_pb2 import Event, Unit

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from concord.tasks.leases import SAY_AGAIN_S, Given, Open, Slot
 from concord.tasks.queue import TasksState
-from concord.tasks.slots import SAY_AGAIN_S, Given, Open, Slot
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
 
 # A slot that its owner gave back: it keeps the owner's revision and holds no vote.

@@ -33,8 +33,8 @@ def clean(text: object) -> str:
 
 
 def say(text: str) -> None:
-    """One line on standard error, none of it read as markup."""
-    Console(stderr=True, highlight=False).print(clean(text), markup=False, emoji=False, soft_wrap=True)
+    """One line on standard error; while a moving line stands there, above it."""
+    print(clean(text), file=sys.stderr, flush=True)
 
 
 def account(job: Job, aside: Path | None) -> Iterator[str]:
@@ -67,7 +67,8 @@ def began(job: Job, aside: Path | None, say: Callable[[str], object] = say) -> N
     config = job.config
     for line in account(job, aside):
         say(line)
-    people = "" if not asks(config) else f", people {config.annotators}, budget {job.options.budget}"
+    who = "who answer as they come" if config.annotators == "people" else config.annotators
+    people = "" if not asks(config) else f", people {who}, budget {job.options.budget}"
     say(f"run {job.run_id}: {config.method}, judge {job.options.judge}{people}")
 
 

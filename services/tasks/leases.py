@@ -1,0 +1,80 @@
+"""What a table of leases holds and promises; `slots.py` keeps it, and the tests have one in memory. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from concord.tasks.queue import TasksState
+
+# An answer that is not folded after so long is appended again.
+SAY_AGAIN_S = 5.0
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One vote of one task, held by one annotator."""
+
+    task_id: str
+    run_id: str
+    number: int
+    pair_index: int
+    vote: int
+    annotator: str
+    lease_until: float
+    handed_at: float
+    revision: int
+    submitted: bool
+    # The event that says the answer, as it was stored; empty where there is none, or the table was lost since.
+    said: bytes = b""
+
+
+@dataclass(frozen=True)
+class Open:
+    """An offered task, with who answered it and who holds a live lease on it."""
+
+    task_id: str
+    number: int
+    pair_index: int
+    quorum: int
+    answered_by: tuple[str, ...]
+    leased_by: tuple[str, ...]
+
+
+# An answer on its way into the table: the slot, the answer's revision, and the event that says it.
+Given = tuple[Slot, int, bytes]
+
+
+class Slots(Protocol):
+    """What the table of leases promises. Thread-safe; several replicas may share it."""
+
+    def lease(
+        self, annotator: str, run_id: str, now: float, lease_s: float, most: int = 1, of: Sequence[str] = ()
+    ) -> list[Slot]:
+        """The annotator's live leases, then new ones on the most useful tasks with a free slot that it never held.
+
+        `of`: of these tasks alone; empty: of any.
+        """
+
+    def held(self, task_ids: Sequence[str], annotator: str) -> dict[str, Slot]:
+        """By task: the slots that this annotator holds, whether their leases have run out or not."""
+
+    def submit(self, answers: Sequence[Given], now: float) -> list[bool]:
+        """Stores the answers; says of each whether it was taken, or its slot went to somebody else or is answered anew."""
+
+    def free(self, slot: Slot) -> None:
+        """Gives the slot back, after a withdrawal; an answer given since then stays."""
+
+    def return_(self, task_ids: Sequence[str], annotator: str) -> None:
+        """Gives leases back that hold no answer."""
+
+    def open(self, run_id: str, now: float, after: int, most: int) -> list[Open]:
+        """The run's offered tasks with a number above `after`, in their order."""
+
+    def unsaid(self, now: float) -> Sequence[tuple[str, bytes]]:
+        """(run, event) of answers that are not folded though they were given a while ago."""
+
+    def project(self, connection: Any, changes: Sequence[tuple[str, frozenset[str], TasksState | None]]) -> None:
+        """Brings the offered tasks in line with what was folded; called inside the store's transaction."""
+
+    def counts(self, run_id: str, now: float) -> tuple[int, int]:
+        """(offered tasks, live leases) of a run."""
