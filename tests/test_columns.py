@@ -94,6 +94,7 @@ def test_chosen_and_rejected_may_be_named_and_be_chats(tmp_path):
         ("{broken", "names of columns are expected"),
         ("first=" + "a" * 20_000, "characters"),
         ({"first": "a"}, "both responses"),
+        ({"first": "a", "second": "\ud800"}, "no column"),
         ([("first", "a")], "names of columns are expected"),
     ],
 )

@@ -186,6 +186,18 @@ def test_a_name_of_any_length_is_read_past_and_said_shortly(tmp_path, length):
     assert len(refusal(jsonl(tmp_path / "unknown.jsonl", [{long: "x"}]))) < 2_000
 
 
+@pytest.mark.parametrize("key", ["domain", "source", "model", "judge"])
+def test_a_name_that_no_service_takes_refuses_its_row(tmp_path, key):
+    long = "x" * 30_000
+    row = {"id": "r", "prompt": "q", "responses": [{"text": "a", "model": long if key == "model" else "m"}, "b"]}
+    row |= (
+        {key: long} if key in ("domain", "source") else {"ai_labels": {long if key == "judge" else "J": {"choice": 0}}}
+    )
+    fine = {"id": "s", "prompt": "q", "responses": ["a", "c"]}
+    given = intake.read(jsonl(tmp_path / "rows.jsonl", [fine, row]), tmp_path / "aside.jsonl")
+    assert ids(given) == ["s"] and sum(given.set_aside.values()) == 1
+
+
 def test_a_list_is_read_piece_by_piece_however_it_is_cut():
     text = ' [ {"a": [1, "ü"]}\n, {"b": {}}, 12, "x", {"c": 1, "c": 2} , {"d": 3} ] \n'
     for size in range(1, 30):

@@ -175,6 +175,16 @@ def test_a_verdict_at_the_ends_of_its_range_is_taken():
         limits.check_pairs([pair("a", "", pair_id="row-1", verdicts=[said])], 1)
 
 
+@pytest.mark.parametrize("original", ["{", "7", "{}", "[]", "[1]", '[{"tools": 1}]'])
+def test_what_stands_beside_an_answer_is_its_messages_or_refused(original):
+    held = pair("a", "b", pair_id="row-1")
+    held.first.original = original
+    with pytest.raises(InvalidInput, match="original"):
+        limits.check_pairs([held], 1)
+    held.first.original = '[{"role": "assistant", "content": "a"}]'
+    limits.check_pairs([held], 1)
+
+
 @pytest.mark.parametrize("token", ["²", "-1", "x", " 1", "1.0", "٣"])
 def test_a_page_that_nobody_gave_is_refused(token, runs):
     status, words = refusal(runs.ListRuns, pb.ListRunsRequest(page_token=token))

@@ -4,6 +4,7 @@ Whoever makes a pair goes through `make_pair`, so that every text of a run has b
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ MAX_TEXT_BYTES = 1_000_000
 # All texts of one pair; one pair must fit into one gRPC message of 4 MB.
 MAX_PAIR_BYTES = 3_000_000
 MAX_ID_CHARACTERS = 200
+# Of a domain, of a model, of a judge: a longer one is a text that slipped in, and no service takes it.
+MAX_NAME_CHARACTERS = 10_000
 ROLES = ("system", "user", "assistant", "tool")
 
 
@@ -128,6 +131,31 @@ def checked_text(text: object, what: str, *, may_be_empty: bool = False) -> str:
     if not may_be_empty and not text.strip():
         raise BadRecord("empty text", f"{what} is empty")
     return text
+
+
+def checked_name(text: object, what: str) -> str:
+    """`text` as the name of something, which may be empty; raises BadRecord as `checked_text` does."""
+    name = checked_text(text, what, may_be_empty=True)
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise BadRecord("name too long", f"{what} has {len(name):,} characters, at most {MAX_NAME_CHARACTERS:,}")
+    return name
+
+
+def check_originals(pair: pb.Pair) -> None:
+    """Raises BadRecord where what stands in `original` is not a message, or the messages of an answer, as JSON."""
+    answers = (pair.first.original, pair.second.original)
+    for text, is_list in (*((turn.original, False) for turn in pair.prompt), *((text, True) for text in answers)):
+        try:
+            held = json.loads(text) if text else None
+        except (ValueError, RecursionError):
+            held = ""
+        listed = held if is_list else [held]
+        if not text:
+            continue
+        if not (isinstance(listed, list) and listed and all(isinstance(one, dict) for one in listed)):
+            raise BadRecord("broken original", f"`original` is {text[:40]!r}, which is no message as JSON")
+        if any(not isinstance(one.get("tools", []), list) for one in listed):
+            raise BadRecord("broken original", "`original` has `tools` that are no list")
 
 
 def utf8_bytes(text: str) -> int:

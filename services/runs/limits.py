@@ -15,7 +15,7 @@ from concord.kit.ids import URI
 from concord.kit.urls import secret_option
 from concord.preference.judges import JUDGE_KINDS, networked
 from concord.preference.methods import METHODS
-from concord.preference.pairs import ROLES
+from concord.preference.pairs import ROLES, BadRecord, check_originals
 from concord.preference.run_settings import Bounds, check_number, check_text, check_value, got, longest, recorded_bounds
 from concord.v1.config_pb2 import JudgeConfig, Parent, RunConfig
 from concord.v1.pairs_pb2 import Pair
@@ -175,6 +175,10 @@ def _check_pair(place: str, pair: Pair) -> None:
     for turn in pair.prompt:
         if turn.role not in ROLES:
             raise InvalidInput(f"{place}.prompt has the role {turn.role[:40]!r}, not one of {', '.join(ROLES)}")
+    try:
+        check_originals(pair)
+    except BadRecord as error:
+        raise InvalidInput(f"{place}: {error}") from None
     for verdict in pair.verdicts:
         if not verdict.judge.strip():
             raise InvalidInput(f"{place}.verdicts: a verdict names no judge")

@@ -6,7 +6,7 @@ find, and no single judge would have given it.
 
 from collections.abc import Mapping
 
-from concord.preference.pairs import BadRecord, Choice
+from concord.preference.pairs import MAX_NAME_CHARACTERS, BadRecord, Choice
 from concord.v1 import pairs_pb2 as pb
 
 VOTE = "/vote"
@@ -58,7 +58,7 @@ def _verdict(judge: str, said: object) -> pb.RecordedVerdict:
     # Files with many responses list one object a pair; with two responses there is one pair.
     if isinstance(said, list) and len(said) == 1:
         said = said[0]
-    if not judge.strip() or not judge.isprintable():
+    if not judge.strip() or not judge.isprintable() or len(judge) > MAX_NAME_CHARACTERS:
         raise BadRecord("broken label", f"{what} has no printable name")
     if not isinstance(said, dict):
         raise BadRecord("broken label", f"{what} is not one object")

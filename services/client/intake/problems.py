@@ -63,8 +63,9 @@ class Problems:
     def refusal(self, good: int, more: str = "") -> str:
         """What is wrong with the file, the first lines of it one by one."""
         shown = [f"{place}: {reason}" for place, reason in self._shown]
-        if len({reason for _, reason in self._shown}) == 1 and not good and self.count > 1:
-            shown = [f"{shown[0]} (and likewise in {self.count - 1:,} more)"] if len(self.kinds) == 1 else shown
+        if not good and len(self.kinds) == 1 and self.count > 1:
+            # Nothing of the file can be read: it is one thing that is wrong with it.
+            shown = [f"{shown[0]} (and likewise in {self.count - 1:,} more)"]
         elif rest := self.count - len(shown):
             counts = ", ".join(f"{kind}: {count}" for kind, count in self.kinds.most_common())
             shown.append(f"… and {rest} more ({counts})")

@@ -12,7 +12,7 @@ from concord.client.intake.labels import better, people_said, recorded_verdicts
 from concord.client.intake.messages import answer_of, is_message, messages_of, prompt_of, tools_message
 from concord.client.intake.multi_response import MAX_RESPONSES, pair_ids, pair_records
 from concord.client.intake.verdicts import CHOSEN
-from concord.preference.pairs import MAX_ID_CHARACTERS, BadRecord, Row, checked_text, domain_of, make_pair
+from concord.preference.pairs import MAX_ID_CHARACTERS, BadRecord, Row, checked_name, checked_text, domain_of, make_pair
 from concord.v1 import pairs_pb2 as pb
 
 # Keeps this draw apart from every other hash of an id.
@@ -103,14 +103,14 @@ def _response(value: object, what: str, may_be_empty: bool) -> pb.Response:
     if is_message(value) or isinstance(value, list):
         return answer_of(messages_of(value if isinstance(value, list) else [value], what), what)
     if isinstance(value, dict) and "turns" in value:
-        model = checked_text(value.get("model") or "", f"{what}'s model", may_be_empty=True)
+        model = checked_name(value.get("model") or "", f"{what}'s model")
         return answer_of(messages_of(value["turns"], what), what, model)
     if isinstance(value, dict):
         if "text" not in value:
             raise BadRecord("missing response", f"{what} has no `text`")
         model = value.get("model") or ""
         text = checked_text(value["text"], what, may_be_empty=may_be_empty)
-        return pb.Response(text=text, model=checked_text(model, f"{what}'s model", may_be_empty=True))
+        return pb.Response(text=text, model=checked_name(model, f"{what}'s model"))
     return pb.Response(text=checked_text(value, what, may_be_empty=may_be_empty))
 
 
@@ -127,9 +127,9 @@ def _id(record: Record, number: int) -> str:
 
 
 def _domain(record: Record) -> str:
-    named = checked_text(record.domain or "", "`domain`", may_be_empty=True)
+    named = checked_name(record.domain or "", "`domain`")
     source = record.source if isinstance(record.source, str) else ""
-    return domain_of(named, checked_text(source, "`source`", may_be_empty=True))
+    return domain_of(named, checked_name(source, "`source`"))
 
 
 def _reference(record: Record) -> str:

@@ -48,7 +48,7 @@ class Columns:
     @property
     def text(self) -> str:
         """The same mapping always as the same text: it is part of what an input is."""
-        return json.dumps(dict(sorted(self.of.items())), ensure_ascii=False)
+        return json.dumps(dict(sorted(self.of.items())))
 
     def recognises(self, row: Decoded) -> bool:
         """Any row: what it lacks is said when it is read."""
