@@ -90,7 +90,7 @@ class Batches:
         await asyncio.to_thread(self._notes.end, name)
         if seen.status == "failed" and not seen.files:
             raise Permanent(
-                f"the batch {seen.id} failed{': ' if seen.why else ''}{seen.why}; RetryStage hands in another"
+                f"the batch {seen.id} failed{': ' if seen.why else ''}{seen.why}; --resume hands in another"
             )
         log.info("batch_read", batch=seen.id, judge=judge.config.name, status=seen.status)
         return seen.status == "completed"
