@@ -115,7 +115,9 @@ def test_the_cost_is_said_before_and_an_unknown_price_is_called_unknown():
 
 
 def test_only_a_judge_behind_an_endpoint_reads_criteria():
-    assert criteria.revised(config_of(), "Short.").judge.criteria == "Short."
+    batched = config_of(judge=JudgeConfig(kind="llm", name="m", batch=True))
+    judge = criteria.revised(batched, "Short.").judge
+    assert judge.criteria == "Short." and not judge.batch, "somebody waits"
     with pytest.raises(InvalidInput, match="the judge of this run is recorded GPT-4, which reads no criteria"):
         criteria.revised(RunConfig(judge=JudgeConfig(kind="recorded", name="GPT-4")), "Short.")
 

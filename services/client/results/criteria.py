@@ -48,7 +48,8 @@ def revised(config: RunConfig, criteria: str) -> RunConfig:
     out.CopyFrom(config)
     del out.helpers[:]
     out.ClearField("parent")
-    out.judge.criteria = criteria
+    # Somebody waits for this: no batches.
+    out.judge.criteria, out.judge.batch = criteria, False
     return out
 
 
