@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +50,7 @@ class Behaviour:
     usage: bool = True  # count tokens
     redirect: str = ""  # where every request is sent on to
     hold_until: int = 0  # no answer before so many requests are in flight
+    one_at_a_time: bool = False  # `latency_s` is what each takes, one after the other; who hangs up is not served
 
 
 class Endpoint:
@@ -62,6 +64,7 @@ class Endpoint:
         self.paid: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()
         self._held = asyncio.Event()
+        self._alone = asyncio.Lock()
         self._closing = asyncio.Event()
 
     @property
@@ -85,7 +88,9 @@ class Endpoint:
     async def start(self, port: int = 0) -> None:
         app = web.Application(client_max_size=64 * 2**20)
         self.routes(app)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=1, handler_cancellation=self.behaviour.one_at_a_time
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port, backlog=1024)
         await site.start()
@@ -116,7 +121,8 @@ class Endpoint:
                 self._held.set()
             await self._held.wait()
             if self.behaviour.latency_s:
-                await asyncio.sleep(self.behaviour.latency_s)
+                async with self._alone if self.behaviour.one_at_a_time else nullcontext():
+                    await asyncio.sleep(self.behaviour.latency_s)
             return await self._answer(request, body)
         finally:
             self.in_flight -= 1

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from concord.labeling.dialect import STANDARD, Dialect, after, plainer, spoken, wider
+from concord.labeling.dialect import STANDARD, Dialect, after, may_quote, plainer, spoken, wider
 from concord.labeling.judge import RESPONSE_FORMAT, TOP_LOGPROBS
 from concord.labeling.refusal import Words, of_error_in_200, of_status, words_of
 
@@ -56,6 +56,8 @@ def test_the_standard_goes_out_as_it_is():
         ),
         (message("grammar is not supported"), "response_format tgi"),
         ({"errors": [{"message": "structured outputs are off"}]}, "response_format tgi"),
+        ([{"error": {"code": 400, "message": 'Unknown name "seed": Cannot find field.'}}], "seed left out"),
+        ({"code": "Client gave an invalid argument", "error": "Argument not supported: seed"}, "seed left out"),
     ],
 )
 def test_the_field_that_a_refusal_names_is_put_otherwise(body, dropped):
@@ -98,6 +100,18 @@ def test_a_thinking_model_gets_more_room_until_the_endpoint_has_no_more():
     assert wider(STANDARD, thinks=False).room == 2 and wider(Dialect(room=2), thinks=False) is None
     less = once(message("maximum context length is 4096 tokens, you asked for 5600"), roomy)
     assert less.room < 16 and wider(less, True) is None
+
+
+def test_a_question_that_is_too_long_changes_nothing_though_the_limit_is_named():
+    said = "'max_tokens' is too large: 300. The maximum context length is 4096 tokens and there are 4000 input tokens."
+    assert once(message(said, "max_tokens")) is None
+
+
+def test_a_word_of_the_question_may_be_quoted():
+    asks = {**REQUEST, "messages": [{"role": "user", "content": "The temperature in Paris?"}]}
+    assert may_quote(asks, Words("invalid prompt: The temperature in Paris?"))
+    assert not may_quote(asks, Words("seed is unknown"))
+    assert not may_quote(asks, Words("no", fields=("temperature",)))
 
 
 def test_without_a_reason_everything_optional_goes_step_by_step():

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import zlib
+from contextlib import suppress
 from random import Random
 
 import pytest
@@ -11,7 +13,10 @@ from concord.kit.errors import Deferred, Permanent
 from concord.labeling.answer_cache import MemoryAnswers, request_key
 from concord.labeling.chat import ChatSettings
 from concord.labeling.llm import LLMJudges
+from concord.labeling.refusal import Trouble
 from concord.labeling.shard import label_shard
+from concord.labeling.wire import MOST_BODY, Wire
+from concord.labeling.wire import Endpoint as Endpoint_
 from concord.v1 import config_pb2 as cfg
 from concord.v1 import pairs_pb2 as pb
 from concord.v1.events_pb2 import AnswerFault
@@ -227,6 +232,66 @@ def test_a_base_url_without_v1_is_tried_both_ways():
                 said, _ = await llm.ask(pairs(2), judge(served.below(below)), 1)
                 assert [one.choice for one in said] == [right(pair) for pair in pairs(2)]
             await llm.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_question_that_speaks_of_a_fields_name_does_not_take_the_field_from_all_others():
+    async def scenario():
+        asked = pairs()
+        asked[0].prompt[0].content = "What is the temperature in Paris?"
+        async with Endpoint(
+            poison={"Paris": 400}, error="invalid prompt: What is the temperature in Paris?"
+        ) as endpoint:
+            llm = judges(FakeTime(), concurrency=1)
+            said, _ = await llm.ask(asked, judge(endpoint.url), 1)
+            assert [bool(one.choice) for one in said] == [False] + [True] * 11
+            assert llm.chat(judge(endpoint.url)).dropped == ()
+            await llm.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_endpoint_that_does_one_at_a_time_is_asked_as_much_as_it_does():
+    async def scenario():
+        async with Endpoint(latency_s=0.05, one_at_a_time=True) as endpoint:
+            with capture_logs() as logs:
+                llm = LLMJudges(MemoryAnswers(), {}, ChatSettings(timeout_s=0.5, first_delay_s=0.01))
+                said, _ = await llm.ask(pairs(40), judge(endpoint.url), 1)
+            await llm.close()
+            assert pb.CHOICE_UNSPECIFIED not in {one.choice for one in said}
+            assert "judge_is_asked_less" in {line["event"] for line in logs}
+            assert endpoint.calls < 80 + 64 + 40, "80 answers, a first wave that was too much, and little more"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_body_without_end_is_read_no_further_than_needed(packed):
+    async def scenario():
+        bomb = zlib.compress(b" " * (3 * MOST_BODY)) if packed else b""
+        sent = 0
+
+        async def pour(reader, writer):
+            nonlocal sent
+            await reader.readuntil(b"\r\n\r\n")
+            head = b"content-encoding: deflate\r\n" if packed else b""
+            writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n" + head + b"\r\n" + bomb)
+            with suppress(ConnectionError):
+                while not packed:
+                    writer.write(b" " * 2**20)
+                    await writer.drain()
+                    sent += 1
+            writer.close()
+
+        server = await asyncio.start_server(pour, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        wire = Wire(Endpoint_(f"http://127.0.0.1:{port}/v1", "m"), 1)
+        with pytest.raises(Trouble, match="more than 16 MB") as raised:
+            await wire.send({"model": "m", "messages": []}, 30)
+        assert raised.value.paid and sent < 64
+        await wire.close()
+        server.close()
 
     asyncio.run(scenario())
 

@@ -41,6 +41,7 @@ _LIST = re.compile(
     r"expected one of|allowed|permitted|(?:valid|supported|known|accepted) (?:fields|parameters|options|keys|values)",
     re.I,
 )
+_CONTEXT = re.compile(r"context[_ ](?:length|window|size)|input tokens|prompt is too long", re.I)
 _TOO_LONG = re.compile(
     r"context[_ ](?:length|window|size)|maximum (?:context|model|sequence)|too (?:large|long|many)|exceed", re.I
 )
@@ -102,15 +103,21 @@ def after(dialect: Dialect, sent: Mapping[str, Any], words: Words) -> Dialect | 
     """The next dialect to try after a refusal of `sent`; None where it names nothing that could be put otherwise."""
     if dialect.room > 1 and _TOO_LONG.search(words.message):
         return replace(dialect, room=max(1, dialect.room // 4), narrow=True)
+    if _CONTEXT.search(words.message):
+        return None  # a question that is too long is not the limit's fault, though its name is told
     for field in words.fields or _named(sent, words.message):
         if field in sent:
             return _without(dialect, field, sent, words.message)
     return None
 
 
-def names_a_field(sent: Mapping[str, Any], words: Words) -> bool:
-    """Whether the refusal is about a field that can be put otherwise."""
-    return any(field in sent for field in words.fields or _named(sent, words.message))
+def may_quote(sent: Mapping[str, Any], words: Words) -> bool:
+    """Whether the field that a refusal means may be a word of the question, which asks for the temperature in Paris."""
+    if words.fields:
+        return False
+    question = " ".join(message["content"] for message in sent["messages"]).lower()
+    found = (_MEANS[field].search(words.message) for field in _named(sent, words.message))
+    return any(match and match[0].lower() in question for match in found)
 
 
 def plainer(dialect: Dialect, sent: Mapping[str, Any]) -> Dialect | None:

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from concord.kit.errors import Permanent
-from concord.labeling.dialect import STANDARD, Dialect, after, plainer, spoken
+from concord.labeling.dialect import STANDARD, Dialect, after, may_quote, plainer, spoken
 from concord.labeling.refusal import Trouble
 from concord.labeling.reply import Reply
 from concord.labeling.spending import Spent
@@ -78,10 +78,11 @@ class Negotiation:
     async def _step(self, trouble: Trouble, sent: Mapping[str, Any], spent: Spent) -> Dialect | None:
         """The dialect to try next; None: the endpoint is in trouble just now."""
         step = after(self.dialect, sent, trouble.words)
-        if step and (not self.proved or step.room < self.dialect.room):
-            return step
-        if trouble.words.filtered or (self.proved and step is None):
+        filtered = trouble.words.filtered and not trouble.words.fields
+        if filtered or (self.proved and step is None):
             raise Rejected(trouble) from trouble
+        if step and (step.room < self.dialect.room or not (self.proved or may_quote(sent, trouble.words))):
+            return step
         said = await self.probe(spent)
         if said is None:
             raise Rejected(trouble) from trouble

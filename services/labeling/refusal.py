@@ -123,6 +123,8 @@ def words_of(body: bytes, secrets: Collection[str] = ()) -> Words:
         whole = json.loads(body[: 8 * _MOST_WORDS])
     except (ValueError, RecursionError):
         whole = None
+    if isinstance(whole, list) and whole:
+        whole = whole[0]
     if not isinstance(whole, dict):
         return Words(_plain(text, secrets))
     error = whole.get("error") or whole.get("detail") or whole.get("errors") or whole.get("message") or whole

@@ -14,6 +14,8 @@ from concord.labeling.refusal import Trouble, of_error_in_200, words_of
 
 # No single call has more tokens; a count above is a slip or a lie, and is estimated instead.
 MOST_TOKENS = 10_000_000
+# Characters of an answer, thoughts and all, that are looked at and kept: its end, where the verdict stands.
+MOST_TEXT = 500_000
 
 
 @dataclass(frozen=True)
@@ -119,5 +121,5 @@ def _content(content: Any) -> tuple[str, str]:
 
 
 def _text(value: Any) -> str:
-    """The text, lone surrogates replaced; empty for all that is none."""
-    return value.encode(errors="replace").decode() if isinstance(value, str) else ""
+    """The end of the text, lone surrogates replaced; empty for all that is none."""
+    return value[-MOST_TEXT:].encode(errors="replace").decode() if isinstance(value, str) else ""

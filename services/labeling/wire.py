@@ -32,7 +32,7 @@ from concord.labeling.reply import Reply, reply_of
 _CONNECTIONS_PER_CLIENT = 16
 _VERSION = re.compile(r"v\d+\w*")
 # A completion with five alternatives a token has some 300 bytes a token.
-MOST_BODY = 32 * 1024 * 1024
+MOST_BODY = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
