@@ -46,6 +46,8 @@ def read(text: str, odds: Sequence[Odds] = ()) -> Reading:
     sentence such as "Assistant A is better.", and a line that is the letter alone. All that are there must agree. The
     confidence is the winner's share of the letters' odds at its place, else the stated number, of which under 0.5 means 0.5.
     """
+    if verdict := _sound(text, odds):
+        return Reading(verdict)
     shift = answer_at(text)
     answer = text[shift:]
     if len(answer) > MOST_READ:
@@ -66,6 +68,25 @@ def read(text: str, odds: Sequence[Odds] = ()) -> Reading:
     stated, reason = _beside(answer, last_place)
     by_odds = share(odds, last, len(text[: shift + last_place].encode(errors="replace"))) if odds else None
     return Reading(Verdict(last, by_odds if by_odds is not None else stated, reason))
+
+
+def _sound(text: str, odds: Sequence[Odds]) -> Verdict | None:
+    """The verdict of an answer that is just what was asked for, which nearly all are: one object with one winner in it."""
+    if text.count('"winner"') != 1 or len(text) > MOST_READ or not text.lstrip().startswith("{"):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or (winner := value.get("winner")) not in ("A", "B"):
+        return None
+    reason = value.get("reason")
+    by_odds = None
+    if odds:
+        place = text.index(f'"{winner}"', text.index('"winner"') + len('"winner"')) + 1
+        by_odds = share(odds, winner, len(text[:place].encode(errors="replace")))
+    confidence = by_odds if by_odds is not None else _stated(value.get("confidence"))
+    return Verdict(winner, confidence, reason if isinstance(reason, str) else "")
 
 
 def answer_at(text: str) -> int:
