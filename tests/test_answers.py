@@ -87,10 +87,25 @@ def test_a_broken_answer_is_refused_with_file_and_line(tmp_path, line, words):
     assert str(caught.value).startswith(f"{path}:2: ") and words in str(caught.value)
 
 
+def test_a_list_and_a_table_of_answers_are_read_as_well(tmp_path):
+    rows = [{"pair_id": "p0", "choice": "A", "annotator": "x"}, {"pair_id": "p1", "choice": "tie", "vote": 1}]
+    as_list, table = tmp_path / "a.json", tmp_path / "a.csv"
+    as_list.write_text(json.dumps(rows, indent=1))
+    table.write_text("pair_id,choice,annotator,vote\np0,A,x,\np1,tie,,1\n")
+    on_one_line = tmp_path / "one.json"
+    on_one_line.write_text(json.dumps(rows))
+    for path in (as_list, on_one_line, table):
+        assert said_of(path, "p0") == [("x", FIRST)] and said_of(path, "p1", 2) == [("file-1", TIE)], path
+    table.write_text("pair_id,choice\np0,1\n")
+    with pytest.raises(InvalidInput, match=r"a\.csv:2: `choice` must be"):
+        answers.read(table)
+
+
 def test_answers_of_several_annotators_are_votes_of_a_pair_the_first_ones_as_far_as_the_quorum_goes(tmp_path):
     lines = [{"pair_id": "p0", "choice": choice, "annotator": who} for who, choice in zip("xyz", "BBA", strict=True)]
     path = file_of(tmp_path / "a.jsonl", *lines)
     assert said_of(path, "p0", 3) == [("x", SECOND), ("y", SECOND), ("z", FIRST)]
+    assert said_of(file_of(tmp_path / "b.jsonl", {"pair_id": 7, "choice": 0, "annotator": 0}), "7") == [("0", FIRST)]
     assert "1 answers are beyond the quorum of 2" in answers.read(path).notes(["p0"], [], 2)[0]
     assert answers.read(path).notes(["p0"], [], 3) == ()
 
@@ -103,6 +118,7 @@ def test_an_answer_that_nobody_signed_holds_for_every_vote_that_has_none_of_its_
         {"pair_id": "p1", "choice": "tie"},
         {"pair_id": "p2", "choice": 1, "vote": 0},
         {"pair_id": "p3", "choice": 1, "annotator": "x"},
+        {"pair_id": "p5", "choice": 1, "annotator": None},
         {"pair_id": "p3", "choice": 0},
     )
     said = {name: sorted(said_of(path, name, 2)) for name in ("p0", "p1", "p2", "p3", "p4")}

@@ -1,11 +1,13 @@
 """A file of people's answers: what each annotator says of each pair, as far as it is written by now."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from concord.client.intake.delimited import ENDINGS
+from concord.client.intake.sources import Item, Source, items
 from concord.client.intake.text_lines import lines_of
 from concord.kit.errors import InvalidInput
 from concord.v1 import pairs_pb2 as pb
@@ -34,6 +36,7 @@ WORDS: Mapping[Choice, str] = {
 # An answer of which nothing says whose it is speaks for all whose answers are not there.
 _ALL = ""
 _MOST_NAME = 200
+_DIGITS = 6
 
 
 @dataclass
@@ -94,24 +97,38 @@ def unnamed(vote: int) -> str:
 def read(path: Path) -> Answers:
     """The answers in a file of JSON Lines: {"pair_id": …, "choice": …, "annotator": optional, "vote": optional, from 0}.
 
-    No file, or one without a line, is one without answers yet. Raises InvalidInput with file and line.
+    A JSON list of the same and a table (.csv, .tsv) with such columns are read as well. No file, or one without a line, is
+    one without answers yet. Raises InvalidInput with file and line.
     """
     answers = Answers(path)
     if not path.exists():
         return answers
-    for number, raw in lines_of(path):
-        if not raw.strip():
-            continue
+    for item in _items(path):
         try:
-            name, who, choice = _answer(raw)
+            name, who, choice = _answer(item.raw if item.is_line else item.record)
         except ValueError as error:
-            raise InvalidInput(f"{path}:{number}: {error}") from None
+            raise InvalidInput(f"{item.place}: {error}") from None
         of_pair = answers.said.setdefault(name, {})
-        answers.line_of.setdefault(name, number)
+        answers.line_of.setdefault(name, item.at)
         if who in of_pair:
-            answers.again[name] = number
+            answers.again[name] = item.at
         of_pair[who] = choice
     return answers
+
+
+def _items(path: Path) -> Iterator[Item]:
+    """The rows of the file. A single object is a line of JSON Lines, whatever else could be meant by it elsewhere."""
+    if path.suffix.lower() in ENDINGS or _begins_a_list(path):
+        yield from items(Source(path, (path,)))
+        return
+    for number, raw in lines_of(path):
+        if raw.strip():
+            yield Item(number, path, number, raw)
+
+
+def _begins_a_list(path: Path) -> bool:
+    first = next((raw for _, raw in lines_of(path) if raw.strip()), b"")
+    return first.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
 
 
 def choice_of(said: object) -> Choice:
@@ -122,32 +139,46 @@ def choice_of(said: object) -> Choice:
     return CHOICES[known]
 
 
-def _answer(raw: bytes) -> tuple[str, str, Choice]:
-    """Pair id, annotator and choice of one line; raises ValueError with a reason fit for the user."""
-    try:
-        said = json.loads(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"invalid UTF-8 at byte {error.start + 1} of the line") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"broken JSON: {str(error)[:200]}") from None
-    if not isinstance(said, dict):
+def _answer(row: object) -> tuple[str, str, Choice]:
+    """Pair id, annotator and choice of one row, a line or a record; raises ValueError with a reason fit for the user."""
+    said = _decoded(row) if isinstance(row, bytes) else row
+    if isinstance(said, Exception):
+        raise ValueError(str(said))
+    if not isinstance(said, Mapping):
         raise ValueError('an answer must be an object such as {"pair_id": "row-1", "choice": "first"}')
     name = said.get("pair_id")
-    if isinstance(name, bool) or not isinstance(name, str | int):
+    if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
         raise ValueError("no `pair_id`")
     return str(name), _who(said), choice_of(said.get("choice"))
 
 
+def _decoded(raw: bytes) -> object:
+    try:
+        return json.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"invalid UTF-8 at byte {error.start + 1} of the line") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"broken JSON: {str(error)[:200]}") from None
+
+
 def _who(said: Mapping[str, object]) -> str:
     """Whose answer it is: the annotator's; else the vote's; else everybody's."""
-    vote, who = said.get("vote", 0), said.get("annotator", _ALL)
+    vote, who = said.get("vote", ""), said.get("annotator")
+    who = _ALL if who is None else who
+    # A table holds texts alone, and empty ones where nothing is said.
+    vote = int(vote) if isinstance(vote, str) and vote.isascii() and vote.isdigit() and len(vote) < _DIGITS else vote
+    if vote == "":
+        return str(who).strip() if _is_name(who) else _ALL
     if type(vote) is not int or vote < 0:
         raise ValueError("`vote` must be a whole number from 0 on")
+    return str(who).strip() if _is_name(who) else unnamed(vote)
+
+
+def _is_name(who: object) -> bool:
+    """Whether somebody is named; raises ValueError for what can be nobody's name."""
     if isinstance(who, bool) or not isinstance(who, str | int) or len(str(who)) > _MOST_NAME or "\0" in str(who):
         raise ValueError(f"`annotator` must be a name of at most {_MOST_NAME} characters")
-    if str(who).strip():
-        return str(who).strip()
-    return unnamed(vote) if "vote" in said else _ALL
+    return bool(str(who).strip())
 
 
 def contradicted(answers: Answers, ids: Sequence[str], quorum: int, events: Iterable[Event]) -> str:
