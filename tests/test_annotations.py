@@ -90,6 +90,12 @@ def test_an_answer_that_is_no_preference_is_no_truth_and_is_said(tmp_path):
     assert "in 1 rows no answer says which response is better, such as 'rating: 1'" in given.notes[0]
 
 
+def test_answers_to_other_questions_than_the_preference_are_named_as_not_used(tmp_path):
+    said = {"preference": [{"value": "response_1"}], "fluency": [{"value": 4}], "why": [{"value": "Shorter."}]}
+    given = intake.read(jsonl(tmp_path / "records.jsonl", [argilla_record(1, responses=said)]))
+    assert [row.truth for row in given.rows] == [FIRST] and given.notes == ("not used: _server_id, fluency, why",)
+
+
 def test_fields_and_questions_that_are_not_plain_are_refused_with_what_there_is(tmp_path):
     odd = argilla_record(1, fields={"prompt": "q", "one thing": "a", "another": "b"})
     assert "which fields hold the responses?" in refusal(jsonl(tmp_path / "odd.jsonl", [odd]))

@@ -87,8 +87,14 @@ def record_of(fields: Mapping[str, Any], answers: Sequence[Answer], name: Any, o
         annotations=people or None,
         verdicts={answer.model: _with_confidence(said, answer.confidence) for answer, said in models} or None,
         silent=f"{silent.question[:60]}: {str(silent.value)[:60]}" if silent else "",
-        not_used=tuple(cells.not_used),
+        not_used=(*cells.not_used, *_unused_questions(answers, names, asked) * bool(people or models)),
     )
+
+
+def _unused_questions(answers: Sequence[Answer], names: Sequence[str], asked: str) -> tuple[str, ...]:
+    """The questions whose answers say nothing here: others than the preference, or where none is, than the ratings."""
+    used = {asked} if asked else {answer.question for answer in answers if rated_field(answer, names)[0] is not None}
+    return tuple(sorted({answer.question for answer in answers} - used))
 
 
 def guess(fields: Mapping[str, Any]) -> str:
