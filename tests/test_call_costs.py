@@ -110,3 +110,12 @@ def test_before_anything_was_paid_the_rates_are_assumed():
 def test_judges_that_cost_nothing_are_not_reckoned():
     assert expected((JudgeConfig(kind="sample"),), 1_000, 10, ASSUMED) == call_costs.Expected()
     assert expected((JUDGE,), 10 * 1_000, 10, ASSUMED).calls == 20
+
+
+@pytest.mark.parametrize("a_byte", [0.2, 0.25, 0.3])
+@pytest.mark.parametrize("an_answer", [25, 60, 90])
+def test_a_run_of_one_unit_by_a_judge_that_does_not_think_is_held_for_at_most_twice_its_cost(a_byte, an_answer):
+    endpoint = Endpoint(a_byte, an_answer, again=0.02)
+    cost = sum(endpoint.usage(number, JUDGE).dollars for number in range(PAIRS // SHARD_PAIRS))
+    held = call_costs.held_back(expected((JUDGE,), float(endpoint.text_bytes.sum()), PAIRS, ASSUMED).dollars, ASSUMED)
+    assert 0.75 * cost <= held <= 2 * cost

@@ -14,8 +14,9 @@ from concord.v1.events_pb2 import Usage
 AROUND_BYTES = 1_200
 # A verdict is never asked for more often: what does not parse is asked for once more.
 MOST_ANSWERS = 2.0
-# What is held back beside what is expected: texts differ in length, and so do answers.
-MARGIN = 1.5
+# What is held back beside what is expected: texts differ in length, and so do answers. Less where all is assumed, for the
+# assumption leaves room itself: one unit goes out then, and what it takes is known before the next one.
+MARGIN, MARGIN_ASSUMED = 1.5, 1.25
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,11 @@ def expected(judges: Iterable[JudgeConfig], text_bytes: float, pairs: int, rates
         calls, prompts, completions = calls + mine, prompts + prompt, completions + completion
         dollars += _price(judge, prompt, completion)
     return Expected(calls, prompts, completions, dollars * rates.correction)
+
+
+def held_back(expected_dollars: float, rates: Rates) -> float:
+    """Dollars that are kept for what is expected to cost so much by these rates."""
+    return expected_dollars * (MARGIN_ASSUMED if rates == ASSUMED else MARGIN)
 
 
 def money(dollars: float) -> str:

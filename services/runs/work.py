@@ -255,7 +255,7 @@ def pairs_of(state: RunState, number: int) -> int:
 
 
 def _bound(state: RunState, number: int, rates: call_costs.Rates) -> float:
-    return call_costs.MARGIN * call_costs.expected(_judges(state), *_texts(state, number), rates).dollars
+    return call_costs.held_back(call_costs.expected(_judges(state), *_texts(state, number), rates).dollars, rates)
 
 
 def _rates(state: RunState) -> call_costs.Rates:
