@@ -102,7 +102,7 @@ def test_should_the_mark_be_lost_putting_back_a_second_time_changes_nothing(tmp_
 
 def test_a_letter_whose_stage_is_over_is_not_put_back(tmp_path):
     settings = settings_in(tmp_path)
-    with endpoint(poison={"?": "bad"}) as judge:
+    with endpoint() as judge:
         view = run_in(settings, judge=f"{judge.url}#stub", pilot=0, method="none")
         assert view.status == RUN_STATUS_FINISHED
     log = open_log(settings)
