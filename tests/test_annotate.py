@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
+
 from concord.client.annotate.screen import Screen, harmless
 from concord.client.annotate.sitting import Sitting
 from concord.client.run import desk, drive
@@ -152,6 +154,20 @@ def test_each_annotator_sees_half_of_the_pairs_the_other_way_round_and_means_wha
                 question = sitting.next()
             sitting.leave()
             assert {True, False} == set(swapped)
+
+
+def test_services_that_are_away_end_the_screen_and_not_in_a_trace():
+    with rpc.channel("127.0.0.1:9") as channel:
+
+        async def sit() -> Screen:
+            app = Screen(Sitting(RunServiceStub(channel), TaskServiceStub(channel), "some-run", "ann"))
+            async with app.run_test() as pilot:
+                while app.failed is None:
+                    await pilot.pause(0.05)
+            return app
+
+        away = asyncio.run(asyncio.wait_for(sit(), WAIT_S)).failed
+        assert away.code() == grpc.StatusCode.UNAVAILABLE
 
 
 def test_a_strangers_text_cannot_steer_the_screen():

@@ -58,7 +58,11 @@ def _asked(sitting: Sitting) -> str | None:
     # Textual takes a moment to load: who asks for nothing else does without.
     from concord.client.annotate.screen import Screen
 
-    return Screen(sitting).run()
+    screen = Screen(sitting)
+    said = screen.run()
+    if screen.failed is not None:
+        raise screen.failed
+    return said
 
 
 def _say_results(settings: Settings, records: Records, view: RunView) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import unicodedata
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, TypeVar
 
+import grpc
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,6 +15,7 @@ from textual.widgets import Footer, Static
 from concord.client.annotate.sitting import Question, Sitting
 from concord.v1 import pairs_pb2 as pairs
 
+T = TypeVar("T")
 LOOK_S = 0.5
 # The last answer for now can be taken back so long; then it is handed in, for the run waits for it.
 HAND_IN_LOOKS = 10
@@ -55,6 +58,8 @@ class Screen(App[str]):
         super().__init__()
         self._sitting = sitting
         self.question: Question | None = None
+        # What ended it; raised by whoever ran it, for a screen has no place for it.
+        self.failed: grpc.RpcError | None = None
         self._looks = 0
 
     def compose(self) -> ComposeResult:
@@ -77,23 +82,22 @@ class Screen(App[str]):
     async def action_answer(self, choice: str) -> None:
         if self.question is not None:
             question, self.question = self.question, None
-            refused = await asyncio.to_thread(self._sitting.answer, question, CHOICES[choice])
-            await self._go_on(refused)
+            await self._go_on(await self._call(self._sitting.answer, question, CHOICES[choice]) or "")
 
     async def action_undo(self) -> None:
-        taken = await asyncio.to_thread(self._sitting.undo)
+        taken = await self._call(self._sitting.undo)
         if isinstance(taken, str):
             self._say(taken)
-        else:
+        elif taken is not None:
             await self._show(taken)
             self._say("taken back; answer it anew")
 
     async def action_hand_in(self) -> None:
         if self.question is None:
-            await self._go_on(await asyncio.to_thread(self._sitting.hand_in))
+            await self._go_on(await self._call(self._sitting.hand_in) or "")
 
     async def action_leave(self) -> None:
-        await asyncio.to_thread(self._sitting.leave)
+        await self._call(self._sitting.leave)
         self.exit()
 
     async def _look(self) -> None:
@@ -102,21 +106,34 @@ class Screen(App[str]):
             return
         self._looks += 1
         if self._looks >= HAND_IN_LOOKS and self._sitting.holds_back:
-            self._say(await asyncio.to_thread(self._sitting.hand_in))
+            self._say(await self._call(self._sitting.hand_in) or "")
         await self._go_on()
 
     async def _go_on(self, refused: str = "") -> None:
-        question = await asyncio.to_thread(self._sitting.next)
+        question = await self._call(self._sitting.next)
         if question is not None:
             await self._show(question)
             return self._say(refused)
         if self._sitting.holds_back:
             self._blank("that was the last question for now: Enter hands it in, u takes it back")
             return self._say(refused)
-        standing = await asyncio.to_thread(self._sitting.standing)
+        standing = await self._call(self._sitting.standing)
+        if standing is None:
+            return
         if standing.over:
             return self.exit(standing.words)
         self._blank(standing.words)
+
+    async def _call(self, ask: Callable[..., T], *given: object) -> T | None:
+        """What the services answer, without holding the screen up; None where they do not: the screen ends then."""
+        if self.failed is not None:
+            return None
+        try:
+            return await asyncio.to_thread(ask, *given)
+        except grpc.RpcError as error:
+            self.failed = error
+            self.exit()
+            return None
 
     async def _show(self, question: Question) -> None:
         self.question, self._looks = question, 0
@@ -127,7 +144,7 @@ class Screen(App[str]):
         for number, text in enumerate(question.responses, start=1):
             self._put(f"#text-{number}", text)
             self.query_one(f"#response-{number}", VerticalScroll).scroll_home(animate=False)
-        self._put("#progress", await asyncio.to_thread(self._sitting.progress))
+        self._put("#progress", await self._call(self._sitting.progress) or "")
 
     def _blank(self, words: str) -> None:
         for place in ("#text-1", "#text-2"):
