@@ -141,6 +141,13 @@ def test_a_file_that_is_half_written_is_told_and_waited_for(tmp_path):
     assert flaws[0] == "" and "answers.jsonl:60: broken JSON" in flaws[1] and len(flaws) == 2
 
 
+def test_a_task_may_need_more_votes_than_there_usually_are_programs_that_answer(tmp_path):
+    asked = resolve({"judge": "sample", "budget": "18", "quorum": 9, "annotators": "simulated:0.1"})
+    (tmp_path / "known.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows_of(20)))
+    view = carried_out(tmp_path, prepare(str(tmp_path / "known.jsonl"), asked, None, ""))
+    assert (view.status, view.votes) == (RUN_STATUS_FINISHED, 18)
+
+
 def test_answers_that_grow_do_not_change_the_runs_name_but_another_file_does(tmp_path):
     empty = job_of(tmp_path)
     (tmp_path / "answers.jsonl").write_text(answer_line("p0", "first"))

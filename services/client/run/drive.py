@@ -119,7 +119,10 @@ def resume(runs: RunServiceStub, view: pb.RunView, accept_judge: bool = False) -
 class People:
     """Annotators on the caller's side, each in a thread of its own; together they are one answerer."""
 
-    def __init__(self, tasks: TaskServiceStub, run_id: str, answer: Answerer, name: str) -> None:
+    def __init__(
+        self, tasks: TaskServiceStub, run_id: str, answer: Answerer, name: str, count: int = ANNOTATORS
+    ) -> None:
+        """`count`: how many they are; no fewer than the votes that a task needs, for each has one of them."""
         self._tasks, self._run_id, self._answer = tasks, run_id, answer
         self._over = threading.Event()
         # While there is nothing to do, they look for work in turn, not all of them at once.
@@ -127,7 +130,7 @@ class People:
         self.error: BaseException | None = None
         # What wakes the thread that watches.
         self.interrupt: Callable[[], object] = lambda: None
-        names = [f"{name}-{number}" for number in range(ANNOTATORS)]
+        names = [f"{name}-{number}" for number in range(count)]
         self._threads = [threading.Thread(target=self._work, args=(one,), name=one, daemon=True) for one in names]
         for thread in self._threads:
             thread.start()

@@ -72,7 +72,8 @@ def run(
         if job.voters is not None:
             watched = desk.Watched(runs, job.run_id, check=lambda: services.wait(0))
             return desk.attend(watched, tasks, job.voters, seen, missing)
-        annotators = drive.People(tasks, job.run_id, job.answer, job.options.annotators.split(":")[0])
+        name, count = job.options.annotators.split(":")[0], max(drive.ANNOTATORS, job.options.quorum)
+        annotators = drive.People(tasks, job.run_id, job.answer, name, count)
         try:
             return drive.watch(runs, job.run_id, annotators, seen, check=lambda: services.wait(0))
         finally:
