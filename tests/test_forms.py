@@ -245,6 +245,16 @@ def test_a_table_has_its_columns_names_in_its_first_line(tmp_path, name, delimit
     assert turns(given.rows[2]) == [("user", "q2,\nor so?")]
 
 
+def test_a_table_may_have_any_form_and_lie_in_a_folder(tmp_path):
+    rows = [{"history": f"q{label}", "human_ref_A": "a", "human_ref_B": "b", "labels": label} for label in (0, 1)]
+    folder = tmp_path / "set"
+    folder.mkdir()
+    table(folder / "train.csv", rows)
+    (folder / "dataset_info.json").write_text("{}")
+    given = intake.read(folder)
+    assert given.form == "SHP" and better(given) == ["b", "a"] and "1 CSV file of the split train" in given.notes[0]
+
+
 def test_a_tables_bad_rows_are_named_by_their_line_and_can_be_set_aside(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("prompt,chosen,rejected\nq,a,b\nr,a\ns,a,b,c\nt,a,\nu,a,b\n")

@@ -129,14 +129,19 @@ def axolotl(row: Row) -> dict[str, Any]:
 
 
 def llama_factory(row: Row) -> dict[str, Any]:
-    """`conversations` in the sharegpt form, the system's text apart; an answer of several messages is written as one text."""
-    system = [turn["content"] for turn in row["prompt"][:1] if turn["role"] == "system"]
-    turns = row["prompt"][len(system) :]
+    """`conversations` in the sharegpt form, the system's text and the tools apart; an answer of several messages is written as
+    one text."""
+    tools = _held(row)["tools"]
+    # The tools have a column here; the message that shows them to the judge stands first.
+    prompt = row["prompt"][1:] if tools else row["prompt"]
+    system = [turn["content"] for turn in prompt[:1] if turn["role"] == "system"]
+    turns = prompt[len(system) :]
     said = {
         "conversations": [{"from": _FROM.get(turn["role"], turn["role"]), "value": turn["content"]} for turn in turns],
         "chosen": {"from": "gpt", "value": row["chosen"]},
         "rejected": {"from": "gpt", "value": row["rejected"]},
         "system": "".join(system),
+        "tools": json.dumps(tools, ensure_ascii=False) if tools else "",
     }
     return said | _carried(row) | ({"original": _original(row)} if "original" in row else {})
 

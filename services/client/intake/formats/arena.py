@@ -26,6 +26,7 @@ _WON = {
     "tiebothbad": "tie",
     "bothbad": "tie",
     "bothgood": "tie",
+    **dict.fromkeys(("both", "neither", "draw", "equal"), "tie"),
 }
 _TURNS = "the conversation goes on behind the first answer: all of it is compared"
 _WINNERS = ("winner_model_a", "winner_model_b", "winner_tie")

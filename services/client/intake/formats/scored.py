@@ -29,9 +29,10 @@ def is_shp(row: Decoded) -> bool:
 def read_shp(row: Decoded) -> Record:
     """The record of a row of SHP. Raises BadRecord."""
     said = row.get("labels")
-    if said not in (0, 1, None) or isinstance(said, bool):
+    number = number_of(said)
+    if said is not None and number not in (0, 1):
         raise BadRecord("broken label", f"`labels` is {str(said)[:40]!r}, not 1 (A is better) or 0")
-    best = None if said is None else 1 - int(said)
+    best = None if number is None else 1 - int(number)
     domain = row.get("domain")
     return Record(
         responses=[row["human_ref_A"], row["human_ref_B"]],
