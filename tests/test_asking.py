@@ -51,9 +51,12 @@ def facts_of(home: Path, run_id: str) -> list:
 
 def test_one_begins_without_any_answer_and_goes_on_with_the_same_command_until_all_is_asked(tmp_path):
     write_blind(tmp_path)
+    # All that is asked behind the pilot is asked at once: each round is a command.
+    (tmp_path / "run.yaml").write_text("batch: 1\n")
+    words = (*WORDS, "--config", "run.yaml")
     truth = {row["id"]: row["human_majority"] for row in rows_of(60)}
     runs, rounds = set(), 0
-    while (done := concord(tmp_path, *WORDS)).returncode == 3:
+    while (done := concord(tmp_path, *words)).returncode == 3:
         last = done.stderr.splitlines()[-1]
         said = re.fullmatch(
             r"concord: run (\S+) waits for people: (\d+) questions stand in (\S+); answer them in answers.jsonl, "
@@ -71,7 +74,7 @@ def test_one_begins_without_any_answer_and_goes_on_with_the_same_command_until_a
     assert len(runs) == 1 and rounds > 1 and not (tmp_path / said[3]).exists()
     report = json.loads((tmp_path / said[3]).with_name("report.json").read_text())
     assert report["run_id"] in runs and report["human_labels"] == 12 and report["unanswered"] == 0
-    again = concord(tmp_path, *WORDS, "--json")
+    again = concord(tmp_path, *words, "--json")
     assert json.loads(again.stdout)["dataset_sha256"] == report["dataset_sha256"]
 
 
