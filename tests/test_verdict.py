@@ -22,6 +22,12 @@ PLAIN = [
     "I prefer Assistant A because B is wrong.",
     "After comparing, I would go with A.",
     "The better answer is A because it is exact.",
+    "Between the two, A is better.",
+    "Assistant A's answer is better.",
+    "Assistant A provides the better answer.",
+    "I'd pick A.",
+    "Preferred: A",
+    '{"verdict": "A", "answer": "both are short"}',
     "My conclusion is as follows.\nAssistant A is better.",
     "Verdict: A\n\nIt is exact.",
     "**Winner:** Assistant A",
@@ -58,6 +64,7 @@ NOT_PLAIN = [
     "A and B",
     "A, B",
     "Verdict: tie",
+    '{"answer": "A good one"}',
     "[[C]]",
     '{"winner": "A/B"}',
     '{"reason": "at most two short sentences", "winner": "A" or "B", "confidence": 0.5}',
@@ -74,6 +81,7 @@ CONTRADICTING = [
     "{'winner': 'A', 'x': 1} {'winner': 'B'}",
     "Verdict: A\nOn second thought, B is better.",
     "[[A]] or rather [[B]]",
+    '{"verdict": "A", "choice": "B"}',
 ]
 
 

@@ -12,26 +12,29 @@ Letter = Literal["A", "B"]
 
 # Longer sentences are argument, not verdict.
 _LONGEST = 600
-_CALLED = r"(?:the\s+)?(?:answer|assistant|response|option|candidate|model)?\s*[\"'“*`(\[]*(?-i:([AB]))[\"'”*`)\]]*"
+_CALLED = (
+    r"(?:the\s+)?(?:answer|assistant|response|option|candidate|model)?\s*[\"'“*`(\[]*(?-i:([AB]))[\"'”*`)\]]*"
+    r"(?:['’]s\s+(?:answer|response))?"
+)
 _OTHER = _CALLED.replace("([AB])", "[AB]")
 _BETTER = (
     r"(?:the\s+)?(?:clear(?:ly)?\s+|slightly\s+|much\s+|far\s+|definitely\s+|overall\s+|marginally\s+|simply\s+|a\s+(?:bit|little)\s+)*"
     r"(?:better|best|superior|stronger|preferable|preferred|winner|more\s+(?:helpful|accurate|correct|useful))"
     r"(?:\s+(?:one|answer|response|assistant|choice|option|of\s+the\s+two))?(?:\s+overall)?"
 )
-_FOR = rf"(?:is|was)\s+{_BETTER}|wins|won"
+_FOR = rf"(?:is|was)\s+{_BETTER}|wins|won|(?:gives|provides|has)\s+the\s+better\s+(?:answer|response)"
 _TAIL = (
     r"(?:\s+than\s+"
     + _OTHER
     + r")?(?:\s*[,:–—-]?\s*(?:because|since|as|due\s+to|for|thanks\s+to|by)\b.*)?[\s.!*_`\"']*"
 )
 _LEAD = (
-    r"[\s>#*_`\"'-]*(?:(?:so|thus|therefore|overall|hence|in\s+(?:my\s+opinion|summary|conclusion|short|the\s+end)|"
+    r"[\s>#*_`\"'-]*(?:(?:so|thus|therefore|overall|hence|(?:of|between)\s+the\s+two|in\s+(?:my\s+opinion|summary|conclusion|short|the\s+end)|"
     r"after\s+(?:careful(?:ly)?\s+)?(?:comparing|comparison|consideration)[^,.!?]{0,60}|i\s+(?:think|believe|conclude|judge|would\s+say|say|find)(?:\s+that)?|to\s+conclude|my\s+verdict\s+is\s+that)[\s,:]+)*"
 )
 _CLAIM = re.compile(rf"{_LEAD}{_CALLED}\s+(?:{_FOR}){_TAIL}", re.IGNORECASE | re.DOTALL)
 _CHOSEN = re.compile(
-    rf"{_LEAD}(?:i|we)\s+(?:would\s+|will\s+)?(?:choose|prefer|pick|select|chose|go\s+with|vote\s+for)\s+{_CALLED}"
+    rf"{_LEAD}(?:i|we)(?:['’]d)?\s+(?:would\s+|will\s+)?(?:choose|prefer|pick|select|chose|go\s+with|vote\s+for)\s+{_CALLED}"
     r"(?:\s+over\s+" + _OTHER + rf")?{_TAIL}",
     re.IGNORECASE | re.DOTALL,
 )

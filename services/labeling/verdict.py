@@ -122,12 +122,15 @@ _LABELLED = re.compile(
     r"|\((?:(?!(?-i:\b[AB]\b))[^()\n]){0,60}\)[\s.*]*+)?",
     re.IGNORECASE,
 )
+_OTHER_KEYS = "(?:verdict|better(?:_answer)?|preferred(?:_answer)?|preference|choice|decision|answer)"
 _QUOTE = "[\"'“”`]"
 _FIELD = re.compile(
     rf"(?<!\\){_QUOTE}winner{_QUOTE}\s*[:=]\s*"
     rf"(?:\"([^\"\n]{{0,60}})\"|'([^'\n]{{0,60}})'|“([^”\n]{{0,60}})”|([^\s,}}\]\"'“]{{1,60}}))\s*(.?)",
     re.IGNORECASE,
 )
+# What a model that was not held to the schema calls it; these names have other uses, so only a letter counts.
+_OTHER_FIELD = re.compile(_FIELD.pattern.replace("winner", _OTHER_KEYS), re.IGNORECASE)
 _MARK = re.compile(
     r"\[\[([^\[\]\n]{1,20})\]\]|\\boxed\{(?:\\text\{)?([^{}\n]{1,20})\}|\[RESULT\][ \t]*+([^\n]{1,20})"
     r"|<(?:winner|verdict|answer|choice|result)>([^<>]{1,40})</",
@@ -137,7 +140,8 @@ _MARK = re.compile(
 _LABEL = re.compile(
     r"^[ \t>#*_`-]*+(?:(?:so|thus|therefore|hence|in conclusion|overall)[ \t,:]+)?"
     r"(?:(?:the|my)[ \t]+)?(?:final[ \t]+|overall[ \t]+)?"
-    r"(?:verdict|winner|better(?:[ \t]+(?:answer|one|response|assistant))?|answer|result|decision|choice|judge?ment|conclusion)"
+    r"(?:verdict|winner|(?:better|preferred)(?:[ \t]+(?:answer|one|response|assistant))?|preference|pick"
+    r"|answer|result|decision|choice|judge?ment|conclusion)"
     r"[*_`\"']*+(?:[ \t]*+([:=–—-])|[ \t]++is\b:?)([^\n]{1,600})$",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -156,11 +160,15 @@ def _named(match: re.Match[str], group: int, form: re.Pattern[str] = _LETTER) ->
 
 
 def _fields(text: str) -> Iterator[_Named]:
-    for match in _FIELD.finditer(text):
-        group = next(i for i in (1, 2, 3, 4) if match[i] is not None)
-        place, letter = _named(match, group)
-        # `"winner": "A" or "B"` copies the question; a comma, an end or nothing more must follow.
-        yield place, letter if match[5] in ("", ",", "}", "]", "\n", "`") else None
+    winners = [_of_field(match) for match in _FIELD.finditer(text)]
+    yield from winners or (named for match in _OTHER_FIELD.finditer(text) if (named := _of_field(match))[1])
+
+
+def _of_field(match: re.Match[str]) -> _Named:
+    group = next(i for i in (1, 2, 3, 4) if match[i] is not None)
+    place, letter = _named(match, group)
+    # `"winner": "A" or "B"` copies the question; a comma, an end or nothing more must follow.
+    return place, letter if match[5] in ("", ",", "}", "]", "\n", "`") else None
 
 
 def _marks(text: str) -> Iterator[_Named]:
