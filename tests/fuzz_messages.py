@@ -60,8 +60,9 @@ def message(rng: random.Random, kind: type[Message], likely: Likely, depth: int 
 
 def value(rng: random.Random, field: FieldDescriptor, likely: Likely, depth: int) -> object:
     """A value of the field's type."""
-    if field.name in likely and rng.random() < 0.7:
-        return rng.choice(likely[field.name])
+    known = [one for one in likely.get(field.name, ()) if isinstance(one, Message) == bool(field.message_type)]
+    if known and rng.random() < 0.7:
+        return rng.choice(known)
     if field.message_type:
         return message(rng, GetMessageClass(field.message_type), likely, depth + 1)
     return SCALARS[field.cpp_type](rng, field)

@@ -9,15 +9,6 @@ import typer
 from concord.client.run import progress
 from concord.client.run.confirm import agreed
 from concord.commands import FOUND, flags, home
-from concord.kit.blobs import FileBlobs
-from concord.kit.enums import word
-from concord.kit.errors import InvalidInput
-from concord.kit.settings import open_blobs
-from concord.kit.urls import without_secrets
-from concord.operate import removal
-from concord.operate import verify as verifying
-from concord.operate.local_records import here
-from concord.v1.runs_service_pb2 import RunStatus
 
 
 def verify(
@@ -26,6 +17,8 @@ def verify(
     server: flags.Door = "",
 ) -> None:
     """Hold a run against what was kept of it: facts, stages, stores, blobs, its dataset; exit 3 if anything is not as it was."""
+    from concord.operate import verify as verifying
+
     settings = home.opened()
     with home.reading(settings, server) as records:
         found = verifying.verified(records, records.find(name))
@@ -42,6 +35,10 @@ def rm(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before.")] = False,
 ) -> None:
     """Take a run, and what was compared with it, out of this folder for good; `concord gc` then frees its blobs."""
+    from concord.kit.enums import word
+    from concord.operate import removal
+    from concord.operate.local_records import here
+    from concord.v1.runs_service_pb2 import RunStatus
     from concord.wiring import SERVICES
 
     settings = home.opened()
@@ -69,6 +66,11 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before.")] = False,
 ) -> None:
     """Free the blobs of this folder that no run names; says first what that comes to, and asks."""
+    from concord.kit.blobs import FileBlobs
+    from concord.kit.errors import InvalidInput
+    from concord.kit.settings import open_blobs
+    from concord.kit.urls import without_secrets
+    from concord.operate import removal
     from concord.wiring import SERVICES
 
     settings = home.opened()

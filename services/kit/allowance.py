@@ -7,7 +7,7 @@ import resource
 LEAST_FILES, WANTED_FILES = 128, 4_096
 MIB = 2**20
 # Address space, most of it never touched: stacks and arenas of threads, libraries.
-LEAST_ADDRESSES = 1_536 * MIB
+LEAST_ADDRESSES = 2_048 * MIB
 WANT = {
     errno.EMFILE: "this process may open no more files: ulimit -n 4096 lets it",
     errno.ENFILE: "this machine has no more open files to give: end something, or raise fs.file-max",
