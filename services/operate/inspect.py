@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import metadata
@@ -183,18 +183,19 @@ def patient(
         queue = restore_run(tasks.fold(), run_id, place.store.rows(tasks.SERVICE, run_id))
         held, corrupt = held_groups(settings, services), run.corrupt or queue.corrupt
         seen = _seen(place, run_id, run.state, run.offset, now, held, corrupt)
-        tampered = tuple(_tampered(place, run_id))
+        tampered = tuple(_tampered(place, run_id, seen.lost))
     ended = run.state.view.status in (RunStatus.RUN_STATUS_FINISHED, RunStatus.RUN_STATUS_CANCELLED)
     unreachable = () if ended else tuple(judges(run.state, environ))
     return Health((*tampered, *run_findings(run.state, queue.state, seen), *unreachable), run_notes(run.state, seen))
 
 
-def _tampered(place: Here, run_id: str) -> Iterator[Finding]:
-    """What `concord verify` finds, in one finding."""
+def _tampered(place: Here, run_id: str, lost: Sequence[str]) -> Iterator[Finding]:
+    """What `concord verify` finds, in one finding; blobs that are `lost` have one of their own."""
     found = verify.verified(place, run_id)
-    if found.flaws:
+    flaws = [flaw for flaw in found.flaws if not any(uri in flaw.says for uri in lost)]
+    if flaws:
         first = f"offset {found.first}" if found.first is not None else "an offset that cannot be told"
-        says = f"its facts or blobs are not as they were recorded, from {first} on: {found.flaws[0].says}"
+        says = f"its facts or blobs are not as they were recorded, from {first} on: {flaws[0].says}"
         yield Finding("run", says, f"`concord verify {run_id[:8]}` says more; restore CONCORD_HOME from a copy")
 
 
