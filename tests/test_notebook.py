@@ -61,6 +61,14 @@ def test_what_came_out_can_be_iterated_exported_shown_and_told(done):
     assert run.run_id[:8] in repr(run)
 
 
+def test_what_is_said_names_commands_and_not_the_program_that_called(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/ipykernel_launcher.py"])
+    monkeypatch.setenv("PATH", "")
+    lines: list[str] = []
+    concord.run(small_file(tmp_path, 40), home=home_of(tmp_path), tell=lines.append, **ASKED)
+    assert any(line.startswith("replay it with: concord replay ") for line in lines)
+
+
 def test_a_library_that_is_not_there_is_named(done, monkeypatch):
     for name, call in (("datasets", "to_hf"), ("pandas", "to_pandas")):
         monkeypatch.setitem(sys.modules, name, None)

@@ -146,7 +146,9 @@ def plain(say_line: Callable[[str], object], own: str = "") -> Callable[[RunView
 
 def command() -> str:
     """How this program is called from here: by its name where that is on the PATH."""
-    return "concord" if shutil.which("concord") else os.path.relpath(sys.argv[0])
+    # In a notebook the program is another one.
+    is_ours = os.path.basename(sys.argv[0]) in ("concord", "cli.py")
+    return os.path.relpath(sys.argv[0]) if is_ours and not shutil.which("concord") else "concord"
 
 
 def ended(
