@@ -266,6 +266,43 @@ def test_an_endpoint_that_does_one_at_a_time_is_asked_as_much_as_it_does():
     asyncio.run(scenario())
 
 
+def test_a_time_that_is_set_is_kept_and_told_of():
+    async def scenario():
+        async with Endpoint(poison={"?": "hang"}) as endpoint:
+            llm = judges(FakeTime(), concurrency=1)
+            with pytest.raises(Deferred, match=r"no answer within 0\.05 s.*judge_timeout"):
+                await llm.ask(pairs(1), judge(endpoint.url, timeout_s=0.05), 1)
+            await llm.close()
+
+    asyncio.run(scenario())
+
+
+def test_the_rate_that_is_set_is_kept_from_the_first_request_on():
+    async def scenario():
+        async with Dialects() as served:
+            time = FakeTime()
+            llm = judges(time, concurrency=1)
+            await llm.ask(pairs(), judge(served.url("standard"), requests_per_minute=60.0), 1)
+            await llm.close()
+            assert time.now == pytest.approx(23)
+
+    asyncio.run(scenario())
+
+
+def test_whoever_names_many_endpoints_leaves_few_connections():
+    async def scenario():
+        async with Dialects() as served:
+            llm = judges(FakeTime())
+            for n in range(70):
+                await llm.ask(pairs(1), judge(served.url("standard"), name=f"m{n}"), 1)
+            assert len(llm._chats) <= 51
+            said, _ = await llm.ask(pairs(1), judge(served.url("standard"), name="m0"), 2)
+            assert said[0].choice == right(pairs(1)[0])
+            await llm.close()
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_body_without_end_is_read_no_further_than_needed(packed):
     async def scenario():

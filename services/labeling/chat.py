@@ -8,7 +8,8 @@ what is said about that question is repeated in errors.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from random import Random
 from time import monotonic
@@ -75,7 +76,7 @@ class Chat:
         self._wire = Wire(endpoint, settings.concurrency)
         self._timeout_s, self._timeout_is_set = timeout_s or settings.timeout_s, bool(timeout_s)
         self._heard_s = self._told_s = clock()
-        self._under_way = 0
+        self._users = 0
         harmless = self.request(_probe_messages(), 0.0, MAX_TOKENS, 0)
         self._terms = Negotiation(endpoint, harmless, self._try, self._wire.turn_to_other_path, clock)
 
@@ -84,8 +85,17 @@ class Chat:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody waits for an answer."""
-        return not self._under_way
+        """Whether nobody uses it."""
+        return not self._users
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Within, it is not idle: nobody may close it."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
 
     @property
     def dialect(self) -> Dialect:
@@ -113,12 +123,8 @@ class Chat:
         A request that waits keeps its place, so an endpoint in trouble is asked less; one that was answered keeps it
         until the answer is kept, so what a crash can lose is never more than may be in flight.
         """
-        self._under_way += 1
-        try:
-            async with self._pace.place():
-                return await keep(await self._answer(request, spent))
-        finally:
-            self._under_way -= 1
+        async with self._pace.place():
+            return await keep(await self._answer(request, spent))
 
     async def _answer(self, request: Mapping[str, Any], spent: Spent) -> Reply:
         began, tries = self._clock(), 0

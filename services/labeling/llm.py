@@ -223,7 +223,8 @@ class LLMJudges:
         """What the judge says of each pair. An error that it raises carries in `usage` what was spent before."""
         one, spent, began = self.of(config), Spent(), self._clock()
         try:
-            said = await together(one.combined(pair, seed, spent) for pair in pairs)
+            with self.chat(config).in_use():
+                said = await together(one.combined(pair, seed, spent) for pair in pairs)
         except BaseException as error:
             # Whatever ends this, what was paid was paid; the caller adds it up.
             vars(error)["usage"] = usage(spent, config, self._clock() - began)
