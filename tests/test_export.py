@@ -282,7 +282,7 @@ def test_the_card_gives_the_audits_estimate_with_its_interval_or_says_what_it_re
     assert "Estimated share of wrong labels: 10.0% (95 % interval 5.0% to 15.0%), from an audit" in text
     guessed = {**audited, "low": None, "high": None, "basis": "model"}
     assert "no audit has checked" in card({**report, "estimate": guessed}, made, "1.0")
-    assert "Not known: nobody was asked." in card({**report, "estimate": None}, made, "1.0")
+    assert "Not known: nobody was asked" in card({**report, "estimate": None}, made, "1.0")
     assert "Measured" not in text
 
 

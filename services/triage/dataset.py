@@ -18,8 +18,6 @@ from concord.v1.pairs_pb2 import Choice, Message, Pair
 Array = np.ndarray
 # Of probabilities and weights.
 _DIGITS = 4
-# So near to one half a verdict that changes with the order is a coin flip.
-_UNDECIDED = 0.1
 LABELS = {Choice.CHOICE_FIRST: "first", Choice.CHOICE_SECOND: "second"}
 
 
@@ -32,7 +30,7 @@ class Beliefs:
     judge: Array  # int8, 1 the first, -1 the second, 0 no usable verdict
     confidence: Array  # P(the judge's label is right) as it said, -1 none
     judge_tie: Array  # bool, the judge called it a tie
-    coin_flip: Array  # bool, the judge said the one in one order and the other in the other, and nothing else decided
+    coin_flip: Array  # bool, the judge is even (mostly as it said one thing in each order), and nothing else decided
 
 
 def beliefs(labels: StageManifest, target: Array | None, said: Answers, pairs: int) -> Beliefs:
@@ -46,18 +44,10 @@ def beliefs(labels: StageManifest, target: Array | None, said: Answers, pairs: i
     confidence = verdict_column(labeled, "confidence", pairs, -1)
     judge = judge_labels(labeled, pairs)
     tie = verdict_column(labeled, "choice", pairs, Choice.CHOICE_UNSPECIFIED) == Choice.CHOICE_TIE
-    p_judge = verdict_column(labeled, "p_first", pairs, 0.5)
-    flipped = verdict_column(labeled, "order_flipped", pairs, -1) == 1
+    even = np.round(verdict_column(labeled, "p_first", pairs, 0.5), _DIGITS) == 0.5
     return Beliefs(
-        p_first, people, judge, confidence, tie, (judge != 0) & ~people & _coin_flips(p_first, p_judge, flipped)
+        p_first, people, judge, confidence, tie, even & (judge != 0) & ~people & (np.round(p_first, _DIGITS) == 0.5)
     )
-
-
-def _coin_flips(p_first: Array, p_judge: Array, order_flipped: Array) -> Array:
-    """[pairs] bool: the judge says the one in one order and the other in the other, or calls itself even, and what is believed
-    in the end is no surer."""
-    even = (np.round(p_judge, _DIGITS) == 0.5) & (np.round(p_first, _DIGITS) == 0.5)
-    return even | (order_flipped & (np.abs(p_first - 0.5) <= _UNDECIDED))
 
 
 def label_of(p_first: float, judge: int, person: bool) -> str:
