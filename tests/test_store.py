@@ -67,6 +67,23 @@ def test_position_and_rows_move_together_and_are_there_when_the_store_is_opened_
     assert again.rows("runs", "run", ["state", "missing"]) == {"state": b"s"}
 
 
+def test_rows_of_many_runs_are_read_at_once(store):
+    runs = [f"run-{number}" for number in range(MOST_GONE + 5)]
+    store.save("runs", 3, Position(), HERE, [change(run, a=run.encode(), b=b"2") for run in runs], None)
+    assert store.rows_of("runs", [*runs, "unknown"], ["a", "c"]) == {run: {"a": run.encode()} for run in runs}
+    assert store.rows_of("tasks", runs, ["a"]) == store.rows_of("runs", [], ["a"]) == {}
+
+
+def test_a_run_that_is_forgotten_is_gone_from_every_service_and_the_others_stay(open_sql):
+    store = open_sql()
+    for service in ("runs", "tasks"):
+        store.save(service, 3, Position(), HERE, [change("gone", a=b"1"), change("kept", a=b"2")], None)
+    store.forget("gone")
+    for service in ("runs", "tasks"):
+        assert store.runs(service) == ["kept"] and store.rows(service, "gone") == {}
+        assert store.position(service, 3) == HERE
+
+
 def test_rows_are_replaced_kept_and_deleted_by_name(store):
     store.save("runs", 3, Position(), HERE, [change(a=b"1", b=b"2", c=b"3")], None)
     store.save("runs", 3, HERE, THERE, [change(a=b"new", b=None, never=None)], None)
