@@ -1,12 +1,12 @@
-"""What a change of the whole tree costs: the loop and the log of an earlier commit beside those of this one.
+"""What a change of the whole tree costs: loop, log and judge of an earlier commit beside those of this one.
 
-    python -m benchmarks.before COMMIT [--pairs N] [--data DIR] [--quick] [--json [FILE]]
+    python -m benchmarks.before COMMIT [--pairs N] [--parts PART …] [--data DIR] [--quick] [--json [FILE]]
 
 Both trees run in the same environment, one process after the other, taking turns; a pair is one run of each. The loop is
 `benchmarks.loop`'s own side (20,000 pairs and the bundled sample; --quick: 2,000), the log `benchmarks.log --quick` with a
-broker of its own where one starts. A ratio is seconds now by seconds before (of the log: facts a second before by those
-now), so 1.05 is 5 % worse; its interval is the bootstrap's over the pairs, of their geometric mean. The datasets of both
-trees must be the same, or there are no figures.
+broker of its own where one starts, the judge `benchmarks.judge_speed`'s sides, each tree against its own stand-in. A ratio is
+seconds now by seconds before (of the log: facts a second before by those now), so 1.05 is 5 % worse; its interval is the
+bootstrap's over the pairs, of their geometric mean. The datasets of both trees must be the same, or there are no figures.
 """
 
 import io
@@ -17,7 +17,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -97,21 +97,68 @@ def logs(trees: dict[str, Path], pairs: int, kafka: Sequence[str]) -> dict[str, 
     return {"ratios": {key: interval([rate(before, key) / rate(now, key) for now, before in both]) for key in measured}}
 
 
+def judge(trees: dict[str, Path], size: int, pairs: int) -> dict[str, object]:
+    """Wall and CPU seconds of so many pairs judged in both orders, against an endpoint that answers after 50 ms."""
+    from benchmarks.judge_speed import SIDES
+
+    found: dict[str, dict[str, list[dict]]] = {}
+    for side, (who, concurrency, failing) in SIDES.items():
+        if who == "bare":
+            continue
+        found[side] = {name: [] for name in trees}
+        for number in range(pairs):
+            for name in list(trees)[:: 1 if number % 2 else -1]:
+                with endpoint_of(trees[name], failing) as url:
+                    asked = ("--side", who, url, str(concurrency), str(size), f"{number}-{side}")
+                    found[side][name].append(run(trees[name], "benchmarks.judge_speed", *asked))
+            print(f"  {side} {number + 1}/{pairs}", file=sys.stderr)
+    return {
+        "ratios": {
+            f"{side}, {key}": interval([now[key] / before[key] for now, before in zip(*_two(ones), strict=True)])
+            for side, ones in found.items()
+            for key in ("wall_s", "cpu_s_per_1000")
+        }
+    }
+
+
+def _two(ones: dict[str, list[dict]]) -> tuple[list[dict], list[dict]]:
+    return ones["now"], ones["before"]
+
+
+@contextmanager
+def endpoint_of(tree: Path, failing: float):
+    """The URL of the tree's own stand-in, which understands the tree's own question."""
+    command = [sys.executable, str(tree / "tests/endpoint.py"), "--latency-ms", "50", "--failing", str(failing)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+PARTS = ("virtual", "sample", "log", "judge")
+JUDGED = 1_000
+
+
 def main() -> None:
     parser = parser_of(__doc__, "2,000 pairs, two pairs of runs")
     parser.add_argument("commit")
     parser.add_argument("--pairs", type=int, default=0, help=f"pairs of runs; default {PAIRS}")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="these alone")
     asked = asked_of(parser)
     # The earlier tree lies in a folder of its own, and would look for the data beside that.
     os.environ.setdefault("CONCORD_DATA", str(ROOT.parent / "shared" / "data"))
     pairs, size = asked.pairs or (2 if asked.quick else PAIRS), 2_000 if asked.quick else 20_000
-    with tree_of(asked.commit) as before, broker() as kafka:
+    with tree_of(asked.commit) as before, broker() if "log" in asked.parts else nullcontext(()) as kafka:
         trees = {"before": before, "now": ROOT}
-        figures = {
-            "virtual": loops(trees, "virtual", size, pairs),
-            "sample": loops(trees, "sample", 0, pairs),
-            "log": logs(trees, pairs, kafka),
+        parts = {
+            "virtual": lambda: loops(trees, "virtual", size, pairs),
+            "sample": lambda: loops(trees, "sample", 0, pairs),
+            "log": lambda: logs(trees, pairs, kafka),
+            "judge": lambda: judge(trees, JUDGED, pairs),
         }
+        figures = {name: parts[name]() for name in asked.parts}
     rows = {f"{name}, {key}": row for name, part in figures.items() for key, row in part["ratios"].items()}
     for name, row in rows.items():
         print(f"  {name:24} {row['mean']:.3f}  ({row['low']:.3f} – {row['high']:.3f}, {pairs} pairs)")
