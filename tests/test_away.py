@@ -2,10 +2,12 @@
 
 import json
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import structlog
 
 from concord.client.run import options, session
 from concord.client.run.job import Job, prepare
@@ -59,8 +61,7 @@ def test_neither_the_key_nor_the_rubric_that_an_endpoint_repeats_stands_anywhere
     said = f"You sent Authorization: Bearer {KEY} and {json.dumps(KEY)}; the rubric was {PHRASE}"
     home = tmp_path / "home"
     home.mkdir()
-    with endpoint(poison={PHRASE: status}, error=said) as judge, (home / "concord.log").open("a") as file:
-        log_json("debug", file)
+    with endpoint(poison={PHRASE: status}, error=said) as judge, logged(home / "concord.log"):
         asked = job(tmp_path, f"{judge.url}#m", criteria=f"{PHRASE} decides.", api_key_env="PLANTED")
         with embedded(settings_in(home, judge_keys="PLANTED")) as running:
             heard = _heard(asked, running)
@@ -69,6 +70,18 @@ def test_neither_the_key_nor_the_rubric_that_an_endpoint_repeats_stands_anywhere
     for path in home.rglob("*"):
         # The rubric is part of the run's record, as it must be; the key is not.
         assert not path.is_file() or b"planted" not in path.read_bytes(), path
+
+
+@contextmanager
+def logged(path: Path) -> Iterator[None]:
+    """What this process logs goes to the file, and afterwards where it went before."""
+    before = structlog.get_config()
+    with path.open("a") as file:
+        log_json("debug", file)
+        try:
+            yield
+        finally:
+            structlog.configure(**before)
 
 
 def _heard(asked: Job, running) -> str:

@@ -32,8 +32,10 @@ def served():
     spec.loader.exec_module(module)
     with ThreadingHTTPServer(("127.0.0.1", 0), module.Endpoint) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
 
 
 def asked(name: str):
