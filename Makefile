@@ -95,6 +95,7 @@ $(VENV)/bin/python $(TRL)/bin/python $(LLAMA)/bin/python:
 	@$(PYTHON) -m venv $(@D:/bin=) || { rm -f $@; echo "no virtual environment: on Debian, apt-get install python3-venv"; exit 1; }
 
 $(VENV)/light: $(VENV)/bin/python pyproject.toml hatch_build.py $(wildcard protos/concord/v1/*.proto)
+	@echo 'installing Concord and what it needs: about a minute'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable .
 	@touch $@
 

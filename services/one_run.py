@@ -50,7 +50,8 @@ class Questions:
 
     @property
     def _what(self) -> str:
-        return f"{self.asked:,} questions stand in {self.path}"
+        questions = "1 question stands" if self.asked == 1 else f"{self.asked:,} questions stand"
+        return f"{questions} in {self.path}"
 
     @property
     def _how(self) -> str:

@@ -59,7 +59,7 @@ def test_one_begins_without_any_answer_and_goes_on_with_the_same_command_until_a
     while (done := concord(tmp_path, *words)).returncode == 3:
         last = done.stderr.splitlines()[-1]
         said = re.fullmatch(
-            r"concord: run (\S+) waits for people: (\d+) questions stand in (\S+); answer them in answers.jsonl, "
+            r"concord: run (\S+) waits for people: (\d+) questions? stands? in (\S+); answer them in answers.jsonl, "
             r'\{"pair_id": …, "choice": "first"\} a line, and give the same command again, or `.*annotate \w{8}` .*',
             last,
         )

@@ -201,7 +201,7 @@ def test_what_no_retry_mends_ends_at_once_with_the_reason(name):
             return str(raised.value)
 
     said = asyncio.run(scenario())
-    assert {"quota": "credit", "payment": "credit", "unauth": "Incorrect key", "nomodel": "judge.name", "html": "HTML"}[
+    assert {"quota": "credit", "payment": "credit", "unauth": "Incorrect key", "nomodel": "URL#MODEL", "html": "HTML"}[
         name
     ] in said
 

@@ -76,6 +76,16 @@ def test_pairs_that_the_earlier_run_has_are_left_out_whatever_they_are_called(tm
     assert any("2 pairs and 1 new ones; 1 of the file it has already" in note for note in joined.given.notes)
 
 
+def test_a_pair_that_another_files_ids_have_turned_round_is_no_new_one(tmp_path):
+    rows = [{"prompt": f"Which of {n}?", "chosen": f"good {n}", "rejected": f"bad {n}"} for n in range(20)]
+    whole = file_of(tmp_path, *rows)
+    part = file_of(tmp_path, *rows[10:], {"prompt": "Which?", "chosen": "yes", "rejected": "no"})
+    before = earlier(*(row.pair for row in whole.rows))
+    turned = [a.pair.first.text != b.pair.first.text for a, b in zip(whole.rows[10:], part.rows, strict=False)]
+    assert any(turned) and not all(turned), "ids decide which response is the first"
+    assert len(join(before, part).left_out) == 10
+
+
 def test_a_file_without_a_new_pair_is_refused_and_so_is_an_id_that_means_two_pairs(tmp_path):
     before = earlier(pair_of("a", "b", "x"))
     with pytest.raises(InvalidInput, match="none of its 1 pairs is new"):

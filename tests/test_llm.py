@@ -373,7 +373,7 @@ def test_a_poisoned_prompt_that_echoes_a_features_name_does_not_switch_it_off():
 
 
 @pytest.mark.parametrize(
-    ("status", "says"), [(401, "MY_KEY"), (403, "MY_KEY"), (404, "judge.url"), (402, "402"), (405, "405"), (400, "400")]
+    ("status", "says"), [(401, "MY_KEY"), (403, "MY_KEY"), (404, "URL#MODEL"), (402, "402"), (405, "405"), (400, "400")]
 )
 def test_an_endpoint_that_refuses_everything_is_a_clear_permanent_error(status, says):
     async def scenario():

@@ -79,6 +79,7 @@ def test_a_judge_that_follows_the_place_shows_it_at_once():
         told = text(judge, of(judge))
         assert "3 of 3 verdicts change when the two responses change places" in told
         assert told.count("but it changes with the order") == 3
+        assert "such a judge stops the run" in told
 
 
 def test_values_are_plain_enough_for_json():

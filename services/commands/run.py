@@ -61,6 +61,8 @@ def run(
         else:
             job = prepare(path, asked(), aside, new, reused, read=read)
         job = continue_run.as_begun(records, job)
+        if resume:
+            continue_run.check_begun(records, job)
         if test:
             from concord.client.run import evaluate
 

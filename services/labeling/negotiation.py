@@ -166,9 +166,9 @@ class Negotiation:
         if trouble.status in (401, 403):
             name = self._endpoint.key_name
             held = "is not set or empty" if not self._endpoint.key else "holds a key that it refuses"
-            return f"{where}. " + (f"{name} {held}" if name else "Name the key's variable in judge.api_key_env")
+            return f"{where}. " + (f"{name} {held}" if name else "Name the variable that holds its key: --api-key-env")
         if trouble.status == 404:
-            return f"{where}. Check judge.url (it ends in /v1 for most engines) and judge.name"
+            return f"{where}. Is the model called so there, and does the URL end in /v1, as most do? --judge URL#MODEL"
         if trouble.slow:
             return f"{where}. A longer time can be set: judge_timeout"
         return where

@@ -104,6 +104,8 @@ def _sum(config: JudgeConfig, pairs: int, tried: Tried) -> Iterator[str]:
     both = sum(said.order_flipped >= 0 for said in tried.said)
     if both:
         yield f"{flips} of {both} verdicts change when the two responses change places"
+    if both and flips == both:
+        yield "  none of them says which response is better: over more pairs such a judge stops the run; try another model"
     if known and used.calls:
         yield f"a thousand pairs would cost about {call_costs.money(used.dollars / pairs * 1000)}"
 
@@ -112,6 +114,8 @@ def _verdict(said: Combined) -> str:
     if said.choice not in _SIDES:
         return "no usable verdict"
     order = {1: ", but it changes with the order", 0: ", in both orders"}.get(said.order_flipped, "")
+    if said.p_first == 0.5:
+        return f"neither is better{order} (P(first) 0.50)"
     return f"{_SIDES[said.choice]} is better{order} (P(first) {said.p_first:.2f})"
 
 

@@ -21,7 +21,7 @@ from concord.kit.errors import InvalidInput, NotFound
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event
 from concord.v1.pairs_pb2 import PairShard, PairsManifest
-from concord.v1.runs_service_pb2 import RUN_STATUS_CORRUPT
+from concord.v1.runs_service_pb2 import RUN_STATUS_CORRUPT, RUN_STATUS_PAUSED
 
 
 def go_on(
@@ -84,6 +84,19 @@ def as_begun(records: Records, job: Job) -> Job:
     with suppress(NotFound):
         return replace(job, config=config, run_id=records.find(run_id))
     return job
+
+
+def check_begun(records: Records, job: Job) -> None:
+    """Refuses `--resume` where it would begin another run and leave the one behind that waits: other settings are another run."""
+    with suppress(NotFound):
+        records.find(job.run_id)
+        return
+    views = (view for view in records.views() if view.input_sha256 == job.given.sha256 and not view.side_of)
+    if waits := [view.run_id[:8] for view in views if view.status == RUN_STATUS_PAUSED]:
+        raise InvalidInput(
+            f"--resume: these settings are another run than {waits[-1]}, which waits: give its own command to resume it, or "
+            f"--from {waits[-1]} to go on from it with what is different now; without --resume a new run is begun"
+        )
 
 
 def told(records: Records, job: Job) -> str:

@@ -56,7 +56,8 @@ class Columns:
 
     def read(self, row: Decoded) -> Record:
         """The record of a row. Raises BadRecord."""
-        if lacking := [name for role in _responses(self.of) if _at(row, name := self.of[role]) is _MISSING]:
+        needed = (*_responses(self.of), *(["prompt"] if "prompt" in self.of else []))
+        if lacking := [name for role in needed if _at(row, name := self.of[role]) is _MISSING]:
             named = ", ".join(repr(name[:60]) for name in lacking)
             raise BadRecord("missing response", f"no column {named}, which --columns names; its columns: {listed(row)}")
         held = {
