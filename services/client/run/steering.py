@@ -34,7 +34,7 @@ AFTER_PAUSE: Mapping[int, str] = {
     PauseReason.PAUSE_REASON_SILENT_JUDGE: (
         "{resume} has a mended judge asked again, with --accept-judge it goes on without those verdicts"
     ),
-    PauseReason.PAUSE_REASON_ONE_SIDED_JUDGE: "`concord resume {short}{flag} --accept-judge` goes on with these verdicts",
+    PauseReason.PAUSE_REASON_ONE_SIDED_JUDGE: "`concord resume {short} --accept-judge{flag}` goes on with these verdicts",
 }
 NEXT: Mapping[int, str] = {
     CREATED: "its `concord run …{flag}` command begins it",
