@@ -404,7 +404,7 @@ def test_the_key_is_sent_and_a_missing_one_is_named():
             with pytest.raises(InvalidInput, match=r"MY_KEY.*CONCORD_JUDGE_KEYS"):
                 await judges(environ={"OTHER": "secret"}).ask(pairs(2), judge, 1)
             assert endpoint.calls == before
-            with pytest.raises(Permanent, match=r"judge\.api_key_env"):
+            with pytest.raises(Permanent, match="--api-key-env"):
                 await judges().ask(pairs(2), config(endpoint), 1)
 
     asyncio.run(scenario())
