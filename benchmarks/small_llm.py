@@ -1,4 +1,4 @@
-"""A real small language model as the judge, behind a real llama.cpp server: schema, order flips, time-outs. Ten minutes.
+"""A real small language model as the judge, behind a real llama.cpp server: schema, order flips, time-outs.
 
     make llama; python -m benchmarks.small_llm [--quick] [--json [FILE]]
 

@@ -11,7 +11,7 @@ from concord.labeling import judge
 from concord.labeling.judge import combine
 from concord.labeling.token_odds import letter_odds
 from concord.labeling.verdict import Verdict, parse
-from concord.preference.call_limits import MAX_AROUND
+from concord.preference.call_costs import AROUND_BYTES
 from concord.v1 import pairs_pb2 as pb
 
 
@@ -49,7 +49,7 @@ def test_an_answer_cannot_close_its_own_tag():
 def test_no_prompt_is_longer_than_the_money_that_is_kept_back_for_it(prompt, first, second, criteria):
     texts = sum(len(text.encode()) for text in (prompt, first, second))
     bytes_sent = len(shown(pair(first, second, prompt), False, criteria).encode())
-    assert bytes_sent <= texts + len(criteria.encode()) + MAX_AROUND
+    assert bytes_sent <= texts + len(criteria.encode()) + AROUND_BYTES
 
 
 VERDICT_A = [

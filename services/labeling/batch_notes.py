@@ -54,8 +54,8 @@ class BatchNotes:
         """Those that are not over."""
         return self._where(_batches.c.over.is_(False))
 
-    def add(self, note: Note) -> Note:
-        """Writes the note; returns what stands under its name: the first one written."""
+    def add(self, note: Note) -> None:
+        """Writes the note; of two under one name the first one written stands."""
         row = {
             "name": note.name,
             "run_id": note.run_id,
@@ -65,7 +65,6 @@ class BatchNotes:
         }
         with answering(self._engine, STORE), self._engine.begin() as connection:
             insert_if_absent(connection, _batches, [row])
-        return self.of(note.name) or note
 
     def end(self, name: str) -> None:
         """Nobody waits for the batch any more."""

@@ -57,7 +57,7 @@ class BatchWire:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What is struck out of all that comes back."""
-        return (self._endpoint.key,) if self._endpoint.key else ()
+        return self._endpoint.secrets
 
     async def close(self) -> None:
         await self._client.aclose()

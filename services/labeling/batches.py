@@ -124,8 +124,8 @@ class Batches:
         for note in await asyncio.to_thread(self._notes.open):
             if not await asyncio.to_thread(is_cancelled, note.run_id):
                 continue
-            wire = self._wire_of(note.judge)
             try:
+                wire = self._wire_of(note.judge)
                 if not (await wire.look(note.batch_id)).over:
                     await wire.cancel(note.batch_id)
             except ConcordError as error:

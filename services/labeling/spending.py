@@ -4,12 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from concord.kit.usage import MOST_COUNT
 from concord.labeling.reply import Reply
 from concord.v1 import config_pb2 as cfg
 from concord.v1 import events_pb2 as ev
-
-# Sums stop here instead of overflowing the ledger's 64 bits.
-MOST = 2**62
 
 
 @dataclass
@@ -34,10 +32,10 @@ def usage(spent: Spent, config: cfg.JudgeConfig, seconds: float = 0.0) -> ev.Usa
     """What was spent, in the configuration's prices."""
     dollars = spent.prompt_tokens * config.prompt_dollars + spent.completion_tokens * config.completion_dollars
     return ev.Usage(
-        calls=min(MOST, spent.calls),
-        cached_calls=min(MOST, spent.cached_calls),
-        prompt_tokens=min(MOST, spent.prompt_tokens),
-        completion_tokens=min(MOST, spent.completion_tokens),
+        calls=min(MOST_COUNT, spent.calls),
+        cached_calls=min(MOST_COUNT, spent.cached_calls),
+        prompt_tokens=min(MOST_COUNT, spent.prompt_tokens),
+        completion_tokens=min(MOST_COUNT, spent.completion_tokens),
         dollars=dollars / 1e6,
         seconds=seconds,
     )
@@ -47,10 +45,10 @@ def total(usages: Iterable[ev.Usage]) -> ev.Usage:
     """The sum, except that seconds are those of the slowest: the judges worked side by side."""
     used = list(usages)
     return ev.Usage(
-        calls=min(MOST, sum(u.calls for u in used)),
-        cached_calls=min(MOST, sum(u.cached_calls for u in used)),
-        prompt_tokens=min(MOST, sum(u.prompt_tokens for u in used)),
-        completion_tokens=min(MOST, sum(u.completion_tokens for u in used)),
+        calls=min(MOST_COUNT, sum(u.calls for u in used)),
+        cached_calls=min(MOST_COUNT, sum(u.cached_calls for u in used)),
+        prompt_tokens=min(MOST_COUNT, sum(u.prompt_tokens for u in used)),
+        completion_tokens=min(MOST_COUNT, sum(u.completion_tokens for u in used)),
         dollars=sum(u.dollars for u in used),
         seconds=max((u.seconds for u in used), default=0.0),
     )

@@ -54,6 +54,11 @@ class Endpoint:
             raise InvalidInput(f"the key in the environment variable {self.key_name} holds characters no key can have")
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is struck out of all that comes back."""
+        return (self.key,) if self.key else ()
+
+    @property
     def azure(self) -> bool:
         """Whether it takes the key in a header of its own, as Azure's deployments do."""
         parts = urlsplit(self.url)
@@ -85,7 +90,7 @@ class Wire:
         self._clients = [_hub_client(endpoint) for _ in range(count)]
         self._in_use = [0] * count
         self._urls = chat_urls(endpoint.url)
-        self._secrets = (endpoint.key,) if endpoint.key else ()
+        self._secrets = endpoint.secrets
 
     async def close(self) -> None:
         for client in self._clients:

@@ -104,6 +104,11 @@ def pair_hash(pair: pb.Pair) -> str:
     return digest.hexdigest()
 
 
+def unordered_hash(pair: pb.Pair) -> str:
+    """sha256 (hex), the same for a pair and for the pair turned round: of a chosen and a rejected one the id decides the order."""
+    return min(pair_hash(pair), pair_hash(pb.Pair(prompt=pair.prompt, first=pair.second, second=pair.first)))
+
+
 def domain_of(named: str, source: str) -> str:
     """The domain a record names itself, else the one its `source` implies.
 

@@ -1,11 +1,10 @@
 """The same pair more than once: said, and where its labels contradict each other, a tie. PURE."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from concord.client.intake.verdicts import CHOSEN
-from concord.preference.pairs import Choice, Row
+from concord.preference.pairs import Choice, Row, unordered_hash
 from concord.v1 import pairs_pb2 as pb
 
 TIE, ASIDE = "tie", "aside"
@@ -25,9 +24,9 @@ class Settled:
 
 def settled(rows: Sequence[Row], contradictions: str) -> Settled:
     """The rows, those that contradict each other made ties, or (ASIDE) left out."""
-    known: dict[bytes, list[int]] = {}
+    known: dict[str, list[int]] = {}
     for at, row in enumerate(rows):
-        known.setdefault(_key(row.pair), []).append(at)
+        known.setdefault(unordered_hash(row.pair), []).append(at)
     groups = [group for group in known.values() if len(group) > 1]
     against = {at for group in groups if _contradict([rows[at] for at in group]) for at in group if _label(rows[at])}
     kept = [_tied(row) if at in against else row for at, row in enumerate(rows)]
@@ -47,16 +46,6 @@ def notes(made: Settled) -> list[str]:
         how = "are set aside" if made.left_out else "count as ties (--contradictions aside leaves them out)"
         said.append(f"{made.contradicting:,} rows contradict another row of the same pair: they {how}")
     return said
-
-
-def _key(pair: pb.Pair) -> bytes:
-    """The same for a pair and for the pair turned round; behind its length, so that no two pairs run into the same bytes."""
-    texts = [text for turn in pair.prompt for text in (turn.role, turn.content)]
-    digest = hashlib.sha256()
-    for text in (*texts, *sorted((pair.first.text, pair.second.text))):
-        raw = text.encode()
-        digest.update(len(raw).to_bytes(8, "big") + raw)
-    return digest.digest()
 
 
 def _contradict(rows: Sequence[Row]) -> bool:

@@ -12,6 +12,7 @@ from concord.kit.errors import InvalidInput
 from concord.preference import call_costs
 from concord.preference.call_costs import Expected
 from concord.preference.judges import JUDGE_KINDS, named, networked
+from concord.preference.pairs import utf8_bytes
 from concord.report.disagreement import Answered
 from concord.report.history import History
 from concord.report.paired import Paired, paired
@@ -102,4 +103,4 @@ def trial(found: Sequence[Answered], events: Sequence[Event]) -> Trial:
 
 def _bytes(one: Answered) -> int:
     texts = (*(turn.content for turn in one.pair.prompt), one.pair.first.text, one.pair.second.text)
-    return sum(len(text.encode()) for text in texts)
+    return sum(utf8_bytes(text) for text in texts)

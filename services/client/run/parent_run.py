@@ -11,7 +11,7 @@ from concord.client.run.voters import Reused
 from concord.kit.errors import InvalidInput
 from concord.preference.budget import human_budget, new_pairs
 from concord.preference.methods import METHODS
-from concord.preference.pairs import Row, pair_hash
+from concord.preference.pairs import Row, unordered_hash
 from concord.preference.stages import HUMAN
 from concord.v1.config_pb2 import Parent, RunConfig
 from concord.v1.pairs_pb2 import Choice, Pair
@@ -55,16 +55,15 @@ def rows_of(pairs: Sequence[Pair], truth: Mapping[int, "Choice.ValueType"]) -> t
 def join(earlier: Earlier, given: Input | None) -> Joined:
     """The earlier run's pairs with the new ones of this input behind them; None: its pairs alone, looked at once more.
 
-    A pair is new if the earlier run has none with the same texts, one way round or the other: of a chosen and a rejected response
-    a hash of the row's id says which is the first. Raises InvalidInput where none is, and for a new pair
-    that goes by another one's id.
+    A pair is new if the earlier run has none with the same texts, one way round or the other. Raises
+    InvalidInput where none is, and for a new pair that goes by another one's id.
     """
     view, ours = earlier.view, f"goes on from run {earlier.view.run_id[:8]} with its {len(earlier.rows):,} pairs"
     if given is None:
         form, seen = "pairs of an earlier run", verdicts_seen(earlier.rows)
         return Joined(Input(view.input_name, view.input_sha256, form, earlier.rows, {}, seen, (ours,)))
-    known = {pair_hash(row.pair) for row in earlier.rows}
-    new = [row for row in given.rows if not {pair_hash(row.pair), pair_hash(_turned(row.pair))} & known]
+    known = {unordered_hash(row.pair) for row in earlier.rows}
+    new = [row for row in given.rows if unordered_hash(row.pair) not in known]
     if not new:
         raise InvalidInput(
             f"{given.name}: none of its {len(given.rows):,} pairs is new: run {view.run_id} has them all"
@@ -85,11 +84,6 @@ def join(earlier: Earlier, given: Input | None) -> Joined:
         )
     both = replace(given, rows=rows, judges=verdicts_seen(rows), notes=(*given.notes, *notes))
     return Joined(both, frozenset(left_out))
-
-
-def _turned(pair: Pair) -> Pair:
-    """The same pair, its second response first."""
-    return Pair(prompt=pair.prompt, first=pair.second, second=pair.first)
 
 
 def _with_ids_of_their_own(new: Sequence[Row], taken: set[str], given: Input, run_id: str) -> tuple[list[Row], int]:
