@@ -110,10 +110,20 @@ def _judging(settings: Settings, blobs: Blobs) -> labeling.Labeling:
     return labeling.Labeling(blobs, settings.state_url, settings.judge_concurrency, keys, settings.batch_look_s)
 
 
+def turn(loop: asyncio.AbstractEventLoop) -> None:
+    """Runs the loop until it is stopped; what began while the others were let go ends too, so that nothing is left half open."""
+    loop.run_forever()
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.wait(left, timeout=GRACE_S))
+
+
 def _labeling(parts: Parts) -> Service:
     """LLM calls of all units share one asyncio loop, so the pipe never drains at a shard's end."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="labeling-calls", daemon=True)
+    thread = threading.Thread(target=turn, args=(loop,), name="labeling-calls", daemon=True)
     thread.start()
     judging = _judging(parts.settings, parts.blobs)
 
@@ -133,6 +143,7 @@ def _labeling(parts: Parts) -> Service:
     def end() -> None:
         asyncio.run_coroutine_threadsafe(let_go(), loop).result(GRACE_S)
         loop.call_soon_threadsafe(loop.stop)
+        thread.join(GRACE_S)
 
     def sweep() -> None:
         """Batches outlive their run: whoever cancels it should not go on paying."""

@@ -42,9 +42,9 @@ class Behaviour:
     bad_texts: float = 0.0
     truncated: float = 0.0
     down: int = 0  # status of every answer; 0: none
-    poison: dict[str, int | str] = field(
+    poison: dict[str, int | float | str] = field(
         default_factory=dict
-    )  # text in the prompt → status, "bad", "truncated", "hang"
+    )  # text in the prompt → status, seconds that it takes (a float), "bad", "truncated", "hang"
     rejects: dict[str, str] = field(default_factory=dict)  # field of the request → message of the 400
     error: str = "failure"  # what a failure's body says
     usage: bool = True  # count tokens
@@ -144,6 +144,8 @@ class Endpoint:
         failure = next((what for text, what in does.poison.items() if text in prompt), None) or self._drawn(name)
         if isinstance(failure, int):
             return _error(failure, does.error, {"Retry-After": does.retry_after} if failure == 429 else {})
+        if isinstance(failure, float):
+            await asyncio.sleep(failure)
         if failure == "hang":
             await self._closing.wait()
         reply = json.dumps(self._completion(body, prompt, failure == "bad"))
@@ -154,7 +156,7 @@ class Endpoint:
             self.paid[name] += 1
         return web.Response(text=reply, content_type="application/json")
 
-    def _drawn(self, name: str) -> int | str | None:
+    def _drawn(self, name: str) -> int | float | str | None:
         does, at = self.behaviour, share("failure", name, self.asked[name])
         kinds = ((does.rate_limited, 429), (does.server_errors, 500), (does.bad_texts, "bad"))
         for part, kind in (*kinds, (does.truncated, "truncated")):

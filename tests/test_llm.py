@@ -229,6 +229,21 @@ def test_a_prompt_that_only_hangs_fails_alone():
     assert [s.choice == NONE for s in said] == [False, False, False, True]
 
 
+def test_a_prompt_whose_answer_takes_longer_than_the_others_gets_the_time():
+    with capture_logs() as logs:
+        said, _, _ = ask(pairs(4), behaviour={"poison": {"One answer to 3.": 0.5}}, timeout_s=0.2)
+    assert [s.choice for s in said if s.choice == NONE] == []
+    given = [line["timeout_s"] for line in logs if line["event"] == "judge_gets_more_time"]
+    assert given and given[0] == 0.4 and max(given) <= 4 * 0.2
+
+
+def test_a_time_that_somebody_set_is_kept():
+    said, _, _ = ask(
+        pairs(4), judge={"timeout_s": 0.2}, behaviour={"poison": {"One answer to 3.": 0.5}}, suspect_after=4
+    )
+    assert [s.choice == NONE for s in said] == [False, False, False, True]
+
+
 def test_a_poisoned_pair_that_is_alone_does_not_look_like_an_endpoint_that_is_down():
     said, usage, endpoint = ask(pairs(1), behaviour={"poison": {"Question 0?": 500}})
     assert said[0].choice == NONE and 1 <= usage.calls <= 2, "the probes were paid"

@@ -1,5 +1,6 @@
 """The wiring: a service that cannot go on is heard of, and everything ends in order."""
 
+import asyncio
 import socket
 import threading
 from dataclasses import replace
@@ -18,7 +19,7 @@ from concord.v1.labeling_service_pb2 import LabelPairsRequest
 from concord.v1.labeling_service_pb2_grpc import LabelingServiceStub
 from concord.v1.runs_service_pb2 import CancelRunRequest
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
-from concord.wiring import CANCELLED_S, SERVICES, Parts, Service
+from concord.wiring import CANCELLED_S, SERVICES, Parts, Service, turn
 from tests.endpoint import Endpoint
 from tests.small_pairs import pair
 from tests.test_sigkill import endpoint
@@ -104,6 +105,21 @@ def test_stopping_does_not_wait_for_a_judge_that_never_answers(tmp_path):
             running.stop()
             with pytest.raises(grpc.RpcError):
                 waiting.result(30)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_begins_while_the_calls_are_let_go_is_ended_and_not_left_half_open():
+    loop = asyncio.new_event_loop()
+    began = []
+
+    def late() -> None:
+        began.append(loop.create_task(asyncio.sleep(10_000)))
+        loop.stop()
+
+    loop.call_soon(late)
+    turn(loop)
+    assert began[0].cancelled()
+    loop.close()
 
 
 def test_a_cancelled_run_stops_spending(tmp_path):

@@ -34,6 +34,8 @@ log = structlog.get_logger()
 TELL_S = 10.0
 # A request may take so much longer, where no time is set and nothing comes though nothing else is under way.
 _LONGEST_TIMEOUT_S = 600.0
+# And so many times longer where the same request ran out of time twice while others are answered: its answer may be long.
+_LONGER_FOR_ONE = 4
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class Chat:
     async def _answer(self, request: Mapping[str, Any], spent: Spent) -> Reply:
         began, tries = self._clock(), 0
         while True:
-            dialect, path = self._terms.dialect, self._terms.path
+            dialect, path, timeout_s = self._terms.dialect, self._terms.path, self._timeout_s
             try:
                 return await self._try(request, dialect, spent)
             except Trouble as trouble:
@@ -138,6 +140,8 @@ class Chat:
                     reply := await self._terms.negotiated(trouble, request, dialect, spent)
                 ):
                     return reply
+                if trouble.slow and tries > 1 and self._timeout_s == timeout_s:
+                    self._more_time(_LONGER_FOR_ONE * self._settings.timeout_s)
                 if dialect is self._terms.dialect or trouble.fault != "request":
                     await self._wait(trouble, tries, began, path, spent)
             await self._pace.again()
@@ -220,8 +224,13 @@ class Chat:
             log.warning(
                 "judge_is_asked_less", judge=self._endpoint.model, why=trouble.detail, at_once=self._pace.window
             )
-        elif alone and trouble.slow and not self._timeout_is_set and self._timeout_s < _LONGEST_TIMEOUT_S:
-            self._timeout_s = min(_LONGEST_TIMEOUT_S, 2 * self._timeout_s)
+        elif alone and trouble.slow:
+            self._more_time(_LONGEST_TIMEOUT_S)
+
+    def _more_time(self, longest_s: float) -> None:
+        """Requests may take twice as long, up to that, unless somebody said how long."""
+        if not self._timeout_is_set and self._timeout_s < longest_s:
+            self._timeout_s = min(longest_s, 2 * self._timeout_s)
             log.warning("judge_gets_more_time", judge=self._endpoint.model, timeout_s=self._timeout_s)
 
 
