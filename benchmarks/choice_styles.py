@@ -74,7 +74,8 @@ UNSEEN = (
     "A common mistake is to say {W}. The right option is {L}.",
     "Wait, I said {W} above, but that was a slip: it should be {L}.",
     "{W}: wrong. {X}: wrong. {L}: correct.",
-    "Looking at the options:\n- {W}: {V}. This is not supported.\n- {X}: {Y}. Also doubtful.\n- {L}: {T}. This one is supported.\n\nSo I'd answer {L}.",
+    "Looking at the options:\n- {W}: {V}. This is not supported.\n- {X}: {Y}. Also doubtful.\n- {L}: {T}. "
+    "This one is supported.\n\nSo I'd answer {L}.",
     "Step 1: read the question.\nStep 2: {V} ({W}) contradicts it.\nStep 3: {T} ({L}) agrees.\n\nConclusion: {L}",
     "## Analysis\nOption {W} is about something else. Option {X} overstates.\n\n## Answer\n**{L}**",
     "The answer is {W}. No wait, actually it is {L}.",
