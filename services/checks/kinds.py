@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from concord.checks import choice, number
 from concord.checks.finding import Asked, Equal, Finding, Kind, Outcome, Reference, untold
 
 Checker = Callable[[Asked], Finding]
@@ -26,8 +27,8 @@ def cannot_tell(asked: Asked) -> Finding:
 
 CHECKS: dict[Kind, Check] = {
     Kind.UNKNOWN: Check("nothing", (), cannot_tell),
-    Kind.NUMBER: Check("the final number, with its unit", ("answers", "samples"), cannot_tell),
-    Kind.CHOICE: Check("the chosen option", ("answers", "samples"), cannot_tell),
+    Kind.NUMBER: Check("the final number, with its unit", ("answers", "samples"), number.check),
+    Kind.CHOICE: Check("the chosen option", ("answers", "samples"), choice.check),
     Kind.SHORT_ANSWER: Check("a name, a date, a few words", ("answers", "samples"), cannot_tell),
     Kind.LIST: Check("the items of a list", ("answers",), cannot_tell),
     Kind.JSON: Check("that it is JSON, and fits the schema", (), cannot_tell),
