@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from concord.kit import bounds
 from concord.kit.bounds import Any64, Bound, Inner, Known, Many, Number, Text
+from concord.preference.references import MOST_ANSWER, MOST_ANSWERS, MOST_CHOICES, MOST_CONSTRAINTS, MOST_SCHEMA
 from concord.preference.run_settings import MOST_LISTED, longest, recorded_bounds
 from concord.v1.config_pb2 import JudgeConfig, Rlthf, RunConfig
 
@@ -99,7 +100,17 @@ PARTS: dict[str, dict[str, Bound]] = {
         "group": ANY,
         "reference": Text(MOST_TEXT),
         "verdicts": Many(1_000, INNER),
+        "known": INNER,
     },
+    "Reference": {
+        "answers": Many(MOST_ANSWERS, Text(MOST_ANSWER)),
+        "choices": Many(MOST_CHOICES, Text(MOST_ANSWER)),
+        "constraints": Many(MOST_CONSTRAINTS, INNER),
+        "schema": Text(MOST_SCHEMA),
+        "ordered": ANY,
+        "kind": Text(100),
+    },
+    "Constraint": {"name": Text(100), "settings": Text(MOST_ANSWER)},
     "Message": {"role": Text(100), "content": Text(MOST_TEXT), "original": Text(MOST_TEXT)},
     "Response": {"text": Text(MOST_TEXT), "model": LABEL, "original": Text(MOST_TEXT)},
     "RecordedVerdict": {"judge": LABEL, "choice": Known(), "choice_swapped": Known(), "confidence": SHARE},

@@ -45,6 +45,8 @@ class Setting:
     follows: bool = False
     # False: it does not change what comes out, and the run's id does not depend on it.
     decides: bool = True
+    # Recorded as its opposite, so that true, its default, writes nothing.
+    opposite: bool = False
 
     @property
     def place(self) -> tuple[str, str]:
@@ -76,6 +78,15 @@ class Options:
     max_tokens: Annotated[
         int, Setting("judge.max_tokens", "Most tokens of the LLM judge's reply.", span=(1, 100_000))
     ] = 300
+    checks: Annotated[
+        bool,
+        Setting(
+            "checks_off",
+            "Check the answers first where a row brings a reference; what that decides costs no call.",
+            JUDGE,
+            opposite=True,
+        ),
+    ] = True
     both_orders: Annotated[bool, Setting("judge.both_orders", "Ask with the responses in both orders.")] = True
     helper: Annotated[
         tuple[str, ...], Setting("", "A further judge that informs, never labels; may be repeated.", JUDGE)
@@ -286,6 +297,11 @@ def got(message: Message, field: str) -> Any:
     for step in field.split("."):
         value = getattr(value, step)
     return value if isinstance(value, bool | int | float | str) else tuple(value)
+
+
+def turned(setting: Setting, value: Any) -> Any:
+    """What stands in the record for what was asked for, and the other way round."""
+    return not value if setting.opposite else value
 
 
 def check_value(place: str, value: Any, range_: tuple[float, float]) -> None:

@@ -110,7 +110,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
             raise NotFound(f"pair {index} of run {run.run_id} is in none of its shards")
         pair = Pair()
         pair.CopyFrom(self._shard(shards[at].uri).pairs[index - shards[at].first_index])
-        for hidden in ("verdicts", "reference"):
+        for hidden in ("verdicts", "reference", "known"):
             pair.ClearField(hidden)
         pair.first.model = pair.second.model = ""
         return pair

@@ -7,12 +7,14 @@ A record's labels stand apart from its responses (`majority`, `annotations`, `ve
 import hashlib
 from typing import Any
 
+from concord import sample
 from concord.client.intake.formats.record import Record
 from concord.client.intake.labels import better, people_said, recorded_verdicts
 from concord.client.intake.messages import answer_of, is_message, messages_of, prompt_of, tools_message
 from concord.client.intake.multi_response import MAX_RESPONSES, pair_ids, pair_records
 from concord.client.intake.verdicts import CHOSEN
 from concord.preference.pairs import MAX_ID_CHARACTERS, BadRecord, Row, checked_name, checked_text, domain_of, make_pair
+from concord.preference.references import reference_of
 from concord.v1 import pairs_pb2 as pb
 
 # Keeps this draw apart from every other hash of an id.
@@ -47,7 +49,7 @@ def _ordered(record: Record, number: int) -> Row:
     chosen_first = hashlib.sha256(f"{_ORDER}/{pair_id}".encode()).digest()[0] % 2 == 0
     responses = (chosen, rejected) if chosen_first else (rejected, chosen)
     truth = pb.CHOICE_FIRST if chosen_first else pb.CHOICE_SECOND
-    pair = make_pair(pair_id, prompt, *responses, domain=_domain(record), reference=_reference(record))
+    pair = make_pair(pair_id, prompt, *responses, domain=_domain(record), **_known(record))
     verdicts = (pb.RecordedVerdict(judge=CHOSEN, choice=truth),)
     return Row(pair, truth, (truth,), verdicts) if record.best_by_people else Row(pair, None, (), verdicts)
 
@@ -57,7 +59,7 @@ def _labelled(record: Record, number: int) -> Row:
     first, second = (_response(value, f"response {at}", may_be_empty) for at, value in enumerate(_two(record)))
     pair_id, prompt = _id(record, number), _prompt(record)
     return Row(
-        pair=make_pair(pair_id, prompt, first, second, domain=_domain(record), reference=_reference(record)),
+        pair=make_pair(pair_id, prompt, first, second, domain=_domain(record), **_known(record)),
         truth=None if record.majority is None else better(record.majority, "human_majority"),
         people=people_said(record.annotations),
         verdicts=recorded_verdicts(record.verdicts),
@@ -132,8 +134,19 @@ def _domain(record: Record) -> str:
     return domain_of(named, checked_name(source, "`source`"))
 
 
+def _known(record: Record) -> dict[str, Any]:
+    """What the pair's answers can be checked against; nothing in the bundled sample, which is made of its references."""
+    is_sample = record.source == sample.SOURCE
+    return {
+        "reference": _reference(record),
+        "known": None if is_sample else reference_of(record.reference, record.known),
+    }
+
+
 def _reference(record: Record) -> str:
     given = record.reference
+    if isinstance(given, list):
+        return ""
     if isinstance(given, int | float) and not isinstance(given, bool):
         given = _number_text(given, "`reference`")
     return "" if given is None else checked_text(given, "`reference`", may_be_empty=True)

@@ -195,7 +195,7 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
     )
     for name, entry in run_settings.settings(type(options)).items():
         if entry.plain:
-            run_settings.put(config, entry.field, getattr(options, name))
+            run_settings.put(config, entry.field, run_settings.turned(entry, getattr(options, name)))
     set_method(config, options)
     return config
 

@@ -39,7 +39,7 @@ def options_of(config: RunConfig, pairs: int, human_budget: int, table: type[Opt
 def _recorded(config: RunConfig, table: type[Options]) -> dict[str, Any]:
     """What stands in the configuration as it was asked for; of several LLMs the first one's."""
     found = {
-        name: run_settings.got(config, entry.field)
+        name: run_settings.turned(entry, run_settings.got(config, entry.field))
         for name, entry in run_settings.settings(table).items()
         if entry.plain or (entry.method and entry.method == config.method)
     }

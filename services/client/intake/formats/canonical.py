@@ -30,6 +30,10 @@ _SIDES = ("chosen", "rejected")
 _LABELS = ("human_majority", "human_labels", "ai_labels")
 _CHATS = ("prompt", "messages", "conversations", "context")
 _ASKING = ("user", "human")
+# Beside `reference`; and what `answers` is called where there is one right answer.
+ALTERNATIVES = ("answers", "choices", "constraints", "schema", "reference_kind", "ordered")
+_RIGHT = ("answer", "ground_truth")
+_GOLD_KINDS = {"numeric": "number", "short-answer": "short_answer", "choice": "choice"}
 UNLIKE = "the prompt's column is unlike the chat's own first turn: the chat is what counts"
 
 
@@ -132,6 +136,7 @@ def read_responses(row: Decoded) -> Record:
         tools=row.get("tools"),
         source=_source(row),
         reference=_reference(row),
+        known=_known(row),
         may_be_empty=is_record(row),
         majority=row.get("human_majority"),
         annotations=row.get("human_labels"),
@@ -154,6 +159,7 @@ def ordered(row: Decoded, prompt: object, answers: Sequence[Any], remarks: tuple
         tools=tools,
         source=_source(row),
         reference=_reference(row),
+        known=_known(row),
         may_be_empty=ours,
         best_first=True,
         best_by_people=by_people(row),
@@ -212,6 +218,19 @@ def _reference(row: Decoded) -> Any:
         return row["reference"]
     gold = row.get("gold")
     return gold.get("answer") if isinstance(gold, dict) else None
+
+
+def _known(row: Decoded) -> Mapping[str, Any]:
+    """What else the answers can be checked against, see `preference/references.py`."""
+    gold = row.get("gold")
+    if isinstance(gold, dict) and "reference" not in row:
+        answer, kind = gold.get("answer"), gold.get("kind")
+        several = answer.split("/") if kind == "short-answer" and isinstance(answer, str) else []
+        return {"answers": [text for text in several if text.strip()], "reference_kind": _GOLD_KINDS.get(str(kind))}
+    known = {name: row.get(name) for name in ALTERNATIVES}
+    if known["answers"] is None and "reference" not in row:
+        known["answers"] = next((row[name] for name in _RIGHT if row.get(name) is not None), None)
+    return known
 
 
 def shared_turns(chosen: Sequence[pb.Message], rejected: Sequence[pb.Message]) -> int:

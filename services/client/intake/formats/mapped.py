@@ -34,6 +34,9 @@ ROLES = {
     "id": "the pair's name",
     "domain": "the kind of text",
     "reference": "a known right answer",
+    "answers": "right answers, any of which will do",
+    "choices": "what is offered to choose from",
+    "constraints": "demands on the form that a rule can verify",
 }
 MAX_COLUMNS_CHARACTERS = 10_000
 _MISSING = object()
@@ -66,8 +69,9 @@ class Columns:
             if (value := _at(row, name)) is not _MISSING
         }
         rest: dict[str, Any] = {key: held.get(key) for key in ("system", "tools", "id", "domain", "reference")}
+        known = {key: held[key] for key in canonical.ALTERNATIVES if key in held}
         if "chosen" in self.of:
-            return _ordered(held, rest)
+            return _ordered(held, rest | known)
         texts = [_response(held, role) for role in ("first", "second")]
         best = _best(held, self.of)
         return Record(
@@ -76,6 +80,7 @@ class Columns:
             may_be_empty=best is not None,
             majority=best,
             annotations=None if best is None else [{"choice": best}],
+            known=known,
             **rest,
         )
 

@@ -1,7 +1,7 @@
 """What a row of a file holds, whatever the file's format: all that a format's reader has to give. PURE."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 # A row as JSON, Parquet, Arrow or CSV give it.
@@ -49,7 +49,8 @@ class Record:
     system: Any = None  # a text that stands above the prompt
     tools: Any = None  # what may be called: a list of objects, or that as JSON
     source: Any = None  # a text that implies the domain where none is named
-    reference: Any = None  # a right answer: a text or a number
+    reference: Any = None  # a right answer: a text or a number; a list: all of its items are the answer
+    known: Mapping[str, Any] = field(default_factory=dict)  # what else answers can be checked against, see `references`
     may_be_empty: bool = False  # an empty text means that the model said nothing, or that there was no prompt
 
     majority: Any = None  # people's choice
