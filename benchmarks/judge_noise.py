@@ -1,8 +1,9 @@
 """What a few people's answers repair in real judges' labels: shares of the judge's errors removed, case by case.
 
-    python -m benchmarks.judge_noise [--data DIR] [--full] [--quick] [--cells FILE] [--json [FILE]]
+    python -m benchmarks.judge_noise [--data DIR] [--full | --signals] [--quick] [--cells FILE] [--json [FILE]]
 
-18 cases, 3 methods, pilot off and on, 6 seeds; with --full every method, at 1, 3, 6, 10 and 20 %.
+18 cases, 5 methods, pilot off and on, 6 seeds; with --full every method, at 1, 3, 6, 10 and 20 %. With --signals cases by
+what is known beside one endpoint's verdicts in both orders: verdicts of its own further prompts, or helpers, at 3, 6 and 10 %.
 
 One run starts with one judge's verdicts in one order, buys answers (the pairs' human majority) with a budget of 6 % of
 the pairs, by the plan and the functions of the services (planner.py), and counts label errors over all pairs that
@@ -16,13 +17,13 @@ import argparse
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import judged, planner
-from benchmarks.judged_cases import CASES, Case, World, read_rows, world
+from benchmarks.judged_cases import BY_SIGNALS, CASES, Case, World, of_case, read_rows, world
 from benchmarks.measure import asked_of, parser_of, write
 from concord.client.run import options
 from concord.preference.annotations import Answers
@@ -39,9 +40,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 BUDGET = 0.06
 BUDGETS = (0.01, 0.03, 0.06, 0.1, 0.2)
+BY_SIGNALS_BUDGETS = (0.03, 0.06, 0.1)
 SEEDS = 6
 # Without --full.
-USUAL = ["posterior", "random", "none"]
+USUAL = ["posterior", "posterior-random", "better-judge", "random", "none"]
+# Whether there is a pilot; the other methods have none here.
+PILOTS = {"posterior": (False, True), "posterior-random": (True,)}
 
 
 def run(there: World, method: str, with_pilot: bool, seed: int, budget_share: float) -> dict:
@@ -79,7 +83,10 @@ def _figures(there: World, last: planner.Step) -> dict:
     open_[answers.pair] = False
     left = open_ & decisive
     audited = last.decided.audited if last.decided else None
+    right = np.where(label > 0, there.truth == 1, there.truth == 0), (p_first > 0.5) == (there.truth == 1)
     return {
+        # Of each pair, in the case's order: 1 right at the end alone, 2 at the start alone, 3 at both, 0 never; - a tie.
+        "outcomes": "".join(np.where(decisive, (2 * right[0] + right[1]).astype(str), "-")),
         "pairs": len(label),
         "decisive": int(decisive.sum()),
         "asked": len(answers.pair),
@@ -95,12 +102,12 @@ def _figures(there: World, last: planner.Step) -> dict:
 
 
 def grid(
-    cases: list[Case], methods: list[str], budgets: list[float], seeds: int
+    cases: list[Case], methods: list[str], budgets: list[float], seeds: int, pilots: Mapping[str, tuple[bool, ...]]
 ) -> Iterator[tuple[Case, str, bool, float, int]]:
     """(case, method, with pilot, share of the pairs asked, seed) of each run; who asks nobody needs no second budget or seed."""
     for case in cases:
         for method in methods:
-            for with_pilot in (False, True) if method == "posterior" else (False,):
+            for with_pilot in pilots.get(method, (False,)):
                 for budget in budgets if METHODS[method].asks else budgets[:1]:
                     for seed in range(seeds if METHODS[method].asks else 1):
                         yield case, method, with_pilot, budget, seed
@@ -125,12 +132,24 @@ def main() -> None:
     parser.add_argument("--budgets", type=float, nargs="+", default=None, help=f"shares of the pairs, default {BUDGET}")
     parser.add_argument("--full", action="store_true", help=f"every method, budgets {', '.join(map(str, BUDGETS))}")
     parser.add_argument("--by-source", action="store_true", help="let `source` be the pairs' domain")
+    parser.add_argument("--signals", action="store_true", help="cases by what is known beside one endpoint's verdicts")
     asked = asked_of(parser)
-    cases = [case for case in CASES if not asked.quick or case.group == "friendly"]
+    if asked.signals:
+        cases = [case for case in BY_SIGNALS if not asked.quick or case.judge == "ChatGPT"]
+    else:
+        cases = [case for case in CASES if not asked.quick or case.group == "friendly"]
     results = run_grid(cases, asked.seeds or (2 if asked.quick else SEEDS), asked)
-    print(report(results))
+    rows = rows_of(cases)
+    print(report(results, rows))
     if asked.json:
-        write(asked.json, judged.noise(results))
+        write(asked.json, judged.noise(results, rows))
+
+
+def rows_of(cases: list[Case]) -> judged.RowsOf:
+    """For each case the numbers of its pairs in the data, in its order."""
+    rows = read_rows()
+    number = {row["id"]: at for at, row in enumerate(rows)}
+    return {case.name: np.array([number[row["id"]] for row, _ in of_case(case, rows)]) for case in cases}
 
 
 def run_grid(cases: list[Case], seeds: int, asked: argparse.Namespace) -> list[dict]:
@@ -140,8 +159,11 @@ def run_grid(cases: list[Case], seeds: int, asked: argparse.Namespace) -> list[d
         lines = [json.loads(line) for line in asked.cells.read_text().splitlines()]
         kept = {_key(line): line for line in lines if line["code"] == code}
     rows, worlds, results = read_rows(), {}, []
-    budgets = asked.budgets or (list(BUDGETS) if asked.full else [BUDGET])
-    for case, method, with_pilot, budget, seed in grid(cases, COMPARED if asked.full else USUAL, budgets, seeds):
+    usual = BUDGETS if asked.full else BY_SIGNALS_BUDGETS if asked.signals else [BUDGET]
+    # What a user gets has a pilot.
+    pilots = PILOTS | ({"posterior": (True,)} if asked.signals else {})
+    methods = COMPARED if asked.full else USUAL
+    for case, method, with_pilot, budget, seed in grid(cases, methods, asked.budgets or list(usual), seeds, pilots):
         cell = {
             "case": case.name,
             "group": case.group,
@@ -165,7 +187,7 @@ def _key(cell: dict) -> tuple:
     return cell["case"], cell["method"], cell["pilot"], cell["budget"], cell["seed"]
 
 
-def report(results: list[dict]) -> str:
+def report(results: list[dict], rows: judged.RowsOf) -> str:
     """The cases one by one at BUDGET, then each group of cases, budget by budget."""
     kinds = {(cell["method"], cell["pilot"]): None for cell in results if cell["method"] != "none"}
     budgets = sorted({cell["budget"] for cell in results if METHODS[cell["method"]].asks})
@@ -182,7 +204,8 @@ def report(results: list[dict]) -> str:
         for budget in budgets:
             lines.append(f"\n{group} cases, {budget:.0%} asked")
             for kind in kinds:
-                lines += _summary(_title(*kind), [c for c in results if c["group"] == group and _is(c, kind, budget)])
+                mine = [c for c in results if c["group"] == group and _is(c, kind, budget)]
+                lines += _summary(_title(*kind), mine, rows)
     return "\n".join(lines)
 
 
@@ -200,18 +223,16 @@ def _figure(cells: list[dict]) -> str:
     return f"{np.mean(end):10.1f} [{min(end):.1f}] {removed:+5.1f} %"
 
 
-def _summary(name: str, cells: list[dict]) -> list[str]:
-    by_seed = [_mean([c for c in cells if c["seed"] == seed], "removed") for seed in {c["seed"] for c in cells}]
-    below = [cell for cell in cells if cell["end"] < cell["start"]]
-    worst = min(cell["end"] - cell["start"] for cell in cells)
-    held = [cell for cell in cells if cell["audited_error"]]
-    covered = sum(cell["audited_error"][1] <= cell["error_left"] <= cell["audited_error"][2] for cell in held)
+def _summary(name: str, cells: list[dict], rows: judged.RowsOf) -> list[str]:
+    said = judged.summary(cells, rows)
     return [
-        f"  {name:22s} {100 * _mean(cells, 'removed'):5.1f} % of errors removed (sd over seeds {100 * np.std(by_seed):.1f}); "
-        f"{len(below)} of {len(cells)} runs end below their start, worst {100 * worst:+.1f} points;",
-        f"  {'':22s} error left {_mean(cells, 'error_left'):.3f}, model expects {_mean(cells, 'expected_error'):.3f}, "
-        f"audit's 95 % interval holds it in {covered} of {len(held)}; "
-        f"gate shut {sum(cell['gate'] for cell in cells)} times; {1000 * _mean(cells, 'seconds_a_round'):.1f} ms a round",
+        f"  {name:26s} {100 * said['errors_removed']:5.1f} ± {100 * said['errors_removed_error_by_pairs']:.1f} % of errors removed "
+        f"(by pairs; sd over seeds {100 * said['errors_removed_sd_over_seeds']:.1f}); right at the end {100 * said['end']:.1f} %; "
+        f"{said['runs_that_end_below_their_start']} of {said['runs']} runs end below their start, "
+        f"{said['runs_a_point_below']} by over a point, worst {100 * said['worst_change']:+.1f};",
+        f"  {'':26s} error left {said['error_left']:.3f}, model expects {said['error_left_expected']:.3f}, "
+        f"audit's 95 % interval holds it in {said['audits_that_hold_the_error']} of {said['audits']}; "
+        f"gate shut {said['gate_shut']} times; {1000 * said['seconds_a_round']:.1f} ms a round",
     ]
 
 

@@ -7,7 +7,7 @@ else `Vanilla`. `/vote` is never an input. The LLM's other prompts are signals o
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,9 @@ Row = dict
 
 FOLDS = 5
 COMPONENTS = 256
+# What to look for and an answer to compare with are written first, then the verdict is given; the only further prompt that
+# all rows of LLMBar have.
+OTHER_KIND = "Metrics_Reference"
 
 
 def _pandalm(row: Row) -> bool:
@@ -47,6 +50,8 @@ class Case:
     rows: Callable[[Row], bool]
     judge: str
     helpers: tuple[str, ...] = ()
+    # So many verdicts of its own further prompts at most, beside its one prompt in both orders; None: all there are.
+    calls: int | None = None
 
     @property
     def name(self) -> str:
@@ -75,6 +80,23 @@ CASES = (
     Case("mixed", _llmbar, "GPT-4", ("ChatGPT", "PaLM2", "LLaMA2")),
 )
 
+JUDGES = ("ChatGPT", "GPT-4", "LLaMA2", "PaLM2")
+
+
+def by_calls(group: str, rows: Callable[[Row], bool]) -> tuple[Case, ...]:
+    """One endpoint alone, asked in both orders, with 0, 1, 2 or all verdicts of its own further prompts."""
+    shown = {0: "0 further calls", 1: "1 further call", 2: "2 further calls", None: "all further calls"}
+    return tuple(Case(f"{group}, {words}", rows, judge, calls=n) for n, words in shown.items() for judge in JUDGES)
+
+
+# Cases by what is known beside one endpoint's verdicts in both orders.
+BY_SIGNALS = (
+    *by_calls("one endpoint", _natural),
+    *(replace(case, group="with a helper", calls=0) for case in CASES if case.group == "friendly" and case.helpers),
+    *by_calls("mixed, one endpoint", _llmbar),
+    *(replace(case, group="mixed, with a helper", calls=0) for case in CASES if case.group == "mixed"),
+)
+
 
 def read_rows() -> list[Row]:
     """The pairs with a human majority (ties included) and at least one judge."""
@@ -99,11 +121,16 @@ def _against(choices: list[int], label: int) -> float:
 
 
 def _own_prompts(row: Row, judge: str, key: str) -> list[str]:
-    """The same LLM's other prompts; never `/vote`, which is computed from all of them."""
+    """The same LLM's other prompts, the one of another kind first; never `/vote`, which is computed from all of them."""
     if "/" not in key:
         return []
     llm = key.split("/")[0]
-    return [other for other in row["ai_labels"] if other.split("/")[0] == llm and other not in (key, f"{llm}/vote")]
+    own = [other for other in row["ai_labels"] if other.split("/")[0] == llm and other not in (key, f"{llm}/vote")]
+    return sorted(own, key=lambda other: other != f"{llm}/{OTHER_KIND}")
+
+
+def _own_verdicts(row: Row, judge: str, key: str, calls: int | None) -> list[int]:
+    return [v for other in _own_prompts(row, judge, key) for v in _verdicts(row, other)][:calls]
 
 
 def _helper_against(row: Row, helper: str, label: int) -> float:
@@ -119,10 +146,15 @@ class World:
     truth: Array  # [pairs] 1 the first is better, 0 the second, 0.5 a tie
 
 
+def of_case(case: Case, all_rows: list[Row]) -> list[tuple[Row, str]]:
+    """The rows of the case on which its judge has a usable verdict, and the key of that one."""
+    found = [(row, main_verdict(row, case.judge)) for row in all_rows if case.rows(row)]
+    return [(row, key) for row, key in found if key]
+
+
 def world(case: Case, all_rows: list[Row], by_source: bool) -> World:
     """Labels, signals, light features on the case's own texts, and the out-of-fold AI head's margins."""
-    found = [(row, main_verdict(row, case.judge)) for row in all_rows if case.rows(row)]
-    rows, keys = zip(*[(row, key) for row, key in found if key], strict=True)
+    rows, keys = zip(*of_case(case, all_rows), strict=True)
     choice = [row["ai_labels"][key]["choice"] for row, key in zip(rows, keys, strict=True)]
     label = np.where(np.array(choice) == 0, 1, -1)
     firsts, seconds = ([row["responses"][side]["text"] for row in rows] for side in (0, 1))
@@ -136,12 +168,7 @@ def world(case: Case, all_rows: list[Row], by_source: bool) -> World:
         margin=ai_margins(x, label, domain, group),
         confidence=np.full(len(rows), -1.0),
         order_flipped=np.array([_order_flipped(row, key) for row, key, _ in cells], dtype=float),
-        own_disagree=np.array(
-            [
-                _against([v for other in _own_prompts(row, case.judge, key) for v in _verdicts(row, other)], c)
-                for row, key, c in cells
-            ]
-        ),
+        own_disagree=np.array([_against(_own_verdicts(row, case.judge, key, case.calls), c) for row, key, c in cells]),
         helpers=case.helpers,
         helper_disagree=np.array(
             [[_helper_against(row, helper, c) for row, _, c in cells] for helper in case.helpers]

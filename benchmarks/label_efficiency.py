@@ -44,6 +44,7 @@ PRINTED = {0.01: 29.2, 0.02: 45.8, 0.03: 57.7, 0.04: 75.0, 0.05: 75.6, 0.06: 87.
 # Name in the table -> settings of the run.
 METHODS: dict[str, dict[str, object]] = {
     "posterior": {"method": "posterior", "pilot": -1},
+    "posterior-random": {"method": "posterior-random", "pilot": -1},
     "rlthf": {"method": "rlthf"},
     "rlthf, whole set": {"method": "rlthf", "subset": 1.0},
     "rlthf, subset 1/8": {"method": "rlthf", "subset": 0.125},
@@ -157,9 +158,9 @@ def run_grid(cells: Sequence[dict], file: Path | None) -> Iterator[dict]:
         yield kept[_key(cell)]
 
 
-def fingerprint() -> str:
+def fingerprint(called: Sequence[str] = CALLED) -> str:
     """Changes with the code that a cell calls."""
-    return hashlib.sha256(b"".join((ROOT / path).read_bytes() for path in CALLED)).hexdigest()[:16]
+    return hashlib.sha256(b"".join((ROOT / path).read_bytes() for path in called)).hexdigest()[:16]
 
 
 def config_of(method: str, seed: int) -> RunConfig:

@@ -51,7 +51,7 @@ class Step:
 
 
 def run(known: Known, config: RunConfig, budget: int, person: Person, said: Answers = NOBODY) -> Iterator[Step]:
-    """The run's stages from the first reward model on, one vote a task; `said` is what the pilot's people answered."""
+    """The run's stages from the first reward model on; `said` is what the pilot's people answered."""
     pairs = len(known.judge[0])
     signals, models, decided = known.signals, [], None
     latest = said
@@ -67,7 +67,7 @@ def run(known: Known, config: RunConfig, budget: int, person: Person, said: Answ
             decided = RULES[config.method](signals, said, config, round_, places, turn)
         elif stage == Stage.STAGE_ANNOTATE:
             assert decided is not None
-            latest = asked(decided.asked.pair, decided.asked.audit, person)
+            latest = asked(decided.asked.pair, decided.asked.audit, person, config.quorum)
             said = _joined(said, latest)
         elif stage == Stage.STAGE_FINAL:
             models = [final_head(known, signals, config, decided, said)]
@@ -109,10 +109,13 @@ def _scored(models: list[head.Head], signals: Signals, shard_pairs: int) -> Arra
     return margin.astype(float)
 
 
-def asked(pair: Array, audit: Array, person: Person) -> Answers:
-    """What people say of these pairs, one vote each; audit bool [asked]."""
-    p_first = np.array([person(int(index), 0) for index in pair], float)
-    return Answers(pair.astype(np.int64), p_first, audit, (~np.isnan(p_first)).astype(np.int64))
+def asked(pair: Array, audit: Array, person: Person, quorum: int = 1) -> Answers:
+    """What people say of these pairs, `quorum` votes each, of which the majority counts; audit bool [asked]."""
+    votes = np.array([[person(int(index), vote) for vote in range(max(1, quorum))] for index in pair], float)
+    given = ~np.isnan(votes.reshape(len(pair), -1))
+    first, count = np.where(given, votes.reshape(given.shape), 0).sum(axis=1), given.sum(axis=1)
+    lead = np.sign(2 * first - count)
+    return Answers(pair.astype(np.int64), np.where(count > 0, (1 + lead) / 2, np.nan), audit, count.astype(np.int64))
 
 
 def _joined(one: Answers, other: Answers) -> Answers:

@@ -46,3 +46,24 @@ def test_longest_prefers_the_longer_response_and_has_no_opinion_on_equals():
     decided = baselines.triage_longest(WORLD, NOBODY, CONFIG, 1, 5)
     assert decided.target.tolist() == [1.0, 0.0, 0.5, 1.0, 0.0, 1.0]
     assert len(decided.asked.pair) == 0
+
+
+def test_the_better_judge_labels_alone_and_where_it_is_silent_or_of_two_minds_the_judge_does():
+    world = signals(6, label=LABEL, helpers=("h",), helper_disagree=np.array([[1, 1, 0, 0.5, -1, -1.0]]))
+    decided = baselines.triage_better_judge(world, NOBODY, CONFIG, 1, 5)
+    assert decided.target.tolist() == [0.0, 1.0, 1.0, 0.0, 1.0, 0.5]
+    assert decided.flipped == 2 and len(decided.asked.pair) == 0
+
+
+def test_of_several_helpers_the_one_that_agrees_most_with_all_others_is_the_better_judge():
+    noise = np.array([0, 1, 0, 1, 0, 1.0])
+    world = signals(
+        6, helpers=("noise", "sound", "mute"), helper_disagree=np.array([noise, [1, 0, 0, 0, 0, 0], -np.ones(6)])
+    )
+    assert baselines.best_helper(world) == 1
+    assert baselines.best_helper(signals(6)) is None
+
+
+def test_without_helpers_the_better_judge_is_the_judge():
+    decided = baselines.triage_better_judge(WORLD, NOBODY, CONFIG, 1, 5)
+    assert decided.target.tolist() == ((1 + LABEL) / 2).tolist() and decided.flipped == 0

@@ -9,7 +9,7 @@ from concord.kit.loop.fold import Append, Dispatch, fold_records, restore_run, s
 from concord.preference.methods import METHODS
 from concord.runs.work import bound as bound_of
 from concord.v1.config_pb2 import JudgeConfig
-from concord.v1.events_pb2 import Event, PauseReason, Stage
+from concord.v1.events_pb2 import Event, PauseReason, RoundTriaged, Stage, StageOpened
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RunStatus
 from concord.v1.work_pb2 import Work
@@ -157,6 +157,32 @@ def test_the_pilots_people_are_shown_the_pairs_that_the_judge_has_labelled_also_
     assert run.state.open.stage == Stage.STAGE_PILOT_ANNOTATE
     assert len(run.state.asked) == 2
     assert set(run.state.asked) < labelled
+
+
+def cut_to(paid: int, **triaged: object) -> StageOpened:
+    """People's stage as it opens where the budget pays for so many of the pairs that triage chose."""
+    run = FoldedRun(config(method="random", pilot=0, human_budget=8, batch_share=1.0))
+    (work,) = run.go_to(Stage.STAGE_TRIAGE, 1)
+    run.say("less", budget_changed={"human_budget": paid})
+    chosen = result(work)
+    chosen.round_triaged.CopyFrom(RoundTriaged(**triaged))
+    run.hear(chosen)
+    run.turn()
+    assert run.state.open.stage == Stage.STAGE_ANNOTATE
+    return StageOpened(pair_indexes=run.state.asked, p_ask=run.state.p_ask, audit=run.state.audit)
+
+
+def test_a_batch_that_the_budget_cuts_says_anew_how_likely_each_pair_was_asked():
+    columns = {"asked": range(8), "p_ask": [0.8] * 4 + [0.2] * 4, "audit": [False] * 6 + [True] * 2}
+    opened = cut_to(3, **columns)
+    assert len(opened.pair_indexes) == 3 and set(opened.pair_indexes) <= set(range(8))
+    assert list(opened.p_ask) == pytest.approx([columns["p_ask"][pair] * 3 / 8 for pair in opened.pair_indexes])
+    assert list(opened.audit) == [columns["audit"][pair] for pair in opened.pair_indexes]
+
+
+def test_of_a_ranking_that_the_budget_cuts_the_first_ones_are_asked():
+    opened = cut_to(3, asked=[9, 4, 7, 1], p_ask=[1.0] * 4, audit=[False] * 4)
+    assert (list(opened.pair_indexes), list(opened.p_ask)) == ([9, 4, 7], [1.0] * 3)
 
 
 def against(run: FoldedRun) -> None:

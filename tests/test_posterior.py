@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concord.triage.posterior import Trust, posterior
-from concord.triage.signals import AUDITED_FOR_HELPERS, design, signals_of, weak_helpers
+from concord.triage.signals import AUDITED_FOR_HELPERS, design, proven_helpers, signals_of, weak_helpers
 from concord.v1 import events_pb2, pairs_pb2
 from tests.triage_world import NOBODY, answers, planted, signals
 
@@ -243,3 +243,32 @@ def test_columns_come_out_of_the_shards_by_pair_index():
     assert made.confidence == pytest.approx([-1, -1, 0, 0.9])
     assert made.order_flipped.tolist() == [0, -1, -1, 1]
     assert made.helpers == ("h",) and made.helper_disagree.tolist() == [[-1, -1, -1, 1]]
+
+
+def differing(sided: int, against: int, others: int = 0):
+    """A world whose judge and helper differ on the first pairs; answers that side with the helper, then with the judge."""
+    helper_differs = np.arange(60) < 30
+    world = signals(60, helpers=("h",), helper_disagree=helper_differs.astype(float)[None])
+    pairs = np.concatenate([np.arange(sided + against), np.arange(40, 40 + others)])
+    truth = np.where(np.arange(len(pairs)) < sided, 0.0, 1.0)
+    return world, answers(pairs, truth)
+
+
+@pytest.mark.parametrize(
+    ("sided", "against", "proven"),
+    [(4, 0, False), (5, 0, True), (6, 1, False), (7, 1, True), (8, 1, True), (0, 9, False)],
+)
+def test_a_helper_is_proven_once_people_side_with_it_more_often_than_luck_would(sided, against, proven):
+    assert proven_helpers(*differing(sided, against)).tolist() == [proven]
+
+
+def test_before_ten_answers_labels_flip_only_with_a_proven_helper():
+    believed = posterior(*differing(5, 0, others=4))
+    assert believed.trust is Trust.SIGNALS and believed.proven == ("h",) and believed.flipped == 25
+    believed = posterior(*differing(4, 0, others=5))
+    assert believed.trust is Trust.PRIORS and believed.proven == () and believed.flipped == 0
+
+
+def test_from_ten_answers_on_nobody_needs_to_be_proven():
+    believed = posterior(*differing(5, 0, others=5))
+    assert believed.trust is Trust.SIGNALS and believed.proven == ()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from concord.triage.rounds import fact, triage_posterior, triage_random
+from concord.triage.rounds import fact, triage_posterior, triage_posterior_random, triage_random
 from concord.v1 import config_pb2
 from tests.triage_world import NOBODY, answers, planted, signals
 
@@ -145,3 +145,31 @@ def test_a_run_whose_pairs_are_all_answered_has_nobody_to_ask_and_no_error(triag
     world, truth = planted(12, 6)
     decided = triage(world, answers(np.arange(12), truth), CONFIG, 2, 5)
     assert len(decided.asked.pair) == 0 and decided.expected_error == 0
+
+
+def test_the_model_with_random_asking_believes_what_the_default_believes_and_asks_anybody():
+    world, truth = planted(300, 8, intercept=-1.0, helper=3.0)
+    said = answers(np.arange(40), truth[:40])
+    ours, theirs = (triage(world, said, CONFIG, 2, 30) for triage in (triage_posterior, triage_posterior_random))
+    assert np.array_equal(ours.target, theirs.target) and ours.flipped == theirs.flipped > 0
+    assert theirs.asked.audit.all() and not ours.asked.audit.all()
+    assert np.allclose(theirs.asked.p_ask, 30 / 260)
+
+
+def test_the_usual_audit_share_is_three_in_ten():
+    world, _ = planted(2_000, 9)
+    share = np.mean(
+        [
+            triage_posterior(world, NOBODY, config_pb2.RunConfig(seed=s, audit_share=-1), 1, 100).asked.audit
+            for s in range(40)
+        ]
+    )
+    assert share == pytest.approx(0.3, abs=0.03)
+
+
+def test_a_round_names_the_helper_for_whose_sake_labels_flip_early():
+    world = signals(60, helpers=("good",), helper_disagree=(np.arange(60) < 20).astype(float)[None])
+    said = answers(np.arange(5), 0.0)
+    decided = triage_posterior(world, said, CONFIG, 2, 0)
+    assert decided.flipped == 15 and list(fact(decided, "blob:x").proven_helpers) == ["good"]
+    assert not fact(triage_posterior(world, answers(np.arange(4), 0.0), CONFIG, 2, 0), "blob:x").proven_helpers

@@ -11,6 +11,7 @@ from concord.client.run import options
 from concord.client.run.parent_options import options_of
 from concord.client.run.parent_run import Earlier, link
 from concord.kit import ids
+from concord.preference.budget import audit_share
 from concord.v1.config_pb2 import JudgeConfig, Parent, Rlthf, RunConfig
 from concord.v1.events_pb2 import Stage
 from concord.v1.runs_service_pb2 import RunView, StageView
@@ -22,6 +23,8 @@ RECORDED = Judges("A/x", ("A/y", "A/z"), ("C", "B"))
 ASKED = {
     "nothing but the defaults": ("3293e631-79a9-5cce-9bfc-dc9017c4e6ce", {}),
     "method posterior": ("3293e631-79a9-5cce-9bfc-dc9017c4e6ce", {"method": "posterior"}),
+    "method posterior-random": ("17dd9cf6-f5ab-5e34-b3b1-a85d78dda8af", {"method": "posterior-random"}),
+    "method better-judge": ("88ca5fe7-0cc8-5f78-992e-fe8b59bccbe6", {"method": "better-judge"}),
     "method rlthf": ("00d0da17-0a7d-557a-b6f3-93d5703d5037", {"method": "rlthf"}),
     "method random": ("c8821d04-1a69-5c9f-9f2d-de35f59ac60d", {"method": "random"}),
     "method margin": ("f9158acf-9752-57be-b5e2-8dea8a196598", {"method": "margin"}),
@@ -169,6 +172,14 @@ def test_a_method_that_is_compared_has_the_settings_that_its_own_command_gives_i
 
 def test_every_method_has_a_run_whose_name_is_known():
     assert {flags.get("method", "posterior") for _, flags in ASKED.values()} == set(options.METHODS)
+
+
+def test_the_audit_share_that_was_usual_and_the_one_that_is_have_one_name_and_no_others():
+    names = {share: name_of(config_of({"audit": share})) for share in (-1, 0.1, 0.3, 0.0)}
+    assert names[-1] == names[0.1] == name_of(config_of({}))
+    assert len(set(names.values())) == 3
+    assert config_of({}).audit_share == -1 and audit_share(config_of({})) == 0.3
+    assert audit_share(config_of({"audit": 0})) == 0
 
 
 # ── new fields ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from concord.preference.pilot import draw_pilot, misaligned, pilot_size
+from concord.preference.pilot import draw_part, draw_pilot, misaligned, pilot_size
 from concord.preference.wilson import wilson
 from concord.triage.selection import random_asks, random_only, targeted_asks, usefulness
 
@@ -151,3 +151,23 @@ def test_the_gate_hardly_ever_stops_a_decent_judge_and_always_an_inverted_one(an
 
 def test_the_gate_needs_four_answers():
     assert not any(misaligned(0, answers) for answers in range(4))
+
+
+def test_a_batch_that_the_budget_cuts_keeps_each_of_its_places_alike():
+    times = np.zeros(12)
+    for seed in range(4_000):
+        kept = draw_part(12, 5, seed, 3)
+        assert kept == sorted(set(kept)) and len(kept) == 5
+        times[kept] += 1
+    assert np.all(np.abs(times / 4_000 - 5 / 12) < 0.04)
+    assert draw_part(12, 12, 0, 3) == list(range(12)) and draw_part(12, 0, 0, 3) == []
+
+
+def test_after_the_cut_every_pair_is_asked_as_often_as_its_p_ask_says():
+    score, draws, times, p_of = np.linspace(0.5, 0, 30), 5_000, np.zeros(30), np.zeros(30)
+    for seed in range(draws):
+        asked = targeted_asks(score, np.arange(30), 10, 0.3, seed, 2)
+        kept = draw_part(10, 4, seed, 2)
+        times[asked.pair[kept]] += 1
+        p_of[asked.pair[kept]] = asked.p_ask[kept] * 4 / 10
+    assert np.all(np.abs(times / draws - p_of) < 4.5 * np.sqrt(p_of * (1 - p_of) / draws) + 1e-9)

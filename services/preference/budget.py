@@ -10,6 +10,9 @@ MOST_ASKED = 5_000
 LEAST_ASKED = 3
 # A plan holds each of them.
 MOST_ROUNDS = 20_000
+# What -1 stands for. Against a tenth, which it was first, three tenths cost .14 points of label accuracy in simulations and
+# make the interval of the error left a quarter narrower.
+USUAL_AUDIT_SHARE = 0.3
 
 
 def new_pairs(config: RunConfig, pairs: int) -> int:
@@ -38,6 +41,11 @@ def batch_size(config: RunConfig, pairs: int) -> int:
 def _share(value: float) -> float:
     """The share as a fact may hold it: what is none, which no front door lets in, is nothing."""
     return value if 0 <= value <= 1 else 0.0
+
+
+def audit_share(config: RunConfig) -> float:
+    """P(a place of a batch is drawn uniformly), in [0, 1]."""
+    return USUAL_AUDIT_SHARE if config.audit_share < 0 else _share(config.audit_share)
 
 
 def rounds(config: RunConfig, pairs: int, budget: int) -> int:

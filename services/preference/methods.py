@@ -88,6 +88,8 @@ class Method:
     labelled_by_model: bool = False
     # Folds where nobody says otherwise. 1: its reward model scores the pairs that it learnt from.
     folds: int = 4
+    # It decides by what helpers say: without any it is the judge alone.
+    of_helpers: bool = False
     # Share of the pairs asked in one round, where nobody says otherwise; of the subset for a method that works on one.
     batch_share: float = 0.01
     # The message of RunConfig that holds settings of this method alone.
@@ -98,6 +100,10 @@ METHODS: dict[str, Method] = {
     "posterior": Method(
         _one_head_taken_in,
         "people are asked where an answer is worth most, and what they say corrects labels that nobody asked about",
+    ),
+    "posterior-random": Method(
+        _one_head_taken_in,
+        "people are asked about pairs drawn at random, and what they say corrects labels that nobody asked about",
     ),
     "rlthf": Method(
         _head_each_round,
@@ -118,6 +124,7 @@ METHODS: dict[str, Method] = {
         labelled_by_model=True,
     ),
     "longest": Method(_rule, "the longer response wins, whatever the judge says", asks=False),
+    "better-judge": Method(_rule, "the best of the helpers labels, and nobody is asked", asks=False, of_helpers=True),
     "all-human": Method(_no_head, "people are asked about every pair", asks_all=True),
     "none": Method(_labels_alone, "the judge's labels as they are", asks=False),
 }

@@ -27,6 +27,15 @@ def draw_pilot(pairs: int, size: int, seed: int) -> Array:
     return np.sort(np.random.default_rng((seed, 0)).choice(pairs, size, replace=False))
 
 
+def draw_part(asked: int, paid: int, seed: int, round_: int) -> list[int]:
+    """Places of a batch of `asked` that a budget for `paid` pays: all, or as many of them drawn uniformly, ascending."""
+    if paid >= asked:
+        return list(range(asked))
+    # Of another stream than the batch itself, which (seed, round) drew.
+    drawn = np.random.default_rng((seed, round_, 1)).choice(asked, paid, replace=False)
+    return sorted(drawn.tolist())
+
+
 def misaligned(right: int, answered: int) -> bool:
     """Whether the judge is grossly at odds with people: `right` of the `answered` decided pilot pairs (no ties).
 

@@ -6,6 +6,10 @@ from it follow the key of the settings file, the flag, the checks on both sides,
 The default of a new setting must be proto zero (0, "", false, nothing) and mean what every run did before. The resolved
 configuration is hashed into the run's id and a field at zero writes nothing: so old ids stay, and the same command after an
 upgrade goes on with the run that it began. tests/test_run_ids.py holds that.
+
+Where a default changes, the new one is a value that nobody could ask for before (`audit`: -1), recorded as such, and `named`
+is what it was: a run's id holds that. So the same command goes on with a run that was begun before, as that one was
+recorded, and a new run has the new default.
 """
 
 from collections.abc import Mapping
@@ -47,6 +51,8 @@ class Setting:
     decides: bool = True
     # Recorded as its opposite, so that true, its default, writes nothing.
     opposite: bool = False
+    # A run's id says this where the default stands: the default of earlier releases, so that ids stay as they were.
+    named: float | None = None
 
     @property
     def place(self) -> tuple[str, str]:
@@ -176,7 +182,10 @@ class Options:
             "batch_share", "Share of the pairs a round; 0: 1 %, for rlthf 4 % of its subset.", span=(0, 1), follows=True
         ),
     ] = 0.0
-    audit: Annotated[float, Setting("audit_share", "Share of each batch that is drawn uniformly.", span=(0, 1))] = 0.1
+    audit: Annotated[
+        float,
+        Setting("audit_share", "Share of each batch that is drawn uniformly; -1: 0.3.", span=(-1, 1), named=0.1),
+    ] = -1.0
     # rlthf's reward model scores the pairs that it learnt from.
     folds: Annotated[
         int,

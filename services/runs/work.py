@@ -83,11 +83,23 @@ def _choose_uniformly(state: RunState, opened: StageOpened, drawn: Sequence[int]
 
 
 def _choose_asked(state: RunState, opened: StageOpened) -> None:
-    """The budget may have shrunk since triage chose them; the most useful come first."""
+    """Those that triage chose; where the budget has shrunk since, a uniform part of them.
+
+    Not the most useful ones: a pair's probability of being asked would follow from the others' ranks, and audit places
+    would no longer be drawn from all pairs alike. Of a uniform part both are known.
+    """
+    said = state.view.last_round
     paid = max(0, state.view.human_budget - state.view.votes) // max(1, state.view.config.quorum)
-    opened.pair_indexes.extend(state.view.last_round.asked[:paid])
-    opened.p_ask.extend(state.view.last_round.p_ask[:paid])
-    opened.audit.extend(state.view.last_round.audit[:paid])
+    if min(said.p_ask, default=1.0) == 1 and not any(said.audit):
+        # A ranking: the first ones are asked, however many there are.
+        kept, share = list(range(min(paid, len(said.asked)))), 1.0
+    else:
+        kept = pilot.draw_part(len(said.asked), paid, state.view.config.seed, opened.round)
+        share = len(kept) / max(1, len(said.asked))
+    opened.pair_indexes.extend(said.asked[at] for at in kept)
+    # No fact may stop the loop, not even one whose columns are of different lengths.
+    opened.p_ask.extend(said.p_ask[at] * share for at in kept if at < len(said.p_ask))
+    opened.audit.extend(said.audit[at] for at in kept if at < len(said.audit))
 
 
 def unit_of(state: RunState, number: int) -> Unit:

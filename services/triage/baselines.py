@@ -74,6 +74,38 @@ def triage_longest(
     return labelled_by((1 + np.sign(signals.length_difference)) / 2, signals, answers)
 
 
+def triage_better_judge(
+    signals: Signals,
+    answers: Answers,
+    config: config_pb2.RunConfig,
+    round_: int,
+    places: int,
+    context: RoundContext = FIRST,
+) -> Round:
+    """The best of the helpers labels, the judge where that one has no verdict or is of two minds; nobody is asked."""
+    best = best_helper(signals)
+    against = signals.helper_disagree[best] > 0.5 if best is not None else np.zeros(len(signals.label), bool)
+    label = np.where(against, -signals.label, signals.label)
+    return labelled_by((1 + label) / 2, signals, answers)
+
+
+def best_helper(signals: Signals) -> int | None:
+    """The helper that agrees most with the judge and the others, which is all that can be known without people.
+
+    The first of equals; None where there is none.
+    """
+    # The judge disagrees with its own label nowhere.
+    said = np.vstack([np.zeros(len(signals.label)), signals.helper_disagree])
+    agreement = [_agreement(said[at], np.delete(said, at, 0)) for at in range(1, len(said))]
+    return int(np.argmax(np.round(agreement, selection.DIGITS))) if agreement else None
+
+
+def _agreement(one: Array, others: Array) -> float:
+    """How often one says what others say, in [0, 1], where both said something; one [pairs], others [others, pairs]."""
+    both = (one >= 0) & (others >= 0)
+    return float(1 - (np.abs(others - one) * both).sum() / both.sum()) if both.any() else 0.0
+
+
 def labelled_by(p_first: Array, signals: Signals, answers: Answers) -> Round:
     """Asks nobody and believes this P(first is better), [pairs] in [0, 1], where people did not speak."""
     answers = in_order(answers)

@@ -4,7 +4,7 @@ logit P(label i wrong) = signals_i . b + delta . (a_i x_i), with Gaussian priors
 How much of it is believed depends on how many answers there are: see `Trust`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -13,7 +13,7 @@ from scipy.special import expit
 from concord.preference.annotations import Answers
 from concord.preference.folds import fold_of
 from concord.reward import logistic
-from concord.triage.signals import Design, Signals, design, weak_helpers, wrong_labels
+from concord.triage.signals import Design, Signals, design, proven_helpers, weak_helpers, wrong_labels
 
 Array = np.ndarray
 
@@ -29,8 +29,8 @@ _SUREST = 1e-3
 class Trust(IntEnum):
     """Stages of trust; answers that judge a label count (no ties)."""
 
-    PRIORS = 0  # under 10: the priors alone, and every label stays
-    SIGNALS = 1  # 10 to 99: the signals' coefficients are refitted, delta = 0; labels flip; the AI head stays
+    PRIORS = 0  # under 10 and no proven helper: the priors alone, and every label stays
+    SIGNALS = 1  # to 99: the signals' coefficients are refitted, delta = 0; labels flip; the AI head stays
     FEATURES = 2  # from 100: everything
 
 
@@ -44,12 +44,14 @@ class Posterior:
     flipped: int  # pairs that nobody answered whose target is not on the judge's side
     coefficients: tuple[tuple[str, float], ...]
     p_held_out: Array  # [answers] P(wrong) by a fit without the answer's fold; NaN where the answer judges no label
+    proven: tuple[str, ...] = ()  # helpers for whose sake labels flip although there are fewer than ten answers
 
 
 def posterior(signals: Signals, answers: Answers) -> Posterior:
     """Fits the model to the answers and applies it to all pairs."""
     rows, wrong = wrong_labels(signals, answers)
-    trust = _trust(len(rows))
+    proven = _proven(signals, answers) if len(rows) < ANSWERS_FOR_FLIPS else ()
+    trust = Trust.SIGNALS if proven else _trust(len(rows))
     low = design(signals, weak_helpers(signals, answers))
     pair = answers.pair[rows]
     p_held_out = np.full(len(answers.pair), np.nan)
@@ -62,7 +64,14 @@ def posterior(signals: Signals, answers: Answers) -> Posterior:
         p_wrong, coefficients = expit(low.columns @ b), list(zip(low.names, b.tolist(), strict=True))
         p_held_out[rows] = _held_out_signals(low, pair, wrong, fold) if trust > Trust.PRIORS else p_wrong[pair]
     p_wrong = np.where(signals.label == 0, 0.5, np.round(p_wrong, _DIGITS))
-    return _applied(signals, answers, p_wrong, trust, tuple(coefficients), np.round(p_held_out, _DIGITS))
+    believed = _applied(signals, answers, p_wrong, trust, tuple(coefficients), np.round(p_held_out, _DIGITS))
+    return replace(believed, proven=proven)
+
+
+def _proven(signals: Signals, answers: Answers) -> tuple[str, ...]:
+    return tuple(
+        name for name, is_proven in zip(signals.helpers, proven_helpers(signals, answers), strict=True) if is_proven
+    )
 
 
 def _trust(answers: int) -> Trust:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from concord.preference.annotations import Answers
+from concord.preference.budget import audit_share
 from concord.preference.wilson import wilson
 from concord.triage import selection
 from concord.triage.posterior import Posterior, Trust, posterior
@@ -41,6 +42,8 @@ class Round:
     # Who teaches the next reward model, where this method says so: float32 [pairs], and how often an answer counts.
     weight: Array | None = None
     human_weight: float = 0.0
+    # Helpers for whose sake labels flip although there are fewer than ten answers.
+    proven: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +70,25 @@ def triage_posterior(
 
     `places` pairs are asked, 0 to only update what is believed. Reads seed and audit_share of `config`.
     """
+    return _modelled(signals, answers, config, round_, places, audit_share(config))
+
+
+def triage_posterior_random(
+    signals: Signals,
+    answers: Answers,
+    config: config_pb2.RunConfig,
+    round_: int,
+    places: int,
+    context: RoundContext = FIRST,
+) -> Round:
+    """The default's model, and random asking: what the model is worth without the choice of whom to ask."""
+    return _modelled(signals, answers, config, round_, places, 1.0)
+
+
+def _modelled(
+    signals: Signals, answers: Answers, config: config_pb2.RunConfig, round_: int, places: int, audits: float
+) -> Round:
+    """Believes the correction model; `audits` is the share of places that are drawn uniformly."""
     answers = in_order(answers)
     believed = posterior(signals, answers)
     score, open_ = selection.usefulness(believed.p_wrong), unasked(signals, answers)
@@ -75,7 +97,7 @@ def triage_posterior(
     if selection.random_only(wrong, answers.audit[rows], p_held_out):
         asked = selection.random_asks(score, open_, places, config.seed, round_)
     else:
-        asked = selection.targeted_asks(score, open_, places, config.audit_share, config.seed, round_)
+        asked = selection.targeted_asks(score, open_, places, audits, config.seed, round_)
     return round_of(asked, believed, signals, answers)
 
 
@@ -123,6 +145,7 @@ def fact(decided: Round, posterior_uri: str) -> events_pb2.RoundTriaged:
         coefficients=[events_pb2.Coefficient(signal=name, value=value) for name, value in decided.coefficients],
         expected_error=decided.expected_error,
         human_weight=decided.human_weight,
+        proven_helpers=decided.proven,
     )
     if decided.audited:
         message.audited_error = decided.audited.error
@@ -149,6 +172,7 @@ def round_of(asked: selection.Asks, believed: Posterior, signals: Signals, answe
         coefficients=believed.coefficients,
         expected_error=float(np.minimum(left, 1 - left).mean()) if len(left) else 0.0,
         audited=_audited(believed, signals, answers),
+        proven=believed.proven,
     )
 
 

@@ -30,12 +30,14 @@ NOT_THOSE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError
 # The rule that decides a round of each method that has TRIAGE in its plan.
 RULES = {
     "posterior": rounds.triage_posterior,
+    "posterior-random": rounds.triage_posterior_random,
     "random": rounds.triage_random,
     "all-human": rounds.triage_random,
     "margin": baselines.triage_margin,
     "cleanlab": baselines.triage_cleanlab,
     "human-only": baselines.triage_human_only,
     "longest": baselines.triage_longest,
+    "better-judge": baselines.triage_better_judge,
     "rlthf": rlthf.triage_rlthf,
 }
 

@@ -13,6 +13,7 @@ from scipy.special import logit
 
 from concord.preference.annotations import Answers
 from concord.preference.columns import judge_labels, verdict_column
+from concord.preference.wilson import by_chance
 from concord.v1 import events_pb2
 
 Array = np.ndarray
@@ -22,6 +23,8 @@ PAIRS_FOR_OWN_DOMAIN = 200
 # One answer in twenty is five points, the gap that the helpers' rule looks for; with fewer it would judge chance.
 AUDITED_FOR_HELPERS = 20
 _HELPER_GAP = 0.05
+# A helper without skill would be called proven in fewer than one of twenty first looks: five of five, seven of eight …
+_BY_LUCK = 0.05
 _EXPECTED_DISAGREEMENT = 0.3
 _LOWEST_CONFIDENCE = 0.01
 
@@ -109,6 +112,19 @@ def weak_helpers(signals: Signals, answers: Answers) -> Array:
             right = np.where(wrong == 1, disagree[pair], 1 - disagree[pair])[spoke].mean()
             weak[j] = right < (1 - wrong[spoke]).mean() - _HELPER_GAP
     return weak
+
+
+def proven_helpers(signals: Signals, answers: Answers) -> Array:
+    """bool [helpers]: where it and the judge differed, people sided with it too often for luck.
+
+    That is p < .05, one-sided, against a helper who is right every second time there; five of five are the fewest. All
+    answers count: however a pair was chosen, nobody knew what people would say.
+    """
+    rows, wrong = wrong_labels(signals, answers)
+    against = signals.helper_disagree[:, answers.pair[rows]] > 0.5
+    sided, differed = (against & (wrong == 1)).sum(axis=1), against.sum(axis=1)
+    by_luck = [by_chance(int(k), int(n), 0.5) for k, n in zip(sided, differed, strict=True)]
+    return np.array(by_luck, float).reshape(len(signals.helpers)) < _BY_LUCK
 
 
 def design(signals: Signals, weak: Array) -> Design:

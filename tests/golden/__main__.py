@@ -53,6 +53,8 @@ HISTORIES: dict[str, History] = {
     ),
     "none": History(70, {"method": "none", "shard_pairs": 16}),
     "rlthf": plain("rlthf", subset=0.5),
+    "posterior-random": plain("posterior-random"),
+    "better-judge": plain("better-judge", 40),
     "margin": plain("margin"),
     "cleanlab": plain("cleanlab"),
     "human-only": plain("human-only"),

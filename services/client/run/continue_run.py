@@ -18,6 +18,7 @@ from concord.client.run.people import reused_answers
 from concord.client.run.voters import Reused, Reusing, Skipping, Written
 from concord.kit import ids
 from concord.kit.errors import InvalidInput, NotFound
+from concord.preference.budget import audit_share
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event
 from concord.v1.pairs_pb2 import PairShard, PairsManifest
@@ -71,10 +72,28 @@ def read(records: Records, home: str, run_id: str) -> Earlier:
 
 
 def as_begun(records: Records, job: Job) -> Job:
-    """The job as the run that a release before 0.2 began with the same file of answers, where that one is there.
+    """The job as its run was begun before, be it by an earlier release: under the id and with the audit share of that time.
 
-    The file's content was part of the run's id then; nobody is to be asked again because it is no longer.
+    The content of a file of answers was part of the run's id before 0.2; nobody is to be asked again because it is no
+    longer. Ids hold the audit share of earlier releases where today's default stands, so both have one id.
     """
+    return _with_its_audits(records, _of_its_answers(records, job))
+
+
+def _with_its_audits(records: Records, job: Job) -> Job:
+    with suppress(NotFound):
+        recorded = records.view(job.run_id).config
+        if not recorded.method or recorded.audit_share == job.config.audit_share:
+            return job
+        config, share = RunConfig(), audit_share(recorded)
+        config.CopyFrom(job.config)
+        config.audit_share = recorded.audit_share
+        note = f"this run was begun with an audit share of {share:g} and goes on so; --new begins another one"
+        return replace(job, config=config, notes=(*job.notes, note))
+    return job
+
+
+def _of_its_answers(records: Records, job: Job) -> Job:
     config = RunConfig()
     config.CopyFrom(job.config)
     config.annotators = people.named_before(job.config.annotators)

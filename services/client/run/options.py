@@ -94,6 +94,8 @@ def _check_method(options: Options) -> None:
     for name in ("amplification", "back_off"):
         if not getattr(options, name):
             raise InvalidInput(f"{name}: at least one number is expected, for the first round")
+    if -1 < options.audit < 0:
+        raise InvalidInput(f"audit must be a share from 0 to 1, or -1 for the usual one, not {options.audit:g}")
     if METHODS[options.method].folds > 1 and options.folds == 1:
         raise InvalidInput(
             f"folds must be at least 2 for method {options.method}: a pair is scored by a model that never saw it"
@@ -226,9 +228,11 @@ def semantic(config: RunConfig) -> bytes:
     """What decides a run's result, as bytes: how many units are out at once does not, nor where the money ends."""
     kept = RunConfig()
     kept.CopyFrom(config)
-    for entry in run_settings.settings().values():
+    for name, entry in run_settings.settings().items():
         if not entry.decides:
             message, field = entry.place
             for one in (kept.judge, *kept.helpers) if message == "judge" else (kept,):
                 one.ClearField(field)
+        if entry.named is not None and run_settings.got(kept, entry.field) == getattr(DEFAULTS, name):
+            run_settings.put(kept, entry.field, entry.named)
     return kept.SerializeToString(deterministic=True)

@@ -12,7 +12,7 @@ from concord.client.run.parent_run import link
 from concord.client.run.voters import Skipping
 from concord.kit import ids, rpc
 from concord.kit.errors import NotFound
-from concord.preference.methods import COMPARED
+from concord.preference.methods import COMPARED, METHODS
 from concord.report import figures
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import PauseReason
@@ -85,7 +85,7 @@ def compared(job: Job, services: Services, records: Records, seen: Seen) -> dict
     that is the same."""
     out = {}
     for method in COMPARED:
-        if method == job.options.method:
+        if method == job.options.method or (METHODS[method].of_helpers and not job.config.helpers):
             continue
         config = _config_with(job, method)
         run_id = ids.run_id(job.given.sha256, semantic(config))
