@@ -75,6 +75,48 @@ def test_a_recorded_judge_brings_its_own_other_prompts_and_helpers_keep_their_or
     assert [(h.kind, h.name) for h in config.helpers] == [("recorded", "C"), ("llm", "m"), ("recorded", "B")]
 
 
+def test_each_endpoint_of_a_panel_may_have_a_key_and_prices_of_its_own():
+    other = "https://other.example/v1#big/model:2,key=OTHER_KEY,prices=0.15/0.6"
+    asked = {"judge": "http://h/v1#m", "api_key_env": "MY_KEY", "prompt_price": 1.0, "helper": [other, "http://h/v1#n"]}
+    config = run_config(resolve(asked), None)
+    own, shared = config.helpers
+    assert (own.url, own.name) == ("https://other.example/v1", "big/model:2")
+    assert (own.api_key_env, own.prompt_dollars, own.completion_dollars) == ("OTHER_KEY", 0.15, 0.6)
+    assert (shared.api_key_env, shared.prompt_dollars) == ("MY_KEY", 1.0) and config.judge.api_key_env == "MY_KEY"
+
+
+@pytest.mark.parametrize("prices", ["-1/2", "1/x", "nan/1", "1/1e300"])
+def test_prices_of_an_endpoint_are_numbers_from_0_on(prices):
+    with pytest.raises(InvalidInput, match="prices"):
+        run_config(resolve({"judge": "http://h/v1#m", "helper": [f"http://o/v1#n,prices={prices}"]}), None)
+
+
+def test_scores_are_the_word_doubtful_or_all_and_need_a_judge_that_can_be_asked():
+    assert run_config(resolve({"judge": "http://h/v1#m", "rubric": "doubtful"}), None).rubric == "doubtful"
+    with pytest.raises(InvalidInput, match="neither doubtful nor all"):
+        run_config(resolve({"judge": "http://h/v1#m", "rubric": "yes"}), None)
+    with pytest.raises(InvalidInput, match="rubric: a judge of kind recorded"):
+        run_config(resolve({"judge": "recorded:A", "rubric": "all"}), Judges("A", (), ()))
+    with pytest.raises(InvalidInput, match="criteria are one"):
+        run_config(resolve({"judge": "http://h/v1#m", "criteria_apart": True, "criteria": "Be brief"}), None)
+
+
+def test_an_estimate_prices_each_further_signal_and_says_what_scores_would_cost():
+    asked = {"judge": "http://h/v1#m", "prompt_price": 4.0, "criteria": "- a\n- b"}
+    pairs = [pair("p" * 400, "q" * 400)] * 90
+    plain = estimate(run_config(resolve(asked), None), pairs)
+    assert plain.signals == {} and plain.scores["calls"] == 60
+    more = run_config(resolve({**asked, "rubric": "doubtful", "judge_votes": 4, "criteria_apart": True}), None)
+    priced = estimate(more, pairs)
+    assert {name: cost["calls"] for name, cost in priced.signals.items()} == {
+        "rubric": 60,
+        "votes": 120,
+        "criteria": 60,
+    }
+    assert priced.scores is None and priced.calls == plain.calls + 240
+    assert priced.dollars == pytest.approx(plain.dollars + sum(cost["dollars"] for cost in priced.signals.values()))
+
+
 def test_a_secret_never_stands_in_the_configuration():
     config = run_config(resolve({"judge": "http://h/v1#m", "api_key_env": "MY_KEY"}), None)
     assert config.judge.api_key_env == "MY_KEY" and "sk-" not in str(config)

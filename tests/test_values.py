@@ -105,7 +105,9 @@ def test_a_method_that_triages_has_a_rule_and_one_that_asks_is_asked_in_rounds(n
 def test_a_kind_of_judge_is_asked_by_labeling_and_is_found_by_what_a_user_writes(name):
     judge = JudgeConfig(kind=name, name="m", url="https://judge.example/v1")
     assert judges.kind_of(JUDGE_KINDS[name].spec(judge)) == name
-    assert name in Labeling(None, "", 1, {}).kinds
+    labeling = Labeling(None, "", 1, {})
+    assert name in labeling.kinds
+    assert JUDGE_KINDS[name].further == (name in labeling.further_kinds)
 
 
 def test_a_stage_that_comes_again_is_named_with_its_round():

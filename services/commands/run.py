@@ -117,9 +117,21 @@ def _say_estimate(job: Job, aside: Path | None, before: RunView | None, as_json:
     print(f"{len(given.rows):,} pairs: {expected.calls:,} judge calls{tokens}, {price}")
     if expected.calls:
         print(f"  {expected.basis}")
+    for name, cost in expected.signals.items():
+        print(f"  of these {_calls(cost)} for the signal {name}")
+    if expected.scores:
+        print(
+            f"  scores of each answer alone for the doubtful third (--rubric doubtful): {_calls(expected.scores)} more; a "
+            "second look of another kind shows more of the judge's errors"
+        )
     print(
         f"{expected.votes:,} votes of people, about {expected.human_minutes:,.0f} minutes at {estimate.SECONDS_A_VOTE} s a vote"
     )
+
+
+def _calls(cost: Mapping[str, float | None]) -> str:
+    calls = f"{cost['calls']:,.0f} calls"
+    return f"{calls}, about {money(cost['dollars'])}" if cost["dollars"] is not None else calls
 
 
 def _carry_out(

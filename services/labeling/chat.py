@@ -109,12 +109,19 @@ class Chat:
         """What the endpoint is not asked as the standard has it, in words."""
         return self._terms.dialect.dropped
 
-    def request(self, messages: list[dict[str, str]], temperature: float, max_tokens: int, seed: int) -> dict[str, Any]:
-        """All that is asked of the endpoint, wishes included that it may turn out not to know."""
+    def request(
+        self,
+        messages: list[dict[str, str]],
+        temperature: float,
+        max_tokens: int,
+        seed: int,
+        form: Mapping[str, Any] = judge.RESPONSE_FORMAT,
+    ) -> dict[str, Any]:
+        """All that is asked of the endpoint, wishes included that it may turn out not to know; `form`: of the answer."""
         request: dict[str, Any] = {"model": self._endpoint.model, "messages": messages, "temperature": temperature}
         request |= {"max_tokens": max_tokens, "seed": seed}
         if self._settings.structured:
-            request["response_format"] = judge.RESPONSE_FORMAT
+            request["response_format"] = form
         if self._settings.logprobs:
             request |= {"logprobs": True, "top_logprobs": judge.TOP_LOGPROBS}
         return request

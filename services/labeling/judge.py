@@ -4,7 +4,9 @@ A pair is shown as answers A and B, once in its own order and once swapped; the 
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import exp, log
 from typing import Any
 
 from concord.labeling.verdict import Verdict
@@ -14,6 +16,8 @@ from concord.v1 import pairs_pb2 as pb
 DEFAULT_CRITERIA = "The answer that helps the person who asked more."
 # Alternatives asked for at each token; the loser's letter is nearly always among the first five.
 TOP_LOGPROBS = 5
+# Of a letter's odds; kept answers have nine digits.
+_LEAST_ODDS = 1e-9
 
 # The reason stands before the winner, so that a model that writes left to right decides after it has thought.
 VERDICT_SCHEMA: dict[str, Any] = {
@@ -87,9 +91,24 @@ class Combined:
     order_flipped: int  # 1: the verdict changes with the order, 0: it does not, -1: one order only
     choices: tuple[pb.Choice.ValueType, ...] = ()  # the usable verdicts, one for each order
     misses: tuple[Miss, ...] = ()  # the orders without one
+    p_tokens: float | None = (
+        None  # P(choice is right) by the log-probabilities of the verdicts' tokens; None: there are none
+    )
 
 
 NO_VERDICT = Combined(pb.CHOICE_UNSPECIFIED, 0.5, 0.0, -1)
+
+
+@dataclass(frozen=True)
+class Further:
+    """What a judge says beside its verdicts: columns over the shard's pairs; an empty one was not asked for."""
+
+    scores: Sequence[tuple[float, float]] = ()  # of the first and the second; 0: not asked, or not understood
+    against: Mapping[str, Sequence[float]] = field(default_factory=dict)  # name → share against the label; -1 none
+    misses: Mapping[str, Sequence[tuple[Miss, ...]]] = field(default_factory=dict)  # name → what was no answer
+
+
+NOTHING_FURTHER = Further()
 
 
 def messages(pair: pb.Pair, criteria: str, swapped: bool) -> list[dict[str, str]]:
@@ -123,6 +142,7 @@ def combine(first_order: Verdict | Miss | None, swapped: Verdict | Miss | None) 
     sure = all(confidence is None for _, confidence in given)
     flipped = -1 if len(given) == 1 else int(given[0][0] != given[1][0])
     return Combined(
+        p_tokens=_p_tokens(choose_first, first_order, swapped),
         choice=_choice(choose_first),
         p_first=p_first,
         confidence=None if sure else max(p_first, 1 - p_first),
@@ -130,6 +150,16 @@ def combine(first_order: Verdict | Miss | None, swapped: Verdict | Miss | None) 
         choices=tuple(_choice(first) for first, _ in given),
         misses=misses,
     )
+
+
+def _p_tokens(choose_first: bool, first_order: Verdict | Miss | None, swapped: Verdict | Miss | None) -> float | None:
+    """The odds of the orders that have some, in the mean of their logarithms, for the answer that was chosen."""
+    odds = []
+    for said, first in ((first_order, "A"), (swapped, "B")):
+        if isinstance(said, Verdict) and said.p_tokens is not None:
+            p = min(max(said.p_tokens, _LEAST_ODDS), 1 - _LEAST_ODDS)
+            odds.append(log(p / (1 - p)) * (1 if (said.winner == first) == choose_first else -1))
+    return 1 / (1 + exp(-sum(odds) / len(odds))) if odds else None
 
 
 def _choice(first: bool) -> pb.Choice.ValueType:

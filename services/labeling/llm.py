@@ -6,51 +6,38 @@ asked only for what is not there yet, and an answer is kept before it counts.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from random import Random
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
-import structlog
-
-from concord.kit.enums import word
 from concord.kit.errors import InvalidInput
-from concord.labeling import judge
-from concord.labeling.answer_cache import Answer, Answers, request_key
+from concord.labeling import further, judge, questions
+from concord.labeling.answer_cache import Answers
+from concord.labeling.asking import Asker, Question
 from concord.labeling.chat import Chat, ChatSettings
 from concord.labeling.dialect import spoken
-from concord.labeling.evidence import missed, rejected
-from concord.labeling.judge import Combined, Miss
-from concord.labeling.negotiation import Rejected
+from concord.labeling.judge import Combined, Further, Miss
 from concord.labeling.pace import Pace
 from concord.labeling.reply import Reply
 from concord.labeling.shard import together
 from concord.labeling.spending import Spent, usage
-from concord.labeling.token_odds import Odds, letter_odds
-from concord.labeling.verdict import Reading, Verdict, read
+from concord.labeling.verdict import Verdict
 from concord.labeling.wire import Endpoint
-from concord.preference.call_limits import MAX_TOKENS
 from concord.v1 import config_pb2 as cfg
 from concord.v1 import events_pb2 as ev
 from concord.v1 import pairs_pb2 as pb
 
-log = structlog.get_logger()
-
+T = TypeVar("T")
 # Connections to so many models are kept open.
 _MOST_CHATS = 50
 _Place = tuple[str, str, str, float]  # URL, model, variable of the key, seconds for a request
-
-# The second sample is asked for only where the first does not parse, and warmer than 0: a deterministic engine would
-# only repeat itself.
-_SAMPLES = 2
-_SECOND_TEMPERATURE = 0.5
 
 
 class LLMJudge:
     """One model with its criteria. Raises Deferred or Permanent where the endpoint does not work."""
 
     def __init__(self, config: cfg.JudgeConfig, chat: Chat, answers: Answers) -> None:
-        self._config, self._chat, self._answers = config, chat, answers
+        self._config, self._chat, self._asker = config, chat, Asker(config, chat, answers)
 
     @property
     def config(self) -> cfg.JudgeConfig:
@@ -65,85 +52,41 @@ class LLMJudge:
 
     async def combined(self, pair: pb.Pair, seed: int, spent: Spent) -> Combined:
         """As `judge`, adding to `spent` as the money goes."""
-        if not self._config.both_orders:
-            return judge.combine(await self._verdict(pair, False, seed, spent), None)
-        own, swapped = await together(self._verdict(pair, order, seed, spent) for order in (False, True))
-        return judge.combine(own, swapped)
+        said: list[Verdict | Miss] = await together(self._verdict(pair, order, seed, spent) for order in self._orders)
+        return judge.combine(said[0], said[1] if len(said) > 1 else None)
+
+    async def _verdict(self, pair: pb.Pair, swapped: bool, seed: int, spent: Spent) -> Verdict | Miss:
+        return await self._asker.ask(self._question(pair, swapped), seed, spent)
+
+    async def score(self, pair: pb.Pair, second: bool, seed: int, spent: Spent) -> float | Miss:
+        """How good one of the responses is by itself, in [1, 10]."""
+        return await self._asker.ask(questions.score(pair, second, self._config.criteria), seed, spent)
+
+    async def again(self, pair: pb.Pair, criteria: str, number: int, seed: int, spent: Spent) -> Verdict | Miss:
+        """A further verdict, as `further.Again` has it."""
+        if criteria:
+            question = questions.verdict(pair, criteria, number % 2 == 1)
+        else:
+            question = questions.vote(pair, self._config.criteria, number)
+        return await self._asker.ask(question, seed, spent)
 
     async def missing(self, pairs: Sequence[pb.Pair], seed: int) -> dict[str, Mapping[str, Any]]:
         """The requests that lead to verdicts that nothing kept gives, as the endpoint wants them, by their keys in the cache."""
-        orders = (False, True) if self._config.both_orders else (False,)
-        asked = [(pair, swapped) for pair in pairs for swapped in orders]
-        kept = await together(self._kept(self._keys(pair, swapped, seed)) for pair, swapped in asked)
-        found: dict[str, Mapping[str, Any]] = {}
-        for (pair, swapped), verdict in zip(asked, kept, strict=True):
-            if verdict is None:
-                request = self._request(pair, swapped, seed, 0)
-                found[request_key(self._config.url, request, 0)] = spoken(request, self._chat.dialect)
-        return found
+        questions = [self._question(pair, swapped) for pair in pairs for swapped in self._orders]
+        found = await together(self._asker.missing(question, seed) for question in questions)
+        return {one[0]: spoken(one[1], self._chat.dialect) for one in found if one}
 
     async def keep(self, key: str, reply: Reply) -> None:
         """Keeps an answer that came another way; one that is no verdict is not kept, and is asked for again."""
-        await self._keep(key, False, reply)
+        await self._asker.keep(key, questions.verdict(pb.Pair(), "", False), reply)
 
-    def _keys(self, pair: pb.Pair, swapped: bool, seed: int) -> list[str]:
-        requests = [self._request(pair, swapped, seed, sample) for sample in range(_SAMPLES)]
-        return [request_key(self._config.url, request, sample) for sample, request in enumerate(requests)]
+    @property
+    def _orders(self) -> tuple[bool, ...]:
+        """Whether the second response is shown as A, of each verdict."""
+        return (False, True) if self._config.both_orders else (False,)
 
-    async def _kept(self, keys: Sequence[str]) -> Verdict | None:
-        """The verdict under the first of the keys that has one."""
-        for key in keys:
-            if (kept := await self._answers.get(key)) and (verdict := _read(kept).verdict):
-                return verdict
-        return None
-
-    async def _verdict(self, pair: pb.Pair, swapped: bool, seed: int, spent: Spent) -> Verdict | Miss:
-        requests = [self._request(pair, swapped, seed, sample) for sample in range(_SAMPLES)]
-        keys = [request_key(self._config.url, request, sample) for sample, request in enumerate(requests)]
-        if verdict := await self._kept(keys):
-            spent.cached_calls += 1
-            return verdict
-        said = Miss(ev.ANSWER_FAULT_EMPTY, swapped, "")
-        for key, request in zip(keys, requests, strict=True):
-            try:
-                answered = await self._asked(key, request, swapped, spent)
-            except Rejected as error:
-                said = rejected(error.trouble, swapped)
-                break
-            if isinstance(answered, Verdict):
-                return answered
-            said = answered
-        # The answer's own words stay out of the log: the shard's fact holds a few.
-        why = word(ev.AnswerFault, said.fault)
-        log.warning("pair_without_verdict", pair_id=pair.pair_id, judge=self._config.name, swapped=swapped, why=why)
-        return said
-
-    async def _asked(self, key: str, request: Mapping[str, Any], swapped: bool, spent: Spent) -> Verdict | Miss:
-        """What came of one request, with more room for the answer where it was cut and may have more."""
-        while True:
-            said = await self._chat.ask(request, spent, partial(self._keep, key, swapped))
-            if isinstance(said, Verdict) or said.fault != ev.ANSWER_FAULT_CUT:
-                return said
-            if not self._chat.make_room(said.room, said.thinks):
-                return said
-
-    async def _keep(self, key: str, swapped: bool, reply: Reply) -> Verdict | Miss:
-        """The verdict that stands under the key now: the first one written; a miss where the reply holds none."""
-        answer = _answer(reply)
-        reading = _read(answer)
-        if reading.verdict is None:
-            return missed(reply, reading, swapped)
-        stands = await self._answers.put(key, answer)
-        return reading.verdict if stands == answer else _read(stands).verdict or reading.verdict
-
-    def _request(self, pair: pb.Pair, swapped: bool, seed: int, sample: int) -> Mapping[str, Any]:
-        warmest = max(self._config.temperature, _SECOND_TEMPERATURE) if sample else self._config.temperature
-        return self._chat.request(
-            judge.messages(pair, self._config.criteria, swapped),
-            temperature=warmest,
-            max_tokens=self._config.max_tokens or MAX_TOKENS,
-            seed=(seed + sample) % 2**31,
-        )
+    def _question(self, pair: pb.Pair, swapped: bool) -> Question[Verdict]:
+        return questions.verdict(pair, self._config.criteria, swapped)
 
 
 class LLMJudges:
@@ -221,10 +164,32 @@ class LLMJudges:
         self, pairs: Sequence[pb.Pair], config: cfg.JudgeConfig, seed: int
     ) -> tuple[list[Combined], ev.Usage]:
         """What the judge says of each pair. An error that it raises carries in `usage` what was spent before."""
+        return await self._accounted(
+            config, lambda one, spent: together(one.combined(pair, seed, spent) for pair in pairs)
+        )
+
+    async def further(
+        self, pairs: Sequence[pb.Pair], labels: Sequence[Combined], config: cfg.RunConfig
+    ) -> tuple[Further, ev.Usage]:
+        """What the labelling judge says beside these labels, as far as the configuration asks for it. Errors as of `ask`."""
+
+        def asked(one: LLMJudge, spent: Spent) -> Awaitable[Further]:
+            ways = further.Ways(
+                lambda pair, second: one.score(pair, second, config.seed, spent),
+                lambda pair, criteria, number: one.again(pair, criteria, number, config.seed, spent),
+            )
+            return further.further(pairs, labels, config, ways)
+
+        return await self._accounted(config.judge, asked)
+
+    async def _accounted(
+        self, config: cfg.JudgeConfig, ask: Callable[[LLMJudge, Spent], Awaitable[T]]
+    ) -> tuple[T, ev.Usage]:
+        """What is asked of one judge, and what that used."""
         one, spent, began = self.of(config), Spent(), self._clock()
         try:
             with self.chat(config).in_use():
-                said = await together(one.combined(pair, seed, spent) for pair in pairs)
+                said = await ask(one, spent)
         except BaseException as error:
             # Whatever ends this, what was paid was paid; the caller adds it up.
             vars(error)["usage"] = usage(spent, config, self._clock() - began)
@@ -236,12 +201,3 @@ class LLMJudges:
     async def close(self) -> None:
         for chat in self._chats.values():
             await chat.close()
-
-
-def _answer(reply: Reply) -> Answer:
-    odds = letter_odds(reply.tokens, reply.text) if reply.tokens else ()
-    return {"text": reply.text, "odds": [[o.offset, o.end, round(o.p_a, 9), round(o.p_b, 9)] for o in odds]}
-
-
-def _read(answer: Answer) -> Reading:
-    return read(answer["text"], [Odds(*row) for row in answer["odds"]])

@@ -48,6 +48,24 @@ def verdict(pair: pb.Pair, seed: int, swapped: bool) -> tuple[Choice, float]:
     return (pb.CHOICE_FIRST if lean > 0 else pb.CHOICE_SECOND), confidence
 
 
+async def score(pair: pb.Pair, second: bool, seed: int) -> float:
+    """How good it calls one of the responses by itself, in [1, 10]: what it sees alone, it does not see by its place."""
+    text = (pair.second if second else pair.first).text
+    asked = "\n".join(turn.content for turn in pair.prompt)
+    seems_right = bool(pair.reference) and says(text, pair.reference) != (
+        uniform("sample judge's other eye", seed, asked, text) < _EYE_ERROR
+    )
+    lean = 5.5 + (2.0 if seems_right else -2.0) + 0.4 * (log1p(len(text)) - 5)
+    noise = NormalDist().inv_cdf(max(uniform("sample judge's score", seed, asked, text), 1e-12))
+    return float(min(10, max(1, round(lean + noise))))
+
+
+async def again(pair: pb.Pair, criteria: str, number: int, seed: int) -> Verdict:
+    """A further verdict, as `further.Again` has it: it would be of another mind if it had slept on it."""
+    choice, confidence = verdict(pair, seed + 1_000_003 * (number + 1 + len(criteria)), number % 2 == 1)
+    return Verdict("A" if (choice == pb.CHOICE_FIRST) != (number % 2 == 1) else "B", confidence)
+
+
 def judged(pair: pb.Pair, seed: int) -> Combined:
     """Both orders together."""
     (own, own_sure), (other, other_sure) = verdict(pair, seed, False), verdict(pair, seed, True)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from concurrent.futures import CancelledError
+from functools import partial
 
 import grpc
 
@@ -16,14 +17,17 @@ from concord.labeling.batch_notes import BatchNotes
 from concord.labeling.batch_wire import BatchWire
 from concord.labeling.batches import LOOK_S, Batches
 from concord.labeling.chat import ChatSettings
-from concord.labeling.judge import Combined
+from concord.labeling.further import Ways
+from concord.labeling.further import further as ask_further
+from concord.labeling.judge import Combined, Further
 from concord.labeling.llm import LLMJudges
-from concord.labeling.shard import label_shard
+from concord.labeling.shard import AskFurther, label_shard
 from concord.labeling.spending import total
+from concord.preference import further
 from concord.preference.judges import JUDGE_KINDS, networked, networked_judges
 from concord.v1 import labeling_service_pb2 as pb
 from concord.v1 import labeling_service_pb2_grpc
-from concord.v1.config_pb2 import JudgeConfig
+from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.events_pb2 import Event, Stage, Usage
 from concord.v1.pairs_pb2 import Pair, PairShard
 from concord.v1.work_pb2 import Work
@@ -56,6 +60,8 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
             "recorded": _ask_recorded,
             "llm": self._ask_llm,
         }
+        # And beside its verdicts, of those that know more.
+        self.further_kinds = {"sample": _sample_further, "llm": self._llm_further}
 
     async def do(self, work: Work) -> Event:
         """The unit's fact, without its names. Raises Deferred where an endpoint is away for too long."""
@@ -66,7 +72,9 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         pairs = [pair for shard in read for pair in shard]
         before = await self._gathered(work, [pair for _, pair in pairs])
         try:
-            labels, usage = await self._label(pairs, work.config.judge, work.config.helpers, work.config.seed)
+            labels, usage = await self._label(
+                pairs, work.config.judge, work.config.helpers, work.config.seed, self._further(work)
+            )
         except ConcordError as error:
             error.usage = total((before, error.usage or Usage()))
             raise
@@ -107,9 +115,24 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         return [(index, _copy(pair)) for index, pair in indexed if index in wanted] if wanted else list(indexed)
 
     async def _label(
-        self, pairs: Sequence[tuple[int, Pair]], judge: JudgeConfig, helpers: Sequence[JudgeConfig], seed: int
+        self,
+        pairs: Sequence[tuple[int, Pair]],
+        judge: JudgeConfig,
+        helpers: Sequence[JudgeConfig],
+        seed: int,
+        further: AskFurther | None = None,
     ):
-        return await label_shard(pairs, judge, helpers, seed, self._ask, recorded.own_disagree)
+        return await label_shard(pairs, judge, helpers, seed, self._ask, recorded.own_disagree, further)
+
+    def _further(self, work: Work) -> AskFurther | None:
+        """How the judge is asked beside its verdicts; None where nothing is. Nobody reads it of the pilot."""
+        if work.unit.stage != Stage.STAGE_LABEL or not further.calls(work.config):
+            return None
+        if ask := self.further_kinds.get(work.config.judge.kind):
+            return partial(ask, config=work.config)
+        raise InvalidInput(
+            f"judge.kind {work.config.judge.kind!r} gives verdicts alone; leave rubric, judge_votes and criteria_apart out"
+        )
 
     async def _ask(self, pairs: Sequence[Pair], config: JudgeConfig, seed: int) -> Asked:
         """One judge about these pairs, whatever its kind."""
@@ -119,6 +142,11 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
 
     async def _ask_llm(self, pairs: Sequence[Pair], config: JudgeConfig, seed: int) -> Asked:
         return await self._llm().ask(pairs, config, seed)
+
+    async def _llm_further(
+        self, pairs: Sequence[Pair], labels: Sequence[Combined], config: RunConfig
+    ) -> tuple[Further, Usage]:
+        return await self._llm().further(pairs, labels, config)
 
     def _llm(self) -> LLMJudges:
         if self._judges is None:
@@ -145,6 +173,13 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
 
 async def _ask_sample(pairs: Sequence[Pair], config: JudgeConfig, seed: int) -> Asked:
     return [sample_judge.judged(pair, seed) for pair in pairs], Usage()
+
+
+async def _sample_further(
+    pairs: Sequence[Pair], labels: Sequence[Combined], config: RunConfig
+) -> tuple[Further, Usage]:
+    ways = Ways(partial(sample_judge.score, seed=config.seed), partial(sample_judge.again, seed=config.seed))
+    return await ask_further(pairs, labels, config, ways), Usage()
 
 
 async def _ask_recorded(pairs: Sequence[Pair], config: JudgeConfig, seed: int) -> Asked:

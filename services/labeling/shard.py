@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
-from concord.labeling.judge import Combined
+from concord.labeling.judge import NOTHING_FURTHER, Combined, Further
 from concord.labeling.spending import total
 from concord.labeling.verdict_columns import shard_labeled
 from concord.v1 import config_pb2 as cfg
@@ -17,6 +17,8 @@ T = TypeVar("T")
 Ask = Callable[[Sequence[pb.Pair], cfg.JudgeConfig, int], Coroutine[Any, Any, tuple[list[Combined], ev.Usage]]]
 # ShardLabeled.own_disagree of the pairs, from the same LLM's other prompts, given the labels.
 OwnDisagree = Callable[[Sequence[pb.Pair], cfg.JudgeConfig, Sequence[Combined]], Sequence[float]]
+# What the labelling judge says beside its verdicts, given these.
+AskFurther = Callable[[Sequence[pb.Pair], Sequence[Combined]], Coroutine[Any, Any, tuple[Further, ev.Usage]]]
 
 
 async def label_shard(
@@ -26,18 +28,36 @@ async def label_shard(
     seed: int,
     ask: Ask,
     own_disagree: OwnDisagree | None = None,
+    further: AskFurther | None = None,
 ) -> tuple[ev.ShardLabeled, ev.Usage]:
     """The fact of the shard, and what all its judges used. `pairs` holds (index in the run, pair).
 
-    `ask` is called once for each judge and decides by its kind. Raises what `ask` raises; `usage` of the error then holds
-    what all of them spent.
+    `ask` is called once for each judge and decides by its kind, `further` once the labels are there. Raises what these raise;
+    `usage` of the error then holds what all of them spent.
     """
     texts = [pair for _, pair in pairs]
     answers = await _accounted(ask(texts, config, seed) for config in (label, *helpers))
     (labels, _), others = answers[0], answers[1:]
     named = {helper_name(config): said for config, (said, _) in zip(helpers, others, strict=True)}
     own = own_disagree(texts, label, labels) if own_disagree else None
-    return shard_labeled(pairs, labels, named, own, judge=helper_name(label)), total(used for _, used in answers)
+    used = total(used for _, used in answers)
+    more, used_further = await _further(further, texts, labels, used)
+    fact = shard_labeled(pairs, labels, named, own, judge=helper_name(label), further=more)
+    used_further.seconds += used.seconds
+    return fact, total((used, used_further))
+
+
+async def _further(
+    further: AskFurther | None, pairs: Sequence[pb.Pair], labels: Sequence[Combined], used: ev.Usage
+) -> tuple[Further, ev.Usage]:
+    """What is said beside the verdicts, after `used` was spent on these."""
+    if further is None:
+        return NOTHING_FURTHER, ev.Usage()
+    try:
+        return await further(pairs, labels)
+    except BaseException as error:
+        vars(error)["usage"] = total((used, getattr(error, "usage", None) or ev.Usage()))
+        raise
 
 
 def helper_name(config: cfg.JudgeConfig) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 
 from concord.labeling.claims import Letter
 
+_SCORES = frozenset(map(str, range(1, 11)))
+_FAR = 3
+
 
 @dataclass(frozen=True)
 class Odds:
@@ -34,6 +37,22 @@ def letter_odds(tokens: Sequence[Mapping[str, Any]], text: str) -> tuple[Odds, .
         return ()
 
 
+def score_means(tokens: Sequence[Mapping[str, Any]], text: str) -> tuple[tuple[int, int, float], ...]:
+    """(first byte, byte behind it, mean score) of each token of `text` that is a whole number from 1 to 10.
+
+    The mean is over the alternatives that are such numbers too, by their probabilities; those far off are left out, for the 1 of a
+    tokenizer of digits may begin a 10. Empty where the tokens do not spell `text`, as for `letter_odds`.
+    """
+    if not text:
+        return ()
+    try:
+        raw = [_spelled(token) for token in tokens]
+        start = b"".join(raw).find(text.encode())
+        return tuple(_means_of(tokens, raw, -start)) if start >= 0 else ()
+    except (AttributeError, KeyError, TypeError, ValueError):  # not in the usual form
+        return ()
+
+
 def share(odds: Sequence[Odds], winner: Letter, offset: int) -> float | None:
     """P(winner) against the other letter at the token that covers this byte; None where there is none."""
     here = next((o for o in odds if o.offset <= offset < o.end), None)
@@ -57,6 +76,23 @@ def _odds_of(tokens: Sequence[Mapping[str, Any]], raw: Sequence[bytes], at: int)
             p_a, p_b = (sum(mass[name]) if mass[name] else rest for name in ("A", "B"))
             yield Odds(at, at + len(spelled), min(1.0, p_a), min(1.0, p_b))
         at += len(spelled)
+
+
+def _means_of(tokens: Sequence[Mapping[str, Any]], raw: Sequence[bytes], at: int) -> Iterator[tuple[int, int, float]]:
+    for token, spelled in zip(tokens, raw, strict=True):
+        if own := _score(token["token"]):
+            listed = {t["token"]: _probability(t["logprob"]) for t in (token, *(token.get("top_logprobs") or ()))}
+            near = {t: score for t in listed if (score := _score(t)) and abs(score - own) <= _FAR}
+            mass = sum(listed[t] for t in near)
+            if mass > 0:
+                yield at, at + len(spelled), sum(listed[t] * score for t, score in near.items()) / mass
+        at += len(spelled)
+
+
+def _score(token: str) -> int:
+    """The whole number from 1 to 10 that a token stands for; 0 for none."""
+    bare = token.strip(" \t\r\n\"'*[](){}:.,Ġ▁")
+    return int(bare) if bare in _SCORES else 0
 
 
 def _letter(token: str) -> Letter | None:

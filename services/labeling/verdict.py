@@ -6,7 +6,7 @@ Everything here is linear in the text.
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
@@ -24,6 +24,8 @@ class Verdict:
     winner: Letter
     confidence: float | None  # P(the winner is better), in [0, 1]; None where neither token odds nor a number was given
     reason: str = ""
+    # The winner's share of the letters' odds at the verdict's token; None where the endpoint gave none.
+    p_tokens: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def read(text: str, odds: Sequence[Odds] = ()) -> Reading:
         return Reading(contradicting=True)
     stated, reason = _beside(answer, last_place)
     by_odds = share(odds, last, len(text[: shift + last_place].encode(errors="replace"))) if odds else None
-    return Reading(Verdict(last, by_odds if by_odds is not None else stated, reason))
+    return Reading(Verdict(last, by_odds if by_odds is not None else stated, reason, by_odds))
 
 
 def _sound(text: str, odds: Sequence[Odds]) -> Verdict | None:
@@ -86,7 +88,7 @@ def _sound(text: str, odds: Sequence[Odds]) -> Verdict | None:
         place = text.index(f'"{winner}"', text.index('"winner"') + len('"winner"')) + 1
         by_odds = share(odds, winner, len(text[:place].encode(errors="replace")))
     confidence = by_odds if by_odds is not None else _stated(value.get("confidence"))
-    return Verdict(winner, confidence, reason if isinstance(reason, str) else "")
+    return Verdict(winner, confidence, reason if isinstance(reason, str) else "", by_odds)
 
 
 def answer_at(text: str) -> int:
@@ -197,7 +199,8 @@ def _without_marks(answer: str, text: str, shift: int, odds: Sequence[Odds]) -> 
         return Reading(contradicting=True)
     if not sentences and not _at_an_end(answer, [at for at, _ in lines]):
         return Reading()
-    return Reading(Verdict(letter, share(odds, letter, len(text[: shift + place].encode(errors="replace")))))
+    by_odds = share(odds, letter, len(text[: shift + place].encode(errors="replace")))
+    return Reading(Verdict(letter, by_odds, p_tokens=by_odds))
 
 
 def _at_an_end(answer: str, places: Sequence[int]) -> bool:

@@ -1,10 +1,11 @@
 """What the judges said, pair by pair, as the columns of one fact. PURE."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import log1p
 
 from concord.labeling import evidence
-from concord.labeling.judge import Combined
+from concord.labeling.judge import NO_VERDICT, NOTHING_FURTHER, Combined, Further
 from concord.v1 import events_pb2 as ev
 from concord.v1 import pairs_pb2 as pb
 
@@ -16,14 +17,16 @@ def shard_labeled(
     own_disagree: Sequence[float] | None = None,
     verified: Sequence[int] | None = None,
     judge: str = "",
+    further: Further = NOTHING_FURTHER,
 ) -> ev.ShardLabeled:
     """The fact of a labelled shard, pairs in the order given; every argument has shape [pairs].
 
     `pairs` holds (index in the run, pair); `helpers` maps a judge's name to what it said; `own_disagree` and `verified`
-    are as in ShardLabeled, all -1 and all 0 where not given; `judge` is the name of the one that labels.
+    are as in ShardLabeled, all -1 and all 0 where not given; `judge` is the name of the one that labels,
+    and `further` what it said beside its labels.
     """
     indexes = [index for index, _ in pairs]
-    everybody = [(judge, labels), *helpers.items()]
+    everybody = [(judge, labels), *helpers.items(), *_further_misses(judge, further)]
     return ev.ShardLabeled(
         pair_index=indexes,
         choice=[label.choice for label in labels],
@@ -40,7 +43,24 @@ def shard_labeled(
         faults=evidence.faults(everybody),
         kept_answers=evidence.kept(indexes, everybody),
         for_shown_first=for_shown_first(labels),
+        p_tokens=p_tokens(labels),
+        rubric_first=[first for first, _ in further.scores],
+        rubric_second=[second for _, second in further.scores],
+        signals=[ev.SignalColumn(signal=name, against=against) for name, against in further.against.items()],
     )
+
+
+def _further_misses(judge: str, further: Further) -> Iterable[tuple[str, Sequence[Combined]]]:
+    """What was no answer, under the judge's name with the signal's."""
+    for name, misses in further.misses.items():
+        yield f"{judge}, {name}", [replace(NO_VERDICT, misses=mine) for mine in misses]
+
+
+def p_tokens(labels: Sequence[Combined]) -> list[float]:
+    """ShardLabeled.p_tokens: empty where no pair has any."""
+    if all(label.p_tokens is None for label in labels):
+        return []
+    return [-1 if label.p_tokens is None else label.p_tokens for label in labels]
 
 
 def for_shown_first(labels: Iterable[Combined]) -> int | None:

@@ -3,9 +3,10 @@
 The dry run, and the bound that holds money back, reckon alike: bytes of the prompt by tokens a byte, and tokens an answer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from concord.preference.further import Calls
 from concord.preference.judges import networked
 from concord.v1.config_pb2 import JudgeConfig
 from concord.v1.events_pb2 import Usage
@@ -44,20 +45,22 @@ def orders(judge: JudgeConfig) -> int:
     return 2 if judge.both_orders else 1
 
 
-def learned(judges: Iterable[JudgeConfig], usage: Usage, pair_bytes: float, judged: int) -> Rates:
+def learned(
+    judges: Iterable[JudgeConfig], usage: Usage, pair_bytes: float, judged: int, more: Sequence[Calls] = ()
+) -> Rates:
     """The rates that what was used so far shows; `ASSUMED` while nothing was paid.
 
-    `pair_bytes`: of a pair's texts in the mean; `judged`: pairs with a result, for which the usage was.
+    `pair_bytes`: of a pair's texts in the mean; `judged`: pairs with a result, for which the usage was; `more`: what a judge is
+    asked beside its verdicts.
     """
-    asked = [judge for judge in judges if networked(judge)]
-    calls = sum(map(orders, asked))
+    asked = [(judge, float(orders(judge))) for judge in judges if networked(judge)]
+    asked += [(one.judge, one.a_pair) for one in more if networked(one.judge)]
+    calls = sum(mine for _, mine in asked)
     if not usage.calls or not calls or not usage.prompt_tokens:
         return ASSUMED
-    read = sum(orders(judge) * bytes_a_call(judge, pair_bytes) for judge in asked) / calls
+    read = sum(mine * bytes_a_call(judge, pair_bytes) for judge, mine in asked) / calls
     answers = (usage.calls + usage.cached_calls) / (judged * calls) if judged else 1.0
-    reckoned = sum(
-        orders(judge) / calls * _price(judge, usage.prompt_tokens, usage.completion_tokens) for judge in asked
-    )
+    reckoned = sum(mine / calls * _price(judge, usage.prompt_tokens, usage.completion_tokens) for judge, mine in asked)
     return Rates(
         tokens_a_byte=usage.prompt_tokens / usage.calls / read,
         tokens_an_answer=usage.completion_tokens / usage.calls,
@@ -76,11 +79,18 @@ class Expected:
     dollars: float = 0.0
 
 
-def expected(judges: Iterable[JudgeConfig], text_bytes: float, pairs: int, rates: Rates) -> Expected:
-    """What the judges that cost calls use for so many pairs with so many bytes of text together, kept answers aside."""
+def expected(
+    judges: Iterable[JudgeConfig], text_bytes: float, pairs: int, rates: Rates, more: Sequence[Calls] = ()
+) -> Expected:
+    """What the judges that cost calls use for so many pairs with so many bytes of text together, kept answers aside.
+
+    `more`: what a judge is asked beside its verdicts; a call of that kind shows at most what a verdict's does.
+    """
+    asked = [(judge, orders(judge) * pairs) for judge in judges if networked(judge)]
+    asked += [(one.judge, one.of(pairs)) for one in more if networked(one.judge)]
     calls, prompts, completions, dollars = 0.0, 0.0, 0.0, 0.0
-    for judge in filter(networked, judges):
-        mine = orders(judge) * pairs * rates.answers_a_verdict
+    for judge, times in asked:
+        mine = times * rates.answers_a_verdict
         prompt = mine * bytes_a_call(judge, text_bytes / max(1, pairs)) * rates.tokens_a_byte
         # What was learned stands: a limit may have been widened where answers were cut.
         most = judge.max_tokens if rates == ASSUMED and judge.max_tokens else rates.tokens_an_answer

@@ -49,8 +49,29 @@ def verdict_column(labeled: Iterable[ShardLabeled], column: str, pairs: int, mis
     """
     said = np.full(pairs, missing, float)
     for shard in labeled:
-        said[np.array(shard.pair_index, np.int64)] = getattr(shard, column)
+        # A column of what was not asked for is empty.
+        said[np.array(shard.pair_index, np.int64)] = getattr(shard, column) or missing
     return said
+
+
+def rubric_against(labeled: Iterable[ShardLabeled], pairs: int) -> Array:
+    """How far the scores of each answer alone speak against the label, [pairs] in [0, 1]: 0.5 where they are equal; -1 none."""
+    shards = list(labeled)
+    first, second = (verdict_column(shards, column, pairs, 0) for column in ("rubric_first", "rubric_second"))
+    label = judge_labels(shards, pairs)
+    # Two points are much, and more hardly say more.
+    against = (1 - np.tanh((first - second) * label / 2)) / 2
+    return np.where((first > 0) & (second > 0) & (label != 0), against, -1.0)
+
+
+def signal_columns(labeled: Iterable[ShardLabeled], pairs: int) -> dict[str, Array]:
+    """Name → share of the judge's further verdicts against the label, [pairs]; -1 none. By name, of all shards."""
+    columns: dict[str, Array] = {}
+    for shard in labeled:
+        for column in shard.signals:
+            said = columns.setdefault(column.signal, np.full(pairs, -1.0))
+            said[np.array(shard.pair_index, np.int64)] = column.against
+    return dict(sorted(columns.items()))
 
 
 def judge_labels(labeled: Iterable[ShardLabeled], pairs: int) -> Array:

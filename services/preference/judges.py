@@ -26,10 +26,12 @@ class JudgeKind:
     in_the_data: bool = False
     # A program that imitates a judge: a run with it is a simulation.
     simulated: bool = False
+    # Whether it can be asked anything beside its verdict: see `further.py`.
+    further: bool = False
 
 
 JUDGE_KINDS: dict[str, JudgeKind] = {
-    "sample": JudgeKind("sample", lambda spec: spec == "sample", lambda judge: "sample", simulated=True),
+    "sample": JudgeKind("sample", lambda spec: spec == "sample", lambda judge: "sample", simulated=True, further=True),
     "recorded": JudgeKind(
         "recorded:NAME",
         lambda spec: spec.startswith("recorded:"),
@@ -41,6 +43,7 @@ JUDGE_KINDS: dict[str, JudgeKind] = {
         lambda spec: spec.lower().startswith(("http://", "https://")),
         lambda judge: f"{judge.url}#{judge.name}",
         networked=True,
+        further=True,
     ),
 }
 

@@ -95,8 +95,28 @@ class Options:
     ] = True
     both_orders: Annotated[bool, Setting("judge.both_orders", "Ask with the responses in both orders.")] = True
     helper: Annotated[
-        tuple[str, ...], Setting("", "A further judge that informs, never labels; may be repeated.", JUDGE)
+        tuple[str, ...],
+        Setting(
+            "",
+            "A further judge that informs, never labels (URL#MODEL,key=VARIABLE,prices=IN/OUT); may be repeated.",
+            JUDGE,
+        ),
     ] = ()
+    rubric: Annotated[
+        str,
+        Setting(
+            "rubric",
+            "Scores of each answer alone as a signal: doubtful (the third of which its verdicts are least sure) or all.",
+            JUDGE,
+            longest=20,
+        ),
+    ] = ""
+    judge_votes: Annotated[
+        int, Setting("judge_votes", "Ask the judge so often again about the doubtful third; 0: not.", span=(0, 9))
+    ] = 0
+    criteria_apart: Annotated[
+        bool, Setting("criteria_apart", "Ask the judge about the doubtful third by one criterion at a time.")
+    ] = False
     prompt_price: Annotated[
         float, Setting("judge.prompt_dollars", "Dollars per million prompt tokens.", JUDGE, span=(0, 1_000_000))
     ] = 0.0

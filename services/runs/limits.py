@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from concord.kit.errors import InvalidInput
 from concord.kit.ids import URI
 from concord.kit.urls import secret_option
+from concord.preference import further
 from concord.preference.judges import JUDGE_KINDS, networked
 from concord.preference.methods import METHODS
 from concord.preference.pairs import ROLES, BadRecord, check_originals
@@ -83,6 +84,7 @@ def check_config(config: RunConfig) -> None:
     check_judge("judge", config.judge)
     for at, helper in enumerate(config.helpers):
         check_judge(f"helpers[{at}]", helper)
+    further.check(config)
     if (size := config.ByteSize()) > MOST_CONFIG_BYTES:
         raise InvalidInput(
             f"the configuration has {size:,} bytes; at most {MOST_CONFIG_BYTES:,} are taken: shorten its texts"

@@ -8,7 +8,7 @@ import numpy as np
 from concord.kit.ids import work_id
 from concord.kit.log import topics
 from concord.kit.loop.fold import Dispatch
-from concord.preference import budget, call_costs, pilot
+from concord.preference import budget, call_costs, further, pilot
 from concord.preference.judges import networked
 from concord.preference.methods import METHODS
 from concord.preference.stages import STAGES
@@ -258,7 +258,7 @@ def bound(state: RunState, number: int) -> float:
 
 def expected(state: RunState, number: int) -> float:
     """Dollars that judging this unit will probably cost."""
-    return call_costs.expected(_judges(state), *_texts(state, number), _rates(state)).dollars
+    return call_costs.expected(_judges(state), *_texts(state, number), _rates(state), _more(state)).dollars
 
 
 def pairs_of(state: RunState, number: int) -> int:
@@ -267,7 +267,8 @@ def pairs_of(state: RunState, number: int) -> int:
 
 
 def _bound(state: RunState, number: int, rates: call_costs.Rates) -> float:
-    return call_costs.held_back(call_costs.expected(_judges(state), *_texts(state, number), rates).dollars, rates)
+    probably = call_costs.expected(_judges(state), *_texts(state, number), rates, _more(state))
+    return call_costs.held_back(probably.dollars, rates)
 
 
 def _rates(state: RunState) -> call_costs.Rates:
@@ -276,11 +277,17 @@ def _rates(state: RunState) -> call_costs.Rates:
     mean = sum(shard.text_bytes for shard in state.shards) / max(1, pairs)
     judged = sum(len(event.shard_labeled.choice) for event in state.settled.values())
     judged += len(state.pilot.pair_indexes) if state.pilot is not None else 0
-    return call_costs.learned(_judges(state), state.view.usage, mean, judged)
+    return call_costs.learned(_judges(state), state.view.usage, mean, judged, _more(state))
 
 
 def _judges(state: RunState) -> tuple[JudgeConfig, ...]:
     return (state.view.config.judge, *state.view.config.helpers)
+
+
+def _more(state: RunState) -> Sequence[further.Calls]:
+    """What the judge is asked beside its verdicts: nothing in the pilot."""
+    assert state.open is not None
+    return further.calls(state.view.config) if state.open.stage == Stage.STAGE_LABEL else ()
 
 
 def _texts(state: RunState, number: int) -> tuple[float, int]:

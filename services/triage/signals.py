@@ -4,15 +4,15 @@ The judge's label is a = +1 (first), -1 (second) or 0 (no usable verdict). Every
 by a, so that exchanging a pair's responses changes nothing. A signal that is absent is 0: it then says nothing.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-from scipy.special import logit
+from scipy.special import expit, logit
 
 from concord.preference.annotations import Answers
-from concord.preference.columns import judge_labels, verdict_column
+from concord.preference.columns import judge_labels, rubric_against, signal_columns, verdict_column
 from concord.preference.wilson import by_chance
 from concord.v1 import events_pb2
 
@@ -27,6 +27,13 @@ _HELPER_GAP = 0.05
 _BY_LUCK = 0.05
 _EXPECTED_DISAGREEMENT = 0.3
 _LOWEST_CONFIDENCE = 0.01
+# Of a token; surer ones are alike.
+_LONGEST_ODDS = 12.0
+# Mean and sd of the coefficients of what the labelling judge says when it is asked otherwise. Scores of each answer alone are
+# nearly as good as another judge (fitted on half of LLMBar's ratings: 2.0 to 3.7, less where the judge is at its worst); the
+# others are verdicts of the same mind, and those that spoke share what one of them would count.
+RUBRIC = (2.0, 1.0)
+FURTHER = (1.2, 0.8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +52,10 @@ class Signals:
     group: Array  # uint64; pairs of one group are never on both sides of a fold
     x: Array  # [pairs, dimensions] feature differences, first minus second; 0 dimensions where there are none
     statistics: int = 12  # so many of x's last columns are surface statistics
+    p_tokens: Array | None = None  # P(label right) by the verdict token's log-probabilities, in [0, 1]; -1 none
+    rubric: Array | None = None  # how far scores of each answer alone speak against the label, in [0, 1]; -1 none
+    # Name → share of the same judge's further verdicts against the label; -1 none.
+    further: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +91,9 @@ def signals_of(
         domain=domain,
         group=group,
         x=x,
+        p_tokens=column("p_tokens"),
+        rubric=rubric_against(labeled, pairs),
+        further=signal_columns(labeled, pairs),
     )
 
 
@@ -134,15 +148,22 @@ def design(signals: Signals, weak: Array) -> Design:
     """
     a = signals.label.astype(float)
     toward = _scaled(signals.margin, signals.domain) * a
+    tokens = np.full(len(a), -1.0) if signals.p_tokens is None else signals.p_tokens
     rows = [
         ("intercept", np.ones(len(a)), -1.3, 1.0),
         ("margin", toward, -0.35, 0.3),
         ("size of the margin", np.abs(toward), 0.0, 0.5),
-        ("confidence", _doubt(signals.confidence), 0.3, 0.7),
+        # Where the token's odds are known, the confidence is made of them: said once.
+        ("confidence", _doubt(np.where(tokens < 0, signals.confidence, -1)), 0.3, 0.7),
+        ("log-probabilities", _token_doubt(tokens), 0.4, 0.5),
         ("order flip", _centred(signals.order_flipped), 0.8, 0.7),
         ("own other prompts", _centred(signals.own_disagree), 1.2, 0.8),
         ("length", _unit(signals.length_difference) * a, 0.0, 0.5),
     ]
+    if signals.rubric is not None:
+        rows.append(("rubric", _centred(signals.rubric), *RUBRIC))
+    shared = len(signals.further) ** 0.7
+    rows += [(name, _centred(against), FURTHER[0] / shared, FURTHER[1]) for name, against in signals.further.items()]
     strong_mean = 2.2 / max(len(signals.helpers), 1) ** 0.7
     for name, disagree, is_weak in zip(signals.helpers, signals.helper_disagree, weak, strict=True):
         rows.append((f"helper {name}", _centred(disagree), 0.5 if is_weak else strong_mean, 1.0))
@@ -161,6 +182,17 @@ def _centred(share: Array) -> Array:
 def _doubt(confidence: Array) -> Array:
     likely = np.clip(confidence, _LOWEST_CONFIDENCE, 1 - _LOWEST_CONFIDENCE)
     return np.where(confidence < 0, 0.0, 1 - logit(likely) / 2)
+
+
+def _token_doubt(p_tokens: Array) -> Array:
+    """How much less sure than this judge usually is, in its own unit: whether .99 or .9999 is usual differs by endpoint."""
+    spoke = p_tokens >= 0
+    least = expit(-_LONGEST_ODDS)
+    odds = logit(np.clip(p_tokens[spoke], least, 1 - least))
+    out = np.zeros(len(p_tokens))
+    if len(odds):
+        out[spoke] = _unit(np.median(odds) - odds)
+    return out
 
 
 def _unit(values: Array) -> Array:

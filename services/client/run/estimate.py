@@ -1,11 +1,11 @@
 """What a run will cost, before it costs anything. Pure."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from concord.preference import call_costs
+from concord.preference import call_costs, further
 from concord.preference.budget import human_budget
-from concord.preference.judges import networked_judges, priced
+from concord.preference.judges import networked, networked_judges, priced
 from concord.preference.methods import asks
 from concord.preference.pairs import utf8_bytes
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
@@ -28,6 +28,10 @@ class ExpectedCost:
     human_minutes: float
     tokens_an_answer: int
     basis: str
+    # Name → what the judge's further signals are of this: calls, and dollars (None: as above).
+    signals: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    # The same for scores of the doubtful third, where none are asked for and the judge could be.
+    scores: Mapping[str, float | None] | None = None
 
 
 def estimate(config: RunConfig, pairs: Sequence[Pair], before: RunView | None = None) -> ExpectedCost:
@@ -35,10 +39,16 @@ def estimate(config: RunConfig, pairs: Sequence[Pair], before: RunView | None = 
 
     `before`: an earlier run of the same judge, whose answers show how many tokens one takes.
     """
-    judges = (config.judge, *config.helpers)
+    judges, more = (config.judge, *config.helpers), further.calls(config)
     size = sum(map(_bytes, pairs))
     rates, basis = _rates(judges, size / max(1, len(pairs)), before)
-    use = call_costs.expected(judges, size, len(pairs), rates)
+    use = call_costs.expected(judges, size, len(pairs), rates, more)
+
+    def costs(one: further.Calls) -> dict[str, float | None]:
+        own = call_costs.expected((), size, len(pairs), rates, (one,))
+        return {"calls": round(own.calls), "dollars": own.dollars if priced(config) else None}
+
+    scores = further.Calls("rubric", config.judge, True, 2)
     votes = human_budget(config, len(pairs)) if asks(config) else 0
     return ExpectedCost(
         calls=round(use.calls),
@@ -49,6 +59,8 @@ def estimate(config: RunConfig, pairs: Sequence[Pair], before: RunView | None = 
         human_minutes=votes * SECONDS_A_VOTE / 60,
         tokens_an_answer=round(use.completion_tokens / use.calls) if use.calls else 0,
         basis=basis if use.calls else "no judge is asked over the network",
+        signals={one.name: costs(one) for one in more},
+        scores=costs(scores) if networked(config.judge) and not config.rubric and asks(config) else None,
     )
 
 

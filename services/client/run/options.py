@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from concord.client.intake.verdicts import Judges
 from concord.kit.errors import InvalidInput
 from concord.kit.urls import secret_option
-from concord.preference import run_settings
+from concord.preference import further, run_settings
 from concord.preference.judges import JUDGE_KINDS, kind_of, networked
 from concord.preference.methods import METHODS
 from concord.preference.run_settings import DEFAULTS, Options
@@ -19,6 +19,7 @@ from concord.v1.config_pb2 import JudgeConfig, RunConfig
 ASKED_SHARD = 64
 # Where verdicts cost nothing a unit is mostly its own overhead.
 KNOWN_SHARD = 256
+_OWN = re.compile(r"(?P<place>.+?),(?:key=(?P<key>[^,/]+)|prices=(?P<read>[^,/]+)/(?P<wrote>[^,/]+))", re.DOTALL)
 
 
 def resolve(
@@ -105,8 +106,12 @@ def _check_method(options: Options) -> None:
 def _check_urls(options: Options) -> None:
     urls = [spec for spec in (options.judge, *options.helper) if is_url(spec)]
     for spec in urls:
-        _check_url(spec, options.model)
-    if urls and options.dollars and not (options.prompt_price or options.completion_price):
+        place, own = own_settings(spec)
+        _check_url(place, options.model)
+        if "api_key_env" in own:
+            run_settings.check_text("key", str(own["api_key_env"]), run_settings.settings()["api_key_env"].longest)
+    unpriced = not (options.prompt_price or options.completion_price)
+    if options.dollars and unpriced and not all("prompt_dollars" in own_settings(spec)[1] for spec in urls):
         raise InvalidInput(
             "--dollars cannot be kept to while the judge's price is unknown: give --prompt-price and --completion-price "
             "(dollars per million tokens)"
@@ -157,16 +162,42 @@ def judge_config(options: Options, spec: str, judges: Judges | None, name: str =
         return JudgeConfig(kind="sample", name="sample", both_orders=True)
     if kind == "recorded":
         assert judges is not None
-        own = judges.own_prompts if name == judges.main else ()
-        return JudgeConfig(kind="recorded", name=name, own_prompts=own)
+        prompts = judges.own_prompts if name == judges.main else ()
+        return JudgeConfig(kind="recorded", name=name, own_prompts=prompts)
     if kind == "llm":
-        url, _, model = spec.partition("#")
+        place, own = own_settings(spec)
+        url, _, model = place.partition("#")
         judge = JudgeConfig(kind="llm", name=model or options.model, url=url)
         for name, entry in run_settings.within("judge", type(options)).items():
-            run_settings.put(judge, entry.place[1], getattr(options, name))
+            field = entry.place[1]
+            run_settings.put(judge, field, own.get(field, getattr(options, name)))
         return judge
     *others, last = (kind.spelling for kind in JUDGE_KINDS.values())
     raise InvalidInput(f"judge {spec!r}: {', '.join(others)} or {last} is expected")
+
+
+def own_settings(spec: str) -> tuple[str, dict[str, str | float]]:
+    """(URL#MODEL, fields of JudgeConfig) of `URL#MODEL,key=VARIABLE,prices=IN/OUT`: what one endpoint of several has of its own.
+
+    A key that is named is only sent there; without one of its own an endpoint gets the run's.
+    """
+    own: dict[str, str | float] = {}
+    while found := _OWN.fullmatch(spec):
+        spec = found["place"]
+        if found["key"]:
+            own["api_key_env"] = found["key"]
+        else:
+            own |= {"prompt_dollars": _price(found["read"]), "completion_dollars": _price(found["wrote"])}
+    return spec, own
+
+
+def _price(text: str) -> float:
+    try:
+        price = float(text)
+    except ValueError:
+        price = -1.0
+    run_settings.check_number("prices", price, (0, 1_000_000))
+    return price
 
 
 def recorded_name(spec: str) -> str | None:
@@ -199,6 +230,7 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
         if entry.plain:
             run_settings.put(config, entry.field, run_settings.turned(entry, getattr(options, name)))
     set_method(config, options)
+    further.check(config)
     return config
 
 
