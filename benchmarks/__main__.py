@@ -82,6 +82,7 @@ BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
     "judge_speed": module("judge_speed"),
     "endpoints": module("endpoints"),
     "judge_noise": judge_noise,
+    "routing": module("routing"),
     "loop_scale": module("loop_scale"),
     "cluster": module("cluster"),
     "label_efficiency": label_efficiency,

@@ -98,6 +98,7 @@ def test_the_runner_knows_every_benchmark():
         "judge_speed",
         "endpoints",
         "judge_noise",
+        "routing",
         "loop_scale",
         "cluster",
         "label_efficiency",
