@@ -68,7 +68,7 @@ def run(known: Known, config: RunConfig, budget: int, person: Person, said: Answ
         elif stage == Stage.STAGE_ANNOTATE:
             assert decided is not None
             latest = asked(decided.asked.pair, decided.asked.audit, person, config.quorum)
-            said = _joined(said, latest)
+            said = said.then(latest)
         elif stage == Stage.STAGE_FINAL:
             models = [final_head(known, signals, config, decided, said)]
         yield Step(stage, round_, said, models[0] if models else None, decided)
@@ -116,9 +116,3 @@ def asked(pair: Array, audit: Array, person: Person, quorum: int = 1) -> Answers
     first, count = np.where(given, votes.reshape(given.shape), 0).sum(axis=1), given.sum(axis=1)
     lead = np.sign(2 * first - count)
     return Answers(pair.astype(np.int64), np.where(count > 0, (1 + lead) / 2, np.nan), audit, count.astype(np.int64))
-
-
-def _joined(one: Answers, other: Answers) -> Answers:
-    return Answers(
-        *(np.concatenate([getattr(one, f), getattr(other, f)]) for f in ("pair", "p_first", "audit", "votes"))
-    )

@@ -11,6 +11,8 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from concord import home
+from concord.certificate import words
+from concord.certificate.certificate import Certificate
 from concord.client.intake import given_rows, intake
 from concord.client.results import release, results_dir
 from concord.client.results.records import Records
@@ -222,6 +224,11 @@ class Run:
         return json.loads((self.out / "report.json").read_text(encoding="utf-8"))
 
     @property
+    def certificate(self) -> Certificate | None:
+        """How wrong the labels are, and what that stands on; None where too few answers came."""
+        return words.read(self.figures["certificate"])
+
+    @property
     def report(self) -> "Report":
         """The report, which a notebook shows."""
         return Report(self.out / "report.html")
@@ -229,8 +236,7 @@ class Run:
     def export(self, format: str, path: str | Path | None = None) -> Path:
         """Writes the dataset for a trainer (`concord export`); where it lies."""
         with _reading(self.settings, self.server) as records:
-            made, _ = release.release(records, self.settings.home, self.run_id, format, Path(path) if path else None)
-        return made
+            return release.release(records, self.settings.home, self.run_id, format, Path(path) if path else None).path
 
     def replay(self) -> "Story":
         """The run's story by stage, from its log."""

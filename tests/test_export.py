@@ -9,6 +9,7 @@ import pyarrow.parquet
 import pytest
 import yaml
 
+from concord.certificate.certificate import Certificate, Part, assumed
 from concord.client.intake import intake, parquet
 from concord.client.intake.formats.canonical import CONVERSATION
 from concord.client.results.card import card, size_category
@@ -274,15 +275,16 @@ def report_of(**changes) -> dict:
     return figures_of(run.events, run.blobs.get).as_json()
 
 
-def test_the_card_gives_the_audits_estimate_with_its_interval_or_says_what_it_rests_on():
+def test_the_card_gives_the_certificate_of_its_own_rows_or_says_that_nothing_is_known():
     _, made = export_of([row()], "hf")
     report = report_of(human_budget=24)
-    audited = {"accuracy": 0.9, "low": 0.85, "high": 0.95, "basis": "audit"}
-    text = card({**report, "estimate": audited}, made, "1.0")
-    assert "Estimated share of wrong labels: 10.0% (95 % interval 5.0% to 15.0%), from an audit" in text
-    guessed = {**audited, "low": None, "high": None, "basis": "model"}
-    assert "no audit has checked" in card({**report, "estimate": guessed}, made, "1.0")
-    assert "Not known: nobody was asked" in card({**report, "estimate": None}, made, "1.0")
+    known = Certificate(100, "abc", 6, 0.1, 0.05, 0.15, answers=40, sources=(Part("judge", 90, 30, 0.1, 0.04, 0.2),))
+    text = card(report, made, "1.0", known)
+    assert "10.0 % of the labels differ from one person's answer (95 % interval 5.0 to 15.0 %), as 40 answers" in text
+    assert "| judge | 90 | 30 | 10.0 % | 4 to 20 % |" in text and "sha256 abc" in text
+    assert "People's own error is not known" in text
+    assert "no audit has checked" in card(report, made, "1.0", assumed(0.1, 100, 6, "abc"))
+    assert "Not known: nobody was asked" in card(report, made, "1.0", None)
     assert "Measured" not in text
 
 
@@ -290,7 +292,7 @@ def test_a_card_gives_away_no_folder_and_no_address_and_no_name_breaks_it():
     report = report_of(human_budget=24, annotators="file:/home/me/secret/answers.jsonl@abc")
     report["config"]["judge"]["url"] = "https://internal.example/v1"
     report["input_name"] = 'a "b": | c`\n---\n<script>'
-    head, text = split_card(card(report, export_of([row()], "hf")[1], "1.0"))
+    head, text = split_card(card(report, export_of([row()], "hf")[1], "1.0", None))
     assert "secret" not in text and "internal.example" not in text and "<script>" not in text
     assert (
         head["pretty_name"].startswith('a "b": | c') and head["license"] == "unknown" and "answers from a file" in text

@@ -60,7 +60,9 @@ def test_without_truth_nothing_pretends_to_know_accuracy():
     assert blind.gap_closed is None and blind.methods["posterior"].label_accuracy is None
     assert all(r.accuracy is None for r in blind.rounds) and blind.flips.right is None
     assert '"accuracy": null' in said
-    assert blind.estimate.basis == "audit" and blind.estimate.low < blind.estimate.accuracy < blind.estimate.high
+    assert (
+        blind.certificate.method == "audit" and blind.certificate.low < blind.certificate.error < blind.certificate.high
+    )
 
 
 def test_truth_changes_no_figure_but_those_that_need_it():
@@ -105,10 +107,11 @@ def test_each_round_shows_what_people_had_said_before_it():
     assert measured.rounds[-1].accuracy == pytest.approx(measured.label_accuracy.final)
 
 
-def test_estimates_take_peoples_answers_as_right_and_agree_with_the_datasets_certificate():
+def test_estimates_take_peoples_answers_as_right_and_agree_with_the_certificate():
     measured = figures()
-    certificate = facts(RUN(), "dataset_built")[0].dataset_built
-    assert measured.estimate.accuracy == pytest.approx(certificate.estimated_accuracy)
+    built = facts(RUN(), "dataset_built")[0].dataset_built
+    assert measured.certificate.accuracy == pytest.approx(built.estimated_accuracy)
+    assert measured.certificate.rows_sha256 == built.dataset_sha256 and measured.certificate.rows == built.rows
     last = measured.rounds[-1]
     unasked = 1 - (measured.human_labels + measured.unanswered) / measured.pairs
     assert last.estimated_accuracy == pytest.approx(1 - unasked * last.expected_error)
@@ -116,15 +119,15 @@ def test_estimates_take_peoples_answers_as_right_and_agree_with_the_datasets_cer
 
 def test_nobody_asked_means_no_estimate():
     alone = figures(small_run(config_of("none")), truth=False)
-    assert alone.human_labels == 0 and alone.estimate is None and alone.rounds == ()
+    assert alone.human_labels == 0 and alone.certificate is None and alone.rounds == ()
     assert alone.margins is None and alone.overruled == ()
 
 
 def test_too_few_answers_give_no_estimate_and_no_assumption_in_its_place():
     few = figures(small_run(config_of(human_budget=4)))
-    assert few.human_labels > 0 and few.estimate is None
+    assert few.human_labels > 0 and few.certificate is None
     plain = few.as_json()
-    assert plain["estimate"] is None and {r["estimated_accuracy"] for r in plain["rounds"]} == {None}
+    assert plain["certificate"] is None and {r["estimated_accuracy"] for r in plain["rounds"]} == {None}
     assert {r["expected_error"] for r in plain["rounds"]} == {None}
 
 

@@ -14,16 +14,17 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted(p for p in (ROOT / "services").rglob("*.py") if "v1" not in p.parts)
 SERVICES = ("runs", "tasks", "labeling", "scoring", "triage", "training")
 # Which rooms a room may know, besides itself. Whatever puts the services together (ROOTS) may know all.
-SHARED = {"kit", "preference", "reward", "sample", "checks"}
+SHARED = {"kit", "preference", "certificate", "reward", "sample", "checks"}
 MAY_KNOW = {
     "__init__": {"notebook"},
     "kit": set(),
     "preference": {"kit"},
+    "certificate": {"kit", "preference"},
     "reward": {"kit", "preference"},
     "sample": {"preference"},
     "checks": {"kit", "preference"},
     **{service: SHARED for service in SERVICES},
-    "report": {"kit", "preference", "reward"},
+    "report": {"kit", "preference", "certificate", "reward"},
     "client": SHARED | {"report"},
     "operate": SHARED | {"report", "client", *SERVICES},
 }

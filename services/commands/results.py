@@ -7,6 +7,7 @@ from typing import Annotated
 
 from typer import Option
 
+from concord.certificate import words
 from concord.client.results import release, results_dir
 from concord.client.run import progress
 from concord.commands import flags, home
@@ -77,8 +78,11 @@ def export(
     """Write a finished run's dataset in the form that a trainer reads, ties left out."""
     settings = home.opened()
     with home.reading(settings, server) as records:
-        path, made = release.release(records, settings.home, name, format_, out)
+        released = release.release(records, settings.home, name, format_, out)
+    made = released.made
     progress.say(f"{made.rows:,} rows ({', '.join(f'{source}: {count:,}' for source, count in made.sources.items())})")
     for note in made.notes:
         progress.say(f"  {note}")
-    print(path)
+    if released.certificate:
+        progress.say(f"  {words.short(released.certificate)}")
+    print(released.path)

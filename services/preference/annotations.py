@@ -1,16 +1,22 @@
 """What people said so far, read from the manifests of the closed human stages. Pure."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 import numpy as np
 
 from concord.v1.config_pb2 import RunConfig
-from concord.v1.events_pb2 import StageManifest, TaskOutcome
+from concord.v1.events_pb2 import Event, StageManifest, TaskOutcome
 from concord.v1.pairs_pb2 import Choice
 
 Array = np.ndarray
+_NOT_SAID = np.zeros(0)
 P_FIRST = {Choice.CHOICE_FIRST: 1.0, Choice.CHOICE_SECOND: 0.0, Choice.CHOICE_TIE: 0.5}
+
+
+def _not_said() -> Array:
+    return _NOT_SAID
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,22 +26,51 @@ class Answers:
     pair: Array  # int64, index in the run
     p_first: Array  # 1 the first is better, 0 the second, 0.5 a tie, NaN nobody could say
     audit: Array  # bool, the pair was drawn uniformly
-    votes: Array  # int64, annotations counted
+    votes: Array  # int64, annotations that made the answer
+    round: Array = field(default_factory=_not_said)  # int64, when it was asked: 0 the pilot; below 0 in an earlier run
+    p_mean: Array = field(
+        default_factory=_not_said
+    )  # mean of what each person said, a second one who was asked again included
+    split: Array = field(
+        default_factory=_not_said
+    )  # how far two persons are apart, in [0, 1]; NaN where one alone said anything
+
+    def __post_init__(self) -> None:
+        """Who says nothing of these means one round and one person each."""
+        usual = {"round": np.zeros(len(self.pair), np.int64), "p_mean": self.p_first}
+        for name, column in (usual | {"split": np.full(len(self.pair), np.nan)}).items():
+            if getattr(self, name) is _NOT_SAID:
+                object.__setattr__(self, name, column)
+
+    def at(self, rows: Array) -> "Answers":
+        """Some of them: row numbers or bool [answers]."""
+        return Answers(*(column[rows] for column in vars(self).values()))
+
+    def then(self, more: "Answers") -> "Answers":
+        """These, and more behind them."""
+        mine, theirs = vars(self).values(), vars(more).values()
+        return Answers(*(np.concatenate(columns) for columns in zip(mine, theirs, strict=True)))
 
 
 def read(manifests: Iterable[StageManifest]) -> Answers:
     """The answers of these stages, in the order in which the pairs were asked."""
-    pair, p_first, audit, votes = [], [], [], []
-    for manifest in manifests:
-        for event in manifest.events:
-            task = event.task_resolved
-            silent = task.outcome in (TaskOutcome.TASK_OUTCOME_SKIPPED, TaskOutcome.TASK_OUTCOME_EXPIRED)
-            pair.append(task.pair_index)
-            p_first.append(float("nan") if silent else P_FIRST[task.choice])
-            audit.append(manifest.audit[event.unit.number])
-            votes.append(len(task.annotation_ids))
-    columns = (np.array(pair, np.int64), np.array(p_first, float), np.array(audit, bool), np.array(votes, np.int64))
-    return Answers(*columns)
+    rows = [_answer(manifest, event) for manifest in manifests for event in manifest.events]
+    kinds = (np.int64, float, bool, np.int64, np.int64, float, float)
+    columns = zip(*rows, strict=True) if rows else ((),) * len(kinds)
+    return Answers(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
+
+
+def _answer(manifest: StageManifest, event: Event) -> tuple[int, float, bool, int, int, float, float]:
+    """One row of `Answers`."""
+    task = event.task_resolved
+    silent = task.outcome in (TaskOutcome.TASK_OUTCOME_SKIPPED, TaskOutcome.TASK_OUTCOME_EXPIRED)
+    p_first = float("nan") if silent else P_FIRST[task.choice]
+    said = [P_FIRST[choice] for choice in task.choices if choice in P_FIRST] or [p_first]
+    apart = [abs(one - other) for one, other in combinations(said, 2)]
+    split = sum(apart) / len(apart) if apart else float("nan")
+    counted = min(len(task.annotation_ids), task.counted or len(task.annotation_ids))
+    audit = manifest.audit[event.unit.number]
+    return task.pair_index, p_first, audit, counted, manifest.round, sum(said) / len(said), split
 
 
 def known(config: RunConfig, annotation_uris: Iterable[str], manifest: Callable[[str], StageManifest]) -> Answers:
@@ -45,16 +80,12 @@ def known(config: RunConfig, annotation_uris: Iterable[str], manifest: Callable[
     were drawn from other pairs; those of its pairs on which nobody could say anything are as good as never asked.
     """
     own = read(map(manifest, annotation_uris))
-    if not config.parent.annotation_uris:
-        return own
-    taken = taken_over(config, manifest)
-    new = ~np.isin(taken.pair, own.pair)
-    return Answers(
-        pair=np.concatenate([taken.pair[new], own.pair]),
-        p_first=np.concatenate([taken.p_first[new], own.p_first]),
-        audit=np.concatenate([taken.audit[new], own.audit]),
-        votes=np.concatenate([taken.votes[new], own.votes]),
-    )
+    return joined(taken_over(config, manifest), own) if config.parent.annotation_uris else own
+
+
+def joined(taken: Answers, own: Answers) -> Answers:
+    """What was said before and not asked about again, then what was said in this run."""
+    return taken.at(~np.isin(taken.pair, own.pair)).then(own)
 
 
 def taken_over(config: RunConfig, manifest: Callable[[str], StageManifest]) -> Answers:
@@ -64,4 +95,5 @@ def taken_over(config: RunConfig, manifest: Callable[[str], StageManifest]) -> A
     # The last one of each pair: a run that went on from another may have asked again.
     _, from_behind = np.unique(said.pair[decided][::-1], return_index=True)
     at = decided[np.sort(len(decided) - 1 - from_behind)]
-    return Answers(said.pair[at], said.p_first[at], np.zeros(len(at), bool), said.votes[at])
+    audit, round_ = np.zeros(len(at), bool), np.full(len(at), -1)
+    return replace(said.at(at), audit=audit, round=round_)

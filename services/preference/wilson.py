@@ -5,10 +5,10 @@ from statistics import NormalDist
 import numpy as np
 
 
-def wilson(count: int, of: int, coverage: float = 0.95) -> tuple[float, float]:
+def wilson(count: float, of: float, coverage: float = 0.95) -> tuple[float, float]:
     """Wilson's interval (1927) for the share `count` / `of`, within [0, 1]; it says something sensible at 0 and at n of n.
 
-    `of` must be above 0.
+    `of` must be above 0; both may be fractions, of answers that are worth more or less than one.
     """
     z = NormalDist().inv_cdf(0.5 + coverage / 2)
     share = count / of

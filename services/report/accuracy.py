@@ -33,20 +33,6 @@ class LabelAccuracy:
 
 
 @dataclass(frozen=True)
-class LabelEstimate:
-    """Share of the dataset's labels that are right, as people's answers let one guess; in [0, 1].
-
-    `basis` is "audit" (uniformly drawn pairs; low and high are a 95 % interval) or "model" (P(label wrong) about itself).
-    People's own answers are taken as right. An assumption that nobody's answers stand behind is no estimate.
-    """
-
-    accuracy: float
-    low: float | None
-    high: float | None
-    basis: str
-
-
-@dataclass(frozen=True)
 class Audit:
     """What uniformly drawn pairs say, with 95 % intervals; in [0, 1]."""
 
@@ -140,19 +126,6 @@ def rounds(history: History, truth: Truth | None, read: Read) -> tuple[Round, ..
     """Each round's account, in order."""
     kept = history.rows.index if history.rows is not None else np.arange(history.pairs)
     return tuple(_round(history, number, said, kept, truth, read) for number, said in history.rounds)
-
-
-def estimate(history: History) -> LabelEstimate | None:
-    """The last word on the dataset's labels without truth; None where people answered nothing, or too little to learn from."""
-    if not history.rounds or not (len(history.taken) or any(answer.given for answer in history.answers)):
-        return None
-    last, unasked = history.rounds[-1][1], 1 - history.settled / history.pairs
-    audited = _audit(last, unasked)
-    if audited is not None:
-        return LabelEstimate(audited.accuracy, audited.accuracy_low, audited.accuracy_high, "audit")
-    if not last.trust:
-        return None
-    return LabelEstimate(1 - unasked * last.expected_error, None, None, "model")
 
 
 def _round(history: History, number: int, said: RoundTriaged, kept: Array, truth: Truth | None, read: Read) -> Round:

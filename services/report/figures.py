@@ -10,8 +10,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from google.protobuf.json_format import MessageToDict
 
+from concord.certificate.certificate import Certificate
 from concord.preference.judges import priced, simulated
-from concord.report import accuracy, bias, judge_answers, ledger, margins, overruled
+from concord.report import accuracy, bias, certified, judge_answers, ledger, margins, overruled
 from concord.report.annotator_agreement import Between, between
 from concord.report.calibration import Calibration, calibration
 from concord.report.cost import LABEL_PRICE, Cost, cost_of
@@ -82,7 +83,7 @@ class Figures:
 
     label_accuracy: accuracy.LabelAccuracy
     human_accuracy: Share | None
-    estimate: accuracy.LabelEstimate | None
+    certificate: Certificate | None  # how wrong the labels are, whether the input carries truth or not
     evaluation: accuracy.Evaluation | None
     gap_closed: float | None
     methods: Mapping[str, Method]
@@ -165,7 +166,7 @@ def figures_of(
         human_time=ledger.human_time(history),
         label_accuracy=label_accuracy,
         human_accuracy=accuracy.human_accuracy(history, truth),
-        estimate=accuracy.estimate(history),
+        certificate=certified.certificate(history, read),
         evaluation=evaluation,
         gap_closed=evaluation.gap_closed if evaluation else None,
         methods={**(methods or {}), config.method: mine},

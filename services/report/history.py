@@ -88,6 +88,7 @@ class History:
     margins: Mapping[int, Array]  # by round: [pairs] out-of-fold reward(first) - reward(second), NaN where not scored
     rounds: Sequence[tuple[int, RoundTriaged]]
     answers: Sequence[Answer]
+    said: annotations.Answers  # the same as columns, and what people said in the runs before
     taken: Array  # int64, pairs that people decided in the runs before and that were not asked about here
     rows: Rows | None
 
@@ -137,6 +138,7 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
         margins=_margins(manifests, started.pairs),
         rounds=rounds,
         answers=asked,
+        said=annotations.joined(before, annotations.read(_human(manifests))),
         taken=np.setdiff1d(before.pair, [answer.pair for answer in asked]).astype(np.int64),
         rows=_rows(manifests, read),
     )
@@ -174,6 +176,10 @@ def _margins(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> 
             margin, shard = margins.setdefault(round_, np.full(pairs, np.nan)), event.shard_scored
             margin[shard.first_index : shard.first_index + len(shard.margin)] = shard.margin
     return margins
+
+
+def _human(manifests: Mapping[tuple[int, int], StageManifest]) -> list[StageManifest]:
+    return [manifest for (stage, _), manifest in manifests.items() if stage in HUMAN]
 
 
 def _answers(manifests: Mapping[tuple[int, int], StageManifest]) -> tuple[Answer, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from concord.preference.judges import named
 from concord.preference.methods import METHODS
-from concord.report import curves, words
+from concord.report import certificate_box, curves, words
 from concord.report.figures import Figures
 from concord.report.markup import Markup, element, facts, joined, table
 from concord.report.rounds_gain import Bought
@@ -26,6 +26,7 @@ def header(figures: Figures) -> Markup:
         element("p", " · ".join(meta), class_="meta"),
         _simulation(figures),
         element("p", words.summary(figures), class_="lead"),
+        certificate_box.certificate(figures),
         _numbers(figures),
     )
 
@@ -91,15 +92,17 @@ def _numbers(figures: Figures) -> Markup:
 
 def _labels_right(figures: Figures) -> tuple[str, str]:
     """The number, and what it stands on: without truth it is never more than an estimate."""
-    measured, estimate = figures.label_accuracy, figures.estimate
+    measured, made = figures.label_accuracy, figures.certificate
     if measured.final is not None:
         return words.percent(measured.final), f"measured; the judge alone {words.percent(measured.start)}"
     if measured.rows:
         return words.UNKNOWN, "no pair has a label"
-    if estimate is None:
+    if made is None:
         return words.UNKNOWN, "not known"
-    ends = f"95 % interval {words.interval(estimate.low, estimate.high)}" if estimate.low is not None else "no interval"
-    return f"≈{words.NARROW}{words.percent(estimate.accuracy, 0)}", f"estimated; {ends}"
+    ends = "no interval"
+    if made.low is not None and made.high is not None:
+        ends = f"95 % interval {words.interval(1 - made.high, 1 - made.low)}"
+    return f"≈{words.NARROW}{words.percent(made.accuracy, 0)}", f"estimated; {ends}"
 
 
 def _human_time(figures: Figures) -> str:

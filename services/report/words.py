@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from concord.report.accuracy import LabelEstimate, Round
+from concord.report.accuracy import Round
 from concord.report.figures import Figures
 from concord.report.shares import Share
 
@@ -76,14 +76,6 @@ def summary(figures: Figures) -> str:
     """What happened, in a few sentences. Says that labels are right only where the input carries truth."""
     parts = (_standing(figures), _onward(figures), _asked(figures), _silent(figures), _order(figures), _right(figures))
     return " ".join(part for part in parts if part)
-
-
-def basis(estimate: LabelEstimate) -> str:
-    """What an estimate stands on."""
-    return {
-        "audit": "from pairs drawn at random and shown to people",
-        "model": "by the model of wrong labels itself, without a look from outside",
-    }[estimate.basis]
 
 
 def sobered(rounds: Sequence[Round]) -> str:
@@ -169,11 +161,6 @@ def _right(figures: Figures) -> str:
             f"{percent(measured.final)} of the dataset's are ({count(measured.rows, 'row')} with a decided truth).{same}"
         )
     unknown = "The input carries no truth" if figures.rows is not None else "There is no dataset yet"
-    estimate = figures.estimate
-    if estimate is None:
+    if figures.certificate is None:
         return f"{unknown}, and too few answers came for an estimate: how many labels are right is not known."
-    ends = f", 95 % interval {interval(estimate.low, estimate.high)}" if estimate.low is not None else ""
-    return (
-        f"{unknown}, so how many labels are right is only estimated: {percent(estimate.accuracy, 0)}{ends}, "
-        f"{basis(estimate)}; people's own answers are taken as right."
-    )
+    return f"{unknown}, so how many labels are right is only estimated, as the certificate says."

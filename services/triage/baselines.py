@@ -116,7 +116,9 @@ def labelled_by(p_first: Array, signals: Signals, answers: Answers) -> Round:
     target[answers.pair[said]] = answers.p_first[said]
     flipped[answers.pair] = False
     p_held_out = np.full(len(answers.pair), np.nan)
-    believed = Posterior(p_wrong, target, Trust.FEATURES, int(flipped.sum()), (), p_held_out)
+    believed = Posterior(
+        p_wrong, target, Trust.FEATURES, int(flipped.sum()), (), p_held_out, np.full(len(p_wrong), np.nan)
+    )
     asked = selection.first_asks(np.zeros(0, np.int64), 0)
     # Its audited pairs are those that taught it, so they say nothing about its error.
-    return round_of(asked, believed, signals, Answers(*(column[:0] for column in vars(answers).values())))
+    return round_of(asked, believed, signals, answers.at(np.zeros(0, np.int64)))

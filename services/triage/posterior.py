@@ -44,6 +44,7 @@ class Posterior:
     flipped: int  # pairs that nobody answered whose target is not on the judge's side
     coefficients: tuple[tuple[str, float], ...]
     p_held_out: Array  # [answers] P(wrong) by a fit without the answer's fold; NaN where the answer judges no label
+    p_without: Array  # [pairs] the same of every pair, by a fit without the pair's own fold; 0.5 without a verdict
     proven: tuple[str, ...] = ()  # helpers for whose sake labels flip although there are fewer than ten answers
 
 
@@ -54,17 +55,18 @@ def posterior(signals: Signals, answers: Answers) -> Posterior:
     trust = Trust.SIGNALS if proven else _trust(len(rows))
     low = design(signals, weak_helpers(signals, answers))
     pair = answers.pair[rows]
-    p_held_out = np.full(len(answers.pair), np.nan)
-    fold = fold_of(signals.group[pair], _FOLDS)
+    fold = fold_of(signals.group, _FOLDS)
     if trust is Trust.FEATURES and signals.x.shape[1]:
-        p_wrong, p_held_out[rows], coefficients = _full_model(signals, low, pair, wrong, fold)
+        p_wrong, p_without, coefficients = _full_model(signals, low, pair, wrong, fold)
     else:
         answered = pair if trust > Trust.PRIORS else pair[:0]
         b = logistic.fit(low.columns[answered], wrong[: len(answered)], np.ones(len(answered)), low.mean, low.sd**-2.0)
         p_wrong, coefficients = expit(low.columns @ b), list(zip(low.names, b.tolist(), strict=True))
-        p_held_out[rows] = _held_out_signals(low, pair, wrong, fold) if trust > Trust.PRIORS else p_wrong[pair]
-    p_wrong = np.where(signals.label == 0, 0.5, np.round(p_wrong, _DIGITS))
-    believed = _applied(signals, answers, p_wrong, trust, tuple(coefficients), np.round(p_held_out, _DIGITS))
+        p_without = _without_signals(low, pair, wrong, fold) if trust > Trust.PRIORS else p_wrong
+    p_held_out = np.full(len(answers.pair), np.nan)
+    p_held_out[rows] = np.round(p_without[pair], _DIGITS)
+    p_wrong, p_without = (np.where(signals.label == 0, 0.5, np.round(p, _DIGITS)) for p in (p_wrong, p_without))
+    believed = _applied(signals, answers, p_wrong, trust, tuple(coefficients), p_held_out, p_without)
     return replace(believed, proven=proven)
 
 
@@ -81,7 +83,13 @@ def _trust(answers: int) -> Trust:
 
 
 def _applied(
-    signals: Signals, answers: Answers, p_wrong: Array, trust: Trust, coefficients: tuple, p_held_out: Array
+    signals: Signals,
+    answers: Answers,
+    p_wrong: Array,
+    trust: Trust,
+    coefficients: tuple,
+    p_held_out: Array,
+    p_without: Array,
 ) -> Posterior:
     flips = (p_wrong > 0.5) & (signals.label != 0) & (trust > Trust.PRIORS)
     # A label that stays keeps its side, if only just.
@@ -93,30 +101,36 @@ def _applied(
     has_label = signals.label[pair] != 0
     p_wrong = p_wrong.copy()
     p_wrong[pair] = np.where(has_label, np.where(signals.label[pair] > 0, 1 - p_first, p_first), 0.5)
-    return Posterior(p_wrong, target, trust, int(flips.sum()), coefficients, p_held_out)
+    return Posterior(p_wrong, target, trust, int(flips.sum()), coefficients, p_held_out, p_without)
 
 
-def _held_out_signals(low: Design, pair: Array, wrong: Array, fold: Array) -> Array:
-    p = np.zeros(len(pair))
-    for k in np.unique(fold):
-        seen = fold != k
+def _without_signals(low: Design, pair: Array, wrong: Array, fold: Array) -> Array:
+    """P(wrong) [pairs] by the signals alone, each pair's without the answers of its fold; fold [pairs]."""
+    p = np.zeros(len(fold))
+    for k in range(_FOLDS):
+        seen, mine = fold[pair] != k, fold == k
         b = logistic.fit(low.columns[pair[seen]], wrong[seen], np.ones(seen.sum()), low.mean, low.sd**-2.0)
-        p[~seen] = expit(low.columns[pair[~seen]] @ b)
+        p[mine] = expit(low.columns[mine] @ b)
     return p
 
 
 def _full_model(
     signals: Signals, low: Design, pair: Array, wrong: Array, fold: Array
 ) -> tuple[Array, Array, list[tuple[str, float]]]:
-    """P(wrong) of all pairs, the held-out one of the answered, and the coefficients."""
+    """P(wrong) of all pairs, the same without each pair's own fold, and the coefficients."""
     a = signals.label.astype(np.float32)[:, None]
     rows = np.hstack([low.columns[pair], a[pair] * signals.x[pair]]).astype(np.float32)
     mean = np.concatenate([low.mean, np.zeros(signals.x.shape[1])])
-    held_out, variances = _best_variances(signals, low, rows, wrong, mean, fold)
+    fits, variances = _best_variances(signals, low, rows, wrong, mean, fold[pair])
     b = logistic.fit(rows, wrong, np.ones(len(wrong)), mean, _precision(signals, low, *variances))
     split = len(low.names)
     delta = b[split:].astype(np.float32)
     p_wrong = expit(low.columns @ b[:split] + a[:, 0] * _times(signals.x, delta))
+    p_without = np.zeros(len(fold))
+    for k, fit in fits.items():
+        mine = np.flatnonzero(fold == k)
+        own = a[mine, 0] * _times(signals.x[mine], fit[split:].astype(np.float32))
+        p_without[mine] = expit(low.columns[mine] @ fit[:split] + own)
     features = signals.x.shape[1] - signals.statistics
     coefficients = [
         *zip(low.names, b[:split].tolist(), strict=True),
@@ -125,27 +139,34 @@ def _full_model(
         ("features, length of delta", float(np.linalg.norm(delta[:features]))),
         ("features, prior variance", variances[0]),
     ]
-    return p_wrong, held_out, coefficients
+    return p_wrong, p_without, coefficients
 
 
 def _best_variances(
     signals: Signals, low: Design, rows: Array, wrong: Array, mean: Array, fold: Array
-) -> tuple[Array, tuple[float, float]]:
-    """Held-out P(wrong) [answers], and the variances of features and statistics with the least held-out log loss."""
-    best = (np.inf, np.zeros(0), (FEATURE_VARIANCES[0], STATISTICS_VARIANCES[0]))
-    starts: dict[int, Array] = {}
+) -> tuple[dict[int, Array], tuple[float, float]]:
+    """The fits without each fold, and the variances of features and statistics, with the least held-out log loss.
+
+    fold [answers that judge a label]: a fold without any of them is fitted to all.
+    """
+    best: tuple[float, dict[int, Array], tuple[float, float]] = (
+        np.inf,
+        {},
+        (FEATURE_VARIANCES[0], STATISTICS_VARIANCES[0]),
+    )
+    fits: dict[int, Array] = {}
     for statistics in STATISTICS_VARIANCES:
         for features in FEATURE_VARIANCES:
             precision = _precision(signals, low, features, statistics)
             p = np.zeros(len(wrong))
-            for k in np.unique(fold).tolist():
+            for k in range(_FOLDS):
                 seen = fold != k
                 # Neighbours on the grid lie close together, so each starts where the last one ended.
-                b = logistic.fit(rows[seen], wrong[seen], np.ones(seen.sum()), mean, precision, starts.get(k))
-                starts[k], p[~seen] = b, expit(rows[~seen] @ b.astype(np.float32))
+                fits[k] = logistic.fit(rows[seen], wrong[seen], np.ones(seen.sum()), mean, precision, fits.get(k))
+                p[~seen] = expit(rows[~seen] @ fits[k].astype(np.float32))
             loss = _log_loss(p, wrong)
             if loss < best[0]:
-                best = (loss, p, (features, statistics))
+                best = (loss, dict(fits), (features, statistics))
     return best[1], best[2]
 
 

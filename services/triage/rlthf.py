@@ -115,4 +115,6 @@ def _believed(label: Array, signals: Signals, answers: Answers, zones: Zones) ->
     said = ~np.isnan(answers.p_first)
     target[answers.pair[said]] = answers.p_first[said]
     p_held_out = np.full(len(answers.pair), np.nan)
-    return Posterior(p_wrong, target, Trust.PRIORS, int(turned.sum()), zones.places, p_held_out)
+    return Posterior(
+        p_wrong, target, Trust.PRIORS, int(turned.sum()), zones.places, p_held_out, np.full(len(p_wrong), np.nan)
+    )

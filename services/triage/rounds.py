@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from concord.certificate.evidence import Evidence, evidence
 from concord.preference.annotations import Answers
 from concord.preference.budget import audit_share
 from concord.preference.wilson import wilson
 from concord.triage import selection
 from concord.triage.posterior import Posterior, Trust, posterior
 from concord.triage.signals import Signals, in_order, wrong_labels
+from concord.triage.without import labels_without
 from concord.v1 import config_pb2, events_pb2
 
 Array = np.ndarray
@@ -44,6 +46,10 @@ class Round:
     human_weight: float = 0.0
     # Helpers for whose sake labels flip although there are fewer than ten answers.
     proven: tuple[str, ...] = ()
+    # Each pair's label and P(it is wrong) without the answers of its own fold, both float [pairs], and what the answers so far
+    # say of these labels; None where a label cannot be told from its own answer.
+    without: tuple[Array, Array] | None = None
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +136,7 @@ def judge_believed(signals: Signals, answers: Answers) -> Posterior:
     target[answers.pair[said]] = answers.p_first[said]
     p_held_out = np.full(len(answers.pair), np.nan)
     p_held_out[rows] = 0.0
-    return Posterior(p_wrong, target, Trust.PRIORS, 0, (("share wrong", share),), p_held_out)
+    return Posterior(p_wrong, target, Trust.PRIORS, 0, (("share wrong", share),), p_held_out, p_wrong)
 
 
 def fact(decided: Round, posterior_uri: str) -> events_pb2.RoundTriaged:
@@ -153,6 +159,17 @@ def fact(decided: Round, posterior_uri: str) -> events_pb2.RoundTriaged:
     return message
 
 
+def arrays(decided: Round) -> dict[str, Array]:
+    """What the round's blob holds, all [pairs]; see RoundTriaged."""
+    kept = {"p_wrong": decided.p_wrong, "target": decided.target}
+    if decided.weight is not None:
+        kept["weight"] = decided.weight
+    if decided.without is not None:
+        label, p_error = decided.without
+        kept |= {"label_without": np.rint(2 * label - 1).astype(np.int8), "p_error": p_error.astype(np.float32)}
+    return kept
+
+
 def unasked(signals: Signals, answers: Answers) -> Array:
     """Pairs that people have not been asked about, ascending."""
     open_ = np.ones(len(signals.label), dtype=bool)
@@ -163,6 +180,7 @@ def unasked(signals: Signals, answers: Answers) -> Array:
 def round_of(asked: selection.Asks, believed: Posterior, signals: Signals, answers: Answers) -> Round:
     """The round that follows from who is asked and what is believed."""
     left = believed.target[unasked(signals, answers)]
+    without = labels_without(believed, signals)
     return Round(
         asked=asked,
         p_wrong=believed.p_wrong.astype(np.float32),
@@ -173,6 +191,8 @@ def round_of(asked: selection.Asks, believed: Posterior, signals: Signals, answe
         expected_error=float(np.minimum(left, 1 - left).mean()) if len(left) else 0.0,
         audited=_audited(believed, signals, answers),
         proven=believed.proven,
+        without=without,
+        evidence=evidence(without[0][answers.pair], without[1], answers) if without else None,
     )
 
 

@@ -1,7 +1,7 @@
 """Triage and the dataset as units of work, and a preview for a caller who waits."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from zipfile import BadZipFile
 
@@ -9,6 +9,8 @@ import grpc
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from concord.certificate.estimate import estimate
+from concord.certificate.evidence import evidence_of
 from concord.kit.arrays import pack, unpack
 from concord.kit.blobs import Blobs
 from concord.kit.blobs.inputs import cached, messages
@@ -66,9 +68,7 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
         signals = self._signals(work.pairs_uri, task.labels_uri, task.features_uri, task.scores_uri)
         said = annotations.known(work.config, task.annotation_uris, self._manifest)
         decided = RULES[work.config.method](signals, said, work.config, work.unit.round, task.ask, self._turn(work))
-        kept = {"p_wrong": decided.p_wrong, "target": decided.target}
-        uri = self._blobs.put(pack(kept if decided.weight is None else kept | {"weight": decided.weight}))
-        return Event(round_triaged=rounds.fact(decided, uri))
+        return Event(round_triaged=rounds.fact(decided, self._blobs.put(pack(rounds.arrays(decided)))))
 
     def _turn(self, work: Work) -> rounds.RoundContext:
         task = work.triage_round
@@ -89,8 +89,8 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
     def _build(self, work: Work) -> Event:
         task, manifest = work.build_dataset, self._pairs(work.pairs_uri)
         said = annotations.known(work.config, task.annotation_uris, self._manifest)
-        target = unpack(self._blobs.get(task.posterior_uri))["target"] if task.posterior_uri else None
-        believed = dataset.beliefs(self._manifest(task.labels_uri), target, said, manifest.pairs)
+        last = unpack(self._blobs.get(task.posterior_uri)) if task.posterior_uri else {}
+        believed = dataset.beliefs(self._manifest(task.labels_uri), last.get("target"), said, manifest.pairs)
         rows = dataset.rows(self._read_pairs(manifest), believed, work.config.human_weight)
         account = dataset.Account()
         audited = task.audited_error if task.HasField("audited_error") else None
@@ -102,7 +102,8 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
             from_people=account.sources["people"],
             flipped=account.sources["flipped"],
             ties=account.labels["tie"],
-            estimated_accuracy=dataset.estimated_accuracy(said, manifest.pairs, expected, audited),
+            estimated_accuracy=_certified(last, said)
+            or dataset.estimated_accuracy(said, manifest.pairs, expected, audited),
         )
         return Event(dataset_built=built)
 
@@ -126,6 +127,13 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
             raise InvalidInput(
                 f"work.triage_round: its blobs are not manifests, features and scores of one run: {type(error).__name__}: {error}"
             ) from None
+
+
+def _certified(last: Mapping[str, np.ndarray], said: annotations.Answers) -> float | None:
+    """Share of right labels as the certificate has it; None where the last round tells no label from its own answer."""
+    found = evidence_of(last, said)
+    made = estimate(found) if found is not None else None
+    return None if made is None else 1 - made.over_all(made.error)
 
 
 def servicer(triage: Triage) -> Servicer:

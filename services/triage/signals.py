@@ -100,7 +100,7 @@ def signals_of(
 def in_order(answers: Answers) -> Answers:
     """By pair index: in whatever order people answered, everything computed from it is the same."""
     order = np.argsort(answers.pair, kind="stable")
-    return Answers(answers.pair[order], answers.p_first[order], answers.audit[order], answers.votes[order])
+    return answers.at(order)
 
 
 def wrong_labels(signals: Signals, answers: Answers) -> tuple[Array, Array]:

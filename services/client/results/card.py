@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from concord.certificate import words
+from concord.certificate.certificate import Certificate
 from concord.client.results.export import Exported
 from concord.preference.judges import named
 from concord.preference.methods import METHODS
@@ -21,14 +23,10 @@ _PEOPLE = {
     "file": "answers from a file",
     "simulated": "simulated, by a program",
 }
-_BASES = {
-    "audit": "from an audit: pairs drawn uniformly and answered by people",
-    "model": "by the model's own expectation, which no audit has checked",
-}
 
 
-def card(report: Report, exported: Exported, version: str) -> str:
-    """The card of this export; `report` is what report.json holds.
+def card(report: Report, exported: Exported, version: str, made: Certificate | None) -> str:
+    """The card of this export; `report` is what report.json holds, `made` the certificate of the export's own rows.
 
     Names of files and models go in as they were given, folders and addresses do not: a card is for others to read.
     """
@@ -42,7 +40,7 @@ def card(report: Report, exported: Exported, version: str) -> str:
         *_simulation(report),
         *_columns(exported),
         *_provenance(report, version),
-        *_quality(report),
+        *_quality(report, made),
         "## Licence",
         "",
         "Unknown: it is that of the prompts and responses in the input. Whoever publishes this data set must name it.",
@@ -138,22 +136,30 @@ def _parent(report: Report) -> list[tuple[str, str]]:
     return [("goes on from run", f"{_code(parent['run_id'])}: {what}")]
 
 
-def _quality(report: Report) -> list[str]:
-    estimate, known = report["estimate"], report["label_accuracy"]
+def _quality(report: Report, made: Certificate | None) -> list[str]:
+    known = report["label_accuracy"]
     lines = ["## How right the labels are", ""]
-    if estimate is None:
+    if made is None:
         lines.append("Not known: nobody was asked, or too few to learn from.")
     else:
-        interval = ""
-        if estimate["low"] is not None and estimate["high"] is not None:
-            interval = f" (95 % interval {1 - estimate['high']:.1%} to {1 - estimate['low']:.1%})"
-        basis = _BASES.get(estimate["basis"], estimate["basis"])
-        lines.append(f"Estimated share of wrong labels: {1 - estimate['accuracy']:.1%}{interval}, {basis}.")
+        lines += [*words.sentences(made), "", *_parts(made)]
     if known["final"] is not None:
         judged = "" if known["start"] is None else f"{known['start']:.1%} as the judge gave them, "
         was = f"{judged}{known['final']:.1%} as they are here"
-        lines.append(f"Measured against people's labels in the input, on {known['rows']:,} rows: {was} are right.")
-    return [*lines, "Every row of the run is counted; the estimate takes people's own answers as right.", ""]
+        lines.append(
+            f"Measured against people's labels in the input, on {known['rows']:,} rows of the run: {was} are right."
+        )
+    return [*lines, ""]
+
+
+def _parts(made: Certificate) -> list[str]:
+    """The certificate by source and kind."""
+    shown = [part for part in (*made.sources, *made.kinds) if part.error is not None]
+    if not shown:
+        return []
+    head = ["labels that no person gave", *words.PART_HEAD[1:]]
+    cells = [head, ["---"] * len(head), *([_plain(cell) for cell in words.part_row(part)] for part in shown)]
+    return [*(f"| {' | '.join(row)} |" for row in cells), ""]
 
 
 def _judge(judge: Mapping[str, Any]) -> str:

@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from concord.certificate.certificate import RowsHash
+
 Row = Mapping[str, Any]
 _NAMES = {"user": "User", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 # What only some rows have, and what it is in the others.
@@ -39,6 +41,8 @@ class Exported:
     coin_flips: int = 0  # the judge's verdict changes with the order, and nobody else decided
     without_prompt: int = 0  # left out because the format needs a message to answer
     transcripts: int = 0  # prompts of several messages that were written as one text
+    kept: list[int] = field(default_factory=list)  # the pair indexes of its rows
+    hashed: RowsHash = field(default_factory=RowsHash)  # of its rows
 
     @property
     def rows(self) -> int:
@@ -81,6 +85,8 @@ def exported(rows: Iterable[Row], format_: str, account: Exported) -> Iterator[d
         else:
             account.transcripts += convert is trl and _is_transcript(row["prompt"])
             account.by_source[row["source"]] += 1
+            account.kept.append(row["index"])
+            account.hashed.take(row["pair_sha256"], row["label"], row["source"])
             yield convert(row)
 
 

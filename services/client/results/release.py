@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from concord.certificate.certificate import Certificate
 from concord.client.intake import parquet
 from concord.client.results.card import card
 from concord.client.results.export import FORMATS, Exported, uniform
@@ -16,14 +19,25 @@ from concord.kit.enums import word
 from concord.kit.errors import InvalidInput
 from concord.kit.files import whole
 from concord.preference import datasets
+from concord.report import certified
 from concord.report.figures import Figures, figures_of
+from concord.report.history import read_history
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunStatus
 
 _ENDINGS = {"parquet": ".parquet", "hf": ""}
 _SHARD = "train-00000-of-00001.parquet"
 
 
-def release(records: Records, home: str, name: str, format_: str, out: Path | None) -> tuple[Path, Exported]:
+@dataclass(frozen=True)
+class Released:
+    """An export as it lies there."""
+
+    path: Path
+    made: Exported
+    certificate: Certificate | None  # of its own rows; None where nothing is known
+
+
+def release(records: Records, home: str, name: str, format_: str, out: Path | None) -> Released:
     """Writes the dataset of the run that `name` means; where it lies, and what is in it.
 
     `out`: the file, or with `hf` the folder; None: beside the run's results in `home` (CONCORD_HOME). Raises InvalidInput
@@ -35,6 +49,7 @@ def release(records: Records, home: str, name: str, format_: str, out: Path | No
     results = folder(home, run_id, records.server)
     figures, dataset = _finished(records, run_id, results)
     made = Exported()
+    certificate = cache(lambda: _certificate(records, run_id, made))
     rows = uniform(dataset, format_, made)
     first = next(rows, None)
     if first is None:
@@ -44,11 +59,17 @@ def release(records: Records, home: str, name: str, format_: str, out: Path | No
     rows = chain((first,), rows)
     out = out or results / f"export-{format_}{_ENDINGS.get(format_, '.jsonl')}"
     if format_ == "hf":
-        _write_folder(out, rows, lambda: card(figures.as_json(), made, version("concord-preference")))
+        _write_folder(out, rows, lambda: card(figures.as_json(), made, version("concord-preference"), certificate()))
     else:
         with writable(out.parent), whole(out) as path:
             (parquet.write_parquet if format_ == "parquet" else _jsonl)(path, rows)
-    return out, made
+    return Released(out, made, certificate())
+
+
+def _certificate(records: Records, run_id: str, made: Exported) -> Certificate | None:
+    """Of the rows that are in the export, once they have all gone by."""
+    history = read_history(records.events(run_id), records.blob)
+    return certified.of_export(history, records.blob, made.kept, made.hashed.hexdigest())
 
 
 def _finished(records: Records, run_id: str, results: Path) -> tuple[Figures, Callable[[], Iterator[dict[str, Any]]]]:

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from concord.certificate import words as certificate
 from concord.client.run.job import Job
 from concord.preference.judges import simulated
 from concord.preference.methods import asks
@@ -168,7 +169,7 @@ def ended(
         say(f"  {answers['says']}: {answers['do']}")
     if report["order"]:
         say(report["order"]["says"])
-    if line := _accuracy(report):
+    for line in _accuracy(report):
         say(line)
     for name, method in sorted(report["methods"].items()) if compared else ():
         known = method["label_accuracy"] is not None
@@ -184,19 +185,16 @@ def ended(
     say(f"replay it with: {command()} replay {job.run_id[:8]}{flag}")
 
 
-def _accuracy(report: Mapping[str, Any]) -> str:
-    """Measured where truth is known, else estimated and called so; nothing where it would be an assumption."""
-    measured, estimate = report["label_accuracy"], report["estimate"]
+def _accuracy(report: Mapping[str, Any]) -> list[str]:
+    """Measured where truth is known, and what the certificate says; nothing where it would be an assumption."""
+    measured, made = report["label_accuracy"], certificate.read(report["certificate"])
+    said = []
     if measured["final"] is not None:
         start = f"{measured['start']:.1%} → " if measured["start"] is not None else ""
-        return f"label accuracy {start}{measured['final']:.1%}"
-    if measured["rows"]:
-        return "label accuracy: there is no label to measure"
-    if estimate is None:
-        return ""
-    ends = (estimate["low"], estimate["high"])
-    interval = f" (95% interval {ends[0]:.0%}–{ends[1]:.0%})" if None not in ends else ""
-    return f"estimated label accuracy {estimate['accuracy']:.1%}{interval}"
+        said.append(f"label accuracy {start}{measured['final']:.1%}")
+    elif measured["rows"]:
+        return ["label accuracy: there is no label to measure"]
+    return said if made is None else [*said, certificate.short(made)]
 
 
 def _unanswered(job: Job, count: int, path: Path) -> str:
