@@ -14,8 +14,9 @@ from concord.kit.blobs import MemoryBlobs
 from concord.kit.ids import event_id, result_id, run_id
 from concord.kit.log import Record
 from concord.kit.loop.fold import Append, Context, Dispatch, Fold, Folded, fold_records, start_run
-from concord.labeling.judge import Combined
+from concord.labeling.judge import Combined, Further
 from concord.labeling.verdict_columns import shard_labeled
+from concord.preference.judges import column_name
 from concord.preference.pairs import make_pair
 from concord.runs import evolve as runs_evolve
 from concord.runs import loop
@@ -186,7 +187,21 @@ class _World:
         usage = Usage(calls=calls, prompt_tokens=410 * calls, completion_tokens=37 * calls, dollars=0.0004 * calls)
         if work.unit.stage == Stage.STAGE_LABEL and work.unit.number == 0:
             usage.calls, usage.cached_calls = calls - 6, 6
-        return Event(shard_labeled=shard_labeled(asked, [self._verdict(index) for index, _ in asked], {}), usage=usage)
+        said = [self._verdict(index) for index, _ in asked]
+        helpers = {column_name(helper): [self._other(index) for index, _ in asked] for helper in self.config.helpers}
+        scores = [self._scores(index) for index, _ in asked] if self.config.rubric else ()
+        labeled = shard_labeled(asked, said, helpers, further=Further(scores=scores))
+        return Event(shard_labeled=labeled, usage=usage)
+
+    def _other(self, index: int) -> Combined:
+        """What another judge says, who knows what is sound."""
+        first = self.invented[index][1] > 0
+        return Combined(FIRST if first else SECOND, float(first), None, 0, (FIRST if first else SECOND,) * 2)
+
+    def _scores(self, index: int) -> tuple[float, float]:
+        """Of each response alone: what is sound counts, and some of the padding."""
+        _, sound, padding = self.invented[index]
+        return 5.0 + sound, 5.0 - 0.25 * padding
 
     def _verdict(self, index: int) -> Combined:
         _, sound, padding = self.invented[index]

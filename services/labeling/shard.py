@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from concord.labeling.judge import NOTHING_FURTHER, Combined, Further
 from concord.labeling.spending import total
 from concord.labeling.verdict_columns import shard_labeled
+from concord.preference.judges import column_name
 from concord.v1 import config_pb2 as cfg
 from concord.v1 import events_pb2 as ev
 from concord.v1 import pairs_pb2 as pb
@@ -38,11 +39,11 @@ async def label_shard(
     texts = [pair for _, pair in pairs]
     answers = await _accounted(ask(texts, config, seed) for config in (label, *helpers))
     (labels, _), others = answers[0], answers[1:]
-    named = {helper_name(config): said for config, (said, _) in zip(helpers, others, strict=True)}
+    named = {column_name(config): said for config, (said, _) in zip(helpers, others, strict=True)}
     own = own_disagree(texts, label, labels) if own_disagree else None
     used = total(used for _, used in answers)
     more, used_further = await _further(further, texts, labels, used)
-    fact = shard_labeled(pairs, labels, named, own, judge=helper_name(label), further=more)
+    fact = shard_labeled(pairs, labels, named, own, judge=column_name(label), further=more)
     used_further.seconds += used.seconds
     return fact, total((used, used_further))
 
@@ -58,11 +59,6 @@ async def _further(
     except BaseException as error:
         vars(error)["usage"] = total((used, getattr(error, "usage", None) or ev.Usage()))
         raise
-
-
-def helper_name(config: cfg.JudgeConfig) -> str:
-    """What HelperColumn calls the judge: `kind:name`, and for an LLM whose it is, as two endpoints may share a name."""
-    return f"{config.kind}:{config.name}" + (f"@{config.url}" if config.url else "")
 
 
 async def _accounted(asking: Iterable[Coroutine[Any, Any, tuple[list[Combined], ev.Usage]]]):

@@ -74,6 +74,16 @@ def signal_columns(labeled: Iterable[ShardLabeled], pairs: int) -> dict[str, Arr
     return dict(sorted(columns.items()))
 
 
+def helper_columns(labeled: Iterable[ShardLabeled], pairs: int) -> dict[str, Array]:
+    """Helper → share of its verdicts against the label, [pairs]; -1 none. By name."""
+    columns: dict[str, Array] = {}
+    for shard in labeled:
+        for helper in shard.helpers:
+            said = columns.setdefault(helper.judge, np.full(pairs, -1.0))
+            said[np.array(shard.pair_index, np.int64)] = helper.disagree
+    return dict(sorted(columns.items()))
+
+
 def judge_labels(labeled: Iterable[ShardLabeled], pairs: int) -> Array:
     """int8 [pairs]: 1 the judge calls the first better, -1 the second, 0 no usable verdict."""
     choice = verdict_column(labeled, "choice", pairs, Choice.CHOICE_UNSPECIFIED)

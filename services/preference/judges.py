@@ -58,6 +58,16 @@ def named(*parts: str) -> str:
     return " ".join(part for at, part in enumerate(parts) if part and part not in parts[:at])
 
 
+def column_name(judge: JudgeConfig) -> str:
+    """What HelperColumn calls the judge: `kind:name`, and for an LLM whose it is, as two endpoints may share a name."""
+    return f"{judge.kind}:{judge.name}" + (f"@{judge.url}" if judge.url else "")
+
+
+def spelled(judge: JudgeConfig) -> str:
+    """The judge as a user gives it to `--judge`; its name where the kind is not known (of a newer version)."""
+    return JUDGE_KINDS[judge.kind].spec(judge) if judge.kind in JUDGE_KINDS else judge.name
+
+
 def networked(judge: JudgeConfig) -> bool:
     """Whether the judge is behind an endpoint; a kind that is not known (of a newer version) is not."""
     return judge.kind in JUDGE_KINDS and JUDGE_KINDS[judge.kind].networked

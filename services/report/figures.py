@@ -12,7 +12,7 @@ from google.protobuf.json_format import MessageToDict
 
 from concord.certificate.certificate import Certificate
 from concord.preference.judges import priced, simulated
-from concord.report import accuracy, bias, certified, judge_answers, ledger, margins, overruled
+from concord.report import accuracy, bias, certified, judge_answers, ledger, margins, overruled, signal_table
 from concord.report.annotator_agreement import Between, between
 from concord.report.calibration import Calibration, calibration
 from concord.report.cost import LABEL_PRICE, Cost, cost_of
@@ -106,6 +106,8 @@ class Figures:
     order: judge_answers.Order | None
     unusable_answers: tuple[judge_answers.UnusableAnswers, ...]
     length: bias.LengthBias
+    signals: tuple[signal_table.Said, ...]
+    judges: str  # judge and helpers on the answers that were drawn at random, in words; empty without helpers
     overruled_count: int
     overruled: tuple[Overruled, ...]
 
@@ -187,6 +189,8 @@ def figures_of(
         order=judge_answers.order(history),
         unusable_answers=judge_answers.unusable_answers(history),
         length=bias.length_bias(history),
+        signals=signal_table.signals(history),
+        judges=signal_table.judges(history),
         overruled_count=overruled_count,
         overruled=shown,
         dataset_sha256=finished.dataset_sha256 if finished else "",

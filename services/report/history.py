@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from concord.preference import annotations, datasets
-from concord.preference.columns import verdict_column
+from concord.preference.columns import helper_columns, rubric_against, signal_columns, verdict_column
 from concord.preference.stages import HUMAN, JUDGING
 from concord.v1.events_pb2 import (
     Event,
@@ -18,6 +18,7 @@ from concord.v1.events_pb2 import (
     RunCreated,
     RunFinished,
     RunStarted,
+    ShardLabeled,
     Stage,
     StageManifest,
     TaskOutcome,
@@ -39,6 +40,9 @@ class Labels:
     confidence: Array  # P(the label is right) as the judge gave it; -1 none
     order_flipped: Array  # 1 the verdict changes with the order, 0 it does not, -1 asked in one order
     length_difference: Array  # log characters of the first minus the second
+    # Name → how far it speaks against the label, in [0, 1]; -1 where it says nothing. What spoke of no pair is not there.
+    signals: Mapping[str, Array]
+    helpers: Mapping[str, Array]  # the same of further judges
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,23 @@ def _labels(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> L
         confidence=verdict_column(labeled, "confidence", pairs, -1),
         order_flipped=verdict_column(labeled, "order_flipped", pairs, -1).astype(np.int8),
         length_difference=verdict_column(labeled, "length_difference", pairs, 0),
+        signals={name: said for name, said in _signals(labeled, pairs).items() if (said >= 0).any()},
+        helpers=helper_columns(labeled, pairs),
     )
+
+
+def _signals(labeled: Sequence[ShardLabeled], pairs: int) -> dict[str, Array]:
+    """What the judge itself says of its labels, beside them."""
+    p_tokens = verdict_column(labeled, "p_tokens", pairs, -1)
+    spoke = p_tokens >= 0
+    usual = np.median(p_tokens[spoke]) if spoke.any() else 0.5
+    return {
+        "order flip": verdict_column(labeled, "order_flipped", pairs, -1),
+        "log-probabilities": np.where(spoke, (p_tokens < usual).astype(float), -1.0),
+        "rubric": rubric_against(labeled, pairs),
+        **signal_columns(labeled, pairs),
+        "own other prompts": verdict_column(labeled, "own_disagree", pairs, -1),
+    }
 
 
 def _margins(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> dict[int, Array]:

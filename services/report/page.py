@@ -3,7 +3,7 @@
 from importlib.resources import files
 from string import Template
 
-from concord.report import distribution, judge_answer_cases, overruled_cases, overview, sections
+from concord.report import distribution, judge_answer_cases, overruled_cases, overview, sections, signal_section
 from concord.report.figures import Figures
 from concord.report.markup import joined, text
 
@@ -15,6 +15,7 @@ _SECTIONS = (
     distribution.calibrated,
     sections.ledger,
     sections.leanings,
+    signal_section.signals,
     judge_answer_cases.unusable,
     overruled_cases.overruled,
     sections.replay,

@@ -9,6 +9,8 @@ from copy import copy
 from math import isfinite
 
 from concord.kit import usage
+from concord.preference.judges import column_name, spelled
+from concord.preference.pilot import compared, rival
 from concord.runs import judge_health
 from concord.runs.state import ENDED, RunState, unit_row
 from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome
@@ -203,6 +205,7 @@ def _close(state: RunState, event: Event, touched: set[str]) -> None:
         state.pilot = _pilot_labels(state)
     if closed.stage == Stage.STAGE_PILOT_ANNOTATE and state.pilot is not None:
         state.pilot = _pilot_judged(state)
+        state.view.pilot_says = _pilot_compared(state)
     touched.update(map(unit_row, state.settled))
     touched.add("asked")
     state.open, state.settled, state.asked, state.p_ask, state.audit = None, {}, (), (), ()
@@ -214,7 +217,30 @@ def _pilot_labels(state: RunState) -> Pilot:
         labeled = state.settled[number].shard_labeled
         pilot.pair_indexes.extend(labeled.pair_index)
         pilot.judge.extend(labeled.choice)
+        for at, column in enumerate(labeled.helpers):
+            if at == len(pilot.helpers):
+                pilot.helpers.add(judge=column.judge)
+            pilot.helpers[at].disagree.extend(column.disagree)
     return pilot
+
+
+def _pilot_compared(state: RunState) -> str:
+    """How judge and helpers fared on the same answers, in words."""
+    assert state.pilot is not None
+    tasks = [event.task_resolved for event in state.settled.values()]
+    said = {task.pair_index: task.choice for task in tasks if task.outcome == TaskOutcome.TASK_OUTCOME_DECIDED}
+    judge = dict(zip(state.pilot.pair_indexes, state.pilot.judge, strict=False))
+    names = {column_name(helper): spelled(helper) for helper in state.view.config.helpers}
+    rivals = [
+        rival(
+            names.get(column.judge, column.judge),
+            said,
+            judge,
+            dict(zip(state.pilot.pair_indexes, column.disagree, strict=False)),
+        )
+        for column in state.pilot.helpers
+    ]
+    return compared(rivals)
 
 
 def _pilot_judged(state: RunState) -> Pilot:

@@ -61,6 +61,7 @@ def _gate(state: RunState) -> str:
     return (
         f"people agree with the judge on {pilot.right} of {pilot.right + pilot.wrong} pilot pairs; they disagree on "
         f"pairs {cases}. Go on with clearer criteria (--from RUN --criteria …), or resume with this judge"
+        + (f"; {state.view.pilot_says}" if state.view.pilot_says else "")
     )
 
 

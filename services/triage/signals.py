@@ -12,8 +12,8 @@ import numpy as np
 from scipy.special import expit, logit
 
 from concord.preference.annotations import Answers
-from concord.preference.columns import judge_labels, rubric_against, signal_columns, verdict_column
-from concord.preference.wilson import by_chance
+from concord.preference.columns import helper_columns, judge_labels, rubric_against, signal_columns, verdict_column
+from concord.preference.pilot import proven
 from concord.v1 import events_pb2
 
 Array = np.ndarray
@@ -23,8 +23,6 @@ PAIRS_FOR_OWN_DOMAIN = 200
 # One answer in twenty is five points, the gap that the helpers' rule looks for; with fewer it would judge chance.
 AUDITED_FOR_HELPERS = 20
 _HELPER_GAP = 0.05
-# A helper without skill would be called proven in fewer than one of twenty first looks: five of five, seven of eight …
-_BY_LUCK = 0.05
 _EXPECTED_DISAGREEMENT = 0.3
 _LOWEST_CONFIDENCE = 0.01
 # Of a token; surer ones are alike.
@@ -74,19 +72,15 @@ def signals_of(
     """The shards' columns put together; pairs that no shard labels have no usable verdict. Shapes as in Signals."""
     pairs = len(margin)
     column = partial(verdict_column, labeled, pairs=pairs, missing=-1)
-    names = tuple(sorted({helper.judge for shard in labeled for helper in shard.helpers}))
-    disagree = -np.ones((len(names), pairs))
-    for shard in labeled:
-        for helper in shard.helpers:
-            disagree[names.index(helper.judge), np.array(shard.pair_index, np.int64)] = helper.disagree
+    helpers = helper_columns(labeled, pairs)
     return Signals(
         label=judge_labels(labeled, pairs),
         margin=margin,
         confidence=column("confidence"),
         order_flipped=column("order_flipped"),
         own_disagree=column("own_disagree"),
-        helpers=names,
-        helper_disagree=disagree,
+        helpers=tuple(helpers),
+        helper_disagree=np.stack(list(helpers.values())) if helpers else np.zeros((0, pairs)),
         length_difference=column("length_difference", missing=0),
         domain=domain,
         group=group,
@@ -137,8 +131,7 @@ def proven_helpers(signals: Signals, answers: Answers) -> Array:
     rows, wrong = wrong_labels(signals, answers)
     against = signals.helper_disagree[:, answers.pair[rows]] > 0.5
     sided, differed = (against & (wrong == 1)).sum(axis=1), against.sum(axis=1)
-    by_luck = [by_chance(int(k), int(n), 0.5) for k, n in zip(sided, differed, strict=True)]
-    return np.array(by_luck, float).reshape(len(signals.helpers)) < _BY_LUCK
+    return np.array([proven(int(k), int(n)) for k, n in zip(sided, differed, strict=True)], bool)
 
 
 def design(signals: Signals, weak: Array) -> Design:

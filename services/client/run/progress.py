@@ -109,9 +109,10 @@ def shown(job: Job) -> Iterator[Callable[[RunView], None]]:
         reasons: set[str] = set()
 
         def seen(view: RunView) -> None:
-            if (why := waiting(view)) and why not in reasons:
-                reasons.add(why)
-                bar.console.print(clean(why), markup=False, emoji=False, highlight=False)
+            for why in (waiting(view), compared(view)):
+                if why and why not in reasons:
+                    reasons.add(why)
+                    bar.console.print(clean(why), markup=False, emoji=False, highlight=False)
             closed = sum(s.closed for s in view.stages)
             bar.update(whole, description=f"{view.votes:,} of {view.human_budget:,} votes", completed=closed)
             bar.update(whole, total=len(view.stages) + view.stages_ahead)
@@ -132,12 +133,17 @@ def waiting(view: RunView) -> str:
     return f"  waiting: {view.detail}" if waits and view.detail else ""
 
 
+def compared(view: RunView) -> str:
+    """How judge and helpers fared on the pilot's answers, once that is known."""
+    return f"  {view.pilot_says}" if view.pilot_says else ""
+
+
 def plain(say_line: Callable[[str], object], own: str = "") -> Callable[[RunView], None]:
     """A function that says a line for each stage and for each reason to stand still; `own`: the method that needs no name."""
     said: set[str] = set()
 
     def seen(view: RunView) -> None:
-        for words in (f"  {title(view, own)}", waiting(view)):
+        for words in (compared(view), f"  {title(view, own)}", waiting(view)):
             if words and words not in said:
                 said.add(words)
                 say_line(words)
