@@ -53,6 +53,7 @@ ONLY_IN = {
     "pyarrow": ("client/intake/parquet.py",),
     "textual": ("client/annotate/screen.py",),
     "sklearn": ("reward/features.py",),
+    "math_verify": ("checks/computing.py",),
 }
 # What a pure module may use besides the standard library.
 PURE_MAY = ("numpy", "scipy", "sklearn", "google", "concord")

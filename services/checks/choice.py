@@ -40,7 +40,8 @@ _LOWER = re.compile(
 _AS_OPTION_AFTER = re.compile(
     r"^(?:\s{0,2}[.,;:!?)\]/→=⟪]|\s{0,2}$|\s[-–—]|\s(?:is|isn't|was|seems|looks|would|could|can|must|has|fits|holds|matches|"
     r"makes|works|and|or|but|because|since|as|not|gets|applies|follows|it|though|instead|over|alone|here|captures|says|goes|"
-    r"does|contradicts|agrees|i think|best)\b)"
+    r"does|contradicts|agrees|i think|best|beats|than)\b)",
+    re.I,
 )
 _AS_OPTION_BEFORE = re.compile(
     rf"(?:\b{_NOUN}|\bpick|\bchoose|\bselect|\btick|\bmark|\bsay|\bgo(?:ing)? with|\bleaves|\bopt for|\band|\bor|\bnot|\bso|"
@@ -57,14 +58,14 @@ _STRONG_BEFORE = re.compile(
     r"\b(?:(?:answers?|ans|solution|picks?|keys?|conclusion|response)\b|(?:options?|letters?|choices?|statements?|alternatives?)"
     r" ?(?::|→|-|is\b|that\b)|correct|right|best|true|choose|select|tick|mark|opt for|go(?:ing)? (?:with|for)|went with|settle on|"
     r"vote for|leav(?:es|ing)|left with|remains|must be|has to be|have to be|should be|got to be|gotta be|fits|match(?:es)?|final|"
-    r"conclude|would say|i say|want|supports?)\b",
+    r"conclude|would say|i say|want|supports?|rather)\b",
     re.I,
 )
 _STRONG_AFTER = re.compile(
     r"^[\s\"'*)\]:-]{0,5}(?:⟪\d⟫[\s\"').]{0,3})?(?:\([^)]{1,80}\) ?)?(?:is |was |seems |looks |would be |appears |as )?"
     r"(?:clearly |definitely |probably |likely |also )?(?:the |my |our |to be |to be the |what |one ){0,4}(?:most |only |single )?"
     r"(?:correct|right|best|true|answer|plausible|accurate|appropriate|option|choice|one|supported|better|we want|fits|holds|"
-    r"works|matches|makes (?:the most )?sense|captures|agrees|it is\b|follows)",
+    r"works|matches|makes (?:the most )?sense|captures|agrees|it is\b|follows|beats|wins)",
     re.I,
 )
 _WEAK_BEFORE = re.compile(
@@ -79,7 +80,13 @@ _OTHERWISE = re.compile(
 )
 # Nor what somebody else might say.
 _MIGHT = re.compile(
-    r"\b(?:might|may|could|some|people|one would|common|typical|tempting|distractor|mistake|instead of|than|confus\w{1,6})\b",
+    r"\b(?:might|may|could|some|people|one would|common|typical|tempting|distractor|mistake|confus\w{1,6})\b",
+    re.I,
+)
+_LESS = re.compile(r"\b(?:than|instead of|beats|over|as opposed to)\W{1,3}(?:option )?$", re.I)
+_ALL_BUT = re.compile(
+    r"\b(?:everything|anything|nothing|none|all)(?: (?:else|of them|the others|others|options|choices|answers)){0,2} "
+    r"(?:but|except(?: for)?|other than|besides|save)(?: for)? (?:option )?[(\[]?([A-J])\b[)\]]?",
     re.I,
 )
 _THE_OTHERS = re.compile(
@@ -87,6 +94,11 @@ _THE_OTHERS = re.compile(
 )
 _OUT_AFTER = re.compile(
     r"[\s\"':)\]]{0,4}(?:is |are )?(?:out\b|eliminated|ruled out)|[\s)]{0,2}(?:can|could|may|should) be (?:elim|excl|ruled)",
+    re.I,
+)
+_CHANGED = re.compile(
+    r"\b(?:no,? wait|wait,|wait\.|hold on|hang on|actually|scratch that|correction|on reflection|on second thou?ghts?|"
+    r"let me correct|i meant|i mean|i take (?:it|that) back|no, no)\b[,:.!]?",
     re.I,
 )
 _WORDED = re.compile(r"⟪(\d)⟫")
@@ -97,7 +109,7 @@ class Mention:
     """One option in one clause."""
 
     option: int  # its index
-    force: int  # 3: said to be the answer; 2: put as it; 1: mentioned; -1: denied
+    force: int  # 3: said to be the answer; 2: put as it; 1: mentioned; 0: less good; -1: denied
     clause: int
 
 
@@ -160,6 +172,12 @@ def read(response: str, options: Sequence[str]) -> tuple[int | None, str]:
     alone, why = _alone(text, options, count)
     if alone is not None:
         return alone, why
+    if changes := list(_CHANGED.finditer(text)):
+        # What follows a change of mind counts, where it chooses at all.
+        later = text[changes[-1].end() :]
+        said, how = _weighed(_mentions(later, options, count), later, count)
+        if said is not None:
+            return said, how
     return _weighed(_mentions(text, options, count), text, count)
 
 
@@ -197,7 +215,7 @@ def _index(letter: str) -> int:
 def _mentions(text: str, options: Sequence[str], count: int) -> list[Mention]:
     """Every mention of an option, in order."""
     text = _ANSWERED.sub(lambda found: " is correct." if found[1].lower() in _YES else " is wrong.", text)
-    text = _words_marked(text, options)
+    text = _words_marked(_ALL_BUT.sub(r"the answer is \1. They", text), options)
     out: list[Mention] = []
     clauses = [clause for line in text.split("\n") for clause in _clauses(line)]
     for at, clause in enumerate(clauses):
@@ -256,12 +274,28 @@ def _lettered(clause: str, count: int) -> list[tuple[int, int, int]]:
     return [unique[start] for start in sorted(unique)]
 
 
+def _denied(clause: str, start: int, end: int) -> bool:
+    """Whether an option is denied; "not B, C" denies B alone, "not B, C or D" all three."""
+    if not hedges.denied(clause, start, end):
+        return False
+    comma = clause.rfind(",", 0, start)
+    listed = re.match(r"\W{0,3}(?:,|\bor\b|\bnor\b|\band\b)", clause[end : end + 12], re.I)
+    if comma < 0 or listed or re.match(r",? ?(?:or|nor|and)\b", clause[comma : comma + 6], re.I):
+        return True
+    return hedges.denied(clause[comma + 1 :], start - comma - 1, end - comma - 1)
+
+
 def _force(clause: str, start: int, end: int) -> int:
     before, after = clause[max(0, start - 80) : start], clause[end : end + 100]
     near = before[before.rfind(",") + 1 :]
-    if hedges.denied(clause, start, end) or _OUT_AFTER.match(after) or _THE_OTHERS.search(before):
+    if _denied(clause, start, end) or _OUT_AFTER.match(after) or _THE_OTHERS.search(before):
         return -1
-    if _OTHERWISE.search(before) or _MIGHT.search(near) or _MIGHT.search(after[:60].split(",")[0]):
+    if (
+        _OTHERWISE.search(before)
+        or _MIGHT.search(near)
+        or _LESS.search(near)
+        or _MIGHT.search(after[:60].split(",")[0])
+    ):
         return 1
     if _STRONG_BEFORE.search(near) or _STRONG_AFTER.match(after):
         return 3
@@ -279,7 +313,7 @@ def _weighed(mentions: Sequence[Mention], text: str, count: int) -> tuple[int | 
     weak = [one for one in mentions if one.force == 2]
     if weak:
         return _last_clause(weak, "put as the answer")
-    named = {one.option for one in mentions} - denied
+    named = {one.option for one in mentions if one.force} - denied
     if len(named) == 1:
         return named.pop(), "the only option that it names"
     left = set(range(count)) - denied

@@ -24,6 +24,8 @@ class Decision:
     why: str
 
 
+# How much more of the reference a short answer says where it is clearly more. Tuned on half of the EVOUNA questions.
+CLEARLY = 0.3
 # Answers to these are reached in steps, which can be compared where both are right.
 REASONED = {Kind.NUMBER, Kind.SYMBOLIC, Kind.CHOICE}
 # A response → its wrong steps in words, the few characters of each.
@@ -40,11 +42,12 @@ def compare(
     """The better of two answers to one prompt.
 
     Right beats wrong whatever the style. Both right: where `wrong_steps` finds a wrong step in one response alone, the
-    other is better; else open. Both wrong: neither. A finding that can't tell leaves it open.
+    other is better; else open. Both wrong: neither. A finding that can't tell leaves it open, but for short answers of
+    which one says clearly more of the reference than the other.
     """
     found = (first.outcome, second.outcome)
     if Outcome.UNKNOWN in found:
-        return Decision(Preferred.OPEN, "a check can't tell")
+        return _by_likeness(first, second)
     if found == (Outcome.WRONG, Outcome.WRONG):
         return Decision(Preferred.NEITHER, "both are wrong")
     if first.outcome is not second.outcome:
@@ -53,6 +56,13 @@ def compare(
     if first.kind not in REASONED:
         return Decision(Preferred.OPEN, "both are right")
     return _by_steps(wrong_steps(first_response), wrong_steps(second_response))
+
+
+def _by_likeness(first: Finding, second: Finding) -> Decision:
+    if first.likeness is None or second.likeness is None or abs(first.likeness - second.likeness) < CLEARLY:
+        return Decision(Preferred.OPEN, "a check can't tell")
+    better = Preferred.FIRST if first.likeness > second.likeness else Preferred.SECOND
+    return Decision(better, "it says clearly more of the reference's answer")
 
 
 def _by_steps(first: tuple[str, ...], second: tuple[str, ...]) -> Decision:

@@ -34,6 +34,8 @@ class Finding:
     outcome: Outcome
     why: str  # one short sentence, with no more of the texts in it than the few words that decided
     kind: Kind = Kind.UNKNOWN
+    # Of a short answer, how much of the reference it says, 0 to 1; None: not measured, or it keeps a way out.
+    likeness: float | None = None
     by_agreement: bool = False  # against what sampled answers agreed on, not against a reference that the row brought
 
 

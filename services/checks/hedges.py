@@ -10,7 +10,9 @@ _DENIAL = re.compile(
 )
 # A denial that affirms: "not only X", "not just X", "it is not Y but X".
 _TURNED = re.compile(
-    r"\bnot (?:only|just|merely|simply|sure|certain)\b|\b(?:not|n't)\b[^.;\n]{1,80}\b(?:but|rather)\b", re.I
+    r"\bnot (?:only|just|merely|simply|sure|certain)\b|\bwithout (?:a |any )?(?:doubt|question)\b|"
+    r"\b(?:not|n't)\b[^.;\n]{1,80}\b(?:but|rather)\b",
+    re.I,
 )
 _DENIED_AFTER = re.compile(
     r"^[\s\"'*_)\]]{0,4}(?:is|was|are|were|would be|seems?|looks?)?[ ]?(?:also )?"
@@ -18,9 +20,13 @@ _DENIED_AFTER = re.compile(
     re.I,
 )
 _EITHER = re.compile(
-    r"\b(?:either|whether|one of|among|could be|might be|may be|maybe|perhaps|possibly|candidates?)\b", re.I
+    r"\b(?:either|whether|one of|among|could be|might be|may be|maybe|perhaps|possibly|candidates?|guesses|"
+    r"possible (?:answers?|options?|choices?)|(?:answers?|options?|choices?) (?:are|include))\b",
+    re.I,
 )
-_CUT = re.compile(r"[.!?;:\n](?=\s|$)|,? (?:but|although|though|while|whereas|however)\b", re.I)
+_CANDIDATES = re.compile(r"\b(?:either|candidates?|guesses|possible (?:answers?|options?|choices?))\b", re.I)
+# Not after an initial.
+_CUT = re.compile(r"(?<!\b\w)[.!?;:\n][\"')\]]?(?=\s|$)|,? (?:but|although|though|while|whereas|however)\b", re.I)
 
 
 def clause_before(text: str, start: int, reach: int = 90) -> str:
@@ -39,11 +45,30 @@ def denied(text: str, start: int, end: int) -> bool:
     return bool(_DENIED_AFTER.match(after)) or bool(re.match(r"[\s\"'*_)\]]{0,3}\?", after))
 
 
-def either(text: str, start: int, end: int) -> bool:
-    """Whether what stands from `start` to `end` is named as one of several that might be."""
-    before, after = clause_before(text, start), text[end : end + 60]
-    if _EITHER.search(before[-60:]) and re.search(r"\b(?:or|and)\b|,", before[-30:] + after):
+_CLOSE = re.compile(r"(?:\bnot|n't|\bnever|\bneither|\bnor|\bno)[\s,]{1,2}(?:[\w.'-]{1,20}\s){0,3}[\"'(]?$", re.I)
+
+
+def denied_closely(text: str, start: int, end: int) -> bool:
+    """As `denied`, by a word right before it: for where the question itself denies something ("which states do not …")."""
+    return bool(_CLOSE.search(clause_before(text, start)[-50:])) or bool(_DENIED_AFTER.match(text[end : end + 40]))
+
+
+def either(text: str, start: int, end: int, cased: str = "") -> bool:
+    """Whether what stands from `start` to `end` is named as one of several that might be.
+
+    A bare "or" counts before or after a name or a number alone: "a bank or credit union" explains, "Paris or Lyon" is open.
+    `cased` is the same text in its own letters, where `text` has lost them.
+    """
+    before, after = clause_before(text, start, 250), (cased or text)[end : end + 60]
+    if (_EITHER.search(before[-60:]) or _CANDIDATES.search(before)) and re.search(
+        r"\b(?:or|and)\b|,", before[-30:] + after
+    ):
         return True
-    return bool(re.match(r"[\s\"'*_)\]]{0,3},? or\b", after, re.I)) or bool(
-        re.search(r"\bor(?: else| maybe| perhaps)?[\s\"'*_(]{1,3}$", before, re.I)
+    if re.match(r"[\s\"'*_)\]]{0,3},? or (?:the |maybe |perhaps |else )?[\"']?[A-Z\d]", after):
+        return True
+    return bool(
+        re.search(
+            r"(?:[A-Z][\w'-]{0,30}|\d)[\"']?,? or (?:the |maybe |perhaps )?[\"'*_(]{0,2}$",
+            (cased or text)[max(0, start - 60) : start],
+        )
     )

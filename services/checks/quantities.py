@@ -98,25 +98,14 @@ def unit_of(word: str) -> str:
 
 def quantities(text: str) -> Iterator[Quantity]:
     """The numbers of a text in order: digits, fractions, powers of ten, LaTeX, and numbers in words. Linear in the text."""
-    for start, line in _lines(text):
-        found = [
-            _written(number, start)
-            for number in _NUMBER.finditer(line)
-            if number["over"] or number["whole"] or number["rest"]
-        ]
-        found += [_spelled(number, start) for number in _SPELLED.finditer(line)]
-        yield from sorted((one for one in found if one is not None), key=lambda one: one.start)
+    found = [
+        _written(number) for number in _NUMBER.finditer(text) if number["over"] or number["whole"] or number["rest"]
+    ]
+    found += [_spelled(number) for number in _SPELLED.finditer(text)]
+    yield from sorted((one for one in found if one is not None), key=lambda one: one.start)
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """(where it starts, line)."""
-    start = 0
-    for line in text.splitlines(keepends=True):
-        yield start, line
-        start += len(line)
-
-
-def _written(found: re.Match, offset: int) -> Quantity | None:
+def _written(found: re.Match) -> Quantity | None:
     if found["over"]:
         if not int(found["under"]):
             return None
@@ -141,21 +130,19 @@ def _written(found: re.Match, offset: int) -> Quantity | None:
         value = -value
     unit = unit_of(found["unit"] or "") or unit_of(found["money"] or "")
     end = found.start("apart") if not unit_of(found["unit"] or "") else found.end()
-    return Quantity(value, unit, decimals, offset + found.start(), offset + end)
+    return Quantity(value, unit, decimals, found.start(), end)
 
 
 def _minus(digits: str) -> str:
     return digits.replace("−", "-")
 
 
-def _spelled(found: re.Match, offset: int) -> Quantity | None:
+def _spelled(found: re.Match) -> Quantity | None:
     unit = unit_of(found["unit"] or "")
     value = _value_of(found)
     if value is None:
         return None
-    return Quantity(
-        value, unit, 0, offset + found.start(), offset + found.end("words" if found["words"] and not unit else 0), True
-    )
+    return Quantity(value, unit, 0, found.start(), found.end("words" if found["words"] and not unit else 0), True)
 
 
 def _value_of(found: re.Match) -> Fraction | None:

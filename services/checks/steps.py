@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 
 # What one side of an equation may hold; a longer one is not arithmetic that a person wrote.
 MAX_SIDE = 160
-MAX_STEPS = 400
+MAX_STEPS = 2_000
+# Bits of a number that is computed.
+MAX_BITS = 4_000
 _NUMBER = r"(?:\d{1,15}(?:,\d{3}(?!\d)){0,5}(?:\.\d{1,20})?|\.\d{1,20})"
 # An expression: numbers with operators between them; units and currency may stand beside a number.
 _TOKEN = re.compile(
@@ -24,7 +26,6 @@ _LATEX = (
 )
 _SAME_SIGN = {"×": "*", "x": "*", "·": "*", "•": "*", "÷": "/", "−": "-", "**": "^"}
 _CALCULATOR = re.compile(r"<<([^<>\n]{1,160})>>")
-_WORD_BEFORE = re.compile(r"[A-Za-z_\])}]\s?$")
 
 
 @dataclass(frozen=True)
@@ -59,25 +60,25 @@ def wrong_steps(response: str) -> tuple[str, ...]:
 
 def steps(response: str) -> Iterator[Step]:
     """The equations of a response between numbers alone, in order; those in letters or that cannot be read are left out."""
-    count = 0
-    for line in response.splitlines():
-        for step in (*_calculators(line), *_chain(_CALCULATOR.sub("", line))):
-            count += 1
-            if count > MAX_STEPS:
-                return
-            yield step
+    looked = islice((pair for line in response.splitlines() for pair in _equations(line)), MAX_STEPS)
+    yield from (step for pair in looked if (step := _step(*pair)))
 
 
-def _calculators(line: str) -> Iterator[Step]:
+def _equations(line: str) -> Iterator[tuple[str, str, bool]]:
+    """(left, right, said to be about) of everything in a line that looks like an equation."""
+    if "=" in line or "≈" in line:
+        yield from _calculators(line)
+        yield from _chain(_CALCULATOR.sub("", line))
+
+
+def _calculators(line: str) -> Iterator[tuple[str, str, bool]]:
     """`<<3*4=12>>`, as GSM8K's solutions have them; the number behind it must be the same."""
     for found in _CALCULATOR.finditer(line):
         yield from _chain(found[1])
 
 
-def _chain(line: str) -> Iterator[Step]:
-    """`a = b = c`: each side that is an expression against the number that follows."""
-    if "=" not in line and "≈" not in line:
-        return
+def _chain(line: str) -> Iterator[tuple[str, str, bool]]:
+    """`a = b = c`: each side against the one that follows."""
     for pattern, plain in _LATEX:
         line = pattern.sub(plain, line)
     sides = [(found[0], found.start(), found.end()) for found in _SIDES.finditer(line)]
@@ -85,10 +86,8 @@ def _chain(line: str) -> Iterator[Step]:
         between = line[end:start]
         if between.strip(" =") not in ("", "≈") or len(between) > 2:
             continue
-        if step := _step(
-            left, right, "≈" in between or bool(re.search(r"about|approx|roughly|around|~", left[-20:] + right[:12]))
-        ):
-            yield step
+        rounded = "≈" in between or bool(re.search(r"about|approx|roughly|around|~", left[-20:] + right[:12]))
+        yield left, right, rounded
 
 
 def _step(left: str, right: str, rounded: bool) -> Step | None:
@@ -197,6 +196,11 @@ def _power(tokens: list, at: int) -> tuple[Fraction, int]:
         power, at = _atom(tokens, at + 1)
         if power.denominator != 1 or abs(power) > 30:
             raise ValueError("a power that is not computed")
+        if (
+            value.numerator.bit_length() * abs(power) > MAX_BITS
+            or value.denominator.bit_length() * abs(power) > MAX_BITS
+        ):
+            raise ValueError("a number that is not computed")
         value **= int(power)
     return value, at
 

@@ -24,6 +24,16 @@ ORDINALS = {
     **{word[:-1] + "ieth": value for word, value in SMALL.items() if value >= 20},
 }
 ROMAN = {"ii": "2", "iii": "3", "iv": "4", "vi": "6", "vii": "7", "viii": "8", "ix": "9"}
+# One spelling for what is written in several.
+ALIKE = ROMAN | {
+    "metres": "meter",
+    "metre": "meter",
+    "meters": "meter",
+    "feet": "foot",
+    "centre": "center",
+    "theatre": "theater",
+}
+ALIKE |= {"km": "kilometer", "kilometres": "kilometer", "kilometers": "kilometer", "percent": "%", "colour": "color"}
 ARTICLES = {"a", "an", "the"}
 # Words that carry no answer: a gold word among them may be missing.
 LIGHT = ARTICLES | set(
@@ -32,10 +42,15 @@ LIGHT = ARTICLES | set(
         "which who whom mr mrs ms dr sir lord lady st saint jr sr"
     )
 )
-_FOOTNOTE = re.compile(r"(?<=[a-z]{2})\d{1,2}(?![\w-])|\[\d{1,3}\]|(?<=[a-z][.!?])\d{1,2}(?=\s|$)")
+# "Mathieu1.", "[2]", "in Ohio.3"
+_FOOTNOTE = re.compile(r"(?<=[a-z]{2})\d{1,2}(?=\s?[.,;:!?)]|$)|\[\d{1,3}\]|(?<=[a-z][.!?])\d{1,2}(?=\s|$)")
+# "1979–80" is 1979 and 1980; "onSeptember" lost its blank.
+_SEASON = re.compile(r"\b(\d\d)(\d\d)\s?[-–/]\s?(\d\d)\b")
+_JOINED = re.compile(r"(?<=[a-z]{2})(?=[A-Z][a-z]{3})")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _ORDINAL = re.compile(r"\b(\d{1,9})(?:st|nd|rd|th)\b")
-_GLUED = re.compile(r"(?<=\d)(?=[a-z])")
+_GLUED = re.compile(r"(?<=\d)(?=[a-z])|(?<=[a-z]{2})(?=\d)")
+_MILLIONS = re.compile(r"([$€£]\s?\d[\d.]{0,12})\s?m\b")
 _INITIALS = re.compile(r"(?<![a-z])(?:[a-z]\.\s?){2,6}(?![a-z]\.)")
 _APART = re.compile(r"[^\w%$€£]+|_")
 _DECIMAL = re.compile(r"(?<=\d)\.(?=\d)")
@@ -57,12 +72,34 @@ _QUOTES = str.maketrans(
 
 def words_of(text: str) -> list[str]:
     """The words of a text as they are compared; numbers in digits, ordinals as numbers, no articles. Linear in the text."""
-    text = _FOOTNOTE.sub(" ", _THOUSANDS.sub("", plain(text)))
+    text = _SEASON.sub(r"\1\2 \1\3", _JOINED.sub(" ", text))
+    text = _MILLIONS.sub(r"\1 million", _FOOTNOTE.sub(" ", _THOUSANDS.sub("", plain(text))))
     text = _INITIALS.sub(lambda found: found[0].replace(".", "").replace(" ", "") + " ", text)
     text = _GLUED.sub(" ", _ORDINAL.sub(r"\1 ", text))
     text = _DECIMAL.sub("point", text.replace("'s ", " ").replace("&", " and ")).replace("'", "")
     said = [word for word in _APART.split(text) if word and word not in ARTICLES]
-    return [ROMAN.get(word, word) for word in numbers_in_digits(said)]
+    return _shortened([ALIKE.get(word, word) for word in numbers_in_digits(said)])
+
+
+def _shortened(words: list[str]) -> list[str]:
+    """States that go by their letters."""
+    out: list[str] = []
+    for word in words:
+        if word in ("kingdom", "states") and out[-1:] == ["united"]:
+            out[-1] = "uk" if word == "kingdom" else "usa"
+        elif word == "america" and out[-2:] == ["usa", "of"]:
+            out.pop()
+        else:
+            out.append(word)
+    return out
+
+
+def _times(count: str, word: str) -> str | None:
+    """The value of "50", "million"; None where they are no number together."""
+    if word not in LARGE or not count.replace("point", "", 1).isdigit() or len(count) > 12:
+        return None
+    value = float(count.replace("point", ".")) * LARGE[word]
+    return str(round(value)) if value >= 1 else None
 
 
 def numbers_in_digits(words: Iterable[str]) -> list[str]:
@@ -73,6 +110,8 @@ def numbers_in_digits(words: Iterable[str]) -> list[str]:
     for word in [*words, ""]:
         if word in SMALL and not (open_ and current % 10 and SMALL[word] < 10):
             current, open_ = current + SMALL[word], True
+        elif word in LARGE and not open_ and out and (value_ := _times(out[-1], word)):
+            out[-1] = value_
         elif word in LARGE and open_:
             if word == "hundred":
                 current = (current or 1) * 100
