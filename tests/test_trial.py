@@ -6,12 +6,13 @@ import json
 import pytest
 
 from concord.labeling.trial import Tried, tried
-from concord.labeling.trial_text import lines, plain, verdicts, wanted
+from concord.labeling.trial_text import lines, plain, scores, verdicts, wanted
 from concord.preference.answer_faults import CAUSES
 from concord.v1.config_pb2 import JudgeConfig
 from tests import the_sample
 from tests.endpoint import Endpoint
 from tests.judged_run import endpoint
+from tests.scoring_endpoint import ScoringEndpoint
 from tests.test_cli import concord
 
 ROWS = the_sample.given().rows[:3]
@@ -41,6 +42,27 @@ def test_each_pair_is_asked_about_in_both_orders_and_each_answer_is_shown_as_it_
         told = text(judge, made)
         assert told.count("answered: {") == 6 and "6 of 6 verdicts in 6 calls" in told and "price unknown" in told
         assert "dropped: nothing" in told and "response_format json_schema" in told and "temperature 0" in told
+
+
+def test_with_scores_each_answer_is_shown_to_the_judge_alone_as_well():
+    with endpoint(ScoringEndpoint, says={PAIRS[1].second.text: "I like it."}) as judge:
+        made = asyncio.run(tried(PAIRS, config(judge.url), {}, rubric=True))
+        # What is no score is asked for once more.
+        assert judge.calls == 6 + 6 + 1 == made.usage.calls and (verdicts(made), scores(made)) == (6, 5)
+        assert made.scores[1][1] is None and all(1 <= score <= 10 for score in made.scores[0])
+        told = text(judge, made)
+        assert "5 of 6 answers scored alone" in told and told.count("the first alone: ") == 3
+        assert "the second alone: no score" in told
+        assert plain(config(judge.url), IDS, made)["pairs"][0]["scores"] == list(made.scores[0])
+
+
+def test_the_command_takes_the_word_that_a_run_takes_and_no_other(tmp_path):
+    with endpoint(ScoringEndpoint) as judge:
+        asked = ["judge", "try", f"{judge.url}#m", "--rubric"]
+        done = concord(tmp_path, *asked, "doubtful")
+        assert done.returncode == 0 and "6 of 6 answers scored alone" in done.stdout
+        refused = concord(tmp_path, *asked, "often")
+        assert refused.returncode == 2 and "neither doubtful nor all" in refused.stderr
 
 
 def test_what_the_endpoint_does_not_take_is_said():

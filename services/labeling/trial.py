@@ -3,21 +3,22 @@
 The pairs go the way that a run's go, except that no kept answer is taken and none is kept.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar, cast
 
+from concord.labeling import questions
 from concord.labeling.answer_cache import MemoryAnswers
 from concord.labeling.chat import Chat, ChatSettings
 from concord.labeling.dialect import spoken
 from concord.labeling.evidence import missed
-from concord.labeling.judge import Combined, messages
+from concord.labeling.judge import Combined, Miss
 from concord.labeling.llm import LLMJudge, LLMJudges
 from concord.labeling.reply import Reply
 from concord.labeling.spending import Spent, usage
 from concord.labeling.token_odds import letter_odds
-from concord.labeling.verdict import Verdict, read
+from concord.labeling.verdict import Reading, Verdict, read
 from concord.preference.call_limits import MAX_TOKENS
 from concord.v1.config_pb2 import JudgeConfig
 from concord.v1.events_pb2 import Usage
@@ -37,7 +38,10 @@ class Heard:
     reply: Reply
     seconds: float  # from asking until it was there, tries before it included
     verdict: Verdict | None
-    fault: int  # an AnswerFault; 0 where there is a verdict
+    fault: int  # an AnswerFault; 0 where there is a verdict, or a score
+    # It was asked for a score of one answer alone; `swapped`: of the second.
+    alone: bool = False
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,16 @@ class Tried:
     said: tuple[Combined, ...]
     heard: tuple[Heard, ...]
     usage: Usage
+    # Of each pair the scores of the first and the second alone, as far as they came; empty where none were asked for.
+    scores: tuple[tuple[float | None, float | None], ...] = ()
 
 
-async def tried(pairs: Sequence[Pair], config: JudgeConfig, environ: Mapping[str, str], seed: int = 0) -> Tried:
+async def tried(
+    pairs: Sequence[Pair], config: JudgeConfig, environ: Mapping[str, str], seed: int = 0, rubric: bool = False
+) -> Tried:
     """Asks about the pairs one after the other, both orders at once. Raises Permanent, Deferred, InvalidInput.
 
-    `environ` holds the variable that the judge's key is in.
+    `environ` holds the variable that the judge's key is in; `rubric`: scores of each answer alone are asked for as well.
     """
     judges, began, spent = (
         LLMJudges(MemoryAnswers(), environ, ChatSettings(patience_s=PATIENCE_S)),
@@ -66,17 +74,38 @@ async def tried(pairs: Sequence[Pair], config: JudgeConfig, environ: Mapping[str
     try:
         judge = LLMJudge(config, cast(Chat, listening), MemoryAnswers())
         said = [await judge.combined(pair, seed, spent) for pair in pairs]
+        scores = [await _scores(judge, pair, seed, spent) for pair in pairs] if rubric else []
     finally:
         await judges.close()
-    shown = {_prompt(pair, config, order): (at, order) for at, pair in enumerate(pairs) for order in (False, True)}
-    heard = tuple(_heard(*shown[prompt], reply, seconds) for prompt, reply, seconds in listening.heard)
+    heard = tuple(_all_heard(pairs, config, listening.heard))
     request = chat.request([], config.temperature, config.max_tokens or MAX_TOKENS, seed)
     sent = {name: value for name, value in spoken(request, chat.dialect).items() if name != "messages"}
-    return Tried(sent, chat.dropped, tuple(said), heard, usage(spent, config, monotonic() - began))
+    return Tried(sent, chat.dropped, tuple(said), heard, usage(spent, config, monotonic() - began), tuple(scores))
 
 
-def _prompt(pair: Pair, config: JudgeConfig, swapped: bool) -> str:
-    return messages(pair, config.criteria, swapped)[0]["content"]
+async def _scores(judge: LLMJudge, pair: Pair, seed: int, spent: Spent) -> tuple[float | None, float | None]:
+    first, second = [await judge.score(pair, order, seed, spent) for order in (False, True)]
+    return (None if isinstance(first, Miss) else first), (None if isinstance(second, Miss) else second)
+
+
+def _all_heard(
+    pairs: Sequence[Pair], config: JudgeConfig, heard: Sequence[tuple[str, Reply, float]]
+) -> Iterator[Heard]:
+    """Each answer with the question that it belongs to."""
+    shown, alone = {}, {}
+    for at, pair in enumerate(pairs):
+        for order in (False, True):
+            shown[questions.verdict(pair, config.criteria, order).messages[0]["content"]] = (at, order)
+            alone[questions.score(pair, order, config.criteria).messages[0]["content"]] = (at, order)
+    for prompt, reply, seconds in heard:
+        yield _heard(*shown[prompt], reply, seconds) if prompt in shown else _scored(*alone[prompt], reply, seconds)
+
+
+def _scored(pair: int, second: bool, reply: Reply, seconds: float) -> Heard:
+    question = questions.score(Pair(), second, "")
+    score, contradicting = question.read(question.kept(reply))
+    fault = missed(reply, Reading(contradicting=contradicting), second).fault if score is None else 0
+    return Heard(pair, second, reply, seconds, None, fault, alone=True, score=score)
 
 
 def _heard(pair: int, swapped: bool, reply: Reply, seconds: float) -> Heard:

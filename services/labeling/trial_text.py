@@ -26,6 +26,11 @@ def verdicts(tried: Tried) -> int:
     return sum(len(said.choices) for said in tried.said)
 
 
+def scores(tried: Tried) -> int:
+    """Scores of answers alone that came."""
+    return sum(score is not None for pair in tried.scores for score in pair)
+
+
 def lines(config: JudgeConfig, ids: Sequence[str], tried: Tried) -> Iterator[str]:
     """What was sent and dropped, each answer, each pair's verdict, and what it took; `ids` of the pairs."""
     yield f"judge {config.name} at {config.url}"
@@ -35,14 +40,20 @@ def lines(config: JudgeConfig, ids: Sequence[str], tried: Tried) -> Iterator[str
         yield ""
         yield f"pair {name}"
         for swapped in (False, True):
-            if mine := [heard for heard in tried.heard if (heard.pair, heard.swapped) == (at, swapped)]:
+            mine = [one for one in tried.heard if (one.pair, one.swapped, one.alone) == (at, swapped, False)]
+            if mine:
                 yield from _answer(mine[-1], len(mine))
         for miss in said.misses:
             if miss.fault == AnswerFault.ANSWER_FAULT_REJECTED:
                 yield f"  {_order(miss.swapped)}: refused: {answer_faults.short(miss.text, _SHOWN)}"
         yield f"  → {_verdict(said)}"
+        for second in (False, True):
+            mine = [one for one in tried.heard if (one.pair, one.swapped, one.alone) == (at, second, True)]
+            if mine:
+                yield from _answer(mine[-1], len(mine))
     yield ""
-    for fault in dict.fromkeys(miss.fault for said in tried.said for miss in said.misses):
+    unscored = [heard.fault for heard in tried.heard if heard.alone and heard.fault]
+    for fault in dict.fromkeys([*(miss.fault for said in tried.said for miss in said.misses), *unscored]):
         yield f"{_fault(fault).name}: {_fault(fault).cause.do}"
     yield from _sum(config, len(ids), tried)
 
@@ -63,6 +74,7 @@ def plain(config: JudgeConfig, ids: Sequence[str], tried: Tried) -> dict[str, An
                 "order_flipped": bool(said.order_flipped) if said.order_flipped >= 0 else None,
                 "answers": [_plain(heard) for heard in tried.heard if heard.pair == at],
                 "without_verdict": [_fault(miss.fault).name for miss in said.misses],
+                "scores": list(tried.scores[at]) if tried.scores else None,
             }
             for at, (name, said) in enumerate(zip(ids, tried.said, strict=True))
         ],
@@ -77,17 +89,20 @@ def plain(config: JudgeConfig, ids: Sequence[str], tried: Tried) -> dict[str, An
 
 
 def _answer(heard: Heard, tries: int) -> Iterator[str]:
-    """The last answer for one pair in one order."""
+    """The last answer for one pair in one order, or for one of its answers alone."""
     reply = heard.reply
     took = f"{reply.prompt_tokens or '?'} + {reply.completion_tokens or '?'} tokens, {heard.seconds:.1f} s"
     finish = f", finish_reason {reply.finish}" if reply.finish and reply.finish != "stop" else ""
-    if heard.verdict is not None:
+    if heard.score is not None:
+        came = f"{heard.score:.3g} of 10"
+    elif heard.verdict is not None:
         sure = f", {heard.verdict.confidence:.0%} sure" if heard.verdict.confidence is not None else ""
         came = f"{heard.verdict.winner}{sure}"
     else:
-        came = f"no verdict: {_fault(heard.fault).cause.words}"
+        came = f"no {'score' if heard.alone else 'verdict'}: {_fault(heard.fault).cause.words}"
     asked = f", the last of {tries} answers" if tries > 1 else ""
-    yield f"  {_order(heard.swapped)}: {came} ({took}{finish}{asked})"
+    which = f"the {'second' if heard.swapped else 'first'} alone" if heard.alone else _order(heard.swapped)
+    yield f"  {which}: {came} ({took}{finish}{asked})"
     if reply.reasoning:
         yield f"    thought: {answer_faults.short(reply.reasoning, _SHOWN)}"
     yield f"    answered: {answer_faults.short(reply.text or reply.refusal, _SHOWN)}"
@@ -101,6 +116,8 @@ def _sum(config: JudgeConfig, pairs: int, tried: Tried) -> Iterator[str]:
         f"{verdicts(tried)} of {wanted(config, pairs)} verdicts in {used.calls} calls: {used.prompt_tokens:,} + "
         f"{used.completion_tokens:,} tokens, {price}, {used.seconds:.1f} s"
     )
+    if tried.scores:
+        yield f"{scores(tried)} of {2 * pairs} answers scored alone"
     both = sum(said.order_flipped >= 0 for said in tried.said)
     if both:
         yield f"{flips} of {both} verdicts change when the two responses change places"
@@ -129,9 +146,11 @@ def _plain(heard: Heard) -> dict[str, Any]:
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
         "seconds": heard.seconds,
+        "alone": heard.alone,
+        "score": heard.score,
         "winner": verdict.winner if verdict is not None else None,
         "confidence": verdict.confidence if verdict is not None else None,
-        "fault": _fault(heard.fault).name if verdict is None else None,
+        "fault": _fault(heard.fault).name if heard.fault else None,
     }
 
 

@@ -50,6 +50,9 @@ def unit_again(log: Log, run_id: str, unit: Unit, do: Callable[[Work], Event]) -
     if again.HasField("shard_labeled") and not said.shard_labeled.HasField("for_shown_first"):
         # A version before this column counted nothing.
         again.shard_labeled.ClearField("for_shown_first")
+    if again.HasField("shard_labeled") and not said.shard_labeled.p_tokens:
+        # The same, or the endpoint gave no odds then.
+        again.shard_labeled.ClearField("p_tokens")
     return list(run_log.differences(_plain(said), _plain(again), names=("its fact", "done again"))), said, again
 
 

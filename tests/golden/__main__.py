@@ -86,6 +86,10 @@ HISTORIES: dict[str, History] = {
         64, {"method": "random", "budget": "40%", "batch": 0.1, "pilot": 6, "shard_pairs": 32}, tales.at_odds
     ),
     "one-sided": History(48, {**OVER_HTTP, "method": "none", "window": 1}, tales.one_sided_and_accepted),
+    "signals": History(
+        48,
+        {"budget": "20%", "batch": 0.1, "shard_pairs": 16, "components": 16, "rubric": "doubtful", "judge_votes": 3},
+    ),
     "silent": History(192, {**OVER_HTTP, "method": "none", "shard_pairs": 32, "window": 1}, tales.silent_and_mended),
 }
 

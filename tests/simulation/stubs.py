@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from hashlib import blake2b, sha256
 
 from concord.kit.blobs import Blobs
-from concord.v1.events_pb2 import Event, StageManifest, Usage
+from concord.preference import further
+from concord.v1.events_pb2 import Event, ShardLabeled, Stage, StageManifest, Usage
 from concord.v1.pairs_pb2 import Choice, Pair, PairShard, PairsManifest
 from concord.v1.work_pb2 import Work
 
@@ -63,7 +64,26 @@ def _label_shard(work: Work, blobs: Blobs) -> Event:
         labeled.pair_index.append(at)
         labeled.p_first.append(sure if truth == (sure > 0.2) else 1 - sure)
         labeled.choice.append(Choice.CHOICE_FIRST if labeled.p_first[-1] >= 0.5 else Choice.CHOICE_SECOND)
+    if work.config.rubric and work.unit.stage == Stage.STAGE_LABEL:
+        _score(work, [pair for _, pair in pairs], event)
     return event
+
+
+def _score(work: Work, pairs: Sequence[Pair], event: Event) -> None:
+    """Scores of the doubtful third, at the price of the calls that they are."""
+    labeled = event.shard_labeled
+    chosen = further.doubtful(
+        [True] * len(pairs),
+        [-1] * len(pairs),
+        [max(p, 1 - p) for p in labeled.p_first],
+        [pair.pair_id for pair in pairs],
+        work.config.seed,
+    )
+    for column, side in ((labeled.rubric_first, "first"), (labeled.rubric_second, "second")):
+        scores = [1 + 9 * share("score", work.config.seed, pair.pair_id, side) for pair in pairs]
+        column.extend(score if at in chosen else 0.0 for at, score in enumerate(scores))
+    event.usage.calls += 2 * len(chosen)
+    event.usage.dollars += CENTS_A_PAIR * len(chosen)
 
 
 def _fit_features(work: Work, blobs: Blobs) -> Event:
@@ -83,9 +103,14 @@ def _features(blobs: Blobs, uri: str) -> list[bytes]:
     return [blobs.get(event.shard_featurised.features_uri) for event in _manifest(blobs, uri).events]
 
 
-def _labels(blobs: Blobs, uri: str) -> list[tuple[int, float]]:
+def _labels(blobs: Blobs, uri: str) -> list[tuple[float, ...]]:
     columns = [event.shard_labeled for event in _manifest(blobs, uri).events]
-    return [row for column in columns for row in zip(column.pair_index, column.p_first, strict=True)]
+    return [row for column in columns for row in zip(column.pair_index, column.p_first, *_scored(column), strict=True)]
+
+
+def _scored(column: ShardLabeled) -> tuple[Sequence[float], ...]:
+    """Scores of each answer alone, where some were asked for."""
+    return (column.rubric_first, column.rubric_second) if column.rubric_first else ()
 
 
 def _judged(blobs: Blobs, uris: Sequence[str]) -> dict[int, tuple[int, int]]:
@@ -122,9 +147,9 @@ def _triage_round(work: Work, blobs: Blobs) -> Event:
         seen += [_features(blobs, task.features_uri), [(s.first_index, list(s.margin)) for s in scored]]
     judged = _judged(blobs, task.annotation_uris)
     base = digest("triage", work.unit.round, seen, sorted(judged.items()))
-    doubt = sorted((share("doubt", base, at), at) for at, _ in labels if at not in judged)
+    doubt = sorted((share("doubt", base, at), at) for at, *_ in labels if at not in judged)
     asked = [at for _, at in doubt[: task.ask]]
-    posterior = blobs.put(json.dumps([round((p + share(base, at)) / 2, 4) for at, p in labels]).encode())
+    posterior = blobs.put(json.dumps([round((p + share(base, at)) / 2, 4) for at, p, *_ in labels]).encode())
     triaged = {"asked": asked, "p_ask": [0.5] * len(asked), "posterior_uri": posterior, "trust": min(2, len(judged))}
     return Event(round_triaged={**triaged, "expected_error": share("error", base)})
 
@@ -140,10 +165,10 @@ def _train_final(work: Work, blobs: Blobs) -> Event:
 def _build_dataset(work: Work, blobs: Blobs) -> Event:
     task = work.build_dataset
     labels, judged = _labels(blobs, task.labels_uri), _judged(blobs, task.annotation_uris)
-    believed = json.loads(blobs.get(task.posterior_uri)) if task.posterior_uri else [p for _, p in labels]
+    believed = json.loads(blobs.get(task.posterior_uri)) if task.posterior_uri else [label[1] for label in labels]
     rows = [
         json.dumps([at, *judged.get(at, (0, 0)), f"{p:.4f}", f"{task.expected_error:.4f}"])
-        for (at, _), p in zip(labels, believed, strict=True)
+        for (at, *_), p in zip(labels, believed, strict=True)
     ]
     content = "\n".join(rows).encode()
     built = {"dataset_uri": blobs.put(content), "dataset_sha256": sha256(content).hexdigest(), "rows": len(rows)}

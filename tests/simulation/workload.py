@@ -47,6 +47,7 @@ def _run(number: int, at: int, chance: Random, method: str, size: int) -> Run:
         components=1,
         window=chance.choice([2, 4, 64]),
         judge=JudgeConfig(kind="sample", prompt_dollars=50, completion_dollars=100, max_tokens=10),
+        rubric="doubtful" if number % 2 else "",
     )
     return Run(run_id(f"workload {number}", config.SerializeToString()), config, _pairs(number, at, size))
 
