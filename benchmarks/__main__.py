@@ -83,6 +83,7 @@ BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
     "endpoints": module("endpoints"),
     "judge_noise": judge_noise,
     "routing": module("routing"),
+    "selection": module("selection"),
     "loop_scale": module("loop_scale"),
     "cluster": module("cluster"),
     "label_efficiency": label_efficiency,

@@ -44,6 +44,11 @@ def test_label_efficiency_finds_the_posterior_above_rlthf_and_random_asking():
     assert labels["posterior"] > max(labels["rlthf"], labels["random"])
 
 
+def test_near_duplicates_dropped_leave_fewer_ties_than_random_choice():
+    for half in quick("selection")["sets"].values():
+        assert half["reported half"]["drop-similar"]["ties_to_random"]["high"] < 1
+
+
 def test_the_loop_at_scale_makes_the_same_dataset_as_a_straight_script():
     figures = quick("loop_scale")
     # There are no figures where the two datasets differ.
@@ -99,6 +104,7 @@ def test_the_runner_knows_every_benchmark():
         "endpoints",
         "judge_noise",
         "routing",
+        "selection",
         "loop_scale",
         "cluster",
         "label_efficiency",
