@@ -234,3 +234,16 @@ def test_files_of_answers_as_people_write_them_are_read(name):
         "answers-empty.jsonl": [0, 0],
         "answers-three-voters-quorum3.jsonl": [3, 3],
     }[name]
+
+
+@pytest.mark.parametrize(("spelled", "meant"), [(True, 1), ("yes", 1), (False, 2), ("False", 2), ("", 0), (None, 0)])
+def test_an_annotator_may_say_of_each_answer_by_itself_whether_it_is_acceptable(tmp_path, spelled, meant):
+    row_of = {"pair_id": "p0", "choice": "first", "annotator": "ann", "first_acceptable": spelled}
+    path = file_of(tmp_path / "a.jsonl", row_of)
+    assert answers.read(path).marks.get("p0", {}).get("ann", answers.NO_MARKS) == (meant, 0)
+
+
+def test_a_mark_that_is_no_yes_or_no_is_refused_with_file_and_line(tmp_path):
+    path = file_of(tmp_path / "a.jsonl", {"pair_id": "p0", "choice": "first", "second_acceptable": 3})
+    with pytest.raises(InvalidInput, match=r"a\.jsonl:1: `second_acceptable` must be true or false"):
+        answers.read(path)

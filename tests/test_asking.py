@@ -67,7 +67,7 @@ def test_one_begins_without_any_answer_and_goes_on_with_the_same_command_until_a
         questions = [json.loads(line) for line in (tmp_path / said[3]).read_text().splitlines()]
         assert len(questions) == int(said[2]) and set(questions[0]) == {"pair_id", "prompt", "first", "second"}
         with (tmp_path / "answers.jsonl").open("a") as file:
-            file.writelines(answer_line(one["pair_id"], "AB"[truth[one["pair_id"]]]) for one in questions)
+            file.writelines(answer_line(one["pair_id"], truth[one["pair_id"]]) for one in questions)
         runs.add(said[1])
         rounds += 1
     assert done.returncode == 0, done.stderr

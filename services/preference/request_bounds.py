@@ -114,7 +114,14 @@ PARTS: dict[str, dict[str, Bound]] = {
     "Message": {"role": Text(100), "content": Text(MOST_TEXT), "original": Text(MOST_TEXT)},
     "Response": {"text": Text(MOST_TEXT), "model": LABEL, "original": Text(MOST_TEXT)},
     "RecordedVerdict": {"judge": LABEL, "choice": Known(), "choice_swapped": Known(), "confidence": SHARE},
-    "GivenAnswer": {"task_id": TASK_ID, "choice": Known(), "seconds": Number(0, 1e9), "comment": Text(20_000)},
+    "GivenAnswer": {
+        "task_id": TASK_ID,
+        "choice": Known(),
+        "seconds": Number(0, 1e9),
+        "comment": Text(20_000),
+        "first_mark": Known(),
+        "second_mark": Known(),
+    },
     "Unit": {"stage": Known(), "round": UINT, "number": INDEX, "retry": UINT},
     "RunConfig": {
         **_settings(RunConfig, ""),

@@ -22,6 +22,7 @@ from concord.report.margins import MarginDistribution
 from concord.report.overruled import Overruled
 from concord.report.rewards import RewardCurve, reward_curve
 from concord.report.rounds_gain import Bought, bought, curve
+from concord.report.satisfaction import Satisfaction, satisfaction
 from concord.report.shares import Share
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event
@@ -108,6 +109,7 @@ class Figures:
     length: bias.LengthBias
     signals: tuple[signal_table.Said, ...]
     judges: str  # judge and helpers on the answers that were drawn at random, in words; empty without helpers
+    satisfaction: Satisfaction | None
     overruled_count: int
     overruled: tuple[Overruled, ...]
 
@@ -191,6 +193,7 @@ def figures_of(
         length=bias.length_bias(history),
         signals=signal_table.signals(history),
         judges=signal_table.judges(history),
+        satisfaction=satisfaction(history),
         overruled_count=overruled_count,
         overruled=shown,
         dataset_sha256=finished.dataset_sha256 if finished else "",

@@ -43,6 +43,7 @@ class Labels:
     # Name → how far it speaks against the label, in [0, 1]; -1 where it says nothing. What spoke of no pair is not there.
     signals: Mapping[str, Array]
     helpers: Mapping[str, Array]  # the same of further judges
+    verified: Array  # int8, what a check proves: 0 nothing, 1 the first alone is right, 2 the second, 3 both, 4 neither
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,7 @@ def _labels(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> L
         length_difference=verdict_column(labeled, "length_difference", pairs, 0),
         signals={name: said for name, said in _signals(labeled, pairs).items() if (said >= 0).any()},
         helpers=helper_columns(labeled, pairs),
+        verified=verdict_column(labeled, "verified", pairs, 0).astype(np.int8),
     )
 
 

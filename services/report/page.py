@@ -3,7 +3,15 @@
 from importlib.resources import files
 from string import Template
 
-from concord.report import distribution, judge_answer_cases, overruled_cases, overview, sections, signal_section
+from concord.report import (
+    distribution,
+    judge_answer_cases,
+    overruled_cases,
+    overview,
+    satisfaction_table,
+    sections,
+    signal_section,
+)
 from concord.report.figures import Figures
 from concord.report.markup import joined, text
 
@@ -16,6 +24,7 @@ _SECTIONS = (
     sections.ledger,
     sections.leanings,
     signal_section.signals,
+    satisfaction_table.satisfaction,
     judge_answer_cases.unusable,
     overruled_cases.overruled,
     sections.replay,

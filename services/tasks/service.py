@@ -306,7 +306,8 @@ def _as_revision(revision: int, slot: Slot, header: TasksSnapshot, answer: pb.Gi
     common = {"pair_index": slot.pair_index, "annotator": slot.annotator, "vote": slot.vote, "revision": revision}
     if not answer.choice:
         return _event(slot, header, f"skipped/{slot.annotator}/{revision}", task_skipped=common | {"reason": text})
-    said = common | {"choice": answer.choice, "seconds": answer.seconds, "comment": text}
+    marks = {"first_mark": answer.first_mark, "second_mark": answer.second_mark}
+    said = common | marks | {"choice": answer.choice, "seconds": answer.seconds, "comment": text}
     return _event(slot, header, f"judged/{slot.annotator}/{revision}", annotation_submitted=said)
 
 

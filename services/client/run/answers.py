@@ -14,6 +14,9 @@ from concord.v1 import pairs_pb2 as pb
 from concord.v1.events_pb2 import Event
 
 Choice: TypeAlias = pb.Choice.ValueType
+# Whether the first and the second answer is acceptable, each by itself.
+Marks: TypeAlias = tuple[pb.Mark.ValueType, pb.Mark.ValueType]
+NO_MARKS: Marks = (pb.MARK_UNSPECIFIED, pb.MARK_UNSPECIFIED)
 # A pair that this annotator cannot decide.
 SKIP = pb.CHOICE_UNSPECIFIED
 # How a choice may be spelled, in any case; the numbers are those of data sets, which count from 0.
@@ -46,6 +49,8 @@ class Answers:
     path: Path
     # Pair id → annotator → choice, in the order of the file.
     said: dict[str, dict[str, Choice]] = field(default_factory=dict)
+    # Pair id → annotator → what they say of each answer by itself, where they do.
+    marks: dict[str, dict[str, Marks]] = field(default_factory=dict)
     line_of: dict[str, int] = field(default_factory=dict)  # the first one that names the pair
     again: dict[str, int] = field(default_factory=dict)  # pair id → line of an answer that took an earlier one's place
 
@@ -95,7 +100,8 @@ def unnamed(vote: int) -> str:
 
 
 def read(path: Path) -> Answers:
-    """The answers in a file of JSON Lines: {"pair_id": …, "choice": …, "annotator": optional, "vote": optional, from 0}.
+    """The answers in a file of JSON Lines: {"pair_id": …, "choice": …, "annotator": optional, "vote": optional, from 0}, and
+    with `first_acceptable` and `second_acceptable` (true or false) what they say of each answer by itself.
 
     A JSON list of the same and a table (.csv, .tsv) with such columns are read as well. No file, or one without a line, is
     one without answers yet. Raises InvalidInput with file and line.
@@ -105,7 +111,7 @@ def read(path: Path) -> Answers:
         return answers
     for item in _items(path):
         try:
-            name, who, choice = _answer(item.raw if item.is_line else item.record)
+            name, who, choice, marks = _answer(item.raw if item.is_line else item.record)
         except ValueError as error:
             raise InvalidInput(f"{item.place}: {error}") from None
         of_pair = answers.said.setdefault(name, {})
@@ -113,6 +119,8 @@ def read(path: Path) -> Answers:
         if who in of_pair:
             answers.again[name] = item.at
         of_pair[who] = choice
+        if marks != NO_MARKS:
+            answers.marks.setdefault(name, {})[who] = marks
     return answers
 
 
@@ -139,8 +147,8 @@ def choice_of(said: object) -> Choice:
     return CHOICES[known]
 
 
-def _answer(row: object) -> tuple[str, str, Choice]:
-    """Pair id, annotator and choice of one row, a line or a record; raises ValueError with a reason fit for the user."""
+def _answer(row: object) -> tuple[str, str, Choice, Marks]:
+    """Pair id, annotator, choice and marks of one row, a line or a record; raises ValueError with a reason fit for the user."""
     said = _decoded(row) if isinstance(row, bytes) else row
     if isinstance(said, Exception):
         raise ValueError(str(said))
@@ -149,7 +157,19 @@ def _answer(row: object) -> tuple[str, str, Choice]:
     name = said.get("pair_id")
     if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
         raise ValueError("no `pair_id`")
-    return str(name), _who(said), choice_of(said.get("choice"))
+    marks = (_mark(said, "first_acceptable"), _mark(said, "second_acceptable"))
+    return str(name), _who(said), choice_of(said.get("choice")), marks
+
+
+def _mark(said: Mapping[str, object], name: str) -> pb.Mark.ValueType:
+    value = said.get(name)
+    word = value.strip().lower() if isinstance(value, str) else value
+    for mark, spellings in ((pb.MARK_ACCEPTABLE, ("true", "yes")), (pb.MARK_NOT_ACCEPTABLE, ("false", "no"))):
+        if word in spellings or word is (mark == pb.MARK_ACCEPTABLE):
+            return mark
+    if word not in (None, ""):
+        raise ValueError(f"`{name}` must be true or false, or left out")
+    return pb.MARK_UNSPECIFIED
 
 
 def _decoded(raw: bytes) -> object:

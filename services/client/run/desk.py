@@ -177,6 +177,7 @@ def batches(ids: Sequence[str], most: int) -> Iterator[Sequence[str]]:
 
 def _said(task_id: str, vote: Vote) -> GivenAnswer:
     choice = vote.says()
-    return (
-        GivenAnswer(task_id=task_id, comment=SKIPPED) if choice == SKIP else GivenAnswer(task_id=task_id, choice=choice)
-    )
+    if choice == SKIP:
+        return GivenAnswer(task_id=task_id, comment=SKIPPED)
+    first, second = vote.marks
+    return GivenAnswer(task_id=task_id, choice=choice, first_mark=first, second_mark=second)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from concord.client.run import answers
-from concord.client.run.answers import SKIP, Choice
+from concord.client.run.answers import NO_MARKS, SKIP, Choice, Marks
 from concord.kit.errors import InvalidInput
 from concord.preference.pairs import Row, pair_hash
 
@@ -20,6 +20,8 @@ class Vote(NamedTuple):
 
     annotator: str
     says: Callable[[], Choice]
+    # What the annotator says of each answer by itself.
+    marks: Marks = NO_MARKS
 
 
 class Voters(Protocol):
@@ -52,7 +54,9 @@ class Written:
         self.answers = answers.read(path) if path else answers.Answers(Path())
 
     def votes(self, pair: int, quorum: int) -> Sequence[Vote]:
-        return [Vote(who, partial(_known, said)) for who, said in self.answers.votes(self._ids[pair], quorum)]
+        name = self._ids[pair]
+        said, marks = self.answers.votes(name, quorum), self.answers.marks.get(name, {})
+        return [Vote(who, partial(_known, choice), marks.get(who, NO_MARKS)) for who, choice in said]
 
     def news(self) -> bool:
         """Whether the file changed since it was read; it is read again then."""

@@ -1,0 +1,75 @@
+"""Satisfaction and win rate of a run: of the answers as they came, of the judge's choice, of the dataset. Pure."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from concord.report import measures
+from concord.report.history import History
+from concord.report.measures import Alarm, Judged, Measures
+from concord.v1.pairs_pb2 import Mark
+
+Array = np.ndarray
+# A person's mark as a share: several people's are averaged, and half of them are enough.
+_GOOD = {Mark.MARK_ACCEPTABLE: 1.0, Mark.MARK_NOT_ACCEPTABLE: 0.0}
+
+
+@dataclass(frozen=True)
+class Satisfaction:
+    """Both measures of three choices, over the pairs of which something is known beyond preference."""
+
+    checked: int  # pairs in which a check knows both answers
+    marked: int  # pairs in which people said of an answer by itself whether it is acceptable
+    as_they_came: Measures
+    judge: Measures
+    dataset: Measures | None  # None before there is one
+    # Where the judge's choice, or the dataset's, is preferred more and good less often than what came.
+    judge_alarm: Alarm | None
+    dataset_alarm: Alarm | None
+
+
+def satisfaction(history: History) -> Satisfaction | None:
+    """None where nothing is known of any answer but which one is preferred."""
+    verified = history.labels.verified
+    marked = _marks(history)
+    first, second = measures.good(verified, *marked)
+    known = ~np.isnan(first) | ~np.isnan(second)
+    if not known.any():
+        return None
+    said = Judged(first[known], second[known], history.labels.choice[known])
+    came, judge = measures.as_they_came(said), measures.of_choice(said, said.judge)
+    dataset = measures.of_choice(said, _labels(history)[known]) if history.rows is not None else None
+    return Satisfaction(
+        checked=int((verified > 0).sum()),
+        marked=int((~np.isnan(marked[0]) | ~np.isnan(marked[1])).sum()),
+        as_they_came=came,
+        judge=judge,
+        dataset=dataset,
+        judge_alarm=measures.alarm(came, judge),
+        dataset_alarm=measures.alarm(came, dataset) if dataset else None,
+    )
+
+
+def _labels(history: History) -> Array:
+    """The dataset's choice of each pair, 0 where it has none."""
+    labels = np.zeros(history.pairs, np.int8)
+    if history.rows is not None:
+        labels[history.rows.index] = history.rows.label
+    return labels
+
+
+def _marks(history: History) -> tuple[Array, Array]:
+    """People's marks of the first and the second answers, 1 acceptable, 0 not, NaN nobody said; only votes that counted."""
+    counted = {name for answer in history.answers for name in answer.annotation_ids}
+    sums, votes = np.zeros((2, history.pairs)), np.zeros((2, history.pairs))
+    for event, _ in history.events:
+        if event.WhichOneof("kind") != "annotation_submitted" or event.event_id not in counted:
+            continue
+        said = event.annotation_submitted
+        for side, mark in enumerate((said.first_mark, said.second_mark)):
+            if mark in _GOOD and said.pair_index < history.pairs:
+                sums[side, said.pair_index] += _GOOD[mark]
+                votes[side, said.pair_index] += 1
+    shares = np.divide(sums, votes, out=np.full_like(sums, np.nan), where=votes > 0)
+    first, second = np.where(np.isnan(shares), np.nan, shares >= 0.5)
+    return first, second
