@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from concord.certificate.certificate import Certificate
 from concord.client.intake import given_rows, intake
 from concord.client.results import release, results_dir
 from concord.client.results.records import Records
-from concord.client.run import continue_run, drive, options, preflight, progress, session, steering
-from concord.client.run.job import Job, prepare
-from concord.client.run.voters import Skipping
+from concord.client.run import options, progress, request, session, steering
+from concord.client.run.job import Job
+from concord.client.run.request import Request
 from concord.embedded import allowing, serving
 from concord.kit.errors import ConcordError, InvalidInput, StandsStill
 from concord.kit.settings import Settings
@@ -89,27 +89,29 @@ def run(
     something that is needed does not answer.
     """
     opened, say = _opened(home), tell or _say_nothing
-    asked = partial(options.resolve, {}, _settings(settings, judge, annotators, budget), "concord.run()")
-    aside = Path(opened.home) / "set-aside.jsonl" if skip_bad else None
-    path = given_rows.path_of(pairs, Path(opened.home) / "inputs")
-    read = partial(intake.read, columns=columns, contradictions=contradictions)
-    functions = _functions(annotators)
-    how = partial(drive.resume, accept_judge=accept_judge) if resume else None
+    wanted = Request(
+        given_rows.path_of(pairs, Path(opened.home) / "inputs"),
+        partial(options.resolve, {}, _settings(settings, judge, annotators, budget), "concord.run()"),
+        opened.home,
+        partial(intake.read, columns=columns, contradictions=contradictions),
+        server,
+        from_run,
+        reuse,
+        new,
+        Path(opened.home) / "set-aside.jsonl" if skip_bad else None,
+        _functions(annotators),
+        skip_unanswered=skip_unanswered,
+        resume=resume,
+        accept_judge=accept_judge,
+    )
     with ExitStack() as stack:
         # Results must not depend on how many cores a machine has; afterwards the process has them all again.
         stack.enter_context(threadpool_limits(1))
         records = stack.enter_context(_reading(opened, server))
-        reused = continue_run.answers_of(records, reuse) if reuse else None
-        if from_run:
-            job = continue_run.go_on(records, opened.home, from_run, path, asked, aside, new, reused, read, functions)
-        else:
-            job = prepare(path, asked(), aside, new, reused, None, functions, read)
-        job = continue_run.as_begun(records, job)
-        if skip_unanswered and job.voters:
-            job = replace(job, voters=Skipping(job.voters))
+        job = request.job_of(wanted, records)
         place = Path(out) if out else results_dir.folder(opened.home, job.run_id, server)
         questions = Questions(job, place, wait, say, flag=records.flag)
-        view = _carried_out(job, opened, server, records, aside, questions, how)
+        view = _carried_out(wanted, job, opened, records, questions)
         report, skipped = results(job, view, records, place)
         progress.ended(report, place, job, False, skipped, records.flag, say)
     return Run(view.run_id, opened, server, place)
@@ -127,24 +129,11 @@ def _say_nothing(line: str) -> None:
     """For who wants to hear nothing."""
 
 
-def _carried_out(
-    job: Job,
-    settings: Settings,
-    server: str,
-    records: Records,
-    aside: Path | None,
-    questions: Questions,
-    resume: session.Resume | None,
-) -> RunView:
+def _carried_out(wanted: Request, job: Job, settings: Settings, records: Records, questions: Questions) -> RunView:
     """The finished run. Raises StandsStill."""
-    if not server:
-        preflight.check((job.config.judge, *job.config.helpers))
-    results_dir.remember(questions.out, job.run_id, job.truth)
-    progress.began(job, aside, questions.tell)
-    if differing := continue_run.told(records, job):
-        questions.tell(f"  {differing}")
-    with serving(allowing(settings, job.config), server, len(job.given.rows)) as running:
-        view = session.run(job, running, progress.plain(questions.tell), resume, questions)
+    request.begin(wanted, job, records, questions.out, questions.tell)
+    with serving(allowing(settings, job.config), wanted.server, len(job.given.rows)) as running:
+        view = session.run(job, running, progress.plain(questions.tell), wanted.how, questions)
     if view.status == RUN_STATUS_RUNNING:
         raise StandsStill(questions.line(), job.run_id)
     if view.status != RUN_STATUS_FINISHED:

@@ -11,7 +11,9 @@ from concord.client.results import results_dir
 from concord.client.results.records import Records
 from concord.client.run.drive import JUDGE_STOPPED
 from concord.client.run.job import Job
+from concord.kit.plural import many
 from concord.preference import answer_faults, datasets
+from concord.preference.pairs import ids_at
 from concord.report.accuracy import Evaluation
 from concord.report.figures import Method
 from concord.v1.runs_service_pb2 import RunView
@@ -50,7 +52,7 @@ class Questions:
 
     @property
     def _what(self) -> str:
-        questions = "1 question stands" if self.asked == 1 else f"{self.asked:,} questions stand"
+        questions = many(self.asked, "question stands", "questions stand")
         return f"{questions} in {self.path}"
 
     @property
@@ -68,7 +70,9 @@ def evidence(view: RunView, records: Records) -> list[str]:
     if view.pause_reason not in JUDGE_STOPPED:
         return []
     labeled = answer_faults.standing(event for event, _ in records.events(view.run_id))
-    found = answer_faults.lines(answer_faults.collected(labeled))
+    causes = answer_faults.collected(labeled)
+    kept = [example.pair_index for answers in causes for example in answers.examples]
+    found = answer_faults.lines(causes, ids_at(kept, view.pairs_uri, records.blob))
     return [f"  {line}" for line in (*found, f"more of it: concord report {view.run_id[:8]}{records.flag}")]
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+from textual import events
 
 from concord.client.annotate.screen import Screen, harmless
 from concord.client.annotate.sitting import Sitting
@@ -95,6 +96,29 @@ def test_the_screen_shows_prompt_and_both_responses_and_nothing_of_the_judge(tmp
 
         shown = asyncio.run(sit())
         assert "verdict" not in shown and "judge" not in shown
+
+
+def test_a_key_that_was_pressed_before_a_question_was_shown_answers_nothing(tmp_path):
+    with place_in(tmp_path) as place:
+        place.asked(place.sitting())
+
+        async def sit() -> tuple[int, int]:
+            early, sitting = events.Key("1", "1"), place.sitting()
+            app = Screen(sitting)
+            async with app.run_test(size=(100, 40)) as pilot:
+                await pilot.pause()
+                shown = app.question
+                await app.on_event(early)
+                await pilot.pause()
+                assert app.question is shown
+                before = sitting.answered
+                await pilot.press("1")
+                await pilot.pause()
+                after = sitting.answered
+                await pilot.press("q")
+            return before, after
+
+        assert asyncio.run(sit()) == (0, 1)
 
 
 def test_undo_takes_the_last_answer_back_before_anybody_has_seen_it(tmp_path):

@@ -87,7 +87,7 @@ def test_an_answer_that_is_no_preference_is_no_truth_and_is_said(tmp_path):
     records = [argilla_record(1, 1, question="rating"), argilla_record(2, "response_1")]
     given = intake.read(jsonl(tmp_path / "records.jsonl", records))
     assert [row.truth for row in given.rows] == [None, FIRST]
-    assert "in 1 rows no answer says which response is better, such as 'rating: 1'" in given.notes[0]
+    assert "in 1 row no answer says which response is better, such as 'rating: 1'" in given.notes[0]
 
 
 def test_answers_to_other_questions_than_the_preference_are_named_as_not_used(tmp_path):

@@ -6,6 +6,7 @@ from concord.preference import answer_faults
 from concord.preference.answer_faults import CAUSES, collected, lines, standing
 from concord.v1.events_pb2 import AnswerFault, Event, ShardLabeled, Stage
 
+NAMES = {at: f"p{at}" for at in range(5)}
 CUT, EMPTY = AnswerFault.ANSWER_FAULT_CUT, AnswerFault.ANSWER_FAULT_EMPTY
 
 
@@ -39,15 +40,15 @@ def test_a_cause_of_a_newer_version_is_told_as_unknown():
 
 def test_lines_name_cause_and_remedy_and_show_shortened_examples_on_one_line():
     text = "<think>\nFirst I look at one,\nthen " + "at the other " * 40
-    told = lines(collected([said(CUT, 2, text, text, text)]), most=2, characters=80)
+    told = lines(collected([said(CUT, 2, text, text, text)]), NAMES, most=2, characters=80)
     assert told[0].startswith("2 answers were cut by the limit on tokens") and "max_tokens" in told[0]
-    assert [line[:8] for line in told[1:]] == ["  pair 0", "  pair 1"]
+    assert [line[:9] for line in told[1:]] == ["  pair p0", "  pair p1"]
     assert "orders swapped" in told[2] and all("\n" not in line and len(line) < 120 for line in told[1:])
 
 
 def test_with_several_causes_each_shows_one_example_and_several_judges_are_named():
     found = collected([said(CUT, 3, "x", "y"), said(EMPTY, 2, "", judge="llm:other")])
-    told = lines(found, most=5)
+    told = lines(found, NAMES, most=5)
     assert told[0].startswith("llm:m: 3 answers") and told[2].startswith("llm:other: 2 answers")
     assert told[1].endswith(": x") and told[3].endswith(": (nothing)") and len(told) == 4
 

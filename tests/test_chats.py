@@ -140,7 +140,7 @@ def test_a_prompt_unlike_the_chats_first_turn_is_said_and_the_chat_counts(tmp_pa
 
     given = intake.read(jsonl(tmp_path / "rows.jsonl", [row("A title"), row("What is 1+1?"), row("What is 1+1? ")]))
     assert [[turn.content for turn in made.pair.prompt] for made in given.rows] == [["What is 1+1?"]] * 3
-    assert "in 1 rows the prompt's column is unlike the chat's own first turn: the chat is what counts" in given.notes
+    assert "in 1 row the prompt's column is unlike the chat's own first turn: the chat is what counts" in given.notes
 
 
 def test_columns_that_nobody_reads_are_named_in_one_line(tmp_path):

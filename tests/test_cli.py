@@ -5,13 +5,17 @@ import os
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from concord.client.run import evaluate, options, progress
-from concord.client.run.job import prepare
+from concord import home
+from concord.client.intake import intake
+from concord.client.run import options, progress, request
+from concord.client.run.request import Request
 from concord.kit.errors import InvalidInput
+from concord.kit.settings import from_environment
 from concord.preference.methods import METHODS
 from concord.v1.events_pb2 import PauseReason
 from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RUN_STATUS_RUNNING, RunView
@@ -141,6 +145,10 @@ def test_a_dry_run_says_what_it_costs_and_records_nothing(tmp_path):
         and "assumed: 4 bytes a token" in plain
     )
     assert concord(tmp_path, "runs").stdout == ""
+    keyless = concord(tmp_path, *words[:-1], "--api-key-env", "NO_SUCH_KEY", "--budget", "1").stdout
+    assert (
+        "would stop at once: --api-key-env NO_SUCH_KEY" in keyless and "1 vote of people, about 1 minute at" in keyless
+    )
 
 
 MISTAKES = {
@@ -226,7 +234,7 @@ def test_without_truth_nothing_pretends_to_know_accuracy(tmp_path):
     out = next((tmp_path / "concord-data" / "runs").iterdir())
     questions = [json.loads(line) for line in (out / "questions.jsonl").read_text().splitlines()]
     assert len(questions) == report["unanswered"] > 0
-    assert f"{len(questions)} questions were skipped; they stand in {out.relative_to(tmp_path)}" in done.stderr
+    assert f"{len(questions)} questions were skipped: see {out.relative_to(tmp_path)}" in done.stderr
     assert not {row["id"] for row in rows[:20]} & {question["pair_id"] for question in questions}
     assert set(questions[0]) == {"pair_id", "prompt", "first", "second"}
 
@@ -263,14 +271,33 @@ def test_a_strangers_text_cannot_steer_the_terminal():
 
 
 def test_test_pairs_are_looked_at_before_the_run(tmp_path):
-    job = prepare(str(small_file(tmp_path, 40)), options.resolve({"judge": "sample"}), None, "")
+    path = str(small_file(tmp_path, 40))
+
+    def notes(test: str) -> tuple[str, ...]:
+        asked = partial(options.resolve, {"judge": "sample"})
+        with home.reading(from_environment(home=str(tmp_path / "home"))) as records:
+            wanted = Request(path, asked, str(tmp_path / "home"), intake.read, test=tmp_path / test)
+            return request.job_of(wanted, records).notes
+
     rows = [json.loads(line) for line in the_sample.jsonl().splitlines()[38:50]]
     (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert "2 of the test pairs are also in the run" in evaluate.check_test(job.given.rows, tmp_path / "test.jsonl")[0]
+    assert "2 test pairs are also in the run" in notes("test.jsonl")[0]
     blind = [{k: row[k] for k in ("id", "prompt", "responses")} for row in rows]
     (tmp_path / "blind.jsonl").write_text("".join(json.dumps(row) + "\n" for row in blind))
     with pytest.raises(InvalidInput, match="nothing can be measured"):
-        evaluate.check_test(job.given.rows, tmp_path / "blind.jsonl")
+        notes("blind.jsonl")
+
+
+def test_test_pairs_are_read_by_the_same_columns_as_the_pairs(tmp_path):
+    rows = [{"q": f"What is {n} + 1?", "left": f"{n + 1}", "right": f"{n}", "better": "left"} for n in range(12)]
+    for name, some in (("pairs.jsonl", rows[:10]), ("test.jsonl", rows[8:])):
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in some))
+    read = partial(intake.read, columns="prompt=q,first=left,second=right,winner=better")
+    asked = partial(options.resolve, {"judge": "http://127.0.0.1:9/v1#m"})
+    with home.reading(from_environment(home=str(tmp_path / "home"))) as records:
+        wanted = Request(str(tmp_path / "pairs.jsonl"), asked, str(tmp_path), read, test=tmp_path / "test.jsonl")
+        notes = request.job_of(wanted, records).notes
+    assert any("2 test pairs are also in the run" in note for note in notes)
 
 
 @pytest.mark.slow

@@ -170,6 +170,8 @@ def test_answers_that_are_no_verdict_are_counted_by_cause_with_examples():
     (found,) = figures(SmallRun(kept.events, run.blobs, run.truth)).unusable_answers
     shards = len([event for event in facts(run, "shard_labeled") if event.unit.stage == Stage.STAGE_LABEL])
     assert (found.cause, found.answers, len(found.examples)) == ("empty", 2 * shards, 3)
+    named = next(row["pair_id"] for row in rows(run) if row["index"] == 3)
+    assert {example.pair_id for example in found.examples} == {named}, "a pair goes by its id wherever it is shown"
     assert figures().unusable_answers == ()
 
 

@@ -90,7 +90,7 @@ def test_more_than_two_responses_of_a_new_format_give_pairs(tmp_path):
         "d1/0-2": SECOND,
         "d1/1-2": SECOND,
     }
-    assert "1 prompts have more than two responses: they gave 3 pairs" in given.notes[0]
+    assert "1 prompt has more than two responses: that gave 3 pairs" in given.notes[0]
 
 
 def test_a_new_format_whose_order_is_the_label_has_it_drawn_like_any_other(tmp_path):

@@ -71,7 +71,7 @@ def test_an_arena_conversation_that_goes_on_is_compared_whole_and_said_or_cut_wh
     assert (
         turns(given.rows[0]) == [("user", "q")] and given.rows[0].pair.first.text == "a\n\nUser: more\n\nAssistant: aa"
     )
-    assert "in 1 rows the conversation goes on behind the first answer: all of it is compared" in given.notes
+    assert "in 1 row the conversation goes on behind the first answer: all of it is compared" in given.notes
     assert better(read(tmp_path, row | {"turn": 1})) == ["a"]
 
 
@@ -209,7 +209,7 @@ def test_ratings_of_the_responses_one_by_one_are_compared(tmp_path):
     given = read(tmp_path, task | {"annotations": [{"completed_by": 1, "result": results}]})
     assert better(given) == ["="] and ids(given) == ["7"]
     half = read(tmp_path, task | {"annotations": [{"completed_by": 1, "result": results[:1]}]})
-    assert better(half) == [""] and "in 1 rows no answer says which response is better" in half.notes[0]
+    assert better(half) == [""] and "in 1 row no answer says which response is better" in half.notes[0]
 
 
 def test_label_studios_short_exports_have_one_annotation_a_row(tmp_path):

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -73,6 +74,7 @@ IMPURE = (
 )
 PURE_KIT = (
     "bounds",
+    "plural",
     "usage",
     "loop.fold",
     "loop.facts",
@@ -88,6 +90,7 @@ PURE_KIT = (
 )
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Absolute dotted names that the file imports; relative ones are resolved."""
     first, *folders = path.relative_to(ROOT).parts[:-1]

@@ -177,7 +177,7 @@ def test_a_recorded_judge_takes_the_rows_that_it_judged_and_counts_the_others(tm
 
 def test_an_unknown_judge_is_refused_with_the_files_name(tmp_path):
     given = intake.read(write(tmp_path / "pairs.jsonl", labelled(1)))
-    with pytest.raises(InvalidInput, match=r"pairs\.jsonl: no judge 'L/Vanila' .* L/Vanilla \(1 rows\)"):
+    with pytest.raises(InvalidInput, match=r"pairs\.jsonl: no judge 'L/Vanila' .* L/Vanilla \(1 row\)"):
         intake.judged_by(given, "L/Vanila")
 
 

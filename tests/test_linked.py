@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from concord.client.intake import intake
 from concord.client.results.results_dir import folder, remember
 from concord.client.run import continue_run, session
+from concord.client.run.estimate import estimate
 from concord.client.run.job import Job, prepare
 from concord.client.run.options import Options, resolve, run_config
 from concord.client.run.parent_options import options_of
@@ -73,7 +74,7 @@ def test_pairs_that_the_earlier_run_has_are_left_out_whatever_they_are_called(tm
     joined = join(before, file_of(tmp_path, row("c", "d", id="other"), row("e", "f", id="z")))
     assert [held.pair.pair_id for held in joined.given.rows] == ["x", "y", "z"] and joined.left_out == {"other"}
     assert [held.truth for held in joined.given.rows] == [None, SECOND, None]
-    assert any("2 pairs and 1 new ones; 1 of the file it has already" in note for note in joined.given.notes)
+    assert any("2 pairs and 1 new one; 1 of the file it has already" in note for note in joined.given.notes)
 
 
 def test_a_pair_that_another_files_ids_have_turned_round_is_no_new_one(tmp_path):
@@ -88,9 +89,9 @@ def test_a_pair_that_another_files_ids_have_turned_round_is_no_new_one(tmp_path)
 
 def test_a_file_without_a_new_pair_is_refused_and_so_is_an_id_that_means_two_pairs(tmp_path):
     before = earlier(pair_of("a", "b", "x"))
-    with pytest.raises(InvalidInput, match="none of its 1 pairs is new"):
+    with pytest.raises(InvalidInput, match="none of its 1 pair is new"):
         join(before, file_of(tmp_path, row("a", "b", id="again")))
-    with pytest.raises(InvalidInput, match=r"1 new pairs have an id .* such as x; give them ids of their own"):
+    with pytest.raises(InvalidInput, match=r"1 new pair has an id .* such as x; give them ids of their own"):
         join(before, file_of(tmp_path, row("c", "d", id="x"), row("e", "f", id="y")))
 
 
@@ -104,7 +105,7 @@ def test_pairs_that_lack_the_recorded_judge_are_not_lost_in_silence(tmp_path):
     labelled = row("c", "d", ai_labels={"GPT-4": {"choice": 0}})
     joined = join(earlier(pair_of("a", "b", "x")), file_of(tmp_path, labelled))
     given, judges = intake.judged_by(joined.given, "GPT-4")
-    with pytest.raises(InvalidInput, match=r"1 pairs of run .* have no verdict of that judge"):
+    with pytest.raises(InvalidInput, match=r"1 pair of run .* without a verdict of that judge"):
         check(run_config(Options(judge="recorded:GPT-4"), judges), given, earlier(pair_of("a", "b", "x")))
 
 
@@ -316,6 +317,18 @@ def test_the_linked_run_holds_the_earlier_pairs_and_then_the_new_ones(chain):
 
 def test_nothing_that_was_paid_for_is_paid_again(chain):
     assert chain.calls == (2 * OLD, 2 * NEW) and chain.judge.paid_again == 0
+
+
+def test_a_dry_run_counts_no_calls_whose_answers_are_kept(chain):
+    job = chain.second.job
+    pairs = [row.pair for row in job.given.rows]
+    expected = estimate(job.config, pairs, None, job.earlier)
+    assert expected.calls == chain.calls[1] and "is kept and not paid again" in expected.basis
+    job.config.judge.criteria, before = "Be brief.", job.config.judge.criteria
+    other = estimate(job.config, pairs, None, job.earlier)
+    job.config.judge.criteria = before
+    assert other.calls == 2 * len(pairs) and "kept" not in other.basis
+    assert estimate(job.config, [row.pair for row in job.earlier.rows], None, job.earlier).calls == 0
 
 
 def test_judge_criteria_and_method_are_the_earlier_runs_and_the_budget_is_a_share_of_the_new_pairs(chain):

@@ -94,5 +94,5 @@ def test_how_many_pairs_came_of_many_responses_is_said(tmp_path):
     rows = [{"id": f"m{at}", "prompt": f"q{at}", "responses": ["a", "b", "c"]} for at in range(2)]
     given = intake.read(jsonl(tmp_path / "many.jsonl", rows))
     assert len(given.rows) == 6 and given.notes[0].startswith(
-        "2 prompts have more than two responses: they gave 6 pairs"
+        "2 prompts have more than two responses: that gave 6 pairs"
     )

@@ -69,11 +69,16 @@ def test_what_is_said_names_commands_and_not_the_program_that_called(tmp_path, m
     assert any(line.startswith("replay it with: concord replay ") for line in lines)
 
 
-def test_a_library_that_is_not_there_is_named(done, monkeypatch):
+def test_a_library_that_is_not_there_is_named(done, tmp_path, monkeypatch):
     for name, call in (("datasets", "to_hf"), ("pandas", "to_pandas")):
         monkeypatch.setitem(sys.modules, name, None)
         with pytest.raises(InvalidInput, match=f"{call} needs {name}, which is not installed here: pip install {name}"):
             getattr(done[1].dataset, call)()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    folder = tmp_path / "new" / "hub"
+    with pytest.raises(InvalidInput, match=r"pip install 'concord-preference\[data\]'"):
+        done[1].export("hf", folder)
+    assert not folder.parent.exists(), "what failed leaves nothing behind"
 
 
 def test_a_function_answers_and_is_not_asked_again_what_it_answered(tmp_path):
@@ -117,6 +122,8 @@ def test_a_shut_gate_is_told_with_how_to_go_on(tmp_path):
     asked = {"judge": "sample", "budget": "50%", "pilot": 40, "home": home_of(tmp_path), "tell": None}
     with pytest.raises(concord.StandsStill, match="resume=True"):
         concord.run(wrong, **asked)
+    with pytest.raises(InvalidInput, match="--resume: these settings are another run than"):
+        concord.run(wrong, resume=True, **asked | {"seed": 7})
     assert concord.run(wrong, resume=True, **asked).figures["pairs"] == len(wrong)
 
 

@@ -368,6 +368,41 @@ def test_the_bends_of_the_rewards_are_marked_and_explained():
     assert "No elbow and no knee and no reflection" in words_of(reward_curve=unbent)
 
 
+def test_on_few_pairs_no_bend_is_marked_and_it_is_said_why():
+    curve = measured().reward_curve
+    few = replace(curve, pairs=30)
+    assert curve.bends and few.bends == ()
+    said = words_of(reward_curve=few)
+    assert "on fewer than 100 pairs that is mostly chance" in said and "elbow at" not in said
+
+
+def test_what_a_rounds_trust_and_a_logit_are_is_said_where_they_stand():
+    said = words_of()
+    assert "A logit is the logarithm of the odds" in said
+    for trust in {r.trust for r in measured().rounds}:
+        assert f"{words.TRUST[trust]}: {words.TRUSTED[trust]}" in said
+    blind = tuple(replace(r, audit=None) for r in measured().rounds)
+    assert "An audit looks from outside" in said and "An audit looks" not in words_of(rounds=blind)
+
+
+def test_no_axis_of_shares_goes_beyond_all_of_them():
+    sure = tuple(replace(r, accuracy=1.0, estimated_accuracy=1.0, audit=None) for r in measured().rounds)
+    right = replace(measured().label_accuracy, start=0.99, final=1.0)
+    html = page(replace(compared(), rounds=sure, label_accuracy=right))
+    shares = [float(share) for share in re.findall(r">(\d+(?:\.\d+)?) %</text>", html)]
+    assert shares and max(shares) <= 100 and 100 in shares
+
+
+def test_why_a_run_stands_still_is_said_once():
+    order = Order(38, 40, 78, True, "the judge says A in 78 of 80 answers")
+    stopped = {"status": "paused", "order": order, "without_verdict": 12}
+    told = words.summary(
+        replace(measured(), **stopped, status_detail=f"no usable verdict on 12 of 40 pairs; {order.says}")
+    )
+    assert told.count("no usable verdict") == 1 and told.count(order.says) == 1
+    assert "no usable verdict" in words.summary(replace(measured(), **stopped))
+
+
 def test_beliefs_are_drawn_against_answers_or_their_absence_is_explained():
     checked = measured().calibration
     said = words_of()

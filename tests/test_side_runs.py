@@ -10,7 +10,7 @@ import pytest
 from concord.client.results.records import chosen, there
 from concord.client.run import options, session
 from concord.client.run.job import prepare
-from concord.commands.results import run_lines
+from concord.commands.results import run_line, run_lines
 from concord.embedded import embedded
 from concord.kit import ids, rpc
 from concord.kit.settings import from_environment
@@ -20,6 +20,7 @@ from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from tests.test_cli import concord, small_file
 
 OWN, BESIDE, LATER = (f"{n}aaaaaaa-0000-5000-8000-000000000000" for n in range(3))
+JUDGE = {"kind": "llm", "name": "m"}
 ASKED = ("pairs.jsonl", "--judge", "sample", "--budget", "10%")
 
 
@@ -91,6 +92,16 @@ def test_runs_are_listed_with_their_sides_below_them_and_a_side_without_its_run_
     views.append(pb.RunView(run_id=BESIDE, side_of=OWN))
     assert [line[:10].split("a")[0] for line in run_lines(views)] == ["0", "  1", "2"]
     assert run_lines(views[2:])[0].startswith(BESIDE)
+
+
+def test_two_runs_of_one_file_are_told_apart_by_their_judges_place_and_criteria():
+    line = {
+        criteria: run_line(pb.RunView(run_id=OWN, config={"judge": {**JUDGE, "url": url, "criteria": criteria}}))
+        for url, criteria in (("http://here:1/v1", ""), ("http://there:2/v1", "Be brief.\n" + "And polite. " * 40))
+    }
+    one, other = line.values()
+    assert "judge llm m http://here:1/v1 ·" in one and "criteria" not in one
+    assert "judge llm m http://there:2/v1 · criteria “Be brief. And polite." in other and len(other) < 300
 
 
 def test_last_looks_past_whatever_was_begun_beside_a_run():

@@ -61,6 +61,13 @@ def test_one_line_says_where_a_run_stands_and_what_to_do_next(view, said):
     assert line.startswith(f"run {RUN} is ") and said in line and "\n" not in line
 
 
+def test_a_run_on_which_no_process_works_is_not_said_to_be_running():
+    line = steering.standing(view_of("RUNNING", **labeling(12)), "", alone=True)
+    assert "is waiting in LABEL (12 of 25 units): no process works on it now; its `concord run …` command" in line
+    paused = view_of("PAUSED", "CALLER", detail="lunch")
+    assert steering.standing(paused, "", alone=True) == steering.standing(paused)
+
+
 def test_every_status_and_every_pause_has_a_next_step_and_it_reaches_the_run_where_it_is():
     for status in set(pb.RunStatus.keys()) - {"RUN_STATUS_UNSPECIFIED"}:
         for reason in PauseReason.values():
@@ -122,7 +129,8 @@ def test_a_run_paused_while_it_labels_and_resumed_gives_the_dataset_of_a_quiet_o
         # Nobody runs the services now: the command itself does, for as long as it lasts.
         assert "is paused" in told(folder, "pause", "last")
         assert re.match(
-            r"run \S+ is running in LABEL .*; its `concord run …` command goes on", told(folder, "resume", "last")
+            r"run \S+ is waiting in LABEL .*: no process works on it now; its `concord run …` command goes on",
+            told(folder, "resume", "last"),
         )
         assert done(folder, judge)["dataset_sha256"] == quiet["dataset_sha256"]
     late = concord(folder, "cancel", "last", "--yes", **KERNELS)

@@ -82,7 +82,7 @@ def test_without_pyarrow_the_user_is_told_what_to_install(tmp_path):
     path = parquet(tmp_path / "pairs.parquet", [good(1)])
     code = f"import sys; sys.modules['pyarrow'] = None\nfrom concord.client.intake import intake\nintake.read({str(path)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "InvalidInput" in done.stderr and "need pyarrow: pip install pyarrow" in done.stderr
+    assert "InvalidInput" in done.stderr and "need the extra `data`: pip install" in done.stderr
 
 
 def test_a_data_set_saved_to_disk_is_read_in_the_order_of_its_state(tmp_path):

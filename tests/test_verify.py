@@ -23,6 +23,7 @@ from concord.v1.events_pb2 import Event
 from concord.v1.runs_service_pb2 import RunView
 from concord.wiring import SERVICES
 from tests.simulation.memory_log import Broker, MemoryLog
+from tests.test_annotate import place_in
 from tests.test_cli import concord
 from tests.test_doctor import run_in, settings_in, truth
 from tests.test_golden import NAMES, recorded
@@ -193,6 +194,17 @@ def test_a_run_that_goes_on_is_held_against_what_its_store_folded(tmp_path):
     event.pairs_added.shards[0].text_bytes += 1
     altered(settings, record, event)
     assert [flaw.says for flaw in found(settings, view.run_id).flaws if "with other contents" in flaw.says]
+
+
+def test_a_run_that_has_not_come_to_its_end_is_sound_only_so_far(finished, tmp_path):
+    settings, view = finished
+    whole = found(settings, view.run_id)
+    assert whole.ended and verify.lines(whole)[-1].endswith(": as it was recorded")
+    with place_in(tmp_path) as place:
+        place.asked(place.sitting())
+    begun = found(settings_in(place.home), place.job.run_id)
+    assert not begun.flaws and not begun.ended and not verify.as_json(begun)["ended"]
+    assert "so far: it has not come to its end" in verify.lines(begun)[-1]
 
 
 def test_the_command_doctor_and_replay_say_it_and_end_with_3(finished):

@@ -48,7 +48,8 @@ def annotate(
         if said:
             progress.say(said)
         if view.status != RUN_STATUS_FINISHED:
-            print(progress.clean(steering.standing(view, records.flag)))
+            alone = not server and not _is_run_elsewhere(settings)
+            print(progress.clean(steering.standing(view, records.flag, alone)))
             raise typer.Exit(WAITS)
         _say_results(settings, records, view)
 
@@ -81,15 +82,21 @@ def _check(view: RunView, flag: str) -> None:
 @contextmanager
 def _reached(settings: Settings, server: str, view: RunView) -> Iterator[session.Services]:
     """Services for this run: those behind `server`, those of another process on this log, or all of them here."""
-    from concord.commands.door import door_alone, is_run_elsewhere
+    from concord.commands.door import door_alone
     from concord.embedded import allowing, serving
 
-    if not server and is_run_elsewhere(settings):
+    if not server and _is_run_elsewhere(settings):
         with door_alone(settings) as address:
             yield session.Cluster(address)
     else:
         with serving(allowing(settings, view.config), server, view.pairs) as running:
             yield running
+
+
+def _is_run_elsewhere(settings: Settings) -> bool:
+    from concord.commands.door import is_run_elsewhere
+
+    return is_run_elsewhere(settings)
 
 
 def _user() -> str:

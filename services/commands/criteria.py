@@ -12,6 +12,7 @@ from concord.client.run.confirm import agreed
 from concord.commands import flags, home
 from concord.kit.blobs import MemoryBlobs
 from concord.kit.errors import InvalidInput
+from concord.kit.plural import many
 from concord.kit.settings import Settings
 from concord.preference import run_settings
 from concord.v1.config_pb2 import RunConfig
@@ -105,7 +106,7 @@ def _doing(settings: Settings, config: RunConfig, blob: Callable[[str], bytes]) 
 
 def _asked(units: Iterator[tuple[Event, int]], pairs: int) -> Iterator[Event]:
     for event, so_far in units:
-        progress.say(f"  {so_far:,} of {pairs:,} pairs")
+        progress.say(f"  {so_far:,} of {many(pairs, 'pair')}")
         yield event
 
 

@@ -57,7 +57,7 @@ def replay(
         if dead_letters:
             return replay_commands.print_letters(place.log, run_id, as_json)
         if unit:
-            differs = replay_commands.do_again(place.log, run_id, unit, partial(_done, settings))
+            differs = replay_commands.do_again(place.log, run_id, unit, partial(_done, settings), place.blob)
         else:
             differs = replay_commands.compare(place.log, place.store, run_id, until)
     if differs:

@@ -12,10 +12,15 @@ from concord.client.results import release, results_dir
 from concord.client.run import progress
 from concord.commands import flags, home
 from concord.kit.enums import word
+from concord.kit.plural import many
+from concord.preference.answer_faults import short
 from concord.preference.judges import named
 from concord.preference.methods import asks
 from concord.report.cost import LABEL_PRICE
 from concord.v1.runs_service_pb2 import RunStatus, RunView
+
+# Of the criteria in a line of `concord runs`.
+_CRITERIA = 60
 
 
 def runs(server: flags.Door = "") -> None:
@@ -42,12 +47,14 @@ def run_lines(views: Sequence[RunView]) -> list[str]:
 def run_line(view: RunView) -> str:
     """One line of `concord runs`."""
     status, config = word(RunStatus, view.status), view.config
-    judge = named(config.judge.kind, config.judge.name)
-    budget = f"{view.human_budget:,} votes" if view.human_budget else f"{config.human_budget_share:.3g} of the pairs"
+    judge = named(config.judge.kind, config.judge.name, config.judge.url)
+    budget = many(view.human_budget, "vote") if view.human_budget else f"{config.human_budget_share:.3g} of the pairs"
     asked = "nobody asked" if not asks(config) else f"budget {budget}"
+    judge += f" · criteria “{short(config.judge.criteria, _CRITERIA)}”" if config.judge.criteria else ""
     linked = f" · goes on from {config.parent.run_id[:8]}" if config.parent.run_id else ""
     linked += f" · compared with {view.side_of[:8]}" if view.side_of else ""
-    what = f"{view.input_name} · {view.pairs:,} pairs · {config.method} · judge {judge} · {asked} · seed {config.seed}{linked}"
+    pairs = many(view.pairs, "pair")
+    what = f"{view.input_name} · {pairs} · {config.method} · judge {judge} · {asked} · seed {config.seed}{linked}"
     return progress.clean(f"{view.run_id}  {status:9}  {what}  {view.detail}".rstrip())
 
 
@@ -80,7 +87,9 @@ def export(
     with home.reading(settings, server) as records:
         released = release.release(records, settings.home, name, format_, out)
     made = released.made
-    progress.say(f"{made.rows:,} rows ({', '.join(f'{source}: {count:,}' for source, count in made.sources.items())})")
+    progress.say(
+        f"{many(made.rows, 'row')} ({', '.join(f'{source}: {count:,}' for source, count in made.sources.items())})"
+    )
     for note in made.notes:
         progress.say(f"  {note}")
     if released.certificate:

@@ -3,8 +3,8 @@
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
+from math import ceil
 from pathlib import Path
 
 import typer
@@ -13,12 +13,13 @@ import yaml
 from concord.client.intake import intake
 from concord.client.results import results_dir
 from concord.client.results.records import Records
-from concord.client.run import continue_run, drive, estimate, options, preflight, progress, session
-from concord.client.run.job import Job, prepare
-from concord.client.run.voters import Skipping
+from concord.client.run import estimate, options, preflight, progress, request, session
+from concord.client.run.job import Job
+from concord.client.run.request import Request
 from concord.commands import WAITS, flags, home
 from concord.kit.enums import word
 from concord.kit.errors import InvalidInput
+from concord.kit.plural import many
 from concord.kit.settings import Settings
 from concord.one_run import Questions, evidence, results
 from concord.preference.call_costs import money
@@ -52,36 +53,30 @@ def run(
     from concord.embedded import allowing
 
     settings = home.opened()
-    read = partial(intake.read, columns=columns or None, contradictions=contradictions)
-    aside = Path(settings.home) / "set-aside.jsonl" if skip_bad else None
+    wanted = Request(
+        path,
+        asked,
+        settings.home,
+        partial(intake.read, columns=columns or None, contradictions=contradictions),
+        server,
+        from_,
+        reuse or "",
+        new,
+        Path(settings.home) / "set-aside.jsonl" if skip_bad else None,
+        test=test,
+        skip_unanswered=skip_unanswered,
+        resume=resume,
+        accept_judge=accept_judge,
+    )
     with home.reading(settings, server) as records:
-        reused = continue_run.answers_of(records, reuse) if reuse else None
-        if from_:
-            job = continue_run.go_on(records, settings.home, from_, path, asked, aside, new, reused, read)
-        else:
-            job = prepare(path, asked(), aside, new, reused, read=read)
-        job = continue_run.as_begun(records, job)
-        if resume:
-            continue_run.check_begun(records, job)
-        if test:
-            from concord.client.run import evaluate
-
-            job = replace(job, notes=(*job.notes, *evaluate.check_test(job.given.rows, test)))
+        job = request.job_of(wanted, records)
         if dry_run:
-            return _say_estimate(job, aside, estimate.same_judge(job.config, records.views()), as_json)
-        if not server:
-            preflight.check((job.config.judge, *job.config.helpers))
+            return _say_estimate(wanted, job, estimate.same_judge(job.config, records.views()), as_json)
         out = out or results_dir.folder(settings.home, job.run_id, server)
-        results_dir.remember(out, job.run_id, job.truth)
-        progress.began(job, aside)
-        if differing := continue_run.told(records, job):
-            progress.say(f"  {differing}")
-        if skip_unanswered and job.voters:
-            job = replace(job, voters=Skipping(job.voters))
+        request.begin(wanted, job, records, out, progress.say)
         questions = Questions(job, out, wait, progress.say, progress.command(), records.flag)
-        how = partial(drive.resume, accept_judge=accept_judge) if resume else None
-        view, methods = _carry_out(job, allowing(settings, job.config), server, records, compare, how, questions)
-        report = _write(job, view, records, out, test, methods, compare)
+        view, methods = _carry_out(job, allowing(settings, job.config), records, compare, wanted, questions)
+        report = _write(job, view, records, out, wanted, methods, compare)
     if as_json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
 
@@ -96,16 +91,18 @@ def read_yaml(path: Path) -> object:
         raise InvalidInput(f"{path}: not YAML: {error}") from None
 
 
-def _say_estimate(job: Job, aside: Path | None, before: RunView | None, as_json: bool) -> None:
-    """The account of the input, then what the run would cost."""
+def _say_estimate(wanted: Request, job: Job, before: RunView | None, as_json: bool) -> None:
+    """The account of the input, then what the run would cost, and what it would stop at."""
     given = job.given
-    expected = estimate.estimate(job.config, [row.pair for row in given.rows], before)
+    expected = estimate.estimate(job.config, [row.pair for row in given.rows], before, job.earlier)
+    stops = "" if wanted.server else preflight.without_key((job.config.judge, *job.config.helpers))
     if as_json:
         read = {"form": given.form, "labels": progress.labels(job), "verdicts": dict(given.judges)}
         read |= {"set_aside": dict(given.set_aside), "notes": list(job.notes)}
-        print(json.dumps({"pairs": len(given.rows), **vars(expected), "input": read}, indent=2, ensure_ascii=False))
+        said = {"pairs": len(given.rows), **vars(expected), "input": read, "stops_at": stops or None}
+        print(json.dumps(said, indent=2, ensure_ascii=False))
         return
-    for line in progress.account(job, aside):
+    for line in progress.account(job, wanted.aside):
         print(progress.clean(line))
     known = expected.dollars is not None
     price = (
@@ -113,9 +110,9 @@ def _say_estimate(job: Job, aside: Path | None, before: RunView | None, as_json:
         if known
         else "price unknown: give --prompt-price and --completion-price"
     )
-    tokens = f" with {expected.prompt_tokens:,} + {expected.completion_tokens:,} tokens" if expected.calls else ""
-    print(f"{len(given.rows):,} pairs: {expected.calls:,} judge calls{tokens}, {price}")
-    if expected.calls:
+    tokens = f" with {expected.prompt_tokens:,} + {many(expected.completion_tokens, 'token')}" if expected.calls else ""
+    print(f"{many(len(given.rows), 'pair')}: {many(expected.calls, 'judge call')}{tokens}, {price}")
+    if job.config.judge.url:
         print(f"  {expected.basis}")
     for name, cost in expected.signals.items():
         print(f"  of these {_calls(cost)} for the signal {name}")
@@ -125,8 +122,11 @@ def _say_estimate(job: Job, aside: Path | None, before: RunView | None, as_json:
             "second look of another kind shows more of the judge's errors"
         )
     print(
-        f"{expected.votes:,} votes of people, about {expected.human_minutes:,.0f} minutes at {estimate.SECONDS_A_VOTE} s a vote"
+        f"{many(expected.votes, 'vote')} of people, about {many(ceil(expected.human_minutes), 'minute')} "
+        f"at {estimate.SECONDS_A_VOTE} s a vote"
     )
+    if stops:
+        print(f"the run would stop at once: {progress.clean(stops)}")
 
 
 def _calls(cost: Mapping[str, float | None]) -> str:
@@ -137,18 +137,17 @@ def _calls(cost: Mapping[str, float | None]) -> str:
 def _carry_out(
     job: Job,
     settings: Settings,
-    server: str,
     records: Records,
     compare: bool,
-    resume: session.Resume | None,
+    wanted: Request,
     questions: Questions,
 ) -> tuple[RunView, Mapping[str, Method]]:
     """The finished run, and the other methods where they are wanted; raises Exit where the run stands still."""
     from concord.embedded import serving
 
-    with serving(settings, server, len(job.given.rows)) as running:
+    with serving(settings, wanted.server, len(job.given.rows)) as running:
         with progress.shown(job) as seen:
-            view = session.run(job, running, seen, resume, questions)
+            view = session.run(job, running, seen, wanted.how, questions)
         if view.status != RUN_STATUS_FINISHED:
             _say_why(view, questions, records)
             raise typer.Exit(WAITS)
@@ -175,14 +174,17 @@ def _write(
     view: RunView,
     records: Records,
     out: Path,
-    test: Path | None,
+    wanted: Request,
     methods: Mapping[str, Method],
     compare: bool,
 ) -> Mapping[str, object]:
     """The results, and what is said of them; returns what report.json holds."""
-    from concord.client.run import evaluate
+    evaluation = None
+    if wanted.test:
+        from concord.client.run import evaluate
 
-    evaluation = evaluate.gap(view, records.blob, job.truth, test) if test else None
+        test = evaluate.read_test(wanted.test, wanted.read)
+        evaluation = evaluate.evaluate(view, records.blob, job.truth, test)
     report, questions = results(job, view, records, out, evaluation, methods)
     progress.ended(report, out, job, compare, questions, records.flag)
     return report

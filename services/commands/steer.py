@@ -22,11 +22,15 @@ LOOK_S = 1.0
 
 @dataclass(frozen=True)
 class Told:
-    """A run, and the front door that it is told something through; `flag`: what a command needs to read there."""
+    """A run, and the front door that it is told something through; `flag`: what a command needs to read there.
+
+    `alone`: no process runs the services there, so that a run stands still once the command is over.
+    """
 
     runs: RunServiceStub
     view: pb.RunView
     flag: str
+    alone: bool
 
 
 def pause(name: flags.Run, why: flags.Why = "", server: flags.Through = "") -> None:
@@ -36,7 +40,7 @@ def pause(name: flags.Run, why: flags.Why = "", server: flags.Through = "") -> N
         if steering.is_due(steering.PAUSE, view):
             asked = pb.PauseRunRequest(run_id=view.run_id, request_id=str(uuid4()), detail=why or "by `concord pause`")
             view = run.runs.PauseRun(asked).run
-    _say(view, run.flag)
+    _say(view, run)
 
 
 def resume(name: flags.Run, accept_judge: flags.AcceptSilence = False, server: flags.Through = "") -> None:
@@ -45,7 +49,7 @@ def resume(name: flags.Run, accept_judge: flags.AcceptSilence = False, server: f
         view = run.view
         if steering.is_due(steering.RESUME, view):
             view = _a_moment_later(run.runs, drive.resume(run.runs, view, accept_judge))
-    _say(view, run.flag)
+    _say(view, run)
     if view.status == pb.RUN_STATUS_PAUSED:
         raise typer.Exit(WAITS)
 
@@ -61,20 +65,21 @@ def cancel(name: flags.Run, why: flags.Why = "", yes: flags.CancelYes = False, s
                 run_id=view.run_id, request_id=str(uuid4()), reason=why or "by `concord cancel`"
             )
             view = run.runs.CancelRun(asked).run
-    _say(view, run.flag)
+    _say(view, run)
 
 
 @contextmanager
 def reaching(name: str, server: str) -> Iterator[Told]:
     """The run that `name` means, through the front door `server` or one of its own. Raises NotFound, Unavailable."""
-    from concord.commands.door import door
+    from concord.commands.door import door, is_run_elsewhere
 
     settings = home.opened()
     with reading(settings, server) as records:
         run_id, flag = records.find(name), records.flag
+    alone = not server and not is_run_elsewhere(settings)
     with door(settings, server) as address, rpc.channel(address) as channel, drive.translated(address):
         runs = RunServiceStub(channel)
-        yield Told(runs, runs.GetRun(pb.GetRunRequest(run_id=run_id)).run, flag)
+        yield Told(runs, runs.GetRun(pb.GetRunRequest(run_id=run_id)).run, flag, alone)
 
 
 def _a_moment_later(runs: RunServiceStub, view: pb.RunView) -> pb.RunView:
@@ -96,5 +101,5 @@ def _is_meant(view: pb.RunView, yes: bool) -> bool:
     return yes or agreed("cancel it?", f"run {view.run_id} would be cancelled for good")
 
 
-def _say(view: pb.RunView, flag: str) -> None:
-    print(progress.clean(steering.standing(view, flag)))
+def _say(view: pb.RunView, run: Told) -> None:
+    print(progress.clean(steering.standing(view, run.flag, run.alone)))

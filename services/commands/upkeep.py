@@ -9,6 +9,7 @@ import typer
 from concord.client.run import progress
 from concord.client.run.confirm import agreed
 from concord.commands import FOUND, flags, home
+from concord.kit.plural import many
 
 
 def verify(
@@ -48,8 +49,8 @@ def rm(
             found = removal.family(place.views(), run_id) or [place.view(run_id)]
         for view in found:
             progress.say(
-                f"run {view.run_id} ({view.input_name}: {view.pairs:,} pairs) is {word(RunStatus, view.status)}: its "
-                f"{view.votes:,} answers of people, its dataset and its report go"
+                f"run {view.run_id} ({view.input_name}: {many(view.pairs, 'pair')}) is {word(RunStatus, view.status)}: "
+                f"{many(view.votes, 'answer')} of people, its dataset and its report go"
             )
         if not yes and not agreed("remove it?", f"run {run_id} would be removed for good"):
             progress.say("nothing was removed")
@@ -57,7 +58,7 @@ def rm(
         # Those beside it first: until it is gone itself, they are found with it.
         for view in sorted(found, key=lambda view: view.run_id == run_id):
             gone = removal.remove(settings, log, view.run_id)
-            print(f"run {view.run_id}: {gone.facts:,} facts and {gone.items:,} work items are gone")
+            print(f"run {view.run_id}: {many(gone.facts, 'fact')} and {many(gone.items, 'work item')} are gone")
     progress.say("`concord gc` frees the blobs that no other run names")
 
 
@@ -83,13 +84,14 @@ def gc(
             )
         found = removal.garbage(log, blobs, time.time(), grace * 3_600)
         print(
-            f"{len(found.gone):,} blobs ({found.bytes / 1e6:,.1f} MB) are named by no run; {found.kept:,} "
-            f"({found.kept_bytes / 1e6:,.1f} MB) are, by {found.runs:,} runs; {found.young:,} are younger than {grace:g} h and stay"
+            f"named by no run: {many(len(found.gone), 'blob')} ({found.bytes / 1e6:,.1f} MB); by "
+            f"{many(found.runs, 'run')}: {found.kept:,} "
+            f"({found.kept_bytes / 1e6:,.1f} MB); younger than {grace:g} h, so that they stay: {found.young:,}"
         )
         if not found.gone and not yes:
             return
-        if not yes and not agreed("free them?", f"{len(found.gone):,} blobs would be freed"):
+        if not yes and not agreed("free them?", f"{many(len(found.gone), 'blob')} would be freed"):
             progress.say("nothing was freed")
             return
         removal.sweep(settings, blobs, found)
-        print(f"{len(found.gone):,} blobs are freed; log and store are compacted")
+        print(f"{many(len(found.gone), 'blob is', 'blobs are')} freed; log and store are compacted")

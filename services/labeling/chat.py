@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import structlog
 
 from concord.kit.errors import Deferred
+from concord.kit.plural import many
 from concord.labeling import judge
 from concord.labeling.dialect import Dialect, spoken, wider
 from concord.labeling.negotiation import Negotiation, Rejected
@@ -173,7 +174,7 @@ class Chat:
         suspect = trouble.fault == "passing" and (late or tries >= self._settings.suspect_after)
         said = await self._terms.probe(spent) if suspect else trouble
         if said is None:
-            trouble.detail = f"failed {tries} times while the endpoint answers others: {trouble.detail}"
+            trouble.detail = f"failed {many(tries, 'time')} while the endpoint answers others: {trouble.detail}"
             raise Rejected(trouble) from trouble
         if late:
             why = said if suspect else trouble

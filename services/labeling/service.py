@@ -10,6 +10,7 @@ import grpc
 
 from concord.kit.blobs import Blobs
 from concord.kit.errors import ConcordError, InvalidInput, Late, Unavailable
+from concord.kit.plural import many
 from concord.kit.rpc import Servicer
 from concord.labeling import recorded, sample_judge
 from concord.labeling.answer_cache import AnswerCache
@@ -211,7 +212,8 @@ class _Served(labeling_service_pb2_grpc.LabelingServiceServicer):
         except TimeoutError:
             future.cancel()
             raise Late(
-                f"no verdicts on {len(request.pairs)} pairs within the call's deadline; those that came are kept: ask again, "
+                f"no verdicts on {many(len(request.pairs), 'pair')} within the call's deadline; those that came are kept: "
+                "ask again, "
                 "give more time or fewer pairs"
             ) from None
         except CancelledError:

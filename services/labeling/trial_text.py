@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from concord.kit.plural import many
 from concord.labeling.judge import Combined
 from concord.labeling.trial import Heard, Tried
 from concord.preference import answer_faults, call_costs
@@ -91,7 +92,7 @@ def plain(config: JudgeConfig, ids: Sequence[str], tried: Tried) -> dict[str, An
 def _answer(heard: Heard, tries: int) -> Iterator[str]:
     """The last answer for one pair in one order, or for one of its answers alone."""
     reply = heard.reply
-    took = f"{reply.prompt_tokens or '?'} + {reply.completion_tokens or '?'} tokens, {heard.seconds:.1f} s"
+    took = f"{reply.prompt_tokens or '?'} + {_tokens(reply.completion_tokens)}, {heard.seconds:.1f} s"
     finish = f", finish_reason {reply.finish}" if reply.finish and reply.finish != "stop" else ""
     if heard.score is not None:
         came = f"{heard.score:.3g} of 10"
@@ -100,7 +101,7 @@ def _answer(heard: Heard, tries: int) -> Iterator[str]:
         came = f"{heard.verdict.winner}{sure}"
     else:
         came = f"no {'score' if heard.alone else 'verdict'}: {_fault(heard.fault).cause.words}"
-    asked = f", the last of {tries} answers" if tries > 1 else ""
+    asked = f", the last of {many(tries, 'answer')}" if tries > 1 else ""
     which = f"the {'second' if heard.swapped else 'first'} alone" if heard.alone else _order(heard.swapped)
     yield f"  {which}: {came} ({took}{finish}{asked})"
     if reply.reasoning:
@@ -113,14 +114,15 @@ def _sum(config: JudgeConfig, pairs: int, tried: Tried) -> Iterator[str]:
     known = config.prompt_dollars or config.completion_dollars
     price = call_costs.money(used.dollars) if known else "price unknown (--prompt-price, --completion-price)"
     yield (
-        f"{verdicts(tried)} of {wanted(config, pairs)} verdicts in {used.calls} calls: {used.prompt_tokens:,} + "
-        f"{used.completion_tokens:,} tokens, {price}, {used.seconds:.1f} s"
+        f"{verdicts(tried)} of {many(wanted(config, pairs), 'verdict')} in {many(used.calls, 'call')}: {used.prompt_tokens:,} + "
+        f"{many(used.completion_tokens, 'token')}, {price}, {used.seconds:.1f} s"
     )
     if tried.scores:
-        yield f"{scores(tried)} of {2 * pairs} answers scored alone"
+        yield f"{scores(tried)} of {many(2 * pairs, 'answer')} scored alone"
     both = sum(said.order_flipped >= 0 for said in tried.said)
     if both:
-        yield f"{flips} of {both} verdicts change when the two responses change places"
+        change = "changes" if flips == 1 else "change"
+        yield f"{flips} of {many(both, 'verdict')} {change} when the two responses change places"
     if both and flips == both:
         yield "  none of them says which response is better: over more pairs such a judge stops the run; try another model"
     if known and used.calls:
@@ -152,6 +154,10 @@ def _plain(heard: Heard) -> dict[str, Any]:
         "confidence": verdict.confidence if verdict is not None else None,
         "fault": _fault(heard.fault).name if heard.fault else None,
     }
+
+
+def _tokens(count: int | None) -> str:
+    return many(count, "token") if count else "? tokens"
 
 
 def _fault(fault: int) -> FaultyAnswers:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from concord.kit.enums import word
+from concord.kit.plural import many
 from concord.preference import answer_faults, order_flips
 from concord.preference.stages import HUMAN, stage_name
 from concord.runs.state import RunState
@@ -47,11 +48,15 @@ class Observed:
 def run_notes(run: RunState, seen: Observed) -> tuple[str, ...]:
     """Where the run stands, in a line or two."""
     view, status = run.view, word(RunStatus, run.view.status)
-    notes = [f"run {view.run_id} is {status}: {view.pairs:,} pairs, {view.votes:,} of {view.human_budget:,} votes"]
+    notes = [
+        f"run {view.run_id} is {status}: {many(view.pairs, 'pair')}, {view.votes:,} of {many(view.human_budget, 'vote')}"
+    ]
     if view.dollar_budget:
         notes.append(f"${view.usage.dollars:.2f} of ${view.dollar_budget:.2f} are spent")
     if run.open is not None:
-        notes.append(f"stage {_stage(run)}: {len(run.settled):,} of {run.open.units:,} units are settled")
+        notes.append(
+            f"stage {_stage(run)}: {len(run.settled):,} of {many(run.open.units, 'unit is', 'units are')} settled"
+        )
     if seen.last_fact_at is not None:
         notes.append(f"its last fact is {_ago(seen.now - seen.last_fact_at)} old")
     return tuple(notes)
@@ -76,7 +81,7 @@ def run_findings(run: RunState, tasks: TasksState, seen: Observed) -> tuple[Find
             ),
         )
     if status in (RunStatus.RUN_STATUS_CREATED, RunStatus.RUN_STATUS_UNSPECIFIED):
-        says = f"it was created, but not started: {run.view.pairs:,} pairs have come in"
+        says = f"it was created, but not started: {many(run.view.pairs, 'pair has', 'pairs have')} come in"
         return (*found, _run(says, "give the same `concord run` command again"))
     paused = [_paused(run)] if status == RunStatus.RUN_STATUS_PAUSED else []
     standing = [] if paused else [*_people(run, tasks), *_idle(run, seen)]
@@ -130,8 +135,8 @@ def _people(run: RunState, tasks: TasksState) -> Iterator[Finding]:
         return
     given = sum(len(counted(task)) for task in waiting)
     missing = max(1, tasks.run.quorum) * len(waiting) - given
-    questions = f"{len(waiting):,} of {len(tasks.tasks):,} questions of stage {_stage(run)}"
-    says = f"{questions} wait for people; {missing:,} votes are missing"
+    questions = f"{len(waiting):,} of {many(len(tasks.tasks), 'question')} of stage {_stage(run)}"
+    says = f"{questions} {'waits' if len(waiting) == 1 else 'wait'} for people; {many(missing, 'vote is', 'votes are')} missing"
     who = run.view.config.annotators or "not named"
     yield _run(says, f"people of this run are `{who}`: let them answer" + _how(who))
 
@@ -147,7 +152,7 @@ def _how(who: str) -> str:
 
 def _idle(run: RunState, seen: Observed) -> Iterator[Finding]:
     """Nobody works on it, or whoever should is silent."""
-    behind = f"; {seen.facts_behind:,} facts are not taken in yet" if seen.facts_behind else ""
+    behind = f"; {many(seen.facts_behind, 'fact is', 'facts are')} not taken in yet" if seen.facts_behind else ""
     if seen.working is not None and not seen.working:
         yield _run(f"no process works on it{behind}", _AGAIN)
         return
@@ -170,7 +175,7 @@ def _units(run: RunState) -> Iterator[Finding]:
         which = "; ".join(f"{stage}/{number} after {said.attempts}: {said.error}" for number, said in failed[:_SHOWN])
         more = f"; and {len(failed) - _SHOWN:,} more" if len(failed) > _SHOWN else ""
         yield _run(
-            f"{len(failed):,} of {units:,} units failed (unit after so many tries: why): {which}{more}",
+            f"{len(failed):,} of {many(units, 'unit')} failed (unit after so many tries: why): {which}{more}",
             f"mend the cause, then --resume; `concord replay {run.view.run_id[:8]} --events` shows every fact",
         )
     waits = (
@@ -197,7 +202,7 @@ def _judge(seen: Observed) -> Iterator[Finding]:
     choices = [choice for said in seen.judged for choice in said.choice]
     without = choices.count(Choice.CHOICE_UNSPECIFIED)
     if without > MOST_WITHOUT * len(choices):
-        whole = f"{without:,} of {len(choices):,} pairs have no usable verdict of the judge"
+        whole = f"{without:,} of {many(len(choices), 'pair')} {'has' if without == 1 else 'have'} no usable verdict of the judge"
         causes = answer_faults.collected(seen.judged)
         for found in causes:
             shown = [f"“{answer_faults.short(kept.text, _QUOTED)}”" for kept in found.examples[:1]]

@@ -81,7 +81,7 @@ def package_health(package: Package, urls: Mapping[str, str]) -> Health:
     findings = []
     is_, least = (".".join(map(str, version)) for version in (package.python, package.least_python))
     if package.python < package.least_python:
-        says = f"Python {is_} runs this; {least} is the least"
+        says = f"this is Python {is_}, and {least} is the least"
         findings.append(Finding("installation", says, f"install Python {least} or newer"))
     if package.missing:
         findings.append(

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 
 from concord.client.results.records import Records
 from concord.client.run.confirm import agreed
@@ -16,11 +16,13 @@ from concord.kit.errors import InvalidInput
 from concord.kit.log import Log, Record
 from concord.kit.log.topics import fact_partition
 from concord.kit.loop.events import facts
+from concord.kit.plural import many
 from concord.kit.settings import Settings, open_log
 from concord.kit.store import Store
 from concord.operate import dead_letters, redo, run_log, timeline, timeline_text, verify
 from concord.preference import answer_faults
 from concord.v1.events_pb2 import Event
+from concord.v1.pairs_pb2 import PairShard
 from concord.v1.work_pb2 import Work
 
 Say = Callable[[str], object]
@@ -77,27 +79,37 @@ def compare(log: Log, store: Store, run_id: str, until: str, say: Say = print) -
     """Says where the live store differs from the log; whether it does."""
     found = redo.store_differences(log, store, run_id, until)
     late = 0 if until else redo.behind(log, store, run_id)
-    more = f"; {late:,} newer facts are not in the store yet" if late else ""
+    more = f"; {many(late, 'newer fact is', 'newer facts are')} not in the store yet" if late else ""
     say("\n".join(found) or f"log and store agree{more}")
     return bool(found)
 
 
-def do_again(log: Log, run_id: str, unit: str, do: Callable[[Work], Event], say: Say = print) -> bool:
+def do_again(
+    log: Log, run_id: str, unit: str, do: Callable[[Work], Event], blob: Callable[[str], bytes], say: Say = print
+) -> bool:
     """Says where a unit that `do` does again differs from its fact, and which answers were no verdict; whether it differs."""
     found, said, again = redo.unit_again(log, run_id, run_log.parse_unit(unit), do)
     say("\n".join(found) or f"unit {unit} done again gives the same fact")
     for event, when in ((said, "in its fact"), (again, "done again")):
-        for line in _answers(event, when):
+        for line in _answers(event, when, partial(_pair_names, log, run_id, unit, blob)):
             say(clean(line))
     return bool(found)
 
 
-def _answers(event: Event, when: str) -> Iterator[str]:
+def _pair_names(log: Log, run_id: str, unit: str, blob: Callable[[str], bytes]) -> dict[int, str]:
+    """What the pairs of the unit are called, by their index in the run."""
+    item, _ = run_log.work_of(log, run_id, run_log.parse_unit(unit))
+    shards = [PairShard.FromString(blob(uri)) for uri in item.label_shard.shard_uris]
+    return {shard.first_index + at: pair.pair_id for shard in shards for at, pair in enumerate(shard.pairs)}
+
+
+def _answers(event: Event, when: str, names: Callable[[], dict[int, str]]) -> Iterator[str]:
     """The unit's answers that are no verdict, as far as they were kept, whole."""
+    named = names() if event.shard_labeled.kept_answers else {}
     for found in answer_faults.collected([event.shard_labeled]):
         yield f"{when}, {found.judge}: {found.words}: {found.cause.do}"
         for kept in found.examples:
-            yield f"  pair {kept.pair_index}{', orders swapped' if kept.swapped else ''}:"
+            yield f"  pair {named[kept.pair_index]}{', orders swapped' if kept.swapped else ''}:"
             yield from (f"  | {line}" for line in kept.text.splitlines() or [""])
 
 
@@ -126,7 +138,7 @@ def requeue(settings: Settings, run_id: str, names: Sequence[str], sure: bool, s
     if not count:
         say("nothing to put back")
         return
-    if not sure and not agreed(f"put {count:,} back?", f"{count:,} letters would be put back"):
+    if not sure and not agreed(f"put {count:,} back?", f"{many(count, 'letter')} would be put back"):
         say("nothing was put back")
         return
     say(f"{dead_letters.put_back(log, steps):,} put back")

@@ -14,6 +14,7 @@ from concord.kit.log import Log, Record
 from concord.kit.loop.events import events_of
 from concord.kit.loop.fold import Folded, replay_records, start_run
 from concord.kit.loop.run_records import BATCH, records
+from concord.kit.plural import many
 from concord.runs import service as runs
 from concord.runs import state as run_state
 from concord.runs import work
@@ -105,7 +106,7 @@ def differences(one: object, other: object, path: str = "", names: tuple[str, st
         shown = ", ".join(f"[{at}] {json.dumps(here)} → {json.dumps(there)}" for at, here, there in rows[:MOST_ROWS])
         if rows:
             more = ", …" if len(rows) > MOST_ROWS else ""
-            yield f"{path}: {len(rows):,} of {len(one):,} rows differ ({names[0]} → {names[1]}): {shown}{more}"
+            yield f"{path}: {len(rows):,} of {many(len(one), 'row')} differ ({names[0]} → {names[1]}): {shown}{more}"
     elif one != other:
         yield f"{path}: {names[0]} {json.dumps(one)} · {names[1]} {json.dumps(other)}"
 

@@ -15,6 +15,7 @@ from concord.kit.errors import ConcordError
 from concord.kit.ids import event_id, id_bytes, result_id, unit_name, uri_of
 from concord.kit.log import Record
 from concord.kit.loop.fold import replay_records, start_run
+from concord.kit.plural import many
 from concord.runs import loop
 from concord.runs import service as runs
 from concord.runs.state import RunState
@@ -196,7 +197,10 @@ def unlike_store(facts: Facts, witness: Witness) -> Iterator[Flaw]:
     store = f"the store of `{witness.service}`"
     for at, key in enumerate(witness.ids):
         if at >= len(now):
-            yield Flaw(None, f"{store} folded {len(witness.ids) - at:,} facts that stand in the log no more")
+            yield Flaw(
+                None,
+                f"{store} folded {many(len(witness.ids) - at, 'fact that stands', 'facts that stand')} in the log no more",
+            )
             return
         if now[at][1] != key:
             yield Flaw(now[at][0], f"{store} folded another fact here: one was put in, taken out or moved")

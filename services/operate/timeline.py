@@ -7,6 +7,7 @@ from concord.kit import usage
 from concord.kit.enums import word
 from concord.kit.ids import unit_name
 from concord.kit.loop.events import Fact
+from concord.kit.plural import many
 from concord.operate import drift
 from concord.operate.changepoints import Jump, bars, jumps
 from concord.preference import answer_faults, order_flips
@@ -125,21 +126,22 @@ def _between(facts: Sequence[Fact]) -> Chapter:
         case "run_created":
             return _made(facts, f"created from {event.run_created.input_name or 'an input without a name'}")
         case "pairs_added":
-            return _made(facts, f"{sum(s.pairs for f in facts for s in f.event.pairs_added.shards):,} pairs came in")
+            return _made(
+                facts, f"{many(sum(s.pairs for f in facts for s in f.event.pairs_added.shards), 'pair')} came in"
+            )
         case "run_started":
-            return _made(facts, f"started with a budget of {event.run_started.human_budget:,} votes")
+            return _made(facts, f"started with a budget of {many(event.run_started.human_budget, 'vote')}")
         case "run_finished":
             return _made(facts, f"finished: dataset {event.run_finished.dataset_sha256[:12]}…")
         case _:
             odd = list(_commands(facts))
-            return _made(facts, "" if odd else f"{len(facts):,} late or unknown facts ({kind})", odd)
+            return _made(facts, "" if odd else f"{many(len(facts), 'late or unknown fact')} ({kind})", odd)
 
 
 def _units(units: int, stage: int, mine: Sequence[Fact]) -> str:
     settled = {fact.event.unit.number for fact in mine if fact.kind not in ("unit_deferred", *_VOTES)}
-    what = "question" if stage in HUMAN else "unit"
-    many = f"{units:,} {what}{'s' if units != 1 else ''}"
-    return many if len(settled) >= units else f"{len(settled):,} of {many} settled"
+    whole = many(units, "question" if stage in HUMAN else "unit")
+    return whole if len(settled) >= units else f"{len(settled):,} of {whole} settled"
 
 
 _VOTES = ("annotation_submitted", "task_skipped", "annotation_withdrawn")
@@ -158,14 +160,15 @@ def _came(stage: int, mine: Sequence[Fact], judge: dict[int, int]) -> str:
         case "round_triaged":
             said = last.round_triaged
             audited = f", audited {said.audited_error:.1%}" if said.HasField("audited_error") else ""
-            flipped = f"{said.flipped:,} labels flipped"
+            flipped = f"{many(said.flipped, 'label')} flipped"
             # Without trust it is what was assumed before anybody answered.
             error = f", estimated error {said.expected_error:.1%}" if said.trust else ""
             return f"{len(said.asked):,} to ask, {flipped}{error}{audited}"
         case "dataset_built":
             made = last.dataset_built
             sure = f", estimated accuracy {made.estimated_accuracy:.1%}" if made.HasField("estimated_accuracy") else ""
-            return f"{made.rows:,} rows: {made.from_people:,} by people, {made.flipped:,} flipped, {made.ties:,} ties{sure}"
+            rows, ties = many(made.rows, "row"), many(made.ties, "tie")
+            return f"{rows}: {made.from_people:,} by people, {made.flipped:,} flipped, {ties}{sure}"
     return ""
 
 
@@ -179,7 +182,7 @@ def _verdicts(shards: Sequence[Fact]) -> str:
     said = [choice for fact in shards for choice in fact.event.shard_labeled.choice]
     first, second = said.count(Choice.CHOICE_FIRST), said.count(Choice.CHOICE_SECOND)
     none = len(said) - first - second
-    return f"{len(said):,} pairs: {first:,} first, {second:,} second" + (
+    return f"{many(len(said), 'pair')}: {first:,} first, {second:,} second" + (
         f", {none:,} without a verdict" if none else ""
     )
 
@@ -205,7 +208,7 @@ def _deferrals(mine: Sequence[Fact]) -> Iterator[Odd]:
     put_off = [fact for fact in mine if fact.kind == "unit_deferred"]
     for name in dict.fromkeys(_unit_name(fact.event.unit) for fact in put_off):
         own = [fact for fact in put_off if _unit_name(fact.event.unit) == name]
-        times = f"{len(own)} times" if len(own) > 1 else "once"
+        times = many(len(own), "time") if len(own) > 1 else "once"
         yield Odd(own[0].offset, own[0].at, f"put off {times}: {own[-1].event.unit_deferred.reason}", name)
 
 
@@ -225,7 +228,7 @@ def _commands(facts: Sequence[Fact]) -> Iterator[Odd]:
                 yield Odd(
                     fact.offset,
                     fact.at,
-                    f"budget now {said.human_budget:,} votes, ${said.dollar_budget:,.2f} (0: no limit)",
+                    f"budget now {many(said.human_budget, 'vote')}, ${said.dollar_budget:,.2f} (0: no limit)",
                 )
             case "run_cancelled":
                 yield Odd(fact.offset, fact.at, f"cancelled: {event.run_cancelled.reason or 'no reason given'}")

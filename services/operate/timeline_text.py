@@ -7,6 +7,7 @@ from datetime import datetime
 from google.protobuf.json_format import MessageToDict
 
 from concord.kit.enums import word
+from concord.kit.plural import many
 from concord.operate.timeline import Chapter, Odd
 from concord.preference.judges import named
 from concord.v1.events_pb2 import PauseReason, Usage
@@ -55,7 +56,7 @@ def lines(about: About, chapters: Sequence[Chapter]) -> Iterator[str]:
     config = view.config
     status = "corrupt" if about.corrupt else word(RunStatus, view.status)
     judge = named(config.judge.kind, config.judge.name, config.judge.url)
-    yield f"run {view.run_id}: {view.input_name} · {view.pairs:,} pairs · {config.method} · judge {judge}"
+    yield f"run {view.run_id}: {view.input_name} · {many(view.pairs, 'pair')} · {config.method} · judge {judge}"
     if not chapters:
         yield "nothing of it stands in the log up to there"
         return
@@ -67,7 +68,7 @@ def lines(about: About, chapters: Sequence[Chapter]) -> Iterator[str]:
     for chapter in chapters:
         yield from _chapter(chapter)
     if about.duplicates:
-        yield f"{about.duplicates:,} facts were said again, which changes nothing"
+        yield f"{many(about.duplicates, 'fact was', 'facts were')} said again, which changes nothing"
     yield from _next(about, chapters)
 
 
@@ -105,7 +106,12 @@ def _next(about: About, chapters: Sequence[Chapter]) -> Iterator[str]:
     if quoted is not None and broken is None and not about.flag:
         found.append((f"concord replay {name} --unit {quoted.unit}", "what the judge answered there, and does now"))
     if about.dead_letters:
-        found.append((f"concord replay {name} --dead-letters", f"its {about.dead_letters:,} items that were given up"))
+        found.append(
+            (
+                f"concord replay {name} --dead-letters",
+                f"{many(about.dead_letters, 'item of it that was', 'items of it that were')} given up",
+            )
+        )
     if found:
         yield ""
         yield from (f"→ {command:40}  {why}" for command, why in found)
@@ -122,10 +128,10 @@ def _first_break(chapters: Sequence[Chapter]) -> Odd | None:
 
 
 def _used(usage: Usage) -> str:
-    kept = f" and {usage.cached_calls:,} kept answers" if usage.cached_calls else ""
+    kept = f" and {many(usage.cached_calls, 'kept answer')}" if usage.cached_calls else ""
     tokens = usage.prompt_tokens + usage.completion_tokens
     dollars = f", ${usage.dollars:,.2f}" if usage.dollars else ""
-    return f"{usage.calls:,} judge calls{kept}, {tokens:,} tokens{dollars}"
+    return f"{many(usage.calls, 'judge call')}{kept}, {many(tokens, 'token')}{dollars}"
 
 
 def _time(at: float) -> str:

@@ -1,7 +1,7 @@
 """Holds a run against everything that was kept of it: its facts, its stage manifests, stores, markers, blobs, its dataset."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from concord.client.results.records import Records
 from concord.kit.blobs import named
@@ -9,6 +9,7 @@ from concord.kit.errors import ConcordError, NotFound, Unavailable
 from concord.kit.log import Log, Record
 from concord.kit.log.topics import FACTS, fact_partition
 from concord.kit.loop.run_records import BATCH
+from concord.kit.plural import many
 from concord.operate import tamper
 from concord.operate.local_records import Here
 from concord.operate.tamper import Facts, Flaw
@@ -29,6 +30,8 @@ class Verified:
     flaws: tuple[Flaw, ...]
     notes: tuple[str, ...]
     good: int | None
+    # Whether the run has come to its end: until then nothing holds its last facts but the stores.
+    ended: bool = True
 
     @property
     def first(self) -> int | None:
@@ -50,7 +53,9 @@ def verified(place: Records, run_id: str) -> Verified:
     witnesses = _witnesses(place, run_id) if isinstance(place, Here) else []
     records = list(place.of(run_id))
     facts, flaws, good = facts_of(run_id, records, place.blob)
-    notes = [f"{len(records):,} facts, the last at offset {records[-1].offset} of partition {fact_partition(run_id)}"]
+    notes = [
+        f"{many(len(records), 'fact')}, the last at offset {records[-1].offset} of partition {fact_partition(run_id)}"
+    ]
     if isinstance(place, Here):
         flaws += [flaw for witness in witnesses for flaw in tamper.unlike_store(facts, witness)]
         flaws += tamper.unlike_marker(facts, place.blobs.marker)
@@ -61,13 +66,14 @@ def verified(place: Records, run_id: str) -> Verified:
         notes.append("not looked at through a front door: gaps in the log, the stores, the units' markers")
     flaws += [*_blobs(facts, place.blob, notes), *_dataset(facts, place.blob, notes)]
     in_order = sorted(flaws, key=lambda flaw: (flaw.offset is None, flaw.offset or 0))
-    found = Verified(run_id, tuple(in_order), tuple(notes), good)
+    ended = any(event.HasField(kind) for event in facts.events for kind in ("run_finished", "run_cancelled"))
+    found = Verified(run_id, tuple(in_order), tuple(notes), good, ended)
     return found if found.first is None or good is None or good < found.first else _without_good(found)
 
 
 def _without_good(found: Verified) -> Verified:
     """A stage that was closed behind the first flaw vouches for nothing before it."""
-    return Verified(found.run_id, found.flaws, found.notes, None)
+    return replace(found, good=None)
 
 
 def _covered(facts: Facts) -> int:
@@ -108,11 +114,12 @@ def _blobs(facts: Facts, blob: Callable[[str], bytes], notes: list[str]) -> Iter
             raise
         except ConcordError as error:
             broken.append(str(error))
-    notes.append(f"{len(wanted) - len(broken):,} of {len(wanted):,} blobs that it names are what their names say")
+    sound = many(len(wanted) - len(broken), "is what its name says", "are what their names say")
+    notes.append(f"of {many(len(wanted), 'blob')} that it names {sound}")
     for words in broken[:MOST_NAMED]:
         yield Flaw(None, words)
     if len(broken) > MOST_NAMED:
-        yield Flaw(None, f"{len(broken) - MOST_NAMED:,} more blobs are gone or broken")
+        yield Flaw(None, f"{many(len(broken) - MOST_NAMED, 'more blob is', 'more blobs are')} gone or broken")
 
 
 def _dataset(facts: Facts, blob: Callable[[str], bytes], notes: list[str]) -> Iterator[Flaw]:
@@ -160,7 +167,9 @@ def lines(found: Verified) -> list[str]:
             else ""
         )
         out.append(f"  → {first}{good}. Restore the log from a copy, or trust nothing that follows")
-    said = f"{len(found.flaws)} things are wrong" if found.flaws else "as it was recorded"
+    said = f"{many(len(found.flaws), 'thing is', 'things are')} wrong" if found.flaws else "as it was recorded"
+    if not found.ended:
+        said += ", so far: it has not come to its end, and a dataset that is not there yet cannot be looked at"
     return [*out, *(f"· {note}" for note in found.notes), f"run {found.run_id}: {said}"]
 
 
@@ -169,6 +178,7 @@ def as_json(found: Verified) -> dict[str, object]:
     return {
         "run_id": found.run_id,
         "well": not found.flaws,
+        "ended": found.ended,
         "partition": fact_partition(found.run_id),
         "first_wrong_offset": found.first,
         "last_good_offset": found.good,

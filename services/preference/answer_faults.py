@@ -112,17 +112,19 @@ def standing(events: Iterable[Event]) -> list[ShardLabeled]:
     return [units[number].shard_labeled for number in sorted(units)]
 
 
-def lines(found: Sequence[FaultyAnswers], most: int = 2, characters: int = 160) -> list[str]:
-    """For a terminal: each cause with what to do, and up to `most` examples in all, each on one line and shortened."""
+def lines(found: Sequence[FaultyAnswers], names: Mapping[int, str], most: int = 2, characters: int = 160) -> list[str]:
+    """For a terminal: each cause with what to do, and up to `most` examples in all, each on one line and shortened.
+
+    `names`: what the pairs of the examples are called, by their index in the run.
+    """
     out, left = [], most
     several = len({answers.judge for answers in found}) > 1
     for answers in found:
         out.append(f"{answers.judge + ': ' if several else ''}{answers.words}: {answers.cause.do}")
         for example in answers.examples[:1] if len(found) > 1 else answers.examples:
             if left:
-                out.append(
-                    f"  pair {example.pair_index}{', orders swapped' if example.swapped else ''}: {short(example.text, characters)}"
-                )
+                where = f"{names[example.pair_index]}{', orders swapped' if example.swapped else ''}"
+                out.append(f"  pair {where}: {short(example.text, characters)}")
                 left -= 1
     return out
 

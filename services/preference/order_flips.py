@@ -11,6 +11,7 @@ It costs no vote of people.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from concord.kit.plural import many
 from concord.preference.wilson import by_chance
 from concord.v1.events_pb2 import ShardLabeled
 
@@ -56,8 +57,9 @@ def beyond_chance(flipped: int, pairs: int) -> bool:
 
 def words(flips: Flips) -> str:
     """`the judge says A in 78 of 80 answers; 38 of 40 verdicts change when the two responses change places`."""
-    changed = f"{flips.flipped:,} of {flips.pairs:,} verdicts change when the two responses change places"
+    change = "changes" if flips.flipped == 1 else "change"
+    changed = f"{flips.flipped:,} of {many(flips.pairs, 'verdict')} {change} when the two responses change places"
     if flips.for_a is None:
         return changed
     letter, said = ("A", flips.for_a) if 2 * flips.for_a >= flips.verdicts else ("B", flips.verdicts - flips.for_a)
-    return f"the judge says {letter} in {said:,} of {flips.verdicts:,} answers; {changed}"
+    return f"the judge says {letter} in {said:,} of {many(flips.verdicts, 'answer')}; {changed}"

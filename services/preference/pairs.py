@@ -6,7 +6,7 @@ Whoever makes a pair goes through `make_pair`, so that every text of a run has b
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -110,6 +110,19 @@ def pair_hash(pair: pb.Pair) -> str:
 def unordered_hash(pair: pb.Pair) -> str:
     """sha256 (hex), the same for a pair and for the pair turned round: of a chosen and a rejected one the id decides the order."""
     return min(pair_hash(pair), pair_hash(pb.Pair(prompt=pair.prompt, first=pair.second, second=pair.first)))
+
+
+def ids_at(indexes: Iterable[int], pairs_uri: str, read: Callable[[str], bytes]) -> dict[int, str]:
+    """What the pairs with these indexes in a run are called; `pairs_uri`: the run's manifest. Reads no shard but theirs."""
+    wanted = set(indexes)
+    if not wanted:
+        return {}
+    out: dict[int, str] = {}
+    for ref in pb.PairsManifest.FromString(read(pairs_uri)).shards:
+        if mine := wanted.intersection(range(ref.first_index, ref.first_index + ref.pairs)):
+            shard = pb.PairShard.FromString(read(ref.uri))
+            out |= {index: shard.pairs[index - ref.first_index].pair_id for index in mine}
+    return out
 
 
 def domain_of(named: str, source: str) -> str:

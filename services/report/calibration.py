@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from concord.kit.plural import many
 from concord.report.bias import comparable, overrules
 from concord.report.history import Array, History, Read
 from concord.report.shares import Share, share_of
@@ -71,7 +72,7 @@ def _absent(history: History, p_wrong: Array) -> str:
     if not history.rounds:
         return "nobody was asked in rounds, so there is nothing to hold P(label wrong) against"
     if len(p_wrong) < FEWEST:
-        return f"only {len(p_wrong)} answers came after a round had a belief about them; from {FEWEST} on this is drawn"
+        return f"only {many(len(p_wrong), 'answer')} came after a round had a belief about them; from {FEWEST} on this is drawn"
     rounds = {number for number, _ in history.rounds}
     # A method that believes the same of every pair asks blindly: its shares say nothing about single pairs.
     if len(np.unique(np.round(p_wrong, 6))) <= len(rounds):

@@ -51,12 +51,13 @@ def methods_picture(figures: Figures) -> Markup | None:
 
     def draw(picture: Figure) -> None:
         axes = picture.subplots()
+        limits = _limits([method for _, method in known])
         end = max(method.curve[-1][0] for _, method in known)
         for at, (_, method) in reversed(list(enumerate(known))):
-            _line(axes, method, end, at)
+            _line(axes, method, end, at, limits[0])
         percent_axes(axes)
         axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.set(xlim=(-0.02 * end, 1.02 * end), ylim=_limits([method for _, method in known]))
+        axes.set(xlim=(-0.02 * end, 1.02 * end), ylim=limits)
         axes.set_xlabel("votes of people")
         _end_labels(axes, known, end, picture.get_figheight() * 72 - 70)
 
@@ -67,7 +68,7 @@ def _limits(methods: Sequence[Method]) -> tuple[float, float]:
     """Where the lines are that people's votes move; one that stays far below them would flatten all others."""
     moving = [100 * right for method in methods if len(method.curve) > 1 for _, right in method.curve]
     room = max(0.08 * (max(moving) - min(moving)), 0.5)
-    return max(0.0, min(moving) - room), min(100.5, max(moving) + room)
+    return max(0.0, min(moving) - room), min(100.0, max(moving) + room)
 
 
 def _look(at: int) -> dict[str, Any]:
@@ -77,10 +78,11 @@ def _look(at: int) -> dict[str, Any]:
     return {"color": _COLOURS[at % len(_COLOURS)], "marker": marker, "markeredgecolor": PAPER, "markersize": size}
 
 
-def _line(axes: Axes, method: Method, end: int, at: int) -> None:
+def _line(axes: Axes, method: Method, end: int, at: int, low: float) -> None:
     votes, right = zip(*((votes, 100 * right) for votes, right in method.curve), strict=True)
     look, dashes = _look(at), _DASHES[at % len(_DASHES)]
-    axes.plot(votes, right, **look, linestyle=dashes, linewidth=2.2 if at == 0 else 1.4)
+    # A mark at 100 % reaches beyond the axes; a method that stays far below them is cut off where they end.
+    axes.plot(votes, right, **look, linestyle=dashes, linewidth=2.2 if at == 0 else 1.4, clip_on=min(right) < low)
     # From the line's last point on nothing changed any more: that leads the eye to the name at the right.
     axes.plot([votes[-1], end], [right[-1]] * 2, color=look["color"], linewidth=1, linestyle=":")
 

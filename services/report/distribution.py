@@ -4,7 +4,7 @@ from concord.report import curves, pictures, words
 from concord.report.calibration import Bin, Calibration
 from concord.report.figures import Figures
 from concord.report.markup import Markup, element, joined, table
-from concord.report.rewards import Mark, RewardCurve
+from concord.report.rewards import FEWEST_BENT, Mark, RewardCurve
 
 _BENDS = {
     "elbow": "left of it a label is most likely right",
@@ -28,7 +28,12 @@ def rewards(figures: Figures) -> Markup | None:
             f"{words.count(spread.against, 'label')} ({share}): those, and the ones near zero, are the first to doubt.",
         ),
         pictures.margin_picture(figures),
-        element("p", "The outermost bars hold what lies beyond them, too.", class_="note"),
+        element(
+            "p",
+            "A logit is the logarithm of the odds: at 0 the model is undecided, at 1 it takes the label for right with 73 %, at 3 "
+            "with 95 %. The outermost bars hold what lies beyond them, too.",
+            class_="note",
+        ),
         curves.reward_picture(curve),
         _bends(curve),
     )
@@ -65,6 +70,8 @@ def _bends(curve: RewardCurve) -> Markup:
     found = [element("li", element("strong", name), _place(curve, name, mark)) for name, mark in curve.bends]
     missing = [name for name in _BENDS if name not in dict(curve.bends)]
     none = f"No {' and no '.join(missing)}: the curve does not bend so." if missing else None
+    if curve.pairs < FEWEST_BENT:
+        none = f"Where the curve bends is not marked: on fewer than {FEWEST_BENT} pairs that is mostly chance."
     thinned = (
         f"{len(curve.answers):,} of {words.count(curve.answers_known, 'answer')} are drawn."
         if len(curve.answers) < curve.answers_known

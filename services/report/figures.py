@@ -189,7 +189,7 @@ def figures_of(
         between=between(history),
         order_flips=bias.order_flips(history),
         order=judge_answers.order(history),
-        unusable_answers=judge_answers.unusable_answers(history),
+        unusable_answers=judge_answers.unusable_answers(history, read),
         length=bias.length_bias(history),
         signals=signal_table.signals(history),
         judges=signal_table.judges(history),

@@ -38,4 +38,4 @@ def _case(answers: UnusableAnswers, example: Example) -> Markup:
         if example.text
         else element("p", "nothing", class_="empty")
     )
-    return element("article", element("h3", f"{answers.cause} · pair {example.pair:,}{swapped}"), said)
+    return element("article", element("h3", f"{answers.cause} · pair {example.pair_id}{swapped}"), said)

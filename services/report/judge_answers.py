@@ -1,10 +1,11 @@
 """What the judge answered: the answers that are no verdict, by cause with what to do, and its taste for a place. PURE."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from concord.preference import answer_faults, order_flips
 from concord.preference.answer_faults import FaultyAnswers
-from concord.report.history import History
+from concord.report.history import History, Read, texts_of
 from concord.report.overruled import shortened
 
 _CHARACTERS = 1_200
@@ -15,6 +16,7 @@ class Example:
     """One answer; its text comes from a stranger: show it as text, never as markup."""
 
     pair: int
+    pair_id: str
     swapped: bool  # the second response was shown as A
     text: str
 
@@ -42,10 +44,12 @@ class Order:
     says: str
 
 
-def unusable_answers(history: History) -> tuple[UnusableAnswers, ...]:
+def unusable_answers(history: History, read: Read) -> tuple[UnusableAnswers, ...]:
     """By judge and cause, the most frequent first."""
-    labeled = answer_faults.standing(event for event, _ in history.events)
-    return tuple(map(_unusable, answer_faults.collected(labeled)))
+    found = answer_faults.collected(answer_faults.standing(event for event, _ in history.events))
+    shards = texts_of(history, [kept.pair_index for one in found for kept in one.examples], read)
+    names = {index: shard.pairs[index - shard.first_index].pair_id for index, shard in shards.items()}
+    return tuple(_unusable(one, names) for one in found)
 
 
 def order(history: History) -> Order | None:
@@ -56,6 +60,9 @@ def order(history: History) -> Order | None:
     return Order(flips.flipped, flips.pairs, flips.for_a, flips.one_sided, order_flips.words(flips))
 
 
-def _unusable(found: FaultyAnswers) -> UnusableAnswers:
-    examples = (Example(kept.pair_index, kept.swapped, shortened(kept.text, _CHARACTERS)) for kept in found.examples)
+def _unusable(found: FaultyAnswers, names: Mapping[int, str]) -> UnusableAnswers:
+    examples = (
+        Example(kept.pair_index, names[kept.pair_index], kept.swapped, shortened(kept.text, _CHARACTERS))
+        for kept in found.examples
+    )
     return UnusableAnswers(found.judge, found.name, found.answers, found.words, found.cause.do, tuple(examples))

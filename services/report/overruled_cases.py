@@ -1,5 +1,6 @@
 """The page's single pairs: where people overruled the judge."""
 
+from concord.kit.plural import many
 from concord.report import words
 from concord.report.figures import Figures
 from concord.report.markup import Markup, element
@@ -11,7 +12,7 @@ def overruled(figures: Figures) -> Markup | None:
     if not figures.overruled:
         return None
     shown, total = len(figures.overruled), figures.overruled_count
-    which = f"{shown:,} of {total:,} pairs" if shown < total else words.count(total, "pair")
+    which = f"{shown:,} of {many(total, 'pair')}" if shown < total else words.count(total, "pair")
     sure = any(pair.judge_confidence is not None for pair in figures.overruled)
     order = "the judge's surest verdicts" if sure else "those where the reward model agreed most with the judge"
     return element(
@@ -27,7 +28,7 @@ def _case(pair: Overruled) -> Markup:
     texts = {"first": pair.first, "second": pair.second}
     return element(
         "article",
-        element("h3", f"Pair {pair.index:,} · {pair.pair_id}"),
+        element("h3", f"Pair {pair.pair_id}"),
         _said(pair.prompt, "no prompt"),
         element(
             "div",

@@ -41,7 +41,7 @@ def bought(figures: Figures) -> Markup:
         ("Votes that counted", f"{figures.votes:,} of a budget of {figures.human_budget:,}"),
         ("Skipped or expired", words.count(figures.unanswered)) if figures.unanswered else None,
         ("Votes that came too late", words.count(figures.late_votes)) if figures.late_votes else None,
-        ("People's time, assumed", _human_time(figures)) if figures.votes else None,
+        ("People's time, assumed", _human_time(figures)) if figures.human_time.minutes is not None else None,
         ("Labels people overruled", words.count(figures.overruled_count)),
         ("Labels the model flipped", _flips(figures)) if figures.flips else None,
         ("People against the truth", words.of(figures.human_accuracy)) if figures.human_accuracy else None,
@@ -106,9 +106,7 @@ def _labels_right(figures: Figures) -> tuple[str, str]:
 
 
 def _human_time(figures: Figures) -> str:
-    minutes, median = figures.human_time.minutes, words.duration(figures.human_time.median_seconds)
-    if minutes is None:
-        return "no answer carries a time"
+    minutes, median = figures.human_time.minutes or 0.0, words.duration(figures.human_time.median_seconds)
     return f"{words.duration(60 * minutes)}: {words.count(figures.votes, 'vote')} at the median of {median}"
 
 

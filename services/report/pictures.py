@@ -175,10 +175,10 @@ def share_picture(title: str, rows: Sequence[tuple[str, Share]], middle: str) ->
 
 
 def percent_axes(axes: Axes) -> None:
-    """Both axes in per cent, the upper end at 100 at most."""
+    """Both axes in per cent, their upper ends at 100 at most: what lies there must not be clipped (`clip_on`)."""
     axes.grid(visible=False, axis="x")
     axes.set_xlim(left=-0.02 * axes.get_xlim()[1])
-    axes.set_ylim(top=min(100.5, axes.get_ylim()[1]))
+    axes.set_ylim(top=min(100.0, axes.get_ylim()[1]))
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(_PERCENT)

@@ -9,6 +9,8 @@ from concord.report.history import History
 from concord.report.margins import margin_toward_label
 from concord.reward.curve import bends
 
+# On fewer pairs a bend is where chance put it.
+FEWEST_BENT = 100
 _MOST_POINTS = 240
 _MOST_ANSWERS = 600
 
@@ -44,7 +46,9 @@ class RewardCurve:
 
     @property
     def bends(self) -> tuple[tuple[str, Mark], ...]:
-        """The points that exist, by name, from left to right."""
+        """The points that exist, by name, from left to right; none where the pairs are too few for them to mean anything."""
+        if self.pairs < FEWEST_BENT:
+            return ()
         named = (("elbow", self.elbow), ("knee", self.knee), ("reflection", self.reflection))
         return tuple((name, mark) for name, mark in named if mark is not None)
 

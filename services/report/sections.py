@@ -1,6 +1,7 @@
 """The page's figures and tables, each a function from the figures to markup; None where a run has nothing to show."""
 
 import json
+from collections.abc import Iterator
 
 from concord.preference.stages import STAGES, stage_name
 from concord.report import curves, pictures, words
@@ -41,12 +42,24 @@ def rounds(figures: Figures) -> Markup | None:
         table([*head, "Measured"] if truth else head, rows, "Rounds"),
         element(
             "p",
-            "Estimates cover all labels and take people's own answers as right. The model's is its account of itself; "
-            "audits look from outside. Audits are pairs drawn at random; as some were drawn while doubtful pairs were "
-            "still open, they err towards too many wrong labels.",
+            " ".join(_explained(figures)),
             class_="note",
         ),
     )
+
+
+def _explained(figures: Figures) -> Iterator[str]:
+    """What the columns of the rounds mean, those that say something here."""
+    yield "Estimates cover all labels and take people's own answers as right. The model's is its account of itself."
+    stands = {r.trust for r in figures.rounds}
+    told = [f"{words.TRUST[trust]}: {why}" for trust, why in words.TRUSTED.items() if trust in stands]
+    if told:
+        yield f"Beside the round stands what the model had to go by; {'; '.join(told)}."
+    if any(r.audit for r in figures.rounds):
+        yield (
+            "An audit looks from outside, at answers on pairs drawn at random. Some were drawn while doubtful pairs were "
+            "still open, so it takes too many labels for wrong rather than too few."
+        )
 
 
 def ledger(figures: Figures) -> Markup:

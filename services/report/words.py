@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from concord.kit import plural
 from concord.report.accuracy import Round
 from concord.report.figures import Figures
 from concord.report.shares import Share
@@ -13,6 +14,11 @@ UNKNOWN = "–"
 _FALL = 0.005
 
 TRUST = {0: "priors only", 1: "signals", 2: "full model"}
+TRUSTED = {
+    0: "what is assumed of any judge, for hardly anybody had answered, and that is no estimate of this one",
+    1: "how answers went with what the judge and the reward model show of a pair",
+    2: "that, and what the texts themselves say",
+}
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -29,8 +35,7 @@ def count(number: int | None, one: str = "", many: str = "") -> str:
     """`1,234`, `1 pair`, `1,234 pairs`."""
     if number is None:
         return UNKNOWN
-    noun = one if number == 1 else (many or f"{one}s")
-    return f"{number:,} {noun}" if one else f"{number:,}"
+    return plural.many(number, one, many) if one else f"{number:,}"
 
 
 def dollars(amount: float | None) -> str:
@@ -123,7 +128,8 @@ def _asked(figures: Figures) -> str:
 
 
 def _silent(figures: Figures) -> str:
-    if not figures.without_verdict:
+    # Why a run stands still is said already.
+    if not figures.without_verdict or "no usable verdict" in figures.status_detail:
         return ""
     verb = "has" if figures.without_verdict == 1 else "have"
     return (
@@ -133,7 +139,7 @@ def _silent(figures: Figures) -> str:
 
 
 def _order(figures: Figures) -> str:
-    if figures.order is None or not figures.order.one_sided:
+    if figures.order is None or not figures.order.one_sided or figures.order.says in figures.status_detail:
         return ""
     return (
         f"The judge's verdicts follow the place of an answer: {figures.order.says}, more than a coin would. "

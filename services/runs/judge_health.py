@@ -8,6 +8,7 @@ time: a caller who finds the judge in order lets the run go on.
 from collections.abc import Mapping, Sequence
 from heapq import nlargest
 
+from concord.kit.plural import many
 from concord.preference import answer_faults, order_flips
 from concord.preference.wilson import by_chance
 from concord.v1.events_pb2 import Event, PauseReason
@@ -47,7 +48,7 @@ def silence(settled: Mapping[int, Event], complete: bool) -> str:
         return ""
     if not seen:
         return "no pair has a verdict, for every unit failed. Mend the cause and try them anew (--resume)"
-    of = f"{seen} pairs" if len(last) == len(settled) else f"the last {seen} pairs"
+    of = many(seen, "pair") if len(last) == len(settled) else f"the last {many(seen, 'pair')}"
     causes = "; ".join(found.words for found in answer_faults.collected(event.shard_labeled for event in last))
     return (
         f"the judge gave no usable verdict on {silent} of {of}{f' ({causes})' if causes else ''}. Mend it and have those "

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from concord.kit.errors import InvalidInput
 from concord.kit.ids import URI
+from concord.kit.plural import many
 from concord.kit.urls import secret_option
 from concord.preference import further
 from concord.preference.judges import JUDGE_KINDS, networked
@@ -153,7 +154,7 @@ def _check_url(place: str, url: str) -> None:
 def check_pairs(pairs: Sequence[Pair], most: int) -> None:
     """Refuses none and too many at once, a pair that would not fit into a task, and one that no file could have brought."""
     if not 1 <= len(pairs) <= most:
-        raise InvalidInput(f"{len(pairs)} pairs in one call; between 1 and {most} are taken")
+        raise InvalidInput(f"{many(len(pairs), 'pair')} in one call; between 1 and {most} are taken")
     for at, pair in enumerate(pairs):
         _check_pair(f"pairs[{at}]", pair)
         if (size := pair.ByteSize()) > MOST_PAIR_BYTES:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from concord.kit.ids import event_id, uri_of, work_id
 from concord.kit.loop.fold import Append, Context, Dispatch
+from concord.kit.plural import many
 from concord.preference import call_costs
 from concord.preference.pilot import misaligned
 from concord.preference.stages import STAGES, stage_name
@@ -57,10 +58,11 @@ def _gate(state: RunState) -> str:
         return ""
     if not misaligned(pilot.right, pilot.right + pilot.wrong):
         return ""
-    cases = ", ".join(map(str, pilot.disagreements[:10]))
+    asked = many(pilot.right + pilot.wrong, "pilot pair")
     return (
-        f"people agree with the judge on {pilot.right} of {pilot.right + pilot.wrong} pilot pairs; they disagree on "
-        f"pairs {cases}. Go on with clearer criteria (--from RUN --criteria …), or resume with this judge"
+        f"people agree with the judge on {pilot.right} of {asked}; `concord criteria "
+        f"{state.view.run_id[:8]}` shows the others. Go on with clearer "
+        "criteria (--from RUN --criteria …), or resume with this judge"
         + (f"; {state.view.pilot_says}" if state.view.pilot_says else "")
     )
 
@@ -120,7 +122,8 @@ def _too_many_failed(state: RunState) -> str:
         return ""
     name = stage_name(state.open.stage)
     first = state.settled[min(failed)].unit_failed.error
-    return f"{len(failed)} of {state.open.units} units of {name} failed, the first with: {first}. Mend the cause, then retry"
+    units = many(state.open.units, "unit")
+    return f"{len(failed)} of {units} of {name} failed, the first with: {first}. Mend the cause, then retry"
 
 
 def _window(state: RunState, context: Context, reissue_after_s: float) -> Sequence[Append | Dispatch]:
@@ -141,9 +144,10 @@ def _no_money(state: RunState, number: int) -> str:
     """Why the unit is not paid for, in words."""
     money, view = call_costs.money, state.view
     known = "as the answers so far show" if view.usage.calls else "assumed, as no answer was paid yet"
+    pairs = many(work.pairs_of(state, number), "pair")
     return (
-        f"{money(view.usage.dollars)} of {money(view.dollar_budget)} are spent; the next {work.pairs_of(state, number):,} "
-        f"pairs will cost about {money(work.expected(state, number))} ({known}), and {money(work.bound(state, number))} is held "
+        f"{money(view.usage.dollars)} of {money(view.dollar_budget)} are spent; the next "
+        f"{pairs} will cost about {money(work.expected(state, number))} ({known}), and {money(work.bound(state, number))} is held "
         "back for them, as texts and answers differ in length. Raise the limit (--dollars … --resume)"
     )
 

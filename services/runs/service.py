@@ -18,6 +18,7 @@ from concord.kit.log.topics import fact_partition
 from concord.kit.loop.commands import append_and_wait
 from concord.kit.loop.fold import Fold, restore_run, start_run
 from concord.kit.loop.run_records import records
+from concord.kit.plural import many
 from concord.kit.rpc import Servicer
 from concord.kit.store import Store
 from concord.preference import datasets
@@ -181,7 +182,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         config = run.view.config
         if config.parent.pairs > pairs:
             raise Refused(
-                f"the run has {pairs:,} pairs, fewer than the {config.parent.pairs:,} of the run it goes on from"
+                f"the run has {many(pairs, 'pair')}, fewer than the {config.parent.pairs:,} of the run it goes on from"
             )
         if pairs <= MOST_NAMES:
             limits.check_names(pair.pair_id for ref in run.shards for pair in self._shard(ref.uri).pairs)

@@ -11,6 +11,7 @@ from concord.kit.arrays import unpack
 from concord.kit.blobs import Blobs
 from concord.kit.blobs.inputs import cached
 from concord.kit.errors import InvalidInput
+from concord.kit.plural import many
 from concord.kit.rpc import Servicer
 from concord.preference.columns import domain_number
 from concord.reward import features, head
@@ -34,7 +35,7 @@ class Scoring(scoring_service_pb2_grpc.ScoringServiceServicer):
 
     def ScorePairs(self, request: pb.ScorePairsRequest, context: grpc.ServicerContext) -> pb.ScorePairsResponse:
         if len(request.pairs) > MOST_PAIRS_A_CALL:
-            raise InvalidInput(f"{len(request.pairs)} pairs in one call; at most {MOST_PAIRS_A_CALL} are taken")
+            raise InvalidInput(f"{many(len(request.pairs), 'pair')} in one call; at most {MOST_PAIRS_A_CALL} are taken")
         basis = _read(self._basis, request.basis_uri, "basis_uri", "a basis of features")
         model = _read(self._head, request.model_uri, "model_uri", "a reward model")
         if basis.dimensions != model.weights.shape[-1]:

@@ -1,12 +1,14 @@
 """The screen on which one person answers: the prompt, two responses side by side, one key a pair."""
 
 import asyncio
+import time
 import unicodedata
 from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
 import grpc
 from rich.text import Text
+from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
@@ -19,6 +21,7 @@ T = TypeVar("T")
 LOOK_S = 0.5
 # The last answer for now can be taken back so long; then it is handed in, for the run waits for it.
 HAND_IN_LOOKS = 10
+ANSWERS = frozenset("12ts")
 CHOICES = {
     "first": pairs.CHOICE_FIRST,
     "second": pairs.CHOICE_SECOND,
@@ -61,6 +64,13 @@ class Screen(App[str]):
         # What ended it; raised by whoever ran it, for a screen has no place for it.
         self.failed: grpc.RpcError | None = None
         self._looks = 0
+        self._shown_s = 0.0
+
+    async def on_event(self, event: events.Event) -> None:
+        """A key says something of what stood there when it was pressed, and nothing of what came since."""
+        if isinstance(event, events.Key) and event.key in ANSWERS and event.time < self._shown_s:
+            return
+        await super().on_event(event)
 
     def compose(self) -> ComposeResult:
         yield Static(id="progress", markup=False)
@@ -145,6 +155,7 @@ class Screen(App[str]):
             self._put(f"#text-{number}", text)
             self.query_one(f"#response-{number}", VerticalScroll).scroll_home(animate=False)
         self._put("#progress", await self._call(self._sitting.progress) or "")
+        self._shown_s = time.monotonic()
 
     def _blank(self, words: str) -> None:
         for place in ("#text-1", "#text-2"):

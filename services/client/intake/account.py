@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from concord.client.intake.formats.record import Record
+from concord.kit.plural import many
 
 _NAMES_SHOWN = 15
 _NAME_CHARACTERS = 60
@@ -41,15 +42,16 @@ class Account:
         notes = []
         if self.split_up:
             notes.append(
-                f"{self.split_up:,} prompts have more than two responses: they gave {self.pairs_of_split:,} pairs (all pairs of up "
+                f"{many(self.split_up, 'prompt has', 'prompts have')} more than two responses: that gave "
+                f"{many(self.pairs_of_split, 'pair')} (all pairs of up "
                 "to four responses, six of more)"
             )
         if self.silent:
             notes.append(
-                f"in {self.silent:,} rows no answer says which response is better, such as {self.an_answer!r}; they count as "
+                f"in {many(self.silent, 'row')} no answer says which response is better, such as {self.an_answer!r}; they count as "
                 "not labelled"
             )
-        notes += [f"in {count:,} rows {remark}" for remark, count in self.remarks.items()]
+        notes += [f"in {many(count, 'row')} {remark}" for remark, count in self.remarks.items()]
         return [*notes, *([f"not used: {self._unused()}"] if self.not_used else [])]
 
     def _unused(self) -> str:

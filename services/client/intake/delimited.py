@@ -9,6 +9,7 @@ from typing import Any
 
 from concord.client.intake.text_lines import BROKEN_GZIP, opened, unreadable
 from concord.kit.errors import InvalidInput
+from concord.kit.plural import many
 from concord.preference.pairs import MAX_TEXT_BYTES, BadRecord
 
 ENDINGS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
@@ -63,7 +64,9 @@ def _names(path: Path, names: list[str]) -> list[str]:
 
 def _row(names: list[str], cells: list[str]) -> dict[str, Any] | BadRecord:
     if len(cells) != len(names):
-        return BadRecord("broken row", f"{len(cells)} cells, but the first line names {len(names)} columns")
+        return BadRecord(
+            "broken row", f"{many(len(cells), 'cell')}, but the first line names {many(len(names), 'column')}"
+        )
     return {name: _cell(name, cell) for name, cell in zip(names, cells, strict=True) if cell != ""}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from concord.client.intake.verdicts import CHOSEN
+from concord.kit.plural import many
 from concord.preference.pairs import Choice, Row, unordered_hash
 from concord.v1 import pairs_pb2 as pb
 
@@ -40,11 +41,14 @@ def notes(made: Settled) -> list[str]:
     said = []
     if made.repeated:
         said.append(
-            f"{made.repeated:,} rows have the pair of an earlier row, the same way or the other way round; all are kept"
+            f"{many(made.repeated, 'row has', 'rows have')} the pair of an earlier row, the same way or the other way "
+            "round; all are kept"
         )
     if made.contradicting:
         how = "are set aside" if made.left_out else "count as ties (--contradictions aside leaves them out)"
-        said.append(f"{made.contradicting:,} rows contradict another row of the same pair: they {how}")
+        said.append(
+            f"{many(made.contradicting, 'row contradicts', 'rows contradict')} another row of the same pair: they {how}"
+        )
     return said
 
 

@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import Any
 
 from concord.client.intake.formats.record import Record
+from concord.kit.plural import many
 from concord.preference.pairs import BadRecord
 from concord.preference.seeded import uniform
 
@@ -45,7 +46,7 @@ def _pairs(record: Record, name: str) -> list[tuple[int, int]]:
     texts = [value.get("text") if isinstance(value, dict) else value for value in record.responses]
     different = [(i, j) for i, j in combinations(range(len(texts)), 2) if texts[i] != texts[j]]
     if not different:
-        raise BadRecord("same responses", f"all {len(texts)} responses are the same text")
+        raise BadRecord("same responses", f"all {many(len(texts), 'response')} are the same text")
     if len(texts) <= ALL_PAIRS_UP_TO:
         return different
     compared = {_compared(label) for label in _labels(record)} | {
@@ -112,7 +113,7 @@ def _check_labels(record: Record) -> None:
         first, second = _compared(label)
         if not 0 <= first < second < responses:
             raise BadRecord(
-                "label without its response", f"a label compares [{first}, {second}] of {responses} responses"
+                "label without its response", f"a label compares [{first}, {second}] of {many(responses, 'response')}"
             )
 
 
@@ -138,6 +139,7 @@ def _in_range(best: object, record: Record) -> object:
     if type(best) is not int or not 0 <= best < len(record.responses):
         count = len(record.responses)
         raise BadRecord(
-            "label without its response", f"human_majority is {str(best)[:40]!r}, but there are {count} responses"
+            "label without its response",
+            f"human_majority is {str(best)[:40]!r}, but there are {many(count, 'response')}",
         )
     return best

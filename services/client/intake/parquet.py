@@ -10,7 +10,7 @@ from typing import Any
 
 from concord.kit.errors import InvalidInput
 
-INSTALL = "pip install pyarrow (it is Concord's extra `data`)"
+INSTALL = "pip install 'concord-preference[data]'"
 # A column has one type: where "tie" is among the choices 0 and 1 are texts, and where null is, pandas makes them floats.
 _CHOICES = ("human_majority", "choice", "choice_swapped")
 # Rows that are turned into Python objects at once; texts are long, so few of them.
@@ -168,7 +168,7 @@ def _pyarrow(path: Path) -> ModuleType:
         import pyarrow
         import pyarrow.ipc
     except ImportError:
-        raise InvalidInput(f"{path}: Parquet and Arrow files need pyarrow: {INSTALL}") from None
+        raise InvalidInput(f"{path}: Parquet and Arrow files need the extra `data`: {INSTALL}") from None
     return pyarrow
 
 

@@ -10,6 +10,7 @@ from typing import TextIO
 from concord.client.intake.sources import Item
 from concord.kit.errors import InvalidInput
 from concord.kit.files import whole
+from concord.kit.plural import many
 from concord.preference.pairs import BadRecord
 
 _SHOWN = 10
@@ -70,7 +71,7 @@ class Problems:
             counts = ", ".join(f"{kind}: {count}" for kind, count in self.kinds.most_common())
             shown.append(f"… and {rest} more ({counts})")
         hint = "repair them, or set them aside with --skip-bad" if good else "there is nothing left to run on"
-        total = f"{self.count} of {self.count + good} rows cannot be used{more}"
+        total = f"{self.count:,} of {many(self.count + good, 'row')} cannot be used{more}"
         return printable("\n".join([f"{self._path}: {total}; {hint}", *shown]))
 
     def _write(self, item: Item, kind: str, reason: str) -> None:

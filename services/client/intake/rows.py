@@ -13,6 +13,7 @@ from concord.client.intake.labels import better, people_said, recorded_verdicts
 from concord.client.intake.messages import answer_of, is_message, messages_of, prompt_of, tools_message
 from concord.client.intake.multi_response import MAX_RESPONSES, pair_ids, pair_records
 from concord.client.intake.verdicts import CHOSEN
+from concord.kit.plural import many
 from concord.preference.pairs import MAX_ID_CHARACTERS, BadRecord, Row, checked_name, checked_text, domain_of, make_pair
 from concord.preference.references import reference_of
 from concord.v1 import pairs_pb2 as pb
@@ -69,7 +70,7 @@ def _labelled(record: Record, number: int) -> Row:
 def _paired(record: Record, number: int) -> list[Row]:
     if len(record.responses) > MAX_RESPONSES:
         count = len(record.responses)
-        raise BadRecord("too many responses", f"{count} responses, at most {MAX_RESPONSES} a prompt")
+        raise BadRecord("too many responses", f"{many(count, 'response')}, at most {MAX_RESPONSES} a prompt")
     name = _id(record, number)
     made = [_labelled(pair, number) for pair in pair_records(record, name)]
     if not made[0].pair.prompt:
@@ -85,7 +86,7 @@ def _two(record: Record) -> list[Any]:
     if not isinstance(listed, list):
         raise BadRecord("missing response", "`responses` is not a list")
     if len(listed) > 2:
-        raise BadRecord("more than two responses", f"{len(listed)} responses; a pair has two")
+        raise BadRecord("more than two responses", f"{many(len(listed), 'response')}; a pair has two")
     if len(listed) < 2:
         raise BadRecord("missing response", f"{len(listed)} of two responses")
     return listed

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from concord.client.intake.labels import VOTE
+from concord.kit.plural import many
 from concord.preference.pairs import Row
 from concord.v1 import pairs_pb2 as pb
 
@@ -75,7 +76,7 @@ def _no_such_judge(name: str, seen: Mapping[str, int]) -> str:
     near = {key: max(_likeness(name, key), _likeness(name, key.split("/")[0])) for key in usable}
     alike = [key for key in usable if near[key] >= _ALIKE]
     ranked = sorted(alike or usable, key=lambda key: (-near[key] if alike else 0, -usable[key], key))[:_NAMES_SHOWN]
-    listed = ", ".join(f"{key} ({usable[key]} rows)" for key in ranked)
+    listed = ", ".join(f"{key} ({many(usable[key], 'row')})" for key in ranked)
     return f"no judge {name!r} in the file; {'near names' if alike else 'there are'}: {listed}"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from concord.certificate import words
 from concord.certificate.certificate import Certificate
 from concord.client.results.export import Exported
+from concord.kit.plural import many
 from concord.preference.judges import named
 from concord.preference.methods import METHODS
 
@@ -88,7 +89,7 @@ def _columns(exported: Exported) -> list[str]:
     return [
         "## Rows",
         "",
-        f"{exported.rows:,} rows: `prompt`, `chosen` and `rejected` as lists of messages; `p_chosen`, the probability that",
+        f"{many(exported.rows, 'row')}: `prompt`, `chosen` and `rejected` as lists of messages; `p_chosen`, the probability that",
         "`chosen` is the better one; `weight`; `source`; `pair_id`; `judge_agrees` and `judge_confidence`, null where the judge",
         "gave none; `pair_sha256`, the hash of prompt and responses.",
         *([f"Of the run's rows, {'; '.join(exported.notes)}."] if exported.notes else []),
@@ -105,14 +106,14 @@ def _provenance(report: Report, version: str) -> list[str]:
     judges = [_judge(judge) for judge in (config["judge"], *config["helpers"])]
     helpers = f" (informed by {', '.join(judges[1:])})" if judges[1:] else ""
     asked = (
-        f"{report['human_labels']:,} of {report['pairs']:,} pairs answered, {report['votes']:,} votes of a budget of "
+        f"{report['human_labels']:,} of {many(report['pairs'], 'pair')} answered, {report['votes']:,} of a budget of "
     )
     facts = [
         ("Concord", version),
         ("run", _code(report["run_id"])),
         ("method", f"{_code(config['method'])}, seed {config['seed']}"),
         ("judge", judges[0] + helpers),
-        ("people", f"{_people(config)}: {asked}{report['human_budget']:,}"),
+        ("people", f"{_people(config)}: {asked}{many(report['human_budget'], 'vote')}"),
         *_parent(report),
         ("input", f"{_code(report['input_name'])}, sha256 {_code(report['input_sha256'])}"),
         ("dataset", f"sha256 {_code(report['dataset_sha256'])}"),
@@ -147,7 +148,7 @@ def _quality(report: Report, made: Certificate | None) -> list[str]:
         judged = "" if known["start"] is None else f"{known['start']:.1%} as the judge gave them, "
         was = f"{judged}{known['final']:.1%} as they are here"
         lines.append(
-            f"Measured against people's labels in the input, on {known['rows']:,} rows of the run: {was} are right."
+            f"Measured against people's labels in the input, on {many(known['rows'], 'row')} of the run: {was} are right."
         )
     return [*lines, ""]
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from concord.client.results.criteria import SIDES, Trial
+from concord.kit.plural import many
 from concord.preference import call_costs
 from concord.preference.call_costs import Expected
 from concord.preference.judges import named
@@ -64,8 +65,9 @@ def cost_line(judge: JudgeConfig, found: Sequence[Answered], cost: Expected) -> 
     known = judge.prompt_dollars or judge.completion_dollars
     price = f"about {call_costs.money(cost.dollars)}" if known else "price unknown"
     return (
-        f"the judge is asked again about the {words.count(len(found), 'pair')} that people decided: {cost.calls:,.0f} calls with "
-        f"{cost.prompt_tokens:,.0f} + {cost.completion_tokens:,.0f} tokens, {price}; no person is asked, and no run pays for it"
+        f"the judge is asked again about the {words.count(len(found), 'pair')} that people decided: "
+        f"{many(cost.calls, 'call')} with "
+        f"{cost.prompt_tokens:,.0f} + {many(cost.completion_tokens, 'token')}, {price}; no person is asked, and no run pays for it"
     )
 
 
@@ -84,7 +86,8 @@ def trial_lines(tried: Trial, usage: Usage) -> Iterator[str]:
     if tried.silent:
         yield f"{words.count(tried.silent, 'pair')} got no usable verdict, which agrees with nobody"
     spent = f", {call_costs.money(usage.dollars)}" if usage.dollars else ""
-    yield f"{usage.calls:,} calls were paid{spent}, {usage.cached_calls:,} answers were kept from before"
+    kept = many(usage.cached_calls, "answer was", "answers were")
+    yield f"{many(usage.calls, 'call was', 'calls were')} paid{spent}, {kept} kept from before"
 
 
 def _change(whole: Paired) -> str:
@@ -102,7 +105,7 @@ def _case(one: Answered) -> Iterator[str]:
     order = "changes with the order" if one.flipped == 1 else ""
     about = ", ".join(filter(None, (one.pair.domain, chose, sure, order)))
     yield (
-        f"pair {one.index} · {one.pair.pair_id}: people chose the {SIDES[one.people]}, the judge the {SIDES[one.judge]}"
+        f"pair {one.pair.pair_id}: people chose the {SIDES[one.people]}, the judge the {SIDES[one.judge]}"
         + (f" ({about})" if about else "")
     )
     turns = " / ".join(f"{turn.role}: {turn.content}" for turn in one.pair.prompt)

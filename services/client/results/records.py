@@ -15,6 +15,7 @@ from concord.kit.errors import InvalidInput, NotFound
 from concord.kit.log import Record
 from concord.kit.log.topics import FACTS, fact_partition
 from concord.kit.loop.events import events_of
+from concord.kit.plural import many
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.events_pb2 import Event
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
@@ -128,7 +129,9 @@ def chosen(
     if len(found) == 1:
         return found[0]
     if found:
-        raise InvalidInput(f"{name!r} is the beginning of {len(found)} runs; give more of it: {', '.join(found[:5])}")
+        raise InvalidInput(
+            f"{name!r} is the beginning of {many(len(found), 'run')}; give more of it: {', '.join(found[:5])}"
+        )
     raise NotFound(f"no run {name!r}; `concord runs{flag}` lists them")
 
 

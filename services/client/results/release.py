@@ -93,10 +93,11 @@ def _write_folder(out: Path, rows: Iterable[Mapping[str, Any]], readme: Callable
         others = sorted(path.name for path in data.glob("train-*") if path.name != _SHARD)
         if others:
             raise InvalidInput(f"{data}: holds {others[0]} of another export; choose another folder with --out")
+        # One inside the other: where the card cannot be written, there are no rows without one.
         with whole(data / _SHARD) as path:
             parquet.write_parquet(path, rows)
-        with whole(out / "README.md") as path:
-            path.write_text(readme(), encoding="utf-8")
+            with whole(out / "README.md") as beside:
+                beside.write_text(readme(), encoding="utf-8")
 
 
 def _jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

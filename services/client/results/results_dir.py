@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from concord.kit.errors import InvalidInput
@@ -23,11 +23,20 @@ def folder(home: str, run_id: str, server: str = "") -> Path:
 
 @contextmanager
 def writable(out: Path) -> Iterator[None]:
-    """The folder, made where it is not there; what cannot be written in it is told as the user's to mend."""
+    """The folder, made where it is not there; what cannot be written in it is told as the user's to mend.
+
+    Where the block fails, folders that were made for it and are empty are gone again.
+    """
+    made = [place for place in (out, *out.parents) if not place.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
         yield
-    except OSError as error:
+    except BaseException as error:
+        with suppress(OSError):
+            for place in made:
+                place.rmdir()
+        if not isinstance(error, OSError):
+            raise
         raise InvalidInput(
             f"{out}: the results cannot be written there: {error.strerror or error}; choose another folder with --out"
         ) from None

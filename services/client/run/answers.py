@@ -10,6 +10,7 @@ from concord.client.intake.delimited import ENDINGS
 from concord.client.intake.sources import Item, Source, items
 from concord.client.intake.text_lines import lines_of
 from concord.kit.errors import InvalidInput
+from concord.kit.plural import many
 from concord.v1 import pairs_pb2 as pb
 from concord.v1.events_pb2 import Event
 
@@ -228,7 +229,8 @@ def contradicted(answers: Answers, ids: Sequence[str], quorum: int, events: Iter
         return ""
     name, before, now = differing[0]
     return (
-        f"{answers.path}: {len(differing):,} answers differ from those recorded in this run, such as {name[:100]!r} "
+        f"{answers.path}: {many(len(differing), 'answer differs', 'answers differ')} from those recorded in this run, such as "
+        f"{name[:100]!r} "
         f"({WORDS[before or SKIP]} is recorded, {WORDS[now]} is in the file): what is recorded stays; --new WORD begins "
         "another run with the file as it is"
     )

@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from concord.client.run.options import semantic
+from concord.client.run.parent_run import Earlier
+from concord.kit.plural import many
 from concord.preference import call_costs, further
 from concord.preference.budget import human_budget
 from concord.preference.judges import networked, networked_judges, priced
 from concord.preference.methods import asks
 from concord.preference.pairs import utf8_bytes
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
+from concord.v1.events_pb2 import STAGE_LABEL
 from concord.v1.pairs_pb2 import Pair
 from concord.v1.runs_service_pb2 import RunView
 
@@ -34,15 +38,27 @@ class ExpectedCost:
     scores: Mapping[str, float | None] | None = None
 
 
-def estimate(config: RunConfig, pairs: Sequence[Pair], before: RunView | None = None) -> ExpectedCost:
+def estimate(
+    config: RunConfig, pairs: Sequence[Pair], before: RunView | None = None, earlier: Earlier | None = None
+) -> ExpectedCost:
     """Calls and dollars of LLM judges (recorded and simulated ones cost nothing), votes and minutes of people.
 
-    `before`: an earlier run of the same judge, whose answers show how many tokens one takes.
+    `before`: an earlier run of the same judge, whose answers show how many tokens one takes. `earlier`: the run that this one
+    goes on from; what its judges said of its pairs, the first ones here, is kept and not paid again.
     """
     judges, more = (config.judge, *config.helpers), further.calls(config)
     size = sum(map(_bytes, pairs))
-    rates, basis = _rates(judges, size / max(1, len(pairs)), before)
-    use = call_costs.expected(judges, size, len(pairs), rates, more)
+    kept = [judge for judge in judges if earlier and _said_all(judge, earlier)]
+    new = pairs[len(earlier.rows) :] if earlier else pairs
+    rates, basis = _rates(before)
+    use = _sum(
+        [
+            call_costs.expected([judge for judge in judges if judge not in kept], size, len(pairs), rates, more),
+            call_costs.expected(kept, sum(map(_bytes, new)), len(new), rates),
+        ]
+    )
+    if earlier and any(map(networked, kept)):
+        basis += f"; what was judged in run {earlier.view.run_id[:8]} is kept and not paid again"
 
     def costs(one: further.Calls) -> dict[str, float | None]:
         own = call_costs.expected((), size, len(pairs), rates, (one,))
@@ -58,7 +74,7 @@ def estimate(config: RunConfig, pairs: Sequence[Pair], before: RunView | None = 
         votes=votes,
         human_minutes=votes * SECONDS_A_VOTE / 60,
         tokens_an_answer=round(use.completion_tokens / use.calls) if use.calls else 0,
-        basis=basis if use.calls else "no judge is asked over the network",
+        basis=basis if networked_judges(config) else "no judge is asked over the network",
         signals={one.name: costs(one) for one in more},
         scores=costs(scores) if networked(config.judge) and not config.rubric and asks(config) else None,
     )
@@ -78,17 +94,33 @@ def _model(judge: JudgeConfig) -> tuple[str, str, str]:
     return judge.kind, judge.url, judge.name
 
 
-def _rates(judges: Sequence[JudgeConfig], pair_bytes: float, before: RunView | None) -> tuple[call_costs.Rates, str]:
+def _said_all(judge: JudgeConfig, earlier: Earlier) -> bool:
+    """Whether that run asked this very judge, by the same criteria and settings, about all its pairs."""
+    config = earlier.view.config
+    is_asked = any(_request(judge) == _request(other) for other in (config.judge, *config.helpers))
+    return is_asked and any(stage.stage == STAGE_LABEL and stage.closed for stage in earlier.view.stages)
+
+
+def _request(judge: JudgeConfig) -> bytes:
+    return semantic(RunConfig(judge=judge))
+
+
+def _sum(parts: Iterable[call_costs.Expected]) -> call_costs.Expected:
+    whole = [(part.calls, part.prompt_tokens, part.completion_tokens, part.dollars) for part in parts]
+    return call_costs.Expected(*map(sum, zip(*whole, strict=True)))
+
+
+def _rates(before: RunView | None) -> tuple[call_costs.Rates, str]:
     assumed = call_costs.ASSUMED
     if before is None:
         return (
             assumed,
-            f"assumed: {1 / assumed.tokens_a_byte:g} bytes a token, {assumed.tokens_an_answer:g} tokens an answer",
+            f"assumed: {1 / assumed.tokens_a_byte:g} bytes a token, {many(assumed.tokens_an_answer, 'token')} an answer",
         )
     # How long that run's texts were, nobody here knows; how long its answers were, its facts say.
     answer = before.usage.completion_tokens / before.usage.calls
     rates = replace(assumed, tokens_an_answer=answer)
-    known = f"{answer:,.0f} tokens an answer, as run {before.run_id[:8]} of this judge had"
+    known = f"{many(answer, 'token')} an answer, as run {before.run_id[:8]} of this judge had"
     return rates, f"{known}; assumed: {1 / assumed.tokens_a_byte:g} bytes a token"
 
 

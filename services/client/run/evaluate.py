@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from concord.client.intake import intake
+from concord.client.run.job import Read
 from concord.kit.arrays import unpack
 from concord.kit.errors import InvalidInput
+from concord.kit.plural import many
 from concord.preference.columns import columns_of, domain_number, judge_targets
 from concord.preference.pairs import Row, pair_hash
 from concord.report.accuracy import Evaluation
@@ -54,16 +55,19 @@ def evaluate(view: RunView, read: Callable[[str], bytes], truth: Truth, test: Se
     )
 
 
-def check_test(given: Sequence[Row], test: Path) -> tuple[str, ...]:
-    """Raises InvalidInput where nothing can be measured on `--test PATH`; a note where it shares pairs with the run."""
-    rows = intake.read(test).rows
+def read_test(test: Path, read: Read) -> Sequence[Row]:
+    """The rows of `--test PATH`, read as the pairs are (`--columns`)."""
+    return read(str(test), None).rows
+
+
+def check_test(given: Sequence[Row], test: Path, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Raises InvalidInput where nothing can be measured on these rows of `test`; a note where they share pairs with the run."""
     if not any(row.truth in (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND) for row in rows):
         raise InvalidInput(f"--test {test}: no row of that file has people's label, so nothing can be measured on it")
     known = {pair_hash(row.pair) for row in given}
     both = sum(pair_hash(row.pair) in known for row in rows)
-    return (f"{both:,} of the test pairs are also in the run: what is measured on them flatters it",) if both else ()
-
-
-def gap(view: RunView, read: Callable[[str], bytes], truth: Truth, test: Path) -> Evaluation:
-    """The evaluation on `--test PATH`."""
-    return evaluate(view, read, truth, intake.read(test).rows)
+    return (
+        (f"{many(both, 'test pair is', 'test pairs are')} also in the run: what is measured there flatters it",)
+        if both
+        else ()
+    )

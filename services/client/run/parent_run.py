@@ -9,6 +9,7 @@ from concord.client.intake.verdicts import verdicts_seen
 from concord.client.run.options import semantic
 from concord.client.run.voters import Reused
 from concord.kit.errors import InvalidInput
+from concord.kit.plural import many
 from concord.preference.budget import human_budget, new_pairs
 from concord.preference.methods import METHODS
 from concord.preference.pairs import Row, unordered_hash
@@ -58,7 +59,10 @@ def join(earlier: Earlier, given: Input | None) -> Joined:
     A pair is new if the earlier run has none with the same texts, one way round or the other. Raises
     InvalidInput where none is, and for a new pair that goes by another one's id.
     """
-    view, ours = earlier.view, f"goes on from run {earlier.view.run_id[:8]} with its {len(earlier.rows):,} pairs"
+    view, ours = (
+        earlier.view,
+        f"goes on from run {earlier.view.run_id[:8]} with its {many(len(earlier.rows), 'pair')}",
+    )
     if given is None:
         form, seen = "pairs of an earlier run", verdicts_seen(earlier.rows)
         return Joined(Input(view.input_name, view.input_sha256, form, earlier.rows, {}, seen, (ours,)))
@@ -66,17 +70,18 @@ def join(earlier: Earlier, given: Input | None) -> Joined:
     new = [row for row in given.rows if unordered_hash(row.pair) not in known]
     if not new:
         raise InvalidInput(
-            f"{given.name}: none of its {len(given.rows):,} pairs is new: run {view.run_id} has them all"
+            f"{given.name}: none of its {many(len(given.rows), 'pair')} is new: run {view.run_id} has them all"
         )
     left_out = {row.pair.pair_id for row in given.rows} - {row.pair.pair_id for row in new}
     new, renamed = _with_ids_of_their_own(new, {row.pair.pair_id for row in earlier.rows}, given, view.run_id)
     rows = (*earlier.rows, *new)
     notes = [
-        f"{ours} and {len(new):,} new ones" + (f"; {len(left_out):,} of the file it has already" if left_out else "")
+        f"{ours} and {many(len(new), 'new one')}"
+        + (f"; {len(left_out):,} of the file it has already" if left_out else "")
     ]
     if renamed:
         notes.append(
-            f"{renamed:,} new rows have no id of their own, and row-N is taken: they are row-N@{given.sha256[:8]} here"
+            f"{many(renamed, 'new row has', 'new rows have')} no id of its own, and row-N is taken: row-N@{given.sha256[:8]} here"
         )
     if given.rows_with_truth and not any(row.truth is not None for row in earlier.rows):
         notes.append(
@@ -91,7 +96,8 @@ def _with_ids_of_their_own(new: Sequence[Row], taken: set[str], given: Input, ru
     clashes = [row.pair.pair_id for row in new if row.pair.pair_id in taken and not _OURS.fullmatch(row.pair.pair_id)]
     if clashes:
         raise InvalidInput(
-            f"{given.name}: {len(clashes):,} new pairs have an id that run {run_id} uses for another pair, such as "
+            f"{given.name}: {many(len(clashes), 'new pair has', 'new pairs have')} an id that run {run_id} uses for another "
+            "pair, such as "
             f"{', '.join(clashes[:_SHOWN])}; give them ids of their own, or answers could not tell them apart"
         )
     out = [_renamed(row, given.sha256) if row.pair.pair_id in taken else row for row in new]
@@ -121,7 +127,8 @@ def check(config: RunConfig, given: Input, earlier: Earlier) -> None:
     kept = {row.pair.pair_id for row in given.rows}
     if missing := sum(row.pair.pair_id not in kept for row in earlier.rows):
         raise InvalidInput(
-            f"--judge recorded:{config.judge.name}: {missing:,} pairs of run {earlier.view.run_id} have no verdict of that judge: "
+            f"--judge recorded:{config.judge.name}: {many(missing, 'pair')} of run {earlier.view.run_id} without a "
+            "verdict of that judge: "
             "an earlier run keeps only the verdicts that it used; name its judge, or one that can be asked"
         )
     view, pairs = earlier.view, len(given.rows)

@@ -21,14 +21,23 @@ def check_address(server: str) -> None:
         raise InvalidInput(f"--server {server}: HOST:PORT is expected, such as localhost:7070")
 
 
+def without_key(judges: Iterable[JudgeConfig], environ: Mapping[str, str] = os.environ) -> str:
+    """Which key of these judges is not there, in words; empty where none is missing."""
+    for judge in judges:
+        if networked(judge) and judge.api_key_env and not environ.get(judge.api_key_env):
+            return f"--api-key-env {judge.api_key_env}: no environment variable of this name holds a key"
+    return ""
+
+
 def check(judges: Iterable[JudgeConfig], environ: Mapping[str, str] = os.environ) -> None:
     """Raises Unavailable for a judge's URL to which no connection can be made, InvalidInput for a key that is not there.
 
     An endpoint behind a proxy is not looked at: only the proxy knows the way.
     """
+    judges = list(judges)
+    if lacking := without_key(judges, environ):
+        raise InvalidInput(lacking)
     for judge in judges:
-        if networked(judge) and judge.api_key_env and not environ.get(judge.api_key_env):
-            raise InvalidInput(f"--api-key-env {judge.api_key_env}: no environment variable of this name holds a key")
         parts = urlsplit(judge.url)
         proxied = any(environ.get(name) for name in (f"{parts.scheme}_proxy", f"{parts.scheme}_proxy".upper()))
         if not networked(judge) or proxied or not parts.hostname:

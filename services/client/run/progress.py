@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from concord.certificate import words as certificate
 from concord.client.run.job import Job
+from concord.kit.plural import many
 from concord.preference.judges import simulated
 from concord.preference.methods import asks
 from concord.preference.stages import STAGES
@@ -42,16 +43,16 @@ def account(job: Job, aside: Path | None) -> Iterator[str]:
     """What was read: its form, the labels in it, what is set aside and what else was noticed, a line each."""
     given, config = job.given, job.config
     truth = f"{given.rows_with_truth:,} with people's labels" if given.rows_with_truth else "no truth in the file"
-    yield f"{given.name}: {len(given.rows):,} pairs ({given.form}; {truth})"
+    yield f"{given.name}: {many(len(given.rows), 'pair')} ({given.form}; {truth})"
     if counts := labels(job):
         yield "  people's labels: " + ", ".join(f"{count:,} {word}" for word, count in counts.items())
     if given.judges:
         said = sorted(given.judges.items(), key=lambda item: (-item[1], item[0]))
-        more = f" and {len(said) - MOST_JUDGES:,} judges more" if len(said) > MOST_JUDGES else ""
+        more = f" and {many(len(said) - MOST_JUDGES, 'judge')} more" if len(said) > MOST_JUDGES else ""
         yield "  verdicts in the file: " + ", ".join(f"{name} {count:,}" for name, count in said[:MOST_JUDGES]) + more
     for reason, count in given.set_aside.items():
         see = f" (see {aside})" if aside and not reason.startswith("no verdict") else ""
-        yield f"  set aside: {count:,} rows, {reason}{see}"
+        yield f"  set aside: {many(count, 'row')}, {reason}{see}"
     if given.name == "concord-sample" or config.annotators.startswith("simulated") or simulated(config.judge):
         yield "  this is a simulation: its judge or its people are programs"
     yield from (f"  {note}" for note in job.notes)
@@ -114,7 +115,7 @@ def shown(job: Job) -> Iterator[Callable[[RunView], None]]:
                     reasons.add(why)
                     bar.console.print(clean(why), markup=False, emoji=False, highlight=False)
             closed = sum(s.closed for s in view.stages)
-            bar.update(whole, description=f"{view.votes:,} of {view.human_budget:,} votes", completed=closed)
+            bar.update(whole, description=f"{view.votes:,} of {many(view.human_budget, 'vote')}", completed=closed)
             bar.update(whole, total=len(view.stages) + view.stages_ahead)
             last = view.stages[-1] if view.stages else None
             bar.update(
@@ -168,9 +169,9 @@ def ended(
     say: Callable[[str], object] = say,
 ) -> None:
     """The short summary and where everything lies; `flag` is what `concord replay` needs to find the run."""
-    say(f"people answered {report['human_labels']} of {report['pairs']} pairs ({report['human_share']:.1%})")
+    say(f"people answered {report['human_labels']:,} of {many(report['pairs'], 'pair')} ({report['human_share']:.1%})")
     if report.get("without_verdict"):
-        say(f"{report['without_verdict']:,} of {report['pairs']:,} pairs have no usable verdict from the judge")
+        say(f"no usable verdict from the judge on {report['without_verdict']:,} of {many(report['pairs'], 'pair')}")
     for answers in report["unusable_answers"]:
         say(f"  {answers['says']}: {answers['do']}")
     if report["order"]:
@@ -206,4 +207,4 @@ def _accuracy(report: Mapping[str, Any]) -> list[str]:
 def _unanswered(job: Job, count: int, path: Path) -> str:
     if job.voters is None or not count:
         return ""
-    return f"{count:,} questions were skipped; they stand in {path}"
+    return f"{many(count, 'question was', 'questions were')} skipped: see {path}"

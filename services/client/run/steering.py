@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from concord.kit.errors import Refused
+from concord.kit.plural import many
 from concord.preference.judges import priced
 from concord.v1.events_pb2 import PauseReason, Stage
 from concord.v1.runs_service_pb2 import RunStatus, RunView
@@ -60,8 +61,13 @@ def is_due(order: Order, view: RunView) -> bool:
     raise Refused(f"there is nothing to {order.word}: {standing(view)}")
 
 
-def standing(view: RunView, flag: str = "") -> str:
-    """One line: where the run stands, why, and what to do next; `flag`: what a command needs to reach it there."""
+def standing(view: RunView, flag: str = "", alone: bool = False) -> str:
+    """One line: where the run stands, why, and what to do next.
+
+    `flag`: what a command needs to reach it there; `alone`: no process works on it, so that nothing happens by itself.
+    """
+    if alone and view.status == RUNNING:
+        return f"run {view.run_id} is waiting{place(view)}: no process works on it now; {following(view, flag)}"
     why = f": {view.detail}" if view.detail else ""
     return f"run {view.run_id} is {status(view)}{place(view)}{why}; {following(view, flag)}"
 
@@ -77,7 +83,7 @@ def place(view: RunView) -> str:
         return ""
     opened = view.stages[-1]
     name = Stage.Name(opened.stage).removeprefix("STAGE_") + (f".{opened.round}" if opened.round else "")
-    return f" in {name} ({opened.settled:,} of {opened.units:,} units)"
+    return f" in {name} ({opened.settled:,} of {many(opened.units, 'unit')})"
 
 
 def following(view: RunView, flag: str = "") -> str:
@@ -90,12 +96,12 @@ def following(view: RunView, flag: str = "") -> str:
 
 def stakes(view: RunView) -> tuple[str, ...]:
     """What cancelling the run loses and what stays, a line each."""
-    spent = [f"{view.votes:,} votes of people"]
+    spent = [f"{many(view.votes, 'vote')} of people"]
     if view.usage.calls:
         price = f"${view.usage.dollars:,.2f}" if view.usage.dollars or priced(view.config) else "price unknown"
-        spent.append(f"{view.usage.calls:,} calls of the judge ({price})")
+        spent.append(f"{many(view.usage.calls, 'call')} of the judge ({price})")
     return (
-        f"run {view.run_id} ({view.input_name}: {view.pairs:,} pairs) is {status(view)}{place(view)} and took "
+        f"run {view.run_id} ({view.input_name}: {many(view.pairs, 'pair')}) is {status(view)}{place(view)} and took "
         f"{' and '.join(spent)}",
         "  lost: it ends here, without a dataset, and can never be resumed; questions that people hold are void",
         "  kept: its facts, people's answers (for another run: --reuse), verdicts that were paid for (not paid again)",

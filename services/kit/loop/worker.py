@@ -21,6 +21,7 @@ from concord.kit.ids import id_bytes, result_id, unit_name
 from concord.kit.log import Entry, Log, Record
 from concord.kit.log.topics import Topic
 from concord.kit.loop import facts
+from concord.kit.plural import many
 from concord.v1.events_pb2 import Event, Usage
 from concord.v1.work_pb2 import Work
 
@@ -161,7 +162,9 @@ class Worker:
             before = attempts.past(self._blobs, held.work.work_id)
             held.alone = attempts.deaths(before, alone_only=False) >= SUSPICIONS
             if held.alone and (died := attempts.deaths(before, alone_only=True)) >= DEATHS_ALONE:
-                self._conclude(held, self._failed(held, died, f"its process died {died} times while it ran alone"))
+                self._conclude(
+                    held, self._failed(held, died, f"its process died {many(died, 'time')} while it ran alone")
+                )
                 continue
             if held.alone and running:
                 break

@@ -9,6 +9,7 @@ from kafka.errors import TopicAlreadyExistsError, for_code
 from concord.kit.errors import InvalidInput, NotFound
 from concord.kit.log.kafka.settings import KafkaSettings
 from concord.kit.log.topics import FACTS, Topic
+from concord.kit.plural import many
 
 UNKNOWN_TOPIC = 3
 # Concord's own limit, below Kafka's 1,048,588 bytes with their framing.
@@ -87,13 +88,13 @@ def _check_partitions(settings: KafkaSettings, topic: Topic, name: str, there: i
     command = f"kafka-topics.sh --bootstrap-server {settings.where} --topic {name}"
     if there < topic.partitions:
         raise InvalidInput(
-            f"the Kafka topic {name} has {there} partitions and needs {topic.partitions}. "
+            f"the Kafka topic {name} has {many(there, 'partition')} and needs {topic.partitions}. "
             + ("If it is still empty: " if topic == FACTS else "")
             + f"`{command} --alter --partitions {topic.partitions}`"
         )
     if topic == FACTS and there > topic.partitions:
         raise InvalidInput(
-            f"the Kafka topic {name} has {there} partitions and must have {topic.partitions}: a run's partition follows "
+            f"the Kafka topic {name} has {many(there, 'partition')} and must have {topic.partitions}: a run's partition follows "
             f"from that number. If it is still empty: `{command} --delete`, and Concord makes it anew. Else keep it, "
             "and give Concord topics of its own by ?prefix=NAME. in CONCORD_LOG_URL"
         )
