@@ -58,7 +58,7 @@ def test_the_account_names_criteria_shares_and_the_surest_cases_first():
     told = list(criteria_text.account(HISTORY, FOUND, most=2))
     assert told[1] == "criteria: none of its own" and "overruled the judge on" in told[2]
     shown = [line for line in told if line.startswith("pair ")]
-    assert len(shown) == 2 and f"pair {cases(FOUND)[0].index} · " in shown[0]
+    assert len(shown) == 2 and f"pair {cases(FOUND)[0].pair.pair_id}: " in shown[0]
     assert told[-1].startswith("… and ")
 
 
