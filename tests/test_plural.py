@@ -50,7 +50,7 @@ def several(tree: ast.AST) -> Iterator[str]:
 
 def uncounted(tree: ast.AST, nouns: set[str]) -> Iterator[str]:
     """A value in a text before one of these nouns; a setting in capitals is known not to be 1."""
-    wanted = re.compile(rf" (?:(?!of |and |in |or |the )[a-z]+ )?({'|'.join(sorted(nouns))})\b")
+    wanted = re.compile(rf" (?:(?!and |in |or |the )[a-z]*[a-rt-z] )?({'|'.join(sorted(nouns))})\b")
     for node in ast.walk(tree):
         parts = node.values if isinstance(node, ast.JoinedStr) else []
         for value, text in pairwise(parts):

@@ -5,6 +5,7 @@ from typing import Any
 
 from concord.certificate.certificate import MODEL, Certificate, Part
 from concord.certificate.people import MOST_SPLIT
+from concord.kit.plural import many
 
 ASSUMPTION = "if persons err independently of each other, and as often in one direction as in the other"
 
@@ -34,7 +35,7 @@ def headline(made: Certificate) -> str:
             f"{percent(made.error)} of the labels are wrong by the model's own expectation, which no audit has checked."
         )
     said = f"{percent(made.error)} of the labels differ from one person's answer ({interval(made.low, made.high)})"
-    return f"{said}, as {made.answers:,} answers to pairs drawn at random say{_worth(made)}."
+    return f"{said}, by {many(made.answers, 'answer')} to pairs drawn at random{_worth(made)}."
 
 
 def short(made: Certificate) -> str:
@@ -55,11 +56,12 @@ def of_people(made: Certificate) -> str:
         if not made.re_asks:
             return "People's own error is not known, for no question was asked of a second person (--re-ask)."
         return (
-            f"People's own error is not known: on {made.re_asks:,} questions that were asked of a second person, two persons "
+            f"People's own error is not known: on {many(made.re_asks, 'question')} asked of a second person, two persons "
             f"may contradict each other in {percent(MOST_SPLIT)} of the cases or more, as coins do."
         )
     return (
-        f"{made.re_asks:,} of these questions were asked of a second person, and by them one person's answer is wrong in "
+        f"{many(made.re_asks, 'of these questions was', 'of these questions were')} asked of a second person, and by them "
+        "one person's answer is wrong in "
         f"{percent(made.people_error)} of the cases ({interval(made.people_low, made.people_high)}). Without people's own errors "
         f"{percent(made.corrected)} of the labels are wrong ({interval(made.corrected_low, made.corrected_high)}), {ASSUMPTION}."
     )
@@ -69,7 +71,7 @@ def covers(made: Certificate) -> str:
     """Which rows it is about."""
     own = f", {made.by_people:,} of them people's own, taken as right in the first figure" if made.by_people else ""
     named = f"; sha256 {made.rows_sha256}" if made.rows_sha256 else ""
-    return f"It covers {made.rows:,} labels{own}{named}."
+    return f"It covers {many(made.rows, 'label')}{own}{named}."
 
 
 def sentences(made: Certificate) -> Sequence[str]:

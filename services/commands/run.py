@@ -130,7 +130,7 @@ def _say_estimate(wanted: Request, job: Job, before: RunView | None, as_json: bo
 
 
 def _calls(cost: Mapping[str, float | None]) -> str:
-    calls = f"{cost['calls']:,.0f} calls"
+    calls = many(cost["calls"] or 0, "call")
     return f"{calls}, about {money(cost['dollars'])}" if cost["dollars"] is not None else calls
 
 
