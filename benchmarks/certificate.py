@@ -8,12 +8,13 @@ bound that is valid at every look, and gives a certificate; then the truth is lo
 run takes a tenth of a second, so that thousands are possible. Nothing here is a real judge or a real person.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
 
+from benchmarks.measure import asked_of, circumstances, parser_of, write
 from concord.certificate import people, stopping
 from concord.certificate.estimate import estimate
 from concord.certificate.evidence import Evidence
@@ -24,12 +25,29 @@ from concord.triage.signals import Signals
 from concord.v1.config_pb2 import RunConfig
 
 Array = np.ndarray
-PAIRS, BUDGET, BATCH, AUDIT = 4_000, 0.15, 0.0375, 0.3
-RUNS = 2_000
+AUDIT = 0.3
+RUNS, QUICK_RUNS = 2_000, 20
+WIDTH_RUNS = 90
 EPSILONS = (0.0, 0.1, 0.2)
 RE_ASKS = 100
-# Drawn for each run: some are met after a few rounds, some never.
+# Seeds below were for trying things out; what is reported has seeds from here on.
+FIRST_SEED = 100_000
+# In turn, a run each: some are met after a few rounds, some never.
 TARGETS = (0.06, 0.1, 0.15, 0.2)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many pairs a run has; its votes and those of a round as shares of the pairs."""
+
+    pairs: int
+    budget: float
+    batch: float
+
+
+# 600 votes in both; the smaller one takes a third of the time, and people answer more of its doubtful pairs.
+MANY = Size(4_000, 0.15, 0.0375)
+WIDE = Size(10_000, 0.06, 0.01)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +118,12 @@ class Person:
         return np.where(wrong, 1 - truth, truth)
 
 
-def run(there: World, person: Person, seed: int, target: float, re_asks: int) -> dict:
+def run(there: World, person: Person, seed: int, target: float, re_asks: int, size: Size) -> dict:
     """One run to its certificate, and whether that holds."""
     generator, pairs = np.random.default_rng((seed, 7)), len(there.wrong)
     truth = (there.signals.label > 0) ^ there.wrong
     config = RunConfig(seed=seed, audit_share=AUDIT, quorum=1, method="posterior")
-    votes, batch = round(BUDGET * pairs), round(BATCH * pairs)
+    votes, batch = round(size.budget * pairs), round(size.batch * pairs)
     pilot = draw_pilot(pairs, pilot_size(pairs, votes), seed)
     tasks = votes - re_asks
     rounds = -(-(tasks - len(pilot)) // batch)
@@ -170,28 +188,89 @@ def _figures(found: Evidence, wrong: Array, asked: int, stopped: bool) -> dict:
     }
 
 
-def pooled(name: str, person: Person, seeds: range, re_asks: int, pairs: int = PAIRS) -> dict:
-    """One world's runs together."""
+def cell(
+    name: str, person: Person, seeds: range, re_asks: int, size: Size = MANY, stopping_rule: bool = True
+) -> list[dict]:
+    """One world's runs."""
     runs = []
     for seed in seeds:
-        there = world(np.random.default_rng((seed, 1)), pairs, name)
-        runs.append(run(there, person, seed, TARGETS[seed % len(TARGETS)], re_asks))
-    return summed(runs)
+        there = world(np.random.default_rng((seed, 1)), size.pairs, name)
+        target = TARGETS[seed % len(TARGETS)] if stopping_rule else 0.0
+        runs.append(run(there, person, seed, target, re_asks, size))
+    return runs
 
 
 def summed(runs: list[dict]) -> dict:
     """Coverage, widths and bias of these runs; points are of 100."""
     mean = lambda key, among: float(np.mean([run[key] for run in among]))  # noqa: E731
-    whole = [run for run in runs if not run["stopped"]]
     return {
         "runs": len(runs),
         "coverage": mean("covered", runs),
         "truth_above": mean("below", runs),
         "width_points": 100 * mean("width", runs),
-        "width_points_whole_budget": 100 * mean("width", whole) if whole else None,
         "bias_points": 100 * mean("bias", runs),
         "wrong_labels": mean("truth", runs),
         "stopped": mean("stopped", runs),
         "asked": mean("asked", runs),
         "audits": mean("audits", runs),
     }
+
+
+def measured(runs: int, width_runs: int, epsilons: Sequence[float] = EPSILONS, first: int = FIRST_SEED) -> dict:
+    """Coverage of `runs` runs for each ε, spread evenly over the worlds, and widths of whole budgets."""
+    each, wide = -(-runs // len(WORLDS)), -(-width_runs // len(WORLDS))
+    found: dict = {"coverage": {}, "width": {}}
+    for epsilon in epsilons:
+        person, again = Person(epsilon), RE_ASKS if epsilon else 0
+        cells = {name: cell(name, person, range(first, first + each), again) for name in WORLDS}
+        found["coverage"][f"{epsilon:g}"] = {
+            "pooled": summed([run for of_world in cells.values() for run in of_world]),
+            "worlds": {name: summed(of_world) for name, of_world in cells.items()},
+        }
+        whole = [r for name in WORLDS for r in cell(name, person, range(first, first + wide), again, WIDE, False)]
+        found["width"][f"{epsilon:g}"] = summed(whole)
+    adversary = cell("order and margin", Person(0, adversary=True), range(first, first + each), RE_ASKS)
+    found["adversary, one of three"] = summed(adversary)
+    return found
+
+
+def show(found: Mapping) -> None:
+    """The figures as tables."""
+    for epsilon, of_epsilon in found["coverage"].items():
+        print(f"\npeople wrong with probability {epsilon}: coverage %, width, bias (points), stopped %, votes")
+        for name, row in {"all worlds": of_epsilon["pooled"], **of_epsilon["worlds"]}.items():
+            print(
+                f"  {name:32} {100 * row['coverage']:6.1f} {row['width_points']:6.1f} {row['bias_points']:6.2f} "
+                f"{100 * row['stopped']:6.0f} {row['asked']:6.0f}   ({row['runs']} runs)"
+            )
+        row = found["width"][epsilon]
+        print(
+            f"  10,000 pairs, 6 %, no stop         {100 * row['coverage']:6.1f} {row['width_points']:6.1f}   ({row['runs']} runs)"
+        )
+    row = found["adversary, one of three"]
+    print(
+        f"\none of three people an adversary: coverage {100 * row['coverage']:.1f} %, width {row['width_points']:.1f}"
+    )
+
+
+def main() -> None:
+    """Measures, shows, and writes what was asked for."""
+    parser = parser_of(__doc__, f"{QUICK_RUNS} runs for each ε instead of {RUNS:,}: figures that mean little")
+    parser.add_argument("--runs", type=int, default=RUNS, help="runs for each ε")
+    asked = asked_of(parser)
+    runs = QUICK_RUNS if asked.quick else asked.runs
+    found = measured(runs, len(WORLDS) if asked.quick else WIDTH_RUNS)
+    show(found)
+    if asked.json:
+        settings = {
+            "runs": runs,
+            "audit_share": AUDIT,
+            "re_asks": RE_ASKS,
+            "targets": TARGETS,
+            "first_seed": FIRST_SEED,
+        }
+        write(asked.json, circumstances(settings) | {"simulation": True, "figures": found})
+
+
+if __name__ == "__main__":
+    main()

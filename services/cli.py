@@ -23,7 +23,7 @@ try:
     import typer
 
     from concord.client.run import progress
-    from concord.commands import annotate, criteria, flags, judge, place, replay, results, run, steer, upkeep
+    from concord.commands import annotate, certify, criteria, flags, judge, place, replay, results, run, steer, upkeep
     from concord.kit import allowance
     from concord.kit.errors import ConcordError, Corrupt, Fenced, Unavailable
 except (ImportError, MemoryError, OSError) as error:
@@ -38,6 +38,7 @@ except (ImportError, MemoryError, OSError) as error:
 # In the order in which `concord --help` lists them.
 COMMANDS = (
     flags.with_settings(run.run),
+    certify.certify,
     annotate.annotate,
     steer.pause,
     steer.resume,

@@ -216,7 +216,8 @@ class _World:
     def _people(self) -> Sequence[Append]:
         """Everybody answers what is open; then the queue settles what is full."""
         for number, task in self.tasks.state.tasks.items():
-            for vote in range(len(queue.counted(task)), self.config.quorum if not task.resolved else 0):
+            wanted = 0 if task.resolved else queue.slots_of(self.tasks.state, task)
+            for vote in range(len(queue.counted(task)), wanted):
                 self._judge(number, task, vote)
         return queue.due(self.tasks.state, self._context(self.tasks))
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from concord.certificate.certificate import MODEL, Certificate, Part
+from concord.certificate.certificate import AUDIT_AND_MODEL, MODEL, Certificate, Part
 from concord.certificate.people import MOST_SPLIT
 from concord.kit.plural import many
 
@@ -92,6 +92,6 @@ PART_HEAD = ("", "labels", "random answers", "error", "95 % interval")
 
 def _worth(made: Certificate) -> str:
     worth = made.effective_answers
-    if worth is None or round(worth) <= made.answers:
+    if worth is None or made.method != AUDIT_AND_MODEL or round(worth) <= made.answers:
         return ""
     return f"; with what a model predicts they are worth {worth:,.0f}"

@@ -75,7 +75,7 @@ def run(
         out = out or results_dir.folder(settings.home, job.run_id, server)
         request.begin(wanted, job, records, out, progress.say)
         questions = Questions(job, out, wait, progress.say, progress.command(), records.flag)
-        view, methods = _carry_out(job, allowing(settings, job.config), records, compare, wanted, questions)
+        view, methods = carry_out(job, allowing(settings, job.config), records, compare, wanted, questions)
         report = _write(job, view, records, out, wanted, methods, compare)
     if as_json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
@@ -134,7 +134,7 @@ def _calls(cost: Mapping[str, float | None]) -> str:
     return f"{calls}, about {money(cost['dollars'])}" if cost["dollars"] is not None else calls
 
 
-def _carry_out(
+def carry_out(
     job: Job,
     settings: Settings,
     records: Records,

@@ -3,11 +3,14 @@
 from math import ceil
 
 from concord.preference import pilot
+from concord.preference.methods import METHODS
 from concord.v1.config_pb2 import RunConfig
 
 # A batch carries its pairs inside one event.
 MOST_ASKED = 5_000
 LEAST_ASKED = 3
+# Fewer questions asked of a second person say next to nothing of how often people err.
+LEAST_RE_ASKS = 30
 # A plan holds each of them.
 MOST_ROUNDS = 20_000
 # What -1 stands for. Against a tenth, which it was first, three tenths cost .14 points of label accuracy in simulations and
@@ -28,9 +31,35 @@ def human_budget(config: RunConfig, pairs: int) -> int:
     return config.human_budget or round(_share(config.human_budget_share) * new_pairs(config, pairs))
 
 
+def re_asks(config: RunConfig, budget: int) -> int:
+    """Votes of this budget that are kept for asking a second person: the share of the random questions that is wished, at
+    least LEAST_RE_ASKS, at most a quarter of the budget. None where several persons answer every question anyway."""
+    share = _share(config.re_ask_share)
+    if not share or config.quorum > 1:
+        return 0
+    random = ceil(budget * _random_share(config))
+    return min(max(LEAST_RE_ASKS, ceil(share * random)), random, budget // 4)
+
+
+def random_questions(config: RunConfig, pairs: int, budget: int) -> int:
+    """About how many questions of this budget are drawn uniformly, those of the pilot included; at least 1."""
+    first = pilot_size(config, pairs, budget)
+    return max(1, ceil(first + _random_share(config) * (tasks(config, budget) - first)))
+
+
+def _random_share(config: RunConfig) -> float:
+    """Share of the places that are drawn uniformly."""
+    return 1.0 if config.method in METHODS and METHODS[config.method].uniform else audit_share(config)
+
+
+def tasks(config: RunConfig, budget: int) -> int:
+    """Questions that the budget pays, those for a second person not counted."""
+    return (budget - re_asks(config, budget)) // max(1, config.quorum)
+
+
 def pilot_size(config: RunConfig, pairs: int, budget: int) -> int:
     """Pilot tasks of a run with this budget in votes."""
-    return pilot.pilot_size(new_pairs(config, pairs), budget // max(1, config.quorum), config.pilot)
+    return pilot.pilot_size(new_pairs(config, pairs), tasks(config, budget), config.pilot)
 
 
 def batch_size(config: RunConfig, pairs: int) -> int:
@@ -50,11 +79,14 @@ def audit_share(config: RunConfig) -> float:
 
 def rounds(config: RunConfig, pairs: int, budget: int) -> int:
     """Rounds that the budget lasts, the pilot's votes taken off."""
-    tasks = budget // max(1, config.quorum) - pilot_size(config, pairs, budget)
-    return min(MOST_ROUNDS, ceil(max(0, min(tasks, pairs)) / batch_size(config, pairs)))
+    left = tasks(config, budget) - pilot_size(config, pairs, budget)
+    return min(MOST_ROUNDS, ceil(max(0, min(left, pairs)) / batch_size(config, pairs)))
 
 
 def ask_in_round(config: RunConfig, pairs: int, budget: int, votes: int, round_: int, last: int) -> int:
-    """Tasks for this round: what is left of the budget, spread evenly over the rounds that are left."""
-    left = max(0, budget - votes) // max(1, config.quorum)
+    """Tasks for this round: what is left of the budget, spread evenly over the rounds that are left.
+
+    `votes`: given so far, those of a second person not counted.
+    """
+    left = max(0, budget - re_asks(config, budget) - votes) // max(1, config.quorum)
     return min(MOST_ASKED, ceil(left / (last - round_ + 1))) if round_ <= last else 0

@@ -81,6 +81,8 @@ class Method:
     asks: bool = True
     # People see every pair, whatever the budget: it is what the others are compared with, and no choice at their budget.
     asks_all: bool = False
+    # Everybody is drawn uniformly, not a share of each batch.
+    uniform: bool = False
     # Whose labels its heads are trained on.
     teacher: "Teacher.ValueType" = Teacher.TEACHER_UNSPECIFIED
     # Its reward model labels everything that people did not decide, once it is through: had such a run ended in an earlier
@@ -114,18 +116,19 @@ METHODS: dict[str, Method] = {
         batch_share=0.04,
         knobs="rlthf",
     ),
-    "random": Method(_no_head, "people are asked about pairs drawn at random"),
+    "random": Method(_no_head, "people are asked about pairs drawn at random", uniform=True),
     "margin": Method(_one_head, "people are asked where the reward model's margin is smallest"),
     "cleanlab": Method(_one_head, "people are asked where the reward model contradicts the judge most"),
     "human-only": Method(
         _head_at_the_end,
         "people are asked about pairs drawn at random, and a reward model that they alone taught labels the rest",
+        uniform=True,
         teacher=Teacher.TEACHER_PEOPLE,
         labelled_by_model=True,
     ),
     "longest": Method(_rule, "the longer response wins, whatever the judge says", asks=False),
     "better-judge": Method(_rule, "the best of the helpers labels, and nobody is asked", asks=False, of_helpers=True),
-    "all-human": Method(_no_head, "people are asked about every pair", asks_all=True),
+    "all-human": Method(_no_head, "people are asked about every pair", asks_all=True, uniform=True),
     "none": Method(_labels_alone, "the judge's labels as they are", asks=False),
 }
 # Those that make sense at one budget beside each other.

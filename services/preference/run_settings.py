@@ -173,6 +173,15 @@ class Options:
         ),
     ] = "recorded"
     quorum: Annotated[int, Setting("quorum", "Votes a task needs.", PEOPLE, span=(1, 99))] = 1
+    re_ask: Annotated[
+        float,
+        Setting(
+            "re_ask_share",
+            "Share of the random questions that a second person answers too, at least 30, such as 0.05; 0: none.",
+            PEOPLE,
+            span=(0, 1),
+        ),
+    ] = 0.0
     pilot: Annotated[
         int,
         Setting(

@@ -45,6 +45,15 @@ def of_export(history: History, read: Read, kept: Sequence[int], rows_sha256: st
     return certified(within(found, would_be), rows_sha256, source[would_be], None if kind is None else kind[would_be])
 
 
+def of_file(history: History, read: Read, rows_sha256: str) -> Certificate | None:
+    """The same of the judge's labels as they are, people's answers beside them: of a file whose labels are the verdicts."""
+    found = evidence_of(_last_round(history, read), history.said) if history.rounds else None
+    if found is None:
+        return None
+    found = replace(found, replaced=np.zeros(len(found.pair), bool))
+    return certified(found, rows_sha256, kind=_kinds(history, read))
+
+
 def _last_round(history: History, read: Read) -> dict[str, Array]:
     with np.load(io.BytesIO(read(history.rounds[-1][1].posterior_uri)), allow_pickle=False) as arrays:
         return dict(arrays)

@@ -290,7 +290,9 @@ def _keep(view: RunView, event: Event, touched: set[str]) -> None:
     """What later stages and callers need of a single unit's result."""
     match event.WhichOneof("kind"):
         case "task_resolved":
-            view.votes = min(MOST_VOTES, view.votes + len(event.task_resolved.annotation_ids))
+            given, counted = len(event.task_resolved.annotation_ids), event.task_resolved.counted
+            view.votes = min(MOST_VOTES, view.votes + given)
+            view.re_asked = min(MOST_VOTES, view.re_asked + (max(0, given - counted) if counted else 0))
         case "features_fitted":
             view.basis_uri = event.features_fitted.basis_uri
         case "round_triaged":

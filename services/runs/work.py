@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from concord.v1.work_pb2 import Teacher, Work
 
 # The basis of the features is fitted on at most so many texts; more change it little.
 MAX_BASIS_TEXTS = 20_000
+# Keeps the draw of questions for a second person apart from that of a round's part.
+AGAIN = 1_000_000
 
 
 def draw_pilot(state: RunState) -> list[int]:
@@ -30,7 +33,7 @@ def draw_pilot(state: RunState) -> list[int]:
 def pilot_for_people(state: RunState) -> list[int]:
     """The pilot's labelled pairs; where the human budget has shrunk since, a uniform part of them."""
     assert state.pilot is not None
-    labelled, most = state.pilot.pair_indexes, state.view.human_budget // max(1, state.view.config.quorum)
+    labelled, most = state.pilot.pair_indexes, budget.tasks(state.view.config, state.view.human_budget)
     kept = pilot.draw_pilot(len(labelled), min(len(labelled), most), state.view.config.seed)
     return sorted(labelled[at] for at in kept)
 
@@ -68,18 +71,20 @@ def _chunks(state: RunState, opened: StageOpened) -> int:
 
 
 def _choose_pilot(state: RunState, opened: StageOpened) -> None:
-    _choose_uniformly(state, opened, draw_pilot(state))
+    _choose_uniformly(state, opened, draw_pilot(state), people=False)
 
 
 def _choose_pilot_for_people(state: RunState, opened: StageOpened) -> None:
-    _choose_uniformly(state, opened, pilot_for_people(state))
+    _choose_uniformly(state, opened, pilot_for_people(state), people=True)
 
 
-def _choose_uniformly(state: RunState, opened: StageOpened, drawn: Sequence[int]) -> None:
+def _choose_uniformly(state: RunState, opened: StageOpened, drawn: Sequence[int], people: bool) -> None:
     """Drawn without looking, so that all of them may audit."""
     opened.pair_indexes.extend(drawn)
     opened.p_ask.extend([len(drawn) / state.view.pairs] * len(drawn))
     opened.audit.extend([True] * len(drawn))
+    if people:
+        _ask_again(state, opened)
 
 
 def _choose_asked(state: RunState, opened: StageOpened) -> None:
@@ -89,7 +94,7 @@ def _choose_asked(state: RunState, opened: StageOpened) -> None:
     would no longer be drawn from all pairs alike. Of a uniform part both are known.
     """
     said = state.view.last_round
-    paid = max(0, state.view.human_budget - state.view.votes) // max(1, state.view.config.quorum)
+    paid = max(0, state.view.human_budget - state.view.votes - _re_asks_left(state)) // max(1, state.view.config.quorum)
     if min(said.p_ask, default=1.0) == 1 and not any(said.audit):
         # A ranking: the first ones are asked, however many there are.
         kept, share = list(range(min(paid, len(said.asked)))), 1.0
@@ -100,6 +105,24 @@ def _choose_asked(state: RunState, opened: StageOpened) -> None:
     # No fact may stop the loop, not even one whose columns are of different lengths.
     opened.p_ask.extend(said.p_ask[at] * share for at in kept if at < len(said.p_ask))
     opened.audit.extend(said.audit[at] for at in kept if at < len(said.audit))
+    _ask_again(state, opened)
+
+
+def _re_asks_left(state: RunState) -> int:
+    """Votes that are still kept for a second person."""
+    return max(0, budget.re_asks(state.view.config, state.view.human_budget) - state.view.re_asked)
+
+
+def _ask_again(state: RunState, opened: StageOpened) -> None:
+    """Marks random places for a second person, by chance: in each stage the same share of them, and none of the targeted."""
+    view, left = state.view, _re_asks_left(state)
+    random = [at for at, is_random in enumerate(opened.audit) if is_random]
+    if not left or not random:
+        return
+    planned = budget.random_questions(view.config, view.pairs, view.human_budget)
+    count = min(left, len(random), ceil(len(random) * budget.re_asks(view.config, view.human_budget) / planned))
+    again = {random[at] for at in pilot.draw_part(len(random), count, view.config.seed, AGAIN + opened.round)}
+    opened.re_ask.extend(at in again for at in range(len(opened.pair_indexes)))
 
 
 def unit_of(state: RunState, number: int) -> Unit:
@@ -182,7 +205,8 @@ def _triage(state: RunState, work: Work, number: int) -> None:
     task.annotation_uris.extend(state.annotations())
     last = budget.rounds(view.config, view.pairs, view.human_budget)
     task.last = state.open.round > last
-    task.ask = budget.ask_in_round(view.config, view.pairs, view.human_budget, view.votes, state.open.round, last)
+    votes = view.votes - view.re_asked
+    task.ask = budget.ask_in_round(view.config, view.pairs, view.human_budget, votes, state.open.round, last)
 
 
 def _final(state: RunState, work: Work, number: int) -> None:

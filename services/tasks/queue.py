@@ -1,8 +1,8 @@
 """The queue of questions for people: how facts change it and when a task is settled. Pure.
 
-A task takes exactly `quorum` votes. A skip uses its slot up; a withdrawal frees it. A task is resolved once every slot is
-used: by the majority of the answers, as a tie where there is none, as skipped where nobody answered. The order in which
-votes come changes nothing.
+A task takes exactly `quorum` votes, and one more where it is asked again to see how often people err. A skip uses its slot up;
+a withdrawal frees it. A task is resolved once every slot is used: by the majority of the answers (of the first `quorum` of
+them), as a tie where there is none, as skipped where nobody answered. The order in which votes come changes nothing.
 """
 
 from collections import Counter
@@ -83,7 +83,12 @@ def evolve(state: TasksState, events: Sequence[tuple[Event, float]]) -> tuple[Ta
 
 
 def _full(state: TasksState, task: TaskSnapshot) -> bool:
-    return not task.resolved and len(counted(task)) >= state.run.quorum
+    return not task.resolved and len(counted(task)) >= slots_of(state, task)
+
+
+def slots_of(state: TasksState, task: TaskSnapshot) -> int:
+    """How many persons the task is for: the quorum, or one more where it is asked again to see how often people err."""
+    return state.run.quorum + task.re_ask
 
 
 def _on_run(state: TasksState, event: Event, at: float, touched: set[str]) -> None:
@@ -147,7 +152,11 @@ def _open(state: TasksState, event: Event, at: float, touched: set[str]) -> None
     for number, pair_index in enumerate(opened.pair_indexes):
         unit = Unit(stage=opened.stage, round=opened.round, number=number)
         state.tasks[number] = TaskSnapshot(
-            task_id=task_id(state.run_id, unit), unit=unit, pair_index=pair_index, place=number
+            task_id=task_id(state.run_id, unit),
+            unit=unit,
+            pair_index=pair_index,
+            place=number,
+            re_ask=number < len(opened.re_ask) and opened.re_ask[number],
         )
         touched.add(task_row(number))
 
@@ -209,7 +218,7 @@ def _on_task(state: TasksState, event: Event, touched: set[str], fresh: set[int]
 def _take(state: TasksState, task: TaskSnapshot, answer: Answer) -> None:
     """An answer beyond the quorum, or for a vote that somebody else holds, is refused: overlap is exact in the fold too."""
     others = [held.vote for held in counted(task) if held.annotator != answer.annotator]
-    if answer.vote >= state.run.quorum or answer.vote in others:
+    if answer.vote >= slots_of(state, task) or answer.vote in others:
         return
     for at, known in enumerate(task.answers):
         if known.annotator == answer.annotator:
@@ -245,9 +254,13 @@ def _resolve(state: TasksState, task: TaskSnapshot) -> Append:
     held = sorted(counted(task), key=lambda answer: answer.vote)
     answers = [answer for answer in held if not answer.skipped]
     resolved = TaskResolved(pair_index=task.pair_index, annotation_ids=[answer.event_id for answer in answers])
-    resolved.outcome, resolved.choice = _verdict(
-        [answer.choice for answer in answers], skipped=len(held) > len(answers)
-    )
+    # Who was asked to see how often people err decides nothing, but for somebody who could not say.
+    choices = [answer.choice for answer in answers]
+    resolved.outcome, resolved.choice = _verdict(choices[: state.run.quorum], skipped=len(held) > len(answers))
+    if len(choices) > 1:
+        resolved.choices.extend(choices)
+    if len(choices) > state.run.quorum:
+        resolved.counted = state.run.quorum
     name = event_id(state.run_id, "resolved", unit_name(task.unit))
     return Append(Event(event_id=name, run_id=state.run_id, unit=task.unit, task_resolved=resolved))
 

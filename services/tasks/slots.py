@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from concord.kit.store import SqlStore
 from concord.kit.store.sql import insert_if_absent, upsert
 from concord.tasks.leases import SAY_AGAIN_S, Given, Open, Slot
-from concord.tasks.queue import TasksState
+from concord.tasks.queue import TasksState, slots_of
 from concord.tasks.tables import (
     ALL_FOLDED,
     BORN,
@@ -192,7 +192,7 @@ class SqlSlots:
                 "number": n,
                 "task_id": task.task_id,
                 "pair_index": task.pair_index,
-                "quorum": state.run.quorum,
+                "quorum": slots_of(state, task),
                 "offered": not (task.resolved or state.run.paused),
                 "opened_at": state.run.opened_at,
             }

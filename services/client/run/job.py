@@ -73,12 +73,12 @@ def prepare(
     if METHODS[options.method].asks or given.rows_with_truth:
         config.annotators = options.annotators
         if functions:
-            ready = voters.asked(functions, given.rows, options.quorum)
-        elif written := voters.written(options.annotators, given.rows):
+            ready = voters.asked(functions, given.rows, options.quorum, options.re_ask)
+        elif written := voters.written(options.annotators, given.rows, options.quorum):
             ready = written
             notes += _of_answers(written, joined, given, skip_bad, options)
         else:
-            answer = people.answerer(options.annotators, given.rows, options.seed)
+            answer = people.answerer(options.annotators, given.rows, options.seed, options.re_ask > 0)
     if earlier:
         if not salt:
             check(config, given, earlier)
@@ -101,7 +101,7 @@ def _of_answers(
     aside = all_ids - known | joined.left_out
     if skip_bad and joined.given.set_aside:
         aside |= people.ids_set_aside(skip_bad) - all_ids
-    return written.answers.notes(known, aside, options.quorum)
+    return written.answers.notes(known, aside, options.quorum + (options.re_ask > 0))
 
 
 def _joined(path: str, skip_bad: Path | None, earlier: Earlier | None, read: Read) -> Joined:

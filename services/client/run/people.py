@@ -23,14 +23,15 @@ Choice: TypeAlias = pb.Choice.ValueType
 _OTHER = {pb.CHOICE_FIRST: pb.CHOICE_SECOND, pb.CHOICE_SECOND: pb.CHOICE_FIRST}
 
 
-def answerer(spec: str, rows: Sequence[Row], seed: int) -> Answerer:
+def answerer(spec: str, rows: Sequence[Row], seed: int, re_ask: bool = False) -> Answerer:
     """The people that `--annotators` names where they answer at once, for these rows; raises InvalidInput.
 
-    `recorded`: the majority in the input. `simulated:RATE`: the same, wrong at this rate.
+    `recorded`: the majority in the input; with `re_ask` the single persons' answers, one behind the other. `simulated:RATE`:
+    the majority, wrong at this rate.
     """
     kind, _, rest = spec.partition(":")
     if kind == "recorded" and not rest:
-        return recorded(rows)
+        return recorded_one_by_one(rows) if re_ask else recorded(rows)
     if kind == "simulated":
         return simulated(rows, seed, _rate(rest))
     raise InvalidInput(
@@ -79,6 +80,20 @@ def recorded(rows: Sequence[Row]) -> Answerer:
     """Everybody says what the people's majority said; pairs without one are skipped."""
     _need_truth(rows, "--annotators recorded")
     return lambda pair, vote: rows[pair].truth
+
+
+def recorded_one_by_one(rows: Sequence[Row]) -> Answerer:
+    """Vote n is what the n-th person said, in the input's order. Where the input has the majority alone, one vote is that, and
+    there is no second person."""
+    _need_truth(rows, "--annotators recorded")
+
+    def answer(pair: int, vote: int) -> Choice | None:
+        said = rows[pair].people
+        if len(said) > 1:
+            return said[vote] if vote < len(said) else None
+        return rows[pair].truth if vote == 0 else None
+
+    return answer
 
 
 def simulated(rows: Sequence[Row], seed: int, rate: float) -> Answerer:

@@ -47,15 +47,16 @@ class Written:
 
     at_once = 64
 
-    def __init__(self, path: Path | None, rows: Sequence[Row]) -> None:
-        """Raises InvalidInput where the file is there and cannot be read."""
-        self._path, self._ids = path, [row.pair.pair_id for row in rows]
+    def __init__(self, path: Path | None, rows: Sequence[Row], most: int = 99) -> None:
+        """`most`: votes that one line may stand for where it does not say whose it is: the run's quorum. A question that is
+        asked again takes another person's. Raises InvalidInput where the file is there and cannot be read."""
+        self._path, self._ids, self._most = path, [row.pair.pair_id for row in rows], most
         self._seen = self._state()
         self.answers = answers.read(path) if path else answers.Answers(Path())
 
     def votes(self, pair: int, quorum: int) -> Sequence[Vote]:
         name = self._ids[pair]
-        said, marks = self.answers.votes(name, quorum), self.answers.marks.get(name, {})
+        said, marks = self.answers.votes(name, min(quorum, self._most)), self.answers.marks.get(name, {})
         return [Vote(who, partial(_known, choice), marks.get(who, NO_MARKS)) for who, choice in said]
 
     def news(self) -> bool:
@@ -136,21 +137,25 @@ def reusing(voters: Voters, reused: Reused, rows: Iterable[Row]) -> Voters:
     return Reusing(voters, reused, [pair_hash(row.pair) for row in rows]) if reused else voters
 
 
-def written(spec: str, rows: Sequence[Row]) -> Written | None:
+def written(spec: str, rows: Sequence[Row], quorum: int = 99) -> Written | None:
     """The voters that `file:PATH` or `people` names; None for another spec. Raises InvalidInput."""
     kind, _, path = spec.partition(":")
     if kind == "file" and path:
-        return Written(Path(path), rows)
+        return Written(Path(path), rows, quorum)
     if spec == "people":
-        return Written(None, rows)
+        return Written(None, rows, quorum)
     return None
 
 
-def asked(functions: Mapping[str, Callable[[str, str, str], object]], rows: Sequence[Row], quorum: int) -> Asked:
+def asked(
+    functions: Mapping[str, Callable[[str, str, str], object]], rows: Sequence[Row], quorum: int, re_ask: float = 0.0
+) -> Asked:
     """Functions `(prompt, first, second) -> "first" | "second" | "tie" | None` as voters; None skips the pair.
 
-    Raises InvalidInput where there are fewer of them than votes a task needs.
+    Raises InvalidInput where there are fewer of them than votes a task needs, a second person's (`re_ask`) included.
     """
+    if re_ask and quorum == 1 and len(functions) < 2:
+        raise InvalidInput("re_ask: one function answers, and a second one is needed, which is another person")
     if len(functions) < quorum:
         raise InvalidInput(
             f"quorum {quorum}: {len(functions)} functions answer, and each has one vote; name more of them, or a "
