@@ -114,6 +114,8 @@ def _say_estimate(wanted: Request, job: Job, before: RunView | None, as_json: bo
     print(f"{many(len(given.rows), 'pair')}: {many(expected.calls, 'judge call')}{tokens}, {price}")
     if job.config.judge.url:
         print(f"  {expected.basis}")
+    if expected.checks:
+        print(f"  {estimate.checks_in_words(expected.checks)}")
     for name, cost in expected.signals.items():
         print(f"  of these {_calls(cost)} for the signal {name}")
     if expected.scores:

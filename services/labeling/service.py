@@ -12,7 +12,7 @@ from concord.kit.blobs import Blobs
 from concord.kit.errors import ConcordError, InvalidInput, Late, Unavailable
 from concord.kit.plural import many
 from concord.kit.rpc import Servicer
-from concord.labeling import recorded, sample_judge
+from concord.labeling import checking, recorded, sample_judge
 from concord.labeling.answer_cache import AnswerCache
 from concord.labeling.batch_notes import BatchNotes
 from concord.labeling.batch_wire import BatchWire
@@ -29,7 +29,7 @@ from concord.preference.judges import JUDGE_KINDS, networked, networked_judges
 from concord.v1 import labeling_service_pb2 as pb
 from concord.v1 import labeling_service_pb2_grpc
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
-from concord.v1.events_pb2 import Event, Stage, Usage
+from concord.v1.events_pb2 import Event, ShardLabeled, Stage, Usage
 from concord.v1.pairs_pb2 import Pair, PairShard
 from concord.v1.work_pb2 import Work
 
@@ -71,14 +71,17 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         # Elsewhere: the calls of other units need the loop.
         read = [await asyncio.to_thread(self._read, uri, wanted) for uri in task.shard_uris]
         pairs = [pair for shard in read for pair in shard]
-        before = await self._gathered(work, [pair for _, pair in pairs])
+        tried = None if work.config.checks_off else await asyncio.to_thread(checking.tried, pairs)
+        asked = checking.judged(pairs, tried)
+        before = await self._gathered(work, [pair for _, pair in asked])
         try:
             labels, usage = await self._label(
-                pairs, work.config.judge, work.config.helpers, work.config.seed, self._further(work)
+                asked, work.config.judge, work.config.helpers, work.config.seed, self._further(work)
             )
         except ConcordError as error:
             error.usage = total((before, error.usage or Usage()))
             raise
+        labels = checking.with_checks(labels, pairs, tried)
         usage = total((before, usage))
         usage.seconds = time.monotonic() - began
         return Event(shard_labeled=labels, usage=usage)
@@ -86,7 +89,7 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
     async def _gathered(self, work: Work, pairs: Sequence[Pair]) -> Usage:
         """What reading the unit's batches cost, once there is nothing to wait for. People wait for the pilot: it is asked live."""
         judges = [judge for judge in networked_judges(work.config) if judge.batch]
-        if not judges or work.unit.stage != Stage.STAGE_LABEL:
+        if not judges or not pairs or work.unit.stage != Stage.STAGE_LABEL:
             return Usage()
         batches, llm = self._batched(), self._llm()
         gathered = [
@@ -123,6 +126,8 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         seed: int,
         further: AskFurther | None = None,
     ):
+        if not pairs:  # Checks settled all of them.
+            return ShardLabeled(), Usage()
         return await label_shard(pairs, judge, helpers, seed, self._ask, recorded.own_disagree, further)
 
     def _further(self, work: Work) -> AskFurther | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from concord.operate.changepoints import Signal
+from concord.preference import checked
 from concord.preference.judges import networked_judges
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, ShardLabeled
@@ -28,14 +29,15 @@ def signals(events: Sequence[Event], config: RunConfig) -> list[Signal]:
 
 def _counts(said: ShardLabeled) -> dict[str, tuple[float, float]]:
     """Name → (hits, of how many)."""
-    usable = [(choice, at) for at, choice in enumerate(said.choice) if choice in (ONE, OTHER)]
+    asked = checked.judged(said)
+    usable = [(said.choice[at], at) for at in asked if said.choice[at] in (ONE, OTHER)]
     unequal = [(choice, said.length_difference[at]) for choice, at in usable if said.length_difference[at]]
     flips = [flip for flip in said.order_flipped if flip >= 0]
     # 0 stands for no verdict, which has a signal of its own.
     sure = [said.confidence[at] for _, at in usable if said.confidence[at] >= 0]
     proved = [(choice, said.verified[at]) for choice, at in usable if said.verified[at] in (1, 2)]
     return {
-        UNUSABLE: (len(said.choice) - len(usable), len(said.choice)),
+        UNUSABLE: (len(asked) - len(usable), len(asked)),
         FLIPPED: (sum(flips), len(flips)),
         FIRST: (sum(choice == ONE for choice, _ in usable), len(usable)),
         LONGER: (sum((choice == ONE) == (length > 0) for choice, length in unequal), len(unequal)),
@@ -49,6 +51,6 @@ def _asked_again(event: Event, config: RunConfig) -> dict[str, tuple[float, floa
     judges = networked_judges(config)
     if not judges:
         return {}
-    wanted = len(event.shard_labeled.choice) * sum(2 if judge.both_orders else 1 for judge in judges)
+    wanted = len(checked.judged(event.shard_labeled)) * sum(2 if judge.both_orders else 1 for judge in judges)
     answers = event.usage.calls + event.usage.cached_calls
     return {UNPARSED: (min(wanted, max(0, answers - wanted)), wanted)}

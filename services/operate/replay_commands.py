@@ -20,7 +20,7 @@ from concord.kit.plural import many
 from concord.kit.settings import Settings, open_log
 from concord.kit.store import Store
 from concord.operate import dead_letters, redo, run_log, timeline, timeline_text, verify
-from concord.preference import answer_faults
+from concord.preference import answer_faults, checked
 from concord.v1.events_pb2 import Event
 from concord.v1.pairs_pb2 import PairShard
 from concord.v1.work_pb2 import Work
@@ -90,10 +90,22 @@ def do_again(
     """Says where a unit that `do` does again differs from its fact, and which answers were no verdict; whether it differs."""
     found, said, again = redo.unit_again(log, run_id, run_log.parse_unit(unit), do)
     say("\n".join(found) or f"unit {unit} done again gives the same fact")
+    for line in _checks(said):
+        say(clean(line))
     for event, when in ((said, "in its fact"), (again, "done again")):
         for line in _answers(event, when, partial(_pair_names, log, run_id, unit, blob)):
             say(clean(line))
     return bool(found)
+
+
+def _checks(event: Event) -> Iterator[str]:
+    """What checks said of the unit's pairs."""
+    kinds = checked.by_kind([event.shard_labeled])
+    if not kinds:
+        return
+    yield checked.words(kinds)
+    for index, (note, _) in sorted(checked.notes([event.shard_labeled]).items()):
+        yield f"  pair {index}: {note.kind}, {'decided' if note.decided else 'not decided'}: {note.why}"
 
 
 def _pair_names(log: Log, run_id: str, unit: str, blob: Callable[[str], bytes]) -> dict[int, str]:

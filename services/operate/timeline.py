@@ -10,7 +10,7 @@ from concord.kit.loop.events import Fact
 from concord.kit.plural import many
 from concord.operate import drift
 from concord.operate.changepoints import Jump, bars, jumps
-from concord.preference import answer_faults, order_flips
+from concord.preference import answer_faults, checked, order_flips
 from concord.preference.answer_faults import FaultyAnswers
 from concord.preference.stages import HUMAN, JUDGING, step_name
 from concord.v1.config_pb2 import RunConfig
@@ -168,7 +168,8 @@ def _came(stage: int, mine: Sequence[Fact], judge: dict[int, int]) -> str:
             made = last.dataset_built
             sure = f", estimated accuracy {made.estimated_accuracy:.1%}" if made.HasField("estimated_accuracy") else ""
             rows, ties = many(made.rows, "row"), many(made.ties, "tie")
-            return f"{rows}: {made.from_people:,} by people, {made.flipped:,} flipped, {ties}{sure}"
+            checks = f"{made.from_checks:,} by checks, " if made.from_checks else ""
+            return f"{rows}: {made.from_people:,} by people, {checks}{made.flipped:,} flipped, {ties}{sure}"
     return ""
 
 
@@ -182,8 +183,9 @@ def _verdicts(shards: Sequence[Fact]) -> str:
     said = [choice for fact in shards for choice in fact.event.shard_labeled.choice]
     first, second = said.count(Choice.CHOICE_FIRST), said.count(Choice.CHOICE_SECOND)
     none = len(said) - first - second
+    kinds = checked.by_kind(fact.event.shard_labeled for fact in shards)
     return f"{many(len(said), 'pair')}: {first:,} first, {second:,} second" + (
-        f", {none:,} without a verdict" if none else ""
+        (f", {none:,} without a verdict" if none else "") + (f"; {checked.words(kinds)}" if kinds else "")
     )
 
 

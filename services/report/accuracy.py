@@ -97,7 +97,7 @@ def label_accuracy(history: History, truth: Truth | None) -> LabelAccuracy:
     start, final = _right(history.rows.judge_label, right), _right(history.rows.label, right)
     judged, labelled = (
         history.rows.judge_label.any(),
-        np.isin(history.rows.source, ("judge", "flipped", "people")).any(),
+        np.isin(history.rows.source, ("judge", "checked", "flipped", "people")).any(),
     )
     return LabelAccuracy(start.share if judged else None, final.share if labelled else None, final.of)
 

@@ -61,10 +61,12 @@ def _last_round(history: History, read: Read) -> dict[str, Array]:
 
 def _sources(history: History, last: dict[str, Array]) -> Array:
     """What each label comes from, str [pairs]; of a pair that people answered: without their answer."""
-    side = np.where(history.labels.choice == Choice.CHOICE_FIRST, 1, 0)
-    side = np.where(history.labels.choice == Choice.CHOICE_SECOND, -1, side)
+    side = np.where(history.given == Choice.CHOICE_FIRST, 1, 0)
+    side = np.where(history.given == Choice.CHOICE_SECOND, -1, side)
     label = last["label_without"]
-    source = np.where(label == 0, "none", np.where(label == side, "judge", "flipped"))
+    decided = [index for index, (note, _) in history.checks.items() if note.decided]
+    theirs = np.where(np.isin(np.arange(history.pairs), decided), "checked", "judge")
+    source = np.where(label == 0, "none", np.where(label == side, theirs, "flipped"))
     if history.rows is not None:
         is_open = history.rows.source != "people"
         source[history.rows.index[is_open]] = history.rows.source[is_open]

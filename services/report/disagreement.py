@@ -50,6 +50,9 @@ def answered(history: History, read: Read) -> tuple[Answered, ...]:
     before = annotations.taken_over(history.created.config, lambda uri: StageManifest.FromString(read(uri)))
     people = {int(at): _choice(p) for at, p in zip(before.pair, before.p_first, strict=True) if p in (0.0, 1.0)}
     people |= {index: answer.choice for index, answer in own.items()}
+    # Of what checks settled the judge said nothing.
+    spared = history.spared
+    people = {index: choice for index, choice in people.items() if index not in spared}
     shards, comments = texts_of(history, sorted(people), read), _comments(history)
     labels = history.labels
     out = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import numpy as np
 from google.protobuf.json_format import MessageToDict
 
 from concord.certificate.certificate import Certificate
@@ -15,6 +16,7 @@ from concord.preference.judges import priced, simulated
 from concord.report import accuracy, bias, certified, judge_answers, ledger, margins, overruled, signal_table
 from concord.report.annotator_agreement import Between, between
 from concord.report.calibration import Calibration, calibration
+from concord.report.checks import Checks, checks
 from concord.report.cost import LABEL_PRICE, Cost, cost_of
 from concord.report.history import History, read_history
 from concord.report.ledger import HumanTime, StageCost, StageTime, Usage
@@ -103,6 +105,7 @@ class Figures:
 
     agreement: bias.Agreement
     between: Between | None
+    checks: Checks | None  # None where nothing was checked
     order_flips: Share | None
     order: judge_answers.Order | None
     unusable_answers: tuple[judge_answers.UnusableAnswers, ...]
@@ -160,7 +163,7 @@ def figures_of(
         parent=_parent(history),
         pairs=history.pairs,
         rows=len(history.rows.index) if history.rows is not None else None,
-        without_verdict=int((history.rows.judge_label == 0).sum()) if history.rows is not None else None,
+        without_verdict=_without_verdict(history),
         human_budget=_budget(history),
         human_labels=human_labels,
         human_share=human_labels / history.pairs if history.pairs else 0.0,
@@ -187,6 +190,7 @@ def figures_of(
         wall_seconds=history.events[-1][1] - history.events[0][1],
         agreement=bias.agreement(history),
         between=between(history),
+        checks=checks(history, truth),
         order_flips=bias.order_flips(history),
         order=judge_answers.order(history),
         unusable_answers=judge_answers.unusable_answers(history, read),
@@ -200,6 +204,14 @@ def figures_of(
         history_sha256=finished.history_sha256 if finished else "",
         through_offset=finished.through_offset if finished else None,
     )
+
+
+def _without_verdict(history: History) -> int | None:
+    """Rows that the judge was asked about and gave nothing usable on; None without a dataset."""
+    if history.rows is None:
+        return None
+    asked = ~np.isin(history.rows.index, list(history.spared))
+    return int((history.rows.judge_label[asked] == 0).sum())
 
 
 def _status(history: History) -> tuple[str, str]:

@@ -6,13 +6,15 @@ run that still goes on this is the state at its last closed stage.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from concord.preference import annotations, datasets
+from concord.preference import annotations, checked, datasets
 from concord.preference.columns import helper_columns, rubric_against, signal_columns, verdict_column
 from concord.preference.stages import HUMAN, JUDGING
 from concord.v1.events_pb2 import (
+    Checked,
     Event,
     RoundTriaged,
     RunCreated,
@@ -36,7 +38,7 @@ _CHOICES = {"first": Choice.CHOICE_FIRST, "second": Choice.CHOICE_SECOND, "tie":
 class Labels:
     """The judge's verdicts; all shapes [pairs]."""
 
-    choice: Array  # int8, a Choice; 0: no usable verdict, or not judged
+    choice: Array  # int8, a Choice; 0: no usable verdict, or not judged, as where checks decided
     confidence: Array  # P(the label is right) as the judge gave it; -1 none
     order_flipped: Array  # 1 the verdict changes with the order, 0 it does not, -1 asked in one order
     length_difference: Array  # log characters of the first minus the second
@@ -75,8 +77,8 @@ class Rows:
 
     index: Array  # int64, pair index
     label: Array  # int8, a Choice
-    judge_label: Array  # int8, a Choice; 0 none
-    source: Array  # str: "judge", "flipped", "people" or "none"
+    judge_label: Array  # int8, a Choice: the label that the judge gave, or checks where they decided; 0 none
+    source: Array  # str: "judge", "checked", "flipped", "people" or "none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,10 +98,18 @@ class History:
     said: annotations.Answers  # the same as columns, and what people said in the runs before
     taken: Array  # int64, pairs that people decided in the runs before and that were not asked about here
     rows: Rows | None
+    # Pair index → what checks said of it and how it came out, of the pairs that they were tried on.
+    checks: Mapping[int, tuple[Checked, int]]
+    given: Array  # int8 [pairs], a Choice: as the labels stood before people were asked, whoever gave them
 
     @property
     def pairs(self) -> int:
         return self.started.pairs
+
+    @property
+    def spared(self) -> frozenset[int]:
+        """Pairs that checks settled, so that no judge saw them."""
+        return frozenset(i for i, (note, came) in self.checks.items() if note.decided or came == checked.NEITHER)
 
     @property
     def settled(self) -> int:
@@ -124,7 +134,7 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
         raise ValueError("these events belong to more than one run; a report is about one")
     started = said["run_started"].run_started if "run_started" in said else RunStarted()
     manifests, created = _manifests(events, read), said["run_created"].run_created
-    asked = _answers(manifests)
+    asked, labeled = _answers(manifests), _labeled(manifests)
     before = annotations.taken_over(created.config, lambda uri: StageManifest.FromString(read(uri)))
     rounds = [
         (round_, event.round_triaged)
@@ -139,13 +149,15 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
         started=started,
         finished=said["run_finished"].run_finished if "run_finished" in said else None,
         shards=PairsManifest.FromString(read(started.pairs_uri)).shards if started.pairs_uri else (),
-        labels=_labels(manifests, started.pairs),
+        labels=_labels(labeled, started.pairs),
         margins=_margins(manifests, started.pairs),
         rounds=rounds,
         answers=asked,
         said=annotations.joined(before, annotations.read(_human(manifests))),
         taken=np.setdiff1d(before.pair, [answer.pair for answer in asked]).astype(np.int64),
         rows=_rows(manifests, read),
+        checks=checked.notes(labeled),
+        given=verdict_column(labeled, "choice", started.pairs, 0).astype(np.int8),
     )
 
 
@@ -162,12 +174,17 @@ def _manifests(events: Sequence[tuple[Event, float]], read: Read) -> dict[tuple[
     return {(c.stage, c.round): StageManifest.FromString(read(c.manifest_uri)) for c in closed if c.stage in _READ}
 
 
-def _labels(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> Labels:
-    """The pilot's verdicts, and over them those of the stage that judged all pairs."""
+def _labeled(manifests: Mapping[tuple[int, int], StageManifest]) -> list[ShardLabeled]:
+    """The pilot's facts, and behind them those of the stage that judged all pairs."""
     stages = [manifests.get((stage, 0), StageManifest()) for stage in JUDGING]
-    labeled = [event.shard_labeled for stage in stages for event in stage.events]
+    return [event.shard_labeled for stage in stages for event in stage.events]
+
+
+def _labels(labeled: Sequence[ShardLabeled], pairs: int) -> Labels:
+    choice = verdict_column(labeled, "choice", pairs, 0).astype(np.int8)
+    choice[checked.decided(labeled, pairs)] = 0
     return Labels(
-        choice=verdict_column(labeled, "choice", pairs, 0).astype(np.int8),
+        choice=choice,
         confidence=verdict_column(labeled, "confidence", pairs, -1),
         order_flipped=verdict_column(labeled, "order_flipped", pairs, -1).astype(np.int8),
         length_difference=verdict_column(labeled, "length_difference", pairs, 0),
@@ -214,12 +231,18 @@ def _answers(manifests: Mapping[tuple[int, int], StageManifest]) -> tuple[Answer
     return tuple(given)
 
 
+def _given(row: Mapping[str, Any]) -> str | None:
+    """The label that checks or the judge gave."""
+    label: str | None = row.get("check", {}).get("label") or row["judge_label"]
+    return label
+
+
 def _rows(manifests: Mapping[tuple[int, int], StageManifest], read: Read) -> Rows | None:
     built = [event.dataset_built for event in manifests.get((Stage.STAGE_DATASET, 0), StageManifest()).events]
     if not built:
         return None
     kept = [
-        (row["index"], _CHOICES[row["label"]], _CHOICES.get(row["judge_label"], 0), row["source"])
+        (row["index"], _CHOICES[row["label"]], _CHOICES.get(_given(row) or "", 0), row["source"])
         for row in datasets.rows(built[0].dataset_uri, read)
     ]
     index, label, judge_label, source = zip(*kept, strict=True) if kept else ((), (), (), ())

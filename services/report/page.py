@@ -18,6 +18,7 @@ from concord.report.markup import joined, text
 _SECTIONS = (
     overview.header,
     overview.bought,
+    sections.checked,
     sections.rounds,
     distribution.rewards,
     distribution.calibrated,

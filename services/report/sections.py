@@ -62,6 +62,39 @@ def _explained(figures: Figures) -> Iterator[str]:
         )
 
 
+def checked(figures: Figures) -> Markup | None:
+    """What checks decided before the judge was asked."""
+    found = figures.checks
+    if found is None:
+        return None
+    truth = any(one.right for one in found.kinds)
+    head = ["Kind", "Tried", "Decided", "Both wrong", "Left to the judge", "People agree"]
+    rows = [
+        [
+            one.kind.replace("_", " "),
+            words.count(one.tried),
+            words.count(one.decided),
+            words.count(one.both_wrong),
+            words.count(one.left),
+            words.of(one.people) if one.people else words.UNKNOWN,
+            *([words.of(one.right) if one.right else words.UNKNOWN] if truth else []),
+        ]
+        for one in found.kinds
+    ]
+    saved = f" That spared {words.count(found.calls_saved, 'call')} to judges." if found.calls_saved else ""
+    return element(
+        "section",
+        element("h2", "Checked before the judge"),
+        element(
+            "p",
+            f"Rules that know the right answer gave {words.count(found.decided, 'label')}: right beats wrong, whatever the "
+            f"style.{saved} Where both answers are wrong there is no preference: a person decides, or nobody.",
+        ),
+        table([*head, "Measured"] if truth else head, rows, "Checks"),
+        element("p", "People agree: where audits drew a pair that checks had decided.", class_="note"),
+    )
+
+
 def ledger(figures: Figures) -> Markup:
     """What it cost."""
     head = ["Stage", "Calls", "Cached", "Tokens in", "Tokens out", "Dollars", "Votes", "Work", "Elapsed"]

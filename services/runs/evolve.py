@@ -9,6 +9,7 @@ from copy import copy
 from math import isfinite
 
 from concord.kit import usage
+from concord.preference import checked
 from concord.preference.judges import column_name, spelled
 from concord.preference.pilot import compared, rival
 from concord.runs import judge_health
@@ -215,12 +216,14 @@ def _pilot_labels(state: RunState) -> Pilot:
     pilot = Pilot()
     for number in sorted(state.settled):
         labeled = state.settled[number].shard_labeled
-        pilot.pair_indexes.extend(labeled.pair_index)
-        pilot.judge.extend(labeled.choice)
+        # What checks settled says nothing of the judge, nor of the others.
+        places = checked.judged(labeled)
+        pilot.pair_indexes.extend(labeled.pair_index[place] for place in places)
+        pilot.judge.extend(labeled.choice[place] for place in places)
         for at, column in enumerate(labeled.helpers):
             if at == len(pilot.helpers):
                 pilot.helpers.add(judge=column.judge)
-            pilot.helpers[at].disagree.extend(column.disagree)
+            pilot.helpers[at].disagree.extend(column.disagree[place] for place in places)
     return pilot
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from heapq import nlargest
 
 from concord.kit.plural import many
-from concord.preference import answer_faults, order_flips
+from concord.preference import answer_faults, checked, order_flips
 from concord.preference.wilson import by_chance
 from concord.v1.events_pb2 import Event, PauseReason
 from concord.v1.pairs_pb2 import Choice
@@ -42,7 +42,9 @@ def stopped(settled: Mapping[int, Event], complete: bool) -> "tuple[PauseReason.
 def silence(settled: Mapping[int, Event], complete: bool) -> str:
     """Why the judge's silence stops the run, in words; empty where it does not."""
     last = _last(settled)
-    seen = sum(len(event.shard_labeled.choice) for event in last)
+    seen = sum(len(checked.judged(event.shard_labeled)) for event in last)
+    if not seen and any(event.shard_labeled.choice for event in last):
+        return ""  # Checks settled all of them: there was nothing to say.
     silent = sum(map(_silent, last))
     if not _too_silent(silent, seen, complete and bool(settled)):
         return ""
@@ -70,7 +72,7 @@ def one_sidedness(settled: Mapping[int, Event]) -> str:
 
 def to_judge_anew(settled: Mapping[int, Event]) -> list[int]:
     """The shards that a mended judge should see again."""
-    return [n for n, event in settled.items() if _silent(event) > ANEW * len(event.shard_labeled.choice)]
+    return [n for n, event in settled.items() if _silent(event) > ANEW * len(checked.judged(event.shard_labeled))]
 
 
 def _last(settled: Mapping[int, Event]) -> Sequence[Event]:
@@ -78,7 +80,7 @@ def _last(settled: Mapping[int, Event]) -> Sequence[Event]:
     seen, last = 0, []
     for number in nlargest(LOOKED_AT, settled):
         last.append(settled[number])
-        seen += len(settled[number].shard_labeled.choice)
+        seen += len(checked.judged(settled[number].shard_labeled))
         if seen >= LOOKED_AT:
             break
     return last
@@ -93,5 +95,6 @@ def _too_silent(silent: int, seen: int, complete: bool) -> bool:
 
 
 def _silent(event: Event) -> int:
-    """Pairs of the shard without a usable verdict."""
-    return sum(choice == Choice.CHOICE_UNSPECIFIED for choice in event.shard_labeled.choice)
+    """Pairs of the shard without a usable verdict, of those that the judge was asked about."""
+    said = event.shard_labeled
+    return sum(said.choice[at] == Choice.CHOICE_UNSPECIFIED for at in checked.judged(said))

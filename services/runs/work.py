@@ -9,7 +9,7 @@ import numpy as np
 from concord.kit.ids import work_id
 from concord.kit.log import topics
 from concord.kit.loop.fold import Dispatch
-from concord.preference import budget, call_costs, further, pilot
+from concord.preference import budget, call_costs, checked, further, pilot
 from concord.preference.judges import networked
 from concord.preference.methods import METHODS
 from concord.preference.stages import STAGES
@@ -299,7 +299,7 @@ def _rates(state: RunState) -> call_costs.Rates:
     """What an answer costs, as far as this run knows."""
     pairs = sum(shard.pairs for shard in state.shards)
     mean = sum(shard.text_bytes for shard in state.shards) / max(1, pairs)
-    judged = sum(len(event.shard_labeled.choice) for event in state.settled.values())
+    judged = sum(len(checked.judged(event.shard_labeled)) for event in state.settled.values())
     judged += len(state.pilot.pair_indexes) if state.pilot is not None else 0
     return call_costs.learned(_judges(state), state.view.usage, mean, judged, _more(state))
 

@@ -7,7 +7,7 @@ from concord.preference.annotations import Answers
 from concord.triage import selection
 from concord.triage.posterior import Posterior, Trust
 from concord.triage.rounds import FIRST, Round, RoundContext, judge_believed, round_of, triage_random, unasked
-from concord.triage.signals import Signals, in_order
+from concord.triage.signals import Signals, in_order, p_check_wrong
 from concord.v1 import config_pb2
 
 Array = np.ndarray
@@ -44,6 +44,8 @@ def _ranked(low_first: Array, signals: Signals, answers: Answers, places: int) -
     """Asks in this order; believes people where they spoke and the judge elsewhere."""
     answers = in_order(answers)
     open_ = unasked(signals, answers)
+    # What checks decided comes last.
+    low_first = np.where(signals.is_checked(np.arange(len(low_first))), np.inf, low_first)
     ranked = open_[np.argsort(np.round(low_first[open_], selection.DIGITS), kind="stable")]
     return round_of(selection.first_asks(ranked, places), judge_believed(signals, answers), signals, answers)
 
@@ -109,6 +111,10 @@ def _agreement(one: Array, others: Array) -> float:
 def labelled_by(p_first: Array, signals: Signals, answers: Answers) -> Round:
     """Asks nobody and believes this P(first is better), [pairs] in [0, 1], where people did not speak."""
     answers = in_order(answers)
+    if signals.checked is not None:
+        p_checked = p_check_wrong(signals, answers)
+        kept = np.where(signals.label > 0, 1 - p_checked, p_checked)
+        p_first = np.where(signals.checked, kept, p_first)
     flipped = ((p_first > 0.5) != (signals.label > 0)) & (signals.label != 0) & (p_first != 0.5)
     p_wrong = np.where(signals.label > 0, 1 - p_first, p_first)
     target = p_first.copy()

@@ -3,21 +3,25 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from concord.preference import checked
 from concord.preference.annotations import Answers
 from concord.preference.columns import judge_labels, verdict_column
 from concord.preference.pairs import pair_hash
-from concord.v1.events_pb2 import StageManifest
+from concord.v1.events_pb2 import Checked, StageManifest
 from concord.v1.pairs_pb2 import Choice, Message, Pair
 
 Array = np.ndarray
 # Of probabilities and weights.
 _DIGITS = 4
+# By `verified`: which of the two answers are right.
+CAME = {checked.FIRST: "first", checked.SECOND: "second", checked.BOTH: "both", checked.NEITHER: "neither"}
+CAME[checked.NOT_CHECKED] = "unknown"
 LABELS = {Choice.CHOICE_FIRST: "first", Choice.CHOICE_SECOND: "second"}
 
 
@@ -31,6 +35,8 @@ class Beliefs:
     confidence: Array  # P(the judge's label is right) as it said, -1 none
     judge_tie: Array  # bool, the judge called it a tie
     coin_flip: Array  # bool, the judge is even (mostly as it said one thing in each order), and nothing else decided
+    # Pair index → what checks said of it and how it came out, of the pairs that they were tried on.
+    checks: Mapping[int, tuple[Checked, int]]
 
 
 def beliefs(labels: StageManifest, target: Array | None, said: Answers, pairs: int) -> Beliefs:
@@ -45,9 +51,8 @@ def beliefs(labels: StageManifest, target: Array | None, said: Answers, pairs: i
     judge = judge_labels(labeled, pairs)
     tie = verdict_column(labeled, "choice", pairs, Choice.CHOICE_UNSPECIFIED) == Choice.CHOICE_TIE
     even = np.round(verdict_column(labeled, "p_first", pairs, 0.5), _DIGITS) == 0.5
-    return Beliefs(
-        p_first, people, judge, confidence, tie, even & (judge != 0) & ~people & (np.round(p_first, _DIGITS) == 0.5)
-    )
+    coin_flip = even & (judge != 0) & ~people & (np.round(p_first, _DIGITS) == 0.5)
+    return Beliefs(p_first, people, judge, confidence, tie, coin_flip, checked.notes(labeled))
 
 
 def label_of(p_first: float, judge: int, person: bool) -> str:
@@ -66,8 +71,10 @@ def rows(pairs: Iterable[Pair], believed: Beliefs, human_weight: float) -> Itera
             bool(believed.people[index]),
         )
         label = label_of(p_first, judge, person)
+        given = {1: "first", -1: "second", 0: "tie" if believed.judge_tie[index] else None}[judge]
+        check = _check(believed, index, given)
         # Without a verdict and without a person nobody said anything: the row is a tie that came from no one.
-        judged = {1: "first", -1: "second", 0: "tie" if believed.judge_tie[index] else None}[judge]
+        judged = None if check.get("decided") else given
         second = label == "second"
         chosen, rejected = (pair.second, pair.first) if second else (pair.first, pair.second)
         yield {
@@ -78,7 +85,7 @@ def rows(pairs: Iterable[Pair], believed: Beliefs, human_weight: float) -> Itera
             "chosen": chosen.text,
             "rejected": rejected.text,
             "label": label,
-            "source": "people" if person else "none" if judged is None else "judge" if label == judged else "flipped",
+            "source": _source(label, given, person, bool(check.get("decided"))),
             "p_chosen": round(1 - p_first if second else p_first, _DIGITS),
             # A label that nothing but the order of the answers decided teaches nothing.
             "weight": float(human_weight) if person else 0.0 if believed.coin_flip[index] else 1.0,
@@ -86,8 +93,27 @@ def rows(pairs: Iterable[Pair], believed: Beliefs, human_weight: float) -> Itera
             "judge_confidence": round(float(believed.confidence[index]), 4)
             if believed.confidence[index] >= 0
             else None,
+            **({"check": check} if check else {}),
             **_original(pair),
         }
+
+
+def _source(label: str, given: str | None, person: bool, is_checked: bool) -> str:
+    """Whose the label is; `given` is the one that checks or the judge gave."""
+    if person:
+        return "people"
+    if given is None:
+        return "none"
+    return "flipped" if label != given else "checked" if is_checked else "judge"
+
+
+def _check(believed: Beliefs, index: int, given: str | None) -> dict[str, object]:
+    """What checks said of the pair; empty where they were not tried on it."""
+    if index not in believed.checks:
+        return {}
+    note, came = believed.checks[index]
+    label = given if note.decided else None
+    return {"kind": note.kind, "right": CAME[came], "decided": note.decided, "label": label, "why": note.why}
 
 
 def _original(pair: Pair) -> dict[str, object]:

@@ -13,7 +13,16 @@ from scipy.special import expit
 from concord.preference.annotations import Answers
 from concord.preference.folds import fold_of
 from concord.reward import logistic
-from concord.triage.signals import Design, Signals, design, proven_helpers, weak_helpers, wrong_labels
+from concord.triage.signals import (
+    P_CHECK_WRONG,
+    Design,
+    Signals,
+    design,
+    p_check_wrong,
+    proven_helpers,
+    weak_helpers,
+    wrong_labels,
+)
 
 Array = np.ndarray
 
@@ -66,6 +75,9 @@ def posterior(signals: Signals, answers: Answers) -> Posterior:
     p_held_out = np.full(len(answers.pair), np.nan)
     p_held_out[rows] = np.round(p_without[pair], _DIGITS)
     p_wrong, p_without = (np.where(signals.label == 0, 0.5, np.round(p, _DIGITS)) for p in (p_wrong, p_without))
+    if signals.checked is not None:
+        p_wrong[signals.checked] = round(p_check_wrong(signals, answers), _DIGITS)
+        p_without[signals.checked] = P_CHECK_WRONG
     believed = _applied(signals, answers, p_wrong, trust, tuple(coefficients), p_held_out, p_without)
     return replace(believed, proven=proven)
 

@@ -51,7 +51,7 @@ def triage_rlthf(
     label = _labels(signals, answers, context.previous)
     subset = np.flatnonzero(drawn_subset(len(label), knobs.subset_share, config.seed) & (label != 0))
     back_off, amplification = _scheduled(knobs.back_off, round_), _scheduled(knobs.amplification, round_)
-    zones = zones_of(subset, signals.margin * label, answers.pair, back_off)
+    zones = _settled(zones_of(subset, signals.margin * label, answers.pair, back_off), signals)
     asked = selection.first_asks(zones.ranked, 0 if knobs.nobody or _dried_up(context, knobs.stop_below) else places)
     label[zones.flipped] *= -1
     weight = np.zeros(len(label), np.float32)
@@ -77,6 +77,19 @@ def zones_of(subset: Array, delta: Array, answered: Array, back_off: float) -> Z
         flipped=np.setdiff1d(curve[reflection:], answered),
         ranked=(left := curve[:reflection][::-1])[~np.isin(left, answered)],
         places=tuple((name, at / max(1, len(curve))) for name, at in places),
+    )
+
+
+def _settled(zones: Zones, signals: Signals) -> Zones:
+    """The zones, labels that checks gave neither turned round nor shown to people: they teach."""
+    if signals.checked is None:
+        return zones
+    turned = signals.checked[zones.flipped]
+    return replace(
+        zones,
+        kept=np.union1d(zones.kept, zones.flipped[turned]),
+        flipped=zones.flipped[~turned],
+        ranked=zones.ranked[~signals.checked[zones.ranked]],
     )
 
 

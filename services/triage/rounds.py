@@ -10,7 +10,7 @@ from concord.preference.budget import audit_share
 from concord.preference.wilson import wilson
 from concord.triage import selection
 from concord.triage.posterior import Posterior, Trust, posterior
-from concord.triage.signals import Signals, in_order, wrong_labels
+from concord.triage.signals import Signals, in_order, p_check_wrong, wrong_checks, wrong_labels
 from concord.triage.without import labels_without
 from concord.v1 import config_pb2, events_pb2
 
@@ -97,7 +97,7 @@ def _modelled(
     """Believes the correction model; `audits` is the share of places that are drawn uniformly."""
     answers = in_order(answers)
     believed = posterior(signals, answers)
-    score, open_ = selection.usefulness(believed.p_wrong), unasked(signals, answers)
+    score, open_ = _worth(signals, selection.usefulness(believed.p_wrong)), unasked(signals, answers)
     rows, wrong = wrong_labels(signals, answers)
     p_held_out = believed.p_held_out[rows] if believed.trust > Trust.PRIORS else None
     if selection.random_only(wrong, answers.audit[rows], p_held_out):
@@ -123,14 +123,21 @@ def triage_random(
     return round_of(asked, believed, signals, answers)
 
 
+def _worth(signals: Signals, score: Array) -> Array:
+    """The score, nothing for what checks decided: only an audit's draw has it asked about."""
+    return score if signals.checked is None else np.where(signals.checked, 0.0, score)
+
+
 def judge_believed(signals: Signals, answers: Answers) -> Posterior:
-    """People's answers, and elsewhere the judge's labels.
+    """People's answers, elsewhere what checks decided, and elsewhere the judge's labels.
 
     P(wrong) is the same for all pairs, people's share with one error in four answers added as a prior.
     """
     rows, wrong = wrong_labels(signals, answers)
     share = float((wrong.sum() + 1) / (len(wrong) + 4))
     p_wrong = np.where(signals.label == 0, 0.5, min(share, 0.499))
+    if signals.checked is not None:
+        p_wrong[signals.checked] = p_check_wrong(signals, answers)
     target = np.where(signals.label > 0, 1 - p_wrong, p_wrong)
     said = ~np.isnan(answers.p_first)
     target[answers.pair[said]] = answers.p_first[said]
@@ -206,9 +213,11 @@ def _audited(believed: Posterior, signals: Signals, answers: Answers) -> AuditEs
     rows, wrong = rows[answers.audit[rows]], wrong[answers.audit[rows]]
     decided = (answers.p_first == 0) | (answers.p_first == 1)
     unlabelled = int((answers.audit & decided & (signals.label[answers.pair] == 0)).sum())
-    audited = len(rows) + unlabelled
+    of_checks, wrong_there = wrong_checks(signals, answers)
+    checks_wrong = wrong_there[answers.audit[of_checks]]
+    audited = len(rows) + unlabelled + len(checks_wrong)
     if audited < AUDITED_FOR_ESTIMATE:
         return None
     flipped = (believed.p_held_out[rows] > 0.5) & (believed.trust > Trust.PRIORS)
-    errors = int((flipped != (wrong == 1)).sum()) + unlabelled
+    errors = int((flipped != (wrong == 1)).sum()) + unlabelled + int(checks_wrong.sum())
     return AuditEstimate(errors / audited, *wilson(errors, audited))

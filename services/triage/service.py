@@ -101,6 +101,7 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
             rows=account.rows,
             from_people=account.sources["people"],
             flipped=account.sources["flipped"],
+            from_checks=account.sources["checked"],
             ties=account.labels["tie"],
             estimated_accuracy=_certified(last, said)
             or dataset.estimated_accuracy(said, manifest.pairs, expected, audited),

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 from scipy.special import expit, logit
 
+from concord.preference import checked
 from concord.preference.annotations import Answers
 from concord.preference.columns import helper_columns, judge_labels, rubric_against, signal_columns, verdict_column
 from concord.preference.pilot import proven
@@ -27,6 +28,8 @@ _EXPECTED_DISAGREEMENT = 0.3
 _LOWEST_CONFIDENCE = 0.01
 # Of a token; surer ones are alike.
 _LONGEST_ODDS = 12.0
+# Of a label that checks gave, before anybody audited one: wrong references are rarer than this, and so are misread answers.
+P_CHECK_WRONG = 0.01
 # Mean and sd of the coefficients of what the labelling judge says when it is asked otherwise. Scores of each answer alone are
 # nearly as good as another judge (fitted on half of LLMBar's ratings: 2.0 to 3.7, less where the judge is at its worst); the
 # others are verdicts of the same mind, and those that spoke share what one of them would count.
@@ -54,6 +57,11 @@ class Signals:
     rubric: Array | None = None  # how far scores of each answer alone speak against the label, in [0, 1]; -1 none
     # Name → share of the same judge's further verdicts against the label; -1 none.
     further: Mapping[str, Array] = field(default_factory=dict)
+    checked: Array | None = None  # bool: checks gave the label, and no judge was asked; None: of no pair
+
+    def is_checked(self, pair: Array) -> Array:
+        """bool, of these pairs."""
+        return np.zeros(len(pair), bool) if self.checked is None else self.checked[pair]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +96,7 @@ def signals_of(
         p_tokens=column("p_tokens"),
         rubric=rubric_against(labeled, pairs),
         further=signal_columns(labeled, pairs),
+        checked=found if (found := checked.decided(labeled, pairs)).any() else None,
     )
 
 
@@ -98,14 +107,29 @@ def in_order(answers: Answers) -> Answers:
 
 
 def wrong_labels(signals: Signals, answers: Answers) -> tuple[Array, Array]:
-    """Which answers judge a label (rows of `answers`, int), and whether it was wrong (float 0 or 1).
+    """Which answers judge a label of the judge's (rows of `answers`, int), and whether it was wrong (float 0 or 1).
 
-    Ties and pairs without a usable verdict judge nothing.
+    Ties, pairs without a usable verdict and labels that checks gave judge nothing.
     """
+    return _wrong(signals, answers, ~signals.is_checked(answers.pair))
+
+
+def wrong_checks(signals: Signals, answers: Answers) -> tuple[Array, Array]:
+    """The same of the labels that checks gave."""
+    return _wrong(signals, answers, signals.is_checked(answers.pair))
+
+
+def _wrong(signals: Signals, answers: Answers, of: Array) -> tuple[Array, Array]:
     decided = (answers.p_first == 0) | (answers.p_first == 1)
-    rows = np.flatnonzero(decided & (signals.label[answers.pair] != 0))
+    rows = np.flatnonzero(decided & of & (signals.label[answers.pair] != 0))
     said_first = answers.p_first[rows] == 1
     return rows, (said_first != (signals.label[answers.pair[rows]] > 0)).astype(float)
+
+
+def p_check_wrong(signals: Signals, answers: Answers) -> float:
+    """P(a label that checks gave is wrong), below one half: what people found, the prior counting for fifty answers."""
+    _, wrong = wrong_checks(signals, answers)
+    return min((float(wrong.sum()) + 50 * P_CHECK_WRONG) / (len(wrong) + 50), 0.499)
 
 
 def weak_helpers(signals: Signals, answers: Answers) -> Array:

@@ -16,6 +16,7 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 _SOURCES = {
     "people": "a person decided",
     "judge": "the judge's label stands",
+    "checked": "a rule found one answer right and the other wrong, or its reasoning at fault; no judge was asked",
     "flipped": "the judge's label, corrected by a model that learned from people's answers",
     "none": "nobody said anything usable",
 }
@@ -41,6 +42,7 @@ def card(report: Report, exported: Exported, version: str, made: Certificate | N
         *_simulation(report),
         *_columns(exported),
         *_provenance(report, version),
+        *_checks(report),
         *_quality(report, made),
         "## Licence",
         "",
@@ -135,6 +137,27 @@ def _parent(report: Report) -> list[tuple[str, str]]:
         return []
     what = f"{parent['pairs']:,} of the pairs, {parent['answers']:,} of people's answers"
     return [("goes on from run", f"{_code(parent['run_id'])}: {what}")]
+
+
+def _checks(report: Report) -> list[str]:
+    """What was checked, kind by kind; nothing where nothing was."""
+    found = report.get("checks")
+    if not found:
+        return []
+    rows = [
+        f"| {_code(one['kind'])} | {one['tried']:,} | {one['decided']:,} | {one['both_wrong']:,} |"
+        for one in found["kinds"]
+    ]
+    return [
+        "## What was checked before the judge",
+        "",
+        "Rules that know the right answer: right beats wrong, whatever the style.",
+        "",
+        "| kind | pairs tried | labels decided | both answers wrong |",
+        "| --- | --- | --- | --- |",
+        *rows,
+        "",
+    ]
 
 
 def _quality(report: Report, made: Certificate | None) -> list[str]:

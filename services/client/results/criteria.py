@@ -51,6 +51,7 @@ def revised(config: RunConfig, criteria: str) -> RunConfig:
     out.ClearField("parent")
     # Somebody waits for this: no batches.
     out.judge.criteria, out.judge.batch = criteria, False
+    out.checks_off = True
     return out
 
 

@@ -1,8 +1,10 @@
 """What a run will cost, before it costs anything. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from concord.checks.pairs import Checked, checked
 from concord.client.run.options import semantic
 from concord.client.run.parent_run import Earlier
 from concord.kit.plural import many
@@ -36,6 +38,8 @@ class ExpectedCost:
     signals: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     # The same for scores of the doubtful third, where none are asked for and the judge could be.
     scores: Mapping[str, float | None] | None = None
+    # What checks decide before a judge is asked, and the calls that this spares; None where nothing can be checked.
+    checks: Mapping[str, Any] | None = None
 
 
 def estimate(
@@ -47,9 +51,12 @@ def estimate(
     goes on from; what its judges said of its pairs, the first ones here, is kept and not paid again.
     """
     judges, more = (config.judge, *config.helpers), further.calls(config)
+    all_pairs, before_these = len(pairs), len(earlier.rows) if earlier else 0
+    found = {} if config.checks_off else {at: said for at, pair in enumerate(pairs) if (said := checked(pair))}
+    open_ = [at for at in range(all_pairs) if at not in found or not found[at].settled]
+    new, pairs = [pairs[at] for at in open_ if at >= before_these], [pairs[at] for at in open_]
     size = sum(map(_bytes, pairs))
     kept = [judge for judge in judges if earlier and _said_all(judge, earlier)]
-    new = pairs[len(earlier.rows) :] if earlier else pairs
     rates, basis = _rates(before)
     use = _sum(
         [
@@ -65,7 +72,7 @@ def estimate(
         return {"calls": round(own.calls), "dollars": own.dollars if priced(config) else None}
 
     scores = further.Calls("rubric", config.judge, True, 2)
-    votes = human_budget(config, len(pairs)) if asks(config) else 0
+    votes = human_budget(config, all_pairs) if asks(config) else 0
     return ExpectedCost(
         calls=round(use.calls),
         prompt_tokens=round(use.prompt_tokens),
@@ -77,7 +84,36 @@ def estimate(
         basis=basis if networked_judges(config) else "no judge is asked over the network",
         signals={one.name: costs(one) for one in more},
         scores=costs(scores) if networked(config.judge) and not config.rubric and asks(config) else None,
+        checks=_checks(found.values(), judges),
     )
+
+
+def _checks(found: Collection[Checked], judges: Iterable[JudgeConfig]) -> dict[str, Any] | None:
+    """Kind → how many pairs a check can be tried on and how many it decides; and the calls that are not made."""
+    if not found:
+        return None
+    kinds: dict[str, dict[str, int]] = {}
+    for one in found:
+        count = kinds.setdefault(one.kind.value, {"tried": 0, "decided": 0, "both_wrong": 0})
+        count["tried"] += 1
+        count["decided"] += one.decided
+        count["both_wrong"] += one.settled and not one.decided
+    settled = sum(one.settled for one in found)
+    return {
+        "tried": len(found),
+        "decided": sum(one.decided for one in found),
+        "both_wrong": sum(one.settled and not one.decided for one in found),
+        "calls_saved": settled * sum(map(call_costs.orders, filter(networked, judges))),
+        "kinds": kinds,
+    }
+
+
+def checks_in_words(said: Mapping[str, Any]) -> str:
+    """`checks decide 40 of 52 pairs (number 40 of 45, …), both answers wrong in 3; 86 calls are spared`."""
+    each = ", ".join(f"{kind} {count['decided']:,} of {count['tried']:,}" for kind, count in said["kinds"].items())
+    wrong = f", both answers are wrong in {said['both_wrong']:,}" if said["both_wrong"] else ""
+    spared = f"; {said['calls_saved']:,} calls are spared" if said["calls_saved"] else ""
+    return f"checks decide {said['decided']:,} of {said['tried']:,} pairs ({each}){wrong}{spared}"
 
 
 def same_judge(config: RunConfig, views: Iterable[RunView]) -> RunView | None:
