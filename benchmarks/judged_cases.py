@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -157,8 +158,8 @@ def world(case: Case, all_rows: list[Row], by_source: bool) -> World:
     rows, keys = zip(*of_case(case, all_rows), strict=True)
     choice = [row["ai_labels"][key]["choice"] for row, key in zip(rows, keys, strict=True)]
     label = np.where(np.array(choice) == 0, 1, -1)
-    firsts, seconds = ([row["responses"][side]["text"] for row in rows] for side in (0, 1))
-    x = features.differences(features.fit([*firsts, *seconds], COMPONENTS, seed=0), firsts, seconds)
+    firsts, seconds = (tuple(row["responses"][side]["text"] for row in rows) for side in (0, 1))
+    x = _differences(firsts, seconds)
     group = np.array([_group(row) for row in rows], dtype=np.uint64)
     sources = np.unique([row["source"] for row in rows], return_inverse=True)[1]
     domain = sources if by_source else np.zeros(len(rows), dtype=np.int64)
@@ -180,6 +181,12 @@ def world(case: Case, all_rows: list[Row], by_source: bool) -> World:
     )
     truth = np.array([{0: 1.0, 1: 0.0, "tie": 0.5}[row["human_majority"]] for row in rows])
     return World(signals, truth)
+
+
+@lru_cache(8)
+def _differences(firsts: tuple[str, ...], seconds: tuple[str, ...]) -> Array:
+    """Light features on a basis of these texts alone; cases of one judge share their rows."""
+    return features.differences(features.fit([*firsts, *seconds], COMPONENTS, seed=0), firsts, seconds)
 
 
 def ai_margins(x: Array, label: Array, domain: Array, group: Array) -> Array:
