@@ -7,6 +7,7 @@ from concord.checks.final import without_thoughts
 from concord.checks.finding import Asked, Finding, Kind, Outcome
 from concord.checks.likeness import like
 from concord.checks.words import stem, words_of
+from concord.kit.plural import many
 
 MAX_ITEMS = 500
 _BULLET = re.compile(r"^[ \t>]{0,8}(?:[-*•–]|\d{1,3}[.)]|[a-z][.)])[ \t]{1,4}(\S[^\n]{0,400})$", re.M)
@@ -35,7 +36,7 @@ def check(asked: Asked) -> Finding:
         return _told(Outcome.UNKNOWN, "an item stands outside of its list")
     extra = len(items) - len({place for place in places if place is not None})
     if extra > len(golds):
-        return _told(Outcome.WRONG, f"it lists {extra} items too many")
+        return _told(Outcome.WRONG, f"it lists {many(extra, 'item')} too many")
     if extra > 0:
         return _told(Outcome.UNKNOWN, f"it lists {extra} more than the reference")
     if asked.reference.ordered and places != sorted(places, key=lambda place: place or 0):

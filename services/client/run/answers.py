@@ -73,20 +73,30 @@ class Answers:
         unused = sum(name in aside and name not in known for name in self.said)
         beyond = sum(max(0, len(self.said[name]) - quorum) for name in self.said if name in known)
         told = (
-            (len(strange), "answered pairs are not in the input, such as {}: not used", strange),
-            (unused, "of the answers are for rows set aside; they are not used", ()),
+            (len(strange), "answered pair is", "answered pairs are", "not in the input, such as {}: not used", strange),
+            (unused, "answer is", "answers are", "for rows set aside: not used", ()),
             (
                 len(self.again),
-                "pairs are answered again by the same annotator, such as {}: the later answer counts (several people's "
+                "pair is",
+                "pairs are",
+                "answered again by the same annotator, such as {}: the later answer counts (several people's "
                 "answers need an `annotator` each)",
                 list(self.again),
             ),
-            (beyond, f"answers are beyond the quorum of {quorum}: the first ones in the file count (--quorum)", ()),
+            (
+                beyond,
+                "answer is",
+                "answers are",
+                f"beyond the quorum of {quorum}: the first ones in the file count (--quorum)",
+                (),
+            ),
         )
         if not self.said:
             return (f"{self.path}: no answers yet; people are asked round by round",)
         return tuple(
-            f"{self.path}: {count:,} {words.format(self._shown(such))}" for count, words, such in told if count
+            f"{self.path}: {many(count, one, more)} {words.format(self._shown(such))}"
+            for count, one, more, words, such in told
+            if count
         )
 
     def _shown(self, names: Sequence[str]) -> str:
