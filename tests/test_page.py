@@ -1,13 +1,14 @@
 """The page is one file, says only what is known, and shows strangers' texts as text."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 
 import pytest
 
-from concord.report import words
+from concord.report import distribution, overruled_cases, overview, sections, words
 from concord.report.accuracy import Evaluation
 from concord.report.figures import Figures, Method, figures_of
 from concord.report.judge_answers import Order
@@ -102,6 +103,17 @@ def measured(truth: bool = True) -> Figures:
     return figures_of(run.events, run.blobs.get, run.truth if truth else None)
 
 
+_DRAWN: dict[int, tuple[Figures, str]] = {}
+
+
+def drawn(figures: Figures) -> str:
+    """The page of figures that several tests share, drawn once."""
+    # Held, so that no other figures get the same number.
+    if id(figures) not in _DRAWN:
+        _DRAWN[id(figures)] = (figures, page(figures))
+    return _DRAWN[id(figures)][1]
+
+
 @cache
 def hostile() -> Figures:
     """All pairs that people overruled the judge on say something hostile; so do comment, input name and criteria."""
@@ -121,12 +133,12 @@ def hostile() -> Figures:
 
 
 def test_the_page_is_well_formed_and_of_known_elements():
-    reader = Reader(page(measured()))
+    reader = Reader(drawn(measured()))
     assert reader.open == [] and {tag for tag, _ in reader.elements} <= ALLOWED
 
 
 def test_hostile_texts_stay_texts():
-    html = page(hostile())
+    html = drawn(hostile())
     reader = Reader(html)
     assert reader.open == [] and {tag for tag, _ in reader.elements} <= ALLOWED
     assert not [name for _, attributes in reader.elements for name in attributes if name.startswith("on")]
@@ -136,15 +148,15 @@ def test_hostile_texts_stay_texts():
 
 
 def test_hostile_texts_add_no_elements():
-    kinds = lambda figures: sorted({tag for tag, _ in Reader(page(figures)).elements})  # noqa: E731
+    kinds = lambda figures: sorted({tag for tag, _ in Reader(drawn(figures)).elements})  # noqa: E731
     assert kinds(hostile()) == kinds(measured())
     assert sum("evil.example" in text for text in (p.second for p in hostile().overruled)) > 0
 
 
 def test_answers_that_are_no_verdict_are_shown_by_cause_with_what_to_do_and_as_texts():
-    reader = Reader(page(hostile()))
+    reader = Reader(drawn(hostile()))
     assert "Answers of the judge that are no verdict" in reader.text and "max_tokens" in reader.text
-    assert "Answers of the judge that are no verdict" not in Reader(page(measured())).text
+    assert "Answers of the judge that are no verdict" not in Reader(drawn(measured())).text
 
 
 def test_a_judge_that_follows_the_place_of_an_answer_is_told_of_first():
@@ -157,7 +169,7 @@ def test_a_judge_that_follows_the_place_of_an_answer_is_told_of_first():
 def test_calls_without_a_price_are_no_zero_dollars():
     known = measured()
     unknown = replace(known, usage=replace(known.usage, dollars=None), cost=replace(known.cost, judge=None))
-    text = Reader(page(unknown)).text
+    text = Reader(joined(*(section(unknown) for section in (overview.header, overview.bought, sections.ledger)))).text
     assert "price unknown" in text and "$0.00" not in text and "no price was given" in text
 
 
@@ -172,36 +184,36 @@ def test_an_estimate_that_falls_while_more_labels_are_right_is_explained():
 
 
 def test_the_page_needs_no_network_and_no_script():
-    reader = Reader(page(hostile()))
+    reader = Reader(drawn(hostile()))
     for tag, attributes in reader.elements:
         for name in ("src", "href", "xlink:href", "action", "data", "poster", "srcset"):
             assert (attributes.get(name) or "#").startswith("#"), f"{tag} {name} leads out of the page"
-    style = re.search(r"<style>(.*?)</style>", page(measured()), re.DOTALL).group(1)
+    style = re.search(r"<style>(.*?)</style>", drawn(measured()), re.DOTALL).group(1)
     assert "url(" not in style and "@import" not in style
     policy = next(a["content"] for t, a in reader.elements if a.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'") and "script-src" not in policy
 
 
 def test_references_inside_drawings_lead_to_one_element_each():
-    html = page(measured())
+    html = drawn(measured())
     ids = re.findall(r'\bid="([^"]+)"', html)
     wanted = set(re.findall(r"url\(#([^)]+)\)", html)) | set(re.findall(r'href="#([^"]+)"', html))
     assert len(ids) == len(set(ids)) and wanted <= set(ids) and wanted
 
 
 def test_drawings_take_their_colours_from_the_style_sheet():
-    html = page(measured())
+    html = drawn(measured())
     drawings = "".join(re.findall(r"<svg.*?</svg>", html, re.DOTALL))
     assert "var(--ink)" in drawings and "var(--blue)" in drawings and "var(--orange)" in drawings
     assert not re.findall(r"(?:fill|stroke): #(?!fff)[0-9a-f]{3,6}", drawings)
 
 
 def test_the_same_figures_give_the_same_page():
-    assert page(measured()) == page(measured())
+    assert page(measured()) == drawn(measured())
 
 
 def test_without_truth_the_page_claims_no_accuracy():
-    said = Reader(page(measured(truth=False))).text
+    said = Reader(drawn(measured(truth=False))).text
     assert "measured against the truth" not in said.lower() and "Measured" not in said
     assert "only estimated" in said and "95 % interval" in said
     assert "People against the truth" not in said
@@ -214,7 +226,7 @@ def test_with_truth_the_page_says_what_was_measured():
 
 
 def test_a_simulation_is_called_one_and_a_real_run_is_not():
-    assert "This is a simulation" in page(measured())
+    assert "This is a simulation" in drawn(measured())
     assert "imulat" not in words_of(simulation=(), config={**measured().config, "annotators": "console"})
 
 
@@ -243,42 +255,48 @@ def test_an_unfinished_run_says_so_first(stage):
 
 def test_a_run_that_the_gate_stopped_says_why():
     run = small_run(judge_inverted=True)
-    said = Reader(page(figures_of(run.events, run.blobs.get))).text
+    said = Reader(overview.header(figures_of(run.events, run.blobs.get))).text
     assert "it is paused (people agree with the judge on" in said
 
 
 def test_pairs_without_a_verdict_are_said_and_no_single_order_is_claimed():
-    said = words_of(without_verdict=measured().pairs, order_flips=None)
+    said = words_of(overview.header, sections.leanings, without_verdict=measured().pairs, order_flips=None)
     assert "no usable verdict" in said and "one order only" not in said
-    assert "no usable verdict from the judge" not in words_of(without_verdict=0)
+    assert "no usable verdict from the judge" not in words_of(overview.header, without_verdict=0)
 
 
 def test_a_gap_that_is_too_small_is_not_given():
-    said = words_of(evaluation=Evaluation(0.70, 0.75, 0.75, 400))
+    said = words_of(overview.bought, evaluation=Evaluation(0.70, 0.75, 0.75, 400))
     assert "a gap of under 8 points" in said and "closed" in said
     assert "closed 50" + words.NARROW + "% of the gap" in words_of(
-        evaluation=Evaluation(0.6, 0.7, 0.8, 400), gap_closed=0.5
+        overview.bought, evaluation=Evaluation(0.6, 0.7, 0.8, 400), gap_closed=0.5
     )
 
 
 def test_the_ledger_leaves_out_what_was_not_used():
     free = replace(measured(), usage=Usage(seconds=3.0), ledger=())
-    assert "Tokens in" in words_of() and "Tokens in" not in Reader(page(free)).text
+    assert "Tokens in" in words_of() and "Tokens in" not in Reader(sections.ledger(free)).text
 
 
 def test_pairs_are_said_to_be_ordered_by_what_is_known_of_them():
     unsure = tuple(replace(pair, judge_confidence=None) for pair in measured().overruled)
     assert "the judge's surest verdicts first" in words_of()
-    assert "surest" not in words_of(overruled=unsure)
+    assert "surest" not in words_of(overruled_cases.overruled, overruled=unsure)
 
 
 def test_methods_are_compared_where_there_is_more_than_one():
     assert "Beside other methods" not in words_of()
-    assert "Beside other methods" in words_of(methods={"random": Method(None, 48), **measured().methods})
+    assert "Beside other methods" in words_of(
+        overview.bought, methods={"random": Method(None, 48), **measured().methods}
+    )
 
 
-def words_of(**changes) -> str:
-    return Reader(page(replace(measured(), **changes))).text
+def words_of(*only: Callable[[Figures], Markup | None], **changes) -> str:
+    """The page's text with these figures changed; `only`: of these sections, for whoever changes nothing in the others."""
+    if not changes:
+        return Reader(drawn(measured())).text
+    figures = replace(measured(), **changes)
+    return Reader(joined(*(section(figures) for section in only)) if only else page(figures)).text
 
 
 def test_the_page_tells_how_to_replay_and_what_must_come_out():
@@ -323,6 +341,7 @@ def votes_by_three() -> Figures:
     return figures_of(run.events, run.blobs.get, run.truth)
 
 
+@cache
 def compared() -> Figures:
     """As with --compare: other methods' curves beside the run's own."""
     others = {
@@ -335,29 +354,29 @@ def compared() -> Figures:
 
 
 def test_all_methods_are_on_one_chart_with_their_names_at_the_lines_ends():
-    html = page(compared())
+    html = drawn(compared())
     chart = html[html.index("Right labels by method") :]
     chart = chart[: chart.index("</figure>")]
     for name in ("posterior", "random 71.0", "none 70.0", "longest 30.0"):
         assert f">{name}" in chart, name
     assert ">all-human" not in chart and "all-human" in Reader(html).text, "it needs more votes than the budget"
-    assert "Right labels by method" not in page(measured())
+    assert "Right labels by method" not in drawn(measured())
 
 
 def test_a_method_without_a_line_says_why_and_so_does_its_own_report():
     several = replace(compared(), methods={**compared().methods, "human-only": Method(0.74, 48, ((48, 0.74),))})
-    assert "human-only: a point without a line" in Reader(page(several)).text
-    assert "a point without a line" not in Reader(page(compared())).text
+    assert "human-only: a point without a line" in Reader(overview.bought(several)).text
+    assert "a point without a line" not in Reader(drawn(compared())).text
     run = small_run(config_of("human-only"))
-    assert "only at its end" in Reader(page(figures_of(run.events, run.blobs.get, run.truth))).text
+    assert "only at its end" in Reader(overview.bought(figures_of(run.events, run.blobs.get, run.truth))).text
     assert "only at its end" not in words_of()
 
 
 def test_each_round_is_told_with_what_it_bought():
     said = words_of()
     assert "Round by round" in said and "Gain, points" in said and "Votes" not in said.split("Round by round")[1][:60]
-    assert "Gain, points" not in Reader(page(measured(truth=False))).text
-    assert "Votes" in Reader(page(votes_by_three())).text.split("Round by round")[1][:60]
+    assert "Gain, points" not in Reader(drawn(measured(truth=False))).text
+    assert "Votes" in Reader(drawn(votes_by_three())).text.split("Round by round")[1][:60]
 
 
 def test_the_bends_of_the_rewards_are_marked_and_explained():
@@ -365,14 +384,14 @@ def test_the_bends_of_the_rewards_are_marked_and_explained():
     for name, mark in measured().reward_curve.bends:
         assert f"{name} at {mark.position + 1} of" in said
     unbent = replace(measured().reward_curve, elbow=None, knee=None, reflection=None)
-    assert "No elbow and no knee and no reflection" in words_of(reward_curve=unbent)
+    assert "No elbow and no knee and no reflection" in words_of(distribution.rewards, reward_curve=unbent)
 
 
 def test_on_few_pairs_no_bend_is_marked_and_it_is_said_why():
     curve = measured().reward_curve
     few = replace(curve, pairs=30)
     assert curve.bends and few.bends == ()
-    said = words_of(reward_curve=few)
+    said = words_of(distribution.rewards, reward_curve=few)
     assert "on fewer than 100 pairs that is mostly chance" in said and "elbow at" not in said
 
 
@@ -382,13 +401,14 @@ def test_what_a_rounds_trust_and_a_logit_are_is_said_where_they_stand():
     for trust in {r.trust for r in measured().rounds}:
         assert f"{words.TRUST[trust]}: {words.TRUSTED[trust]}" in said
     blind = tuple(replace(r, audit=None) for r in measured().rounds)
-    assert "An audit looks from outside" in said and "An audit looks" not in words_of(rounds=blind)
+    assert "An audit looks from outside" in said and "An audit looks" not in words_of(sections.rounds, rounds=blind)
 
 
 def test_no_axis_of_shares_goes_beyond_all_of_them():
     sure = tuple(replace(r, accuracy=1.0, estimated_accuracy=1.0, audit=None) for r in measured().rounds)
     right = replace(measured().label_accuracy, start=0.99, final=1.0)
-    html = page(replace(compared(), rounds=sure, label_accuracy=right))
+    figures = replace(compared(), rounds=sure, label_accuracy=right)
+    html = joined(sections.rounds(figures), overview.bought(figures))
     shares = [float(share) for share in re.findall(r">(\d+(?:\.\d+)?) %</text>", html)]
     assert shares and max(shares) <= 100 and 100 in shares
 
@@ -407,7 +427,8 @@ def test_beliefs_are_drawn_against_answers_or_their_absence_is_explained():
     checked = measured().calibration
     said = words_of()
     assert f"the model expected {checked.expected:,.1f}" in said and f"people found {checked.found}" in said
-    assert "Not known: for a reason." in words_of(calibration=replace(checked, absent="for a reason", bins=()))
+    unknown = replace(checked, absent="for a reason", bins=())
+    assert "Not known: for a reason." in words_of(distribution.calibrated, calibration=unknown)
 
 
 def test_the_cost_beside_people_alone_names_its_assumption():
@@ -417,12 +438,12 @@ def test_the_cost_beside_people_alone_names_its_assumption():
 
 def test_agreement_between_people_is_shown_where_several_answered_and_else_said_to_be_unknown():
     assert "answered by one person" in words_of()
-    said = Reader(page(votes_by_three())).text
+    said = Reader(drawn(votes_by_three())).text
     assert "People say the same as each other" in said and "Krippendorff" in said
 
 
 def test_every_drawing_has_a_form_for_the_phone_and_no_colour_of_its_own():
-    html = page(compared())
+    html = drawn(compared())
     assert html.count('class="wide"') == html.count('class="narrow"') > 6
     for colour in ("--blue", "--orange", "--green", "--purple", "--paper"):
         # In the light, in the dark and on paper.
