@@ -50,7 +50,8 @@ class Place:
 
 @contextmanager
 def place_in(folder: Path, **flags: object) -> Iterator[Place]:
-    job = job_of(folder, annotators="people", **flags)
+    # The sample brings right answers: checked, most pairs would need nobody.
+    job = job_of(folder, annotators="people", checks=False, **flags)
     with embedded(from_environment({}, home=str(folder / "home"))) as running, rpc.channel(running.address) as channel:
         place = Place(folder, running.address, channel, job)
         drive.begin(place.runs, job.run_id, job.config, [row.pair for row in job.given.rows], job.given.sha256, "x")

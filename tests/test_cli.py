@@ -16,7 +16,7 @@ from concord.client.run import options, progress, request
 from concord.client.run.request import Request
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import from_environment
-from concord.preference.methods import METHODS
+from concord.preference.methods import COMPARED
 from concord.v1.events_pb2 import PauseReason
 from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RUN_STATUS_RUNNING, RunView
 from tests import the_sample
@@ -59,7 +59,7 @@ def test_a_run_ends_with_a_dataset_a_report_and_nothing_but_json_on_standard_out
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["pairs"], report["human_labels"]) == (150, 15)
-    assert set(report["methods"]) == set(METHODS) - {"all-human"}
+    assert set(report["methods"]) == set(COMPARED) - {"better-judge"}
     assert report["methods"]["none"]["label_accuracy"] == report["label_accuracy"]["start"]
     out = next((folder / "concord-data" / "runs").iterdir())
     rows = [json.loads(line) for line in (out / "dataset.jsonl").read_text().splitlines()]
@@ -121,7 +121,7 @@ def test_a_report_made_again_keeps_what_was_compared(finished):
     made = concord(folder, "report", before["run_id"])
     assert made.returncode == 0, made.stderr
     kept = json.loads((folder / made.stdout.strip()).with_name("report.json").read_text())
-    assert kept["methods"] == before["methods"] and len(kept["methods"]) == 8
+    assert kept["methods"] == before["methods"] and set(kept["methods"]) == set(COMPARED) - {"better-judge"}
 
 
 def test_what_people_said_cannot_be_done_again(finished):

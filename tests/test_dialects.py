@@ -131,9 +131,9 @@ def test_answers_are_kept_under_the_standard_request_whatever_was_sent():
             await llm.ask(pairs(1), config, 1)
             one = llm.of(config)
             for swapped in (False, True):
-                request = one._request(pairs(1)[0], swapped, 1, 0)
+                (key, request), *_ = one._asker._requests(one._question(pairs(1)[0], swapped), 1)
                 assert set(request) >= {"seed", "response_format", "logprobs", "top_logprobs", "max_tokens"}
-                assert await answers.get(request_key(config.url, request, 0))
+                assert key == request_key(config.url, request, 0) and await answers.get(key)
             await llm.close()
 
     asyncio.run(scenario())

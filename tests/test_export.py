@@ -222,7 +222,7 @@ def test_the_card_of_a_real_run_names_it_and_its_files(finished):
     for known in ("run_id", "dataset_sha256", "history_sha256", "input_sha256"):
         assert report[known] in text
     assert "15 of 150 pairs answered" in text and "This is a simulation" in text
-    assert f"{1 - report['estimate']['accuracy']:.1%}" in text and f"{report['label_accuracy']['final']:.1%}" in text
+    assert f"{report['certificate']['error']:.1%}" in text and f"{report['label_accuracy']['final']:.1%}" in text
 
 
 def test_rows_of_another_export_are_not_mixed_with_these(finished):

@@ -164,7 +164,7 @@ def test_a_file_of_nothing_but_bad_rows_is_given_up_and_none_of_them_is_kept(tmp
         for aside in (None, tmp_path / "aside.jsonl"):
             with pytest.raises(InvalidInput, match="the rest of it was not looked at") as refused:
                 intake.read(path, aside)
-            assert "1000 of 1000 rows" in str(refused.value)
+            assert "1,000 of 1,000 rows" in str(refused.value)
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()

@@ -38,7 +38,7 @@ def test_every_number_of_a_run_is_taken_at_its_bounds_and_refused_beyond(name):
         config = sound()
         setattr(config, name, int(value) if whole else value)
         limits.check_config(config)
-    for value in [high + 1, *([low - 1] if low else [])] if whole else [-0.001, high * 1.001, math.nan, math.inf]:
+    for value in [high + 1, *([low - 1] if low else [])] if whole else [low - 0.001, high * 1.001, math.nan, math.inf]:
         config = sound()
         setattr(config, name, int(value) if whole else value)
         with pytest.raises(InvalidInput, match=rf"{name} must lie between {low:,} and {high:,}"):

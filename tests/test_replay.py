@@ -226,7 +226,7 @@ def test_a_store_that_lags_is_no_difference_and_is_said(tmp_path):
     log = open_log(settings)
     log.append([Entry(FACTS, fact_partition(view.run_id), view.run_id.encode(), late(view.run_id))])
     said = told(replay_commands.compare, log, open_store(settings), view.run_id, "")
-    assert said == "log and store agree; 1 newer facts are not in the store yet"
+    assert said == "log and store agree; 1 newer fact is not in the store yet"
     assert open_store(settings).runs("runs") == [view.run_id]
 
 

@@ -58,7 +58,7 @@ def dataset_row(row: Row, index: int, first: bool, by_people: bool) -> dict:
     """The row of dataset.jsonl that a run makes of it."""
     none = np.array([False])
     said = dataset.Beliefs(
-        np.array([0.9 if first else 0.1]), np.array([by_people]), np.array([1]), np.array([-1.0]), none, none
+        np.array([0.9 if first else 0.1]), np.array([by_people]), np.array([1]), np.array([-1.0]), none, none, {}
     )
     (made,) = dataset.rows([row.pair], said, 2.0)
     return json.loads(dataset.line(made)) | {"index": index, "pair_id": f"p{index}"}

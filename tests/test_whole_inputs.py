@@ -25,7 +25,7 @@ def test_a_judges_recorded_ties_stay_in_the_run_and_people_are_asked_about_them_
     ties = [row for row in rows if row["judge_label"] == "tie"]
     assert len(rows) == 60 and {row["pair_id"] for row in ties} == {f"p{at}" for at in range(0, 60, 10)}
     asked = {row["pair_id"] for row in rows if row["source"] == "people"}
-    assert len(asked) == 6 and len(asked & {row["pair_id"] for row in ties}) >= 4, "an audit may take a place or two"
+    assert len(asked) == 6 and len(asked & {row["pair_id"] for row in ties}) >= 3, "audits take three places of ten"
     assert all(row["source"] == "judge" and row["label"] == "tie" for row in ties if row["pair_id"] not in asked)
 
 

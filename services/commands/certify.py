@@ -20,6 +20,7 @@ from concord.client.run.job import Job
 from concord.client.run.voters import Skipping
 from concord.commands import flags, home
 from concord.kit.errors import InvalidInput
+from concord.kit.plural import many
 from concord.one_run import Questions
 from concord.preference.pairs import pair_hash
 from concord.report import certified
@@ -101,6 +102,6 @@ def _certificate(job: Job, records: Records) -> Certificate:
     if made is None:
         raise InvalidInput(
             f"too few answers to say anything: {sum(answer.given for answer in history.answers)} of "
-            f"{len(history.answers)} questions were answered, and at least 8 are needed"
+            f"{many(len(history.answers), 'question was', 'questions were')} answered, and at least 8 are needed"
         )
     return made

@@ -15,6 +15,7 @@ EXTRAS = {
     "postgres": "a store in PostgreSQL, for more than one machine",
     "s3": "blobs in an S3 bucket, for more than one machine",
     "data": "Parquet and Arrow, in and out",
+    "verify": "formulas compared by computation, when answers are checked",
     "dev": "Concord's own tests and checks",
     "bench": "the benchmarks",
     "encoder": "sentence vectors for benchmarks",

@@ -112,8 +112,8 @@ def checks_in_words(said: Mapping[str, Any]) -> str:
     """`checks decide 40 of 52 pairs (number 40 of 45, …), both answers wrong in 3; 86 calls are spared`."""
     each = ", ".join(f"{kind} {count['decided']:,} of {count['tried']:,}" for kind, count in said["kinds"].items())
     wrong = f", both answers are wrong in {said['both_wrong']:,}" if said["both_wrong"] else ""
-    spared = f"; {said['calls_saved']:,} calls are spared" if said["calls_saved"] else ""
-    return f"checks decide {said['decided']:,} of {said['tried']:,} pairs ({each}){wrong}{spared}"
+    spared = f"; {many(said['calls_saved'], 'call is', 'calls are')} spared" if said["calls_saved"] else ""
+    return f"checks decide {said['decided']:,} of {many(said['tried'], 'pair')} ({each}){wrong}{spared}"
 
 
 def same_judge(config: RunConfig, views: Iterable[RunView]) -> RunView | None:
