@@ -222,7 +222,10 @@ def test_the_card_of_a_real_run_names_it_and_its_files(finished):
     for known in ("run_id", "dataset_sha256", "history_sha256", "input_sha256"):
         assert report[known] in text
     assert "15 of 150 pairs answered" in text and "This is a simulation" in text
-    assert f"{report['certificate']['error']:.1%}" in text and f"{report['label_accuracy']['final']:.1%}" in text
+    assert (
+        f"{100 * report['certificate']['error']:.1f} % of the labels" in text
+        and f"{report['label_accuracy']['final']:.1%}" in text
+    )
 
 
 def test_rows_of_another_export_are_not_mixed_with_these(finished):
@@ -280,7 +283,7 @@ def test_the_card_gives_the_certificate_of_its_own_rows_or_says_that_nothing_is_
     report = report_of(human_budget=24)
     known = Certificate(100, "abc", 6, 0.1, 0.05, 0.15, answers=40, sources=(Part("judge", 90, 30, 0.1, 0.04, 0.2),))
     text = card(report, made, "1.0", known)
-    assert "10.0 % of the labels differ from one person's answer (95 % interval 5.0 to 15.0 %), as 40 answers" in text
+    assert "10.0 % of the labels differ from one person's answer (95 % interval 5.0 to 15.0 %), by 40 answers" in text
     assert "| judge | 90 | 30 | 10.0 % | 4 to 20 % |" in text and "sha256 abc" in text
     assert "People's own error is not known" in text
     assert "no audit has checked" in card(report, made, "1.0", assumed(0.1, 100, 6, "abc"))
