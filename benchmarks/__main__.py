@@ -84,6 +84,7 @@ BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
     "judge_noise": judge_noise,
     "routing": module("routing"),
     "selection": module("selection"),
+    "certificate": module("certificate"),
     "loop_scale": module("loop_scale"),
     "cluster": module("cluster"),
     "label_efficiency": label_efficiency,

@@ -88,6 +88,16 @@ def test_with_several_labels_in_the_file_one_has_to_be_named(tmp_path):
     assert own.config.judge.name == "human_majority" and not own.truth
 
 
+def test_it_is_the_files_labels_that_are_asked_about_whatever_a_check_would_say(tmp_path):
+    path = tmp_path / "checkable.jsonl"
+    rows = [
+        {"id": str(at), "prompt": f"Twice {at}?", "chosen": "9999", "rejected": str(2 * at), "reference": str(2 * at)}
+        for at in range(9)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert certify_job(str(path), 5, "", {"annotators": "people"}, None, read).config.checks_off
+
+
 def test_a_file_without_labels_is_refused_in_words(tmp_path):
     path = tmp_path / "blind.jsonl"
     path.write_text(json.dumps({"prompt": "Which?", "responses": ["this", "that"]}) + "\n")

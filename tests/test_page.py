@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from concord.certificate.certificate import Certificate
 from concord.report import distribution, overruled_cases, overview, sections, words
 from concord.report.accuracy import Evaluation
 from concord.report.figures import Figures, Method, figures_of
@@ -217,6 +218,15 @@ def test_without_truth_the_page_claims_no_accuracy():
     assert "measured against the truth" not in said.lower() and "Measured" not in said
     assert "only estimated" in said and "95 % interval" in said
     assert "People against the truth" not in said
+
+
+def test_the_certificate_says_first_what_differs_from_a_person_and_then_the_corrected_figure():
+    known = Certificate(200, "abc", 9, 0.184, 0.1, 0.3, answers=47, re_asks=30)
+    box = page(replace(measured(), certificate=known))
+    assert "18.4 % differ from one person&#x27;s answer" in box and "not known" in Reader(box).text
+    corrected = replace(known, people_error=0.05, corrected=0.155, corrected_low=0.05, corrected_high=0.28)
+    said = Reader(page(replace(measured(), certificate=corrected))).text
+    assert said.index("18.4 % differ") < said.index("15.5 % without people's own error")
 
 
 def test_with_truth_the_page_says_what_was_measured():

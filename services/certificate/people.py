@@ -107,12 +107,12 @@ def _splits(evidence: Evidence) -> Array:
 
 
 def _correlation(evidence: Evidence, found: Estimate) -> float:
-    """Of the two estimates: those of the re-asked questions where people contradict each other raise both."""
+    """Of the two estimates: re-asked questions on which people contradict each other raise both."""
     again = evidence.audit & ~np.isnan(evidence.split)
     error, split = evidence.error[again], evidence.split[again]
     m = len(split)
     if m < 2 or split.std() < 1e-9 or not np.isfinite(found.effective):
         return 0.0
     shared = float(np.cov(error, split)[0, 1]) / found.audits
-    spread = found.error * (1 - found.error) / found.effective * split.var(ddof=1) / m
+    spread = found.seen * (1 - found.seen) / found.effective * split.var(ddof=1) / m
     return float(np.clip(shared / sqrt(spread), 0, 1)) if spread > 0 else 0.0

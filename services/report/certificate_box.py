@@ -24,16 +24,15 @@ def certificate(figures: Figures) -> Markup | None:
 
 
 def _figure(made: Certificate) -> Markup:
-    """The figure alone, the corrected one where there is one: it is what a reader looks for."""
-    if made.corrected is not None:
-        error, ends, what = made.corrected, (made.corrected_low, made.corrected_high), "people's own error taken off"
-    else:
-        error, ends, what = made.error, (made.low, made.high), "against one person's answer"
-    known = words.interval(*ends) if made.method != MODEL else "not checked by any audit"
-    return joined(
-        element("p", f"{words.percent(error)} of the labels are wrong", class_="error"),
-        element("p", f"{known}; {what}", class_="note"),
-    )
+    """The figures alone: first against one person's answer, then without people's own error, where that is known."""
+    if made.method == MODEL:
+        return element(
+            "p", f"{words.percent(made.error)} of the labels are wrong, says the model itself", class_="error"
+        )
+    first = element("p", f"{words.percent(made.error)} differ from one person's answer", class_="error")
+    if made.corrected is None:
+        return first
+    return joined(first, element("p", f"{words.percent(made.corrected)} without people's own error", class_="error"))
 
 
 def _parts(made: Certificate) -> Markup | None:

@@ -35,7 +35,9 @@ def certify_job(
     given = read(path, aside)
     name = label or _only_label(given)
     held = _with_majority(given) if name == MAJORITY else given
-    asked = {"judge": f"recorded:{name}", "method": "random", "pilot": 0, "batch": 1.0, "budget": str(audit)}
+    # The labels are the file's, whatever a check would say of the answers.
+    asked = {"judge": f"recorded:{name}", "method": "random", "checks": False, "pilot": 0, "batch": 1.0}
+    asked["budget"] = str(audit)
     wished = options.resolve({**settings, **asked})
     # The second persons' votes come on top of the pairs that are asked for.
     config = RunConfig(method="random", re_ask_share=wished.re_ask)
