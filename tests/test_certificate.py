@@ -16,11 +16,12 @@ def answers(p_first, audit=True, **more) -> Answers:
     return Answers(np.arange(count), np.array(p_first, float), np.full(count, audit), np.ones(count, np.int64), **more)
 
 
-def test_without_a_model_it_is_the_share_among_audit_answers_with_wilsons_interval():
+def test_without_a_model_it_is_the_share_among_audit_answers_with_wilsons_interval_and_a_little_care():
     made = asked(100_000, 200, 0.2)
     found = estimate(made)
     assert found.error == pytest.approx(made.error.mean(), abs=1e-3)
-    assert found.ends() == pytest.approx(wilson(made.error.sum(), 200), abs=2e-3)
+    (low, high), (lowest, highest) = wilson(made.error.sum(), 200), found.ends()
+    assert lowest < low < high < highest < high + 0.15 * (high - low)
     assert (found.audits, found.open, found.rows, found.predicted) == (200, 99_800, 100_000, False)
 
 
@@ -100,7 +101,7 @@ def test_predictions_narrow_the_interval_and_it_still_holds():
     narrower = np.mean([np.diff(a.ends()) / np.diff(b.ends()) for a, b in zip(found, plain, strict=True)])
     assert narrower < 0.85
     held = [low <= right <= high for (low, high), (_, right) in zip([f.ends() for f in found], made, strict=True)]
-    assert 0.92 <= np.mean(held) <= 0.985
+    assert 0.92 <= np.mean(held) <= 0.995
 
 
 def test_predictions_that_know_nothing_cost_nothing():
