@@ -45,7 +45,7 @@ def _parts(made: Certificate) -> Markup | None:
         element("summary", "By source and kind"),
         _table(head, made.sources, "By source"),
         _table(head, made.kinds, "By kind") if made.kinds else None,
-        element("p", "Each against one person's answer, by random answers alone.", class_="note"),
+        element("p", "Each against one person's answer.", class_="note"),
     )
 
 
