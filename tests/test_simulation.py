@@ -7,8 +7,11 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
+from concord.kit.log.topics import FACTS
 from concord.kit.loop.fold import restore_run
+from concord.preference import checked
 from concord.runs import service
+from concord.v1.events_pb2 import Event
 from tests.simulation.plants import PLANTS
 from tests.simulation.seeds import LEAST_FAULTS, Figures, first_caught, quiet, run_seeds
 from tests.simulation.workload import WORKLOADS, workload
@@ -60,6 +63,17 @@ def test_every_workload_has_two_runs_and_two_hundred_pairs():
         assert len(steady) >= 2
         assert sum(len(run.pairs) for run in steady) >= 200
         assert len({run.run_id for run in workload(number)}) == len(workload(number))
+
+
+def test_there_are_runs_whose_pairs_checks_decide_and_leave_to_the_judge_and_call_both_wrong():
+    world = World(0, workload(1), lively=False)
+    world.run(most_steps=20_000)
+    facts = [record for records, _ in world.cluster.broker.topics[FACTS.name].values() for record in records]
+    events = [Event.FromString(record.value) for record in facts]
+    (kind,) = checked.by_kind(event.shard_labeled for event in events if event.HasField("shard_labeled"))
+    assert min(kind.tried, kind.decided, kind.both_wrong) > 0
+    judged = [len(checked.judged(event.shard_labeled)) for event in events if event.HasField("shard_labeled")]
+    assert sum(judged) > kind.tried
 
 
 def test_the_order_of_things_changes_no_dataset():

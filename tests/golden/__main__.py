@@ -37,6 +37,8 @@ class History:
     tale: tales.Tale = tales.quiet
     # Services that are not as usual.
     services: Mapping[str, Callable[[Parts], Service]] = field(default_factory=dict)
+    # Every second row brings its reference to check against: as a row of a user's, which does not say that it is the sample's.
+    checks: bool = False
 
 
 def plain(method: str, pairs: int = 64, **more: object) -> History:
@@ -64,6 +66,7 @@ HISTORIES: dict[str, History] = {
         64, {"method": "random", "budget": "40%", "batch": 0.1, "shard_pairs": 32}, tales.paused_with_less_to_spend
     ),
     "cancelled": History(64, {"method": "margin", "budget": "40%", "batch": 0.1, "shard_pairs": 32}, tales.cancelled),
+    "checks": History(64, {"budget": "20%", "batch": 0.1, "shard_pairs": 16}, checks=True),
     "linked": History(48, {"budget": "20%", "shard_pairs": 16}, tales.gone_on_from),
     "two-minds": History(
         64, {"method": "random", "budget": "12", "quorum": 2, "pilot": 0, "batch": 0.1}, tales.of_two_minds
@@ -98,7 +101,7 @@ def record(name: str, folder: Path) -> Path:
     """Runs it through all services and writes its facts and the state that they fold to."""
     told = HISTORIES[name]
     path = folder / f"{name}.jsonl"
-    path.write_text("\n".join(sample.jsonl().splitlines()[: told.pairs]) + "\n")
+    path.write_text("\n".join(lines_of(told)) + "\n")
     settings = replace(from_environment({}, home=str(folder / name)), listen="127.0.0.1:0", processes=0, grace_s=0.0)
     with endpoint() as judge:
         asked = f"{judge.url}#stub" if told.settings.get("judge") == "http" else "sample"
@@ -111,6 +114,15 @@ def record(name: str, folder: Path) -> Path:
         finally:
             running.stop()
     return write(name, settings, world.job.run_id)
+
+
+def lines_of(told: History) -> list[str]:
+    """The rows that the run is about."""
+    lines = sample.jsonl().splitlines()[: told.pairs]
+    if not told.checks:
+        return lines
+    rows = [json.loads(line) for line in lines]
+    return [json.dumps(row if at % 2 else {**row, "source": ""}) for at, row in enumerate(rows)]
 
 
 def write(name: str, settings: Settings, run_id: str) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from hashlib import blake2b, sha256
 
 from concord.kit.blobs import Blobs
+from concord.labeling import checking
 from concord.preference import further
 from concord.v1.events_pb2 import Event, ShardLabeled, Stage, StageManifest, Usage
 from concord.v1.pairs_pb2 import Choice, Pair, PairShard, PairsManifest
@@ -55,7 +56,9 @@ def _pairs(blobs: Blobs, uris: Sequence[str]) -> list[tuple[int, Pair]]:
 
 def _label_shard(work: Work, blobs: Blobs) -> Event:
     wanted = set(work.label_shard.pair_indexes)
-    pairs = [(at, pair) for at, pair in _pairs(blobs, work.label_shard.shard_uris) if not wanted or at in wanted]
+    given = [(at, pair) for at, pair in _pairs(blobs, work.label_shard.shard_uris) if not wanted or at in wanted]
+    tried = checking.tried(given)
+    pairs = checking.judged(given, tried)
     event = Event(usage=Usage(calls=len(pairs), dollars=CENTS_A_PAIR * len(pairs)))
     labeled = event.shard_labeled
     for at, pair in pairs:
@@ -66,6 +69,7 @@ def _label_shard(work: Work, blobs: Blobs) -> Event:
         labeled.choice.append(Choice.CHOICE_FIRST if labeled.p_first[-1] >= 0.5 else Choice.CHOICE_SECOND)
     if work.config.rubric and work.unit.stage == Stage.STAGE_LABEL:
         _score(work, [pair for _, pair in pairs], event)
+    labeled.CopyFrom(checking.with_checks(labeled, given, tried))
     return event
 
 

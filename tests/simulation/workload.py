@@ -72,7 +72,16 @@ def _hurried(number: int, chance: Random) -> Run:
 
 
 def _pairs(number: int, at: int, size: int) -> tuple[Pair, ...]:
-    return tuple(
-        Pair(pair_id=f"{number}/{at}/{n}", first=Response(text=f"a{n}"), second=Response(text=f"b{n}"), group=n // 2)
-        for n in range(size)
-    )
+    return tuple(_checked(number, at, n) if number % 2 and n % 3 == 0 else _pair(number, at, n) for n in range(size))
+
+
+def _pair(number: int, at: int, n: int, first: str = "a", second: str = "b") -> Pair:
+    texts = Response(text=f"{first}{n}"), Response(text=f"{second}{n}")
+    return Pair(pair_id=f"{number}/{at}/{n}", first=texts[0], second=texts[1], group=n // 2)
+
+
+def _checked(number: int, at: int, n: int) -> Pair:
+    """A pair with a right answer: the first is right, or the second, or neither."""
+    pair = _pair(number, at, n, *(("It is ", "It is 1"), ("It is 1", "It is "), ("It is 1", "It is 2"))[n // 3 % 3])
+    pair.known.answers.append(str(n))
+    return pair
