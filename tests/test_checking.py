@@ -95,6 +95,19 @@ def test_every_column_has_a_place_for_every_pair():
     assert list(fact.helpers[0].disagree) == [-1, -1, -1, 0, 0]
 
 
+def test_of_two_right_answers_the_one_with_a_wrong_step_loses():
+    sound, slip = "3 x 6 = 18, so it is 18.", "3 x 6 = 19, but some break, so it is 18."
+    fact, asked, _ = labelled(question("h", slip, sound))
+    assert (asked, list(fact.verified), list(fact.choice)) == ([], [checked.BOTH], [pb.CHOICE_SECOND])
+
+
+def test_demands_on_the_form_decide_too():
+    pair = question("i", "Rain falls.", "Rain falls, and falls.", None)
+    pair.known.CopyFrom(reference_of(None, {"constraints": [{"name": "punctuation:no_comma"}]}))
+    fact, asked, _ = labelled(pair)
+    assert (asked, fact.checked[0].kind, list(fact.choice)) == ([], "constraints", [pb.CHOICE_FIRST])
+
+
 def test_what_checks_cannot_tell_is_the_judges():
     fact, asked, _ = labelled(UNTOLD)
     assert asked == ["f"] and list(fact.verified) == [checked.NOT_CHECKED] and not fact.checked[0].decided

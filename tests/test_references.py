@@ -56,6 +56,13 @@ def test_constraints_are_taken_all_or_none():
     assert known(constraints=[{"name": "words", "most": 50}, {"most": 3}]) is None
 
 
+def test_the_demands_of_ifeval_are_read_from_its_two_columns():
+    said = {"instruction_id_list": ["punctuation:no_comma"], "kwargs": [{"num_words": None}]}
+    (one,) = known(**said).constraints
+    assert (one.name, one.settings) == ("punctuation:no_comma", "")
+    assert known(instruction_id_list=["punctuation:no_comma"], kwargs=[]) is None
+
+
 def test_a_kind_may_be_said():
     assert known(answer="b, a", reference_kind="list").kind == "list"
 

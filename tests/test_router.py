@@ -1,15 +1,19 @@
 """The router: what can be checked is told by what is there, and when in doubt the judge is asked."""
 
+import re
 import time
+from pathlib import Path
 
 import pytest
 
 from benchmarks import routing
 from concord.checks import demands, forms, prompts
+from concord.checks.constraints import CONSTRAINTS
 from concord.checks.finding import Constraint, Kind, Reference
 from concord.checks.harm import asks_for_harm
 from concord.checks.router import route
 
+COUNT = "length_constraints:number"
 CAPITALS = "Which city is the capital of Chile?\nA. Lima\nB. Santiago\nC. Quito"
 
 
@@ -73,7 +77,7 @@ def test_alternatives_that_are_too_long_to_be_checked_against_are_left_out():
 
 
 def test_demands_that_the_row_brings_are_checked():
-    way = route("Write about tea.", Reference(constraints=(Constraint("words", {"most": 50}),)))
+    way = route("Write about tea.", Reference(constraints=(Constraint("punctuation:no_comma"),)))
     assert (way.kind, way.checkable) == (Kind.CONSTRAINTS, True)
 
 
@@ -135,17 +139,32 @@ def test_json_as_a_subject_is_no_demand(prompt):
 @pytest.mark.parametrize(
     ("prompt", "expected"),
     [
-        ("Describe rain in at most 30 words.", Constraint("words", {"most": 30})),
-        ("Describe rain in fewer than three sentences.", Constraint("sentences", {"most": 2})),
-        ("Write at least two paragraphs.", Constraint("paragraphs", {"least": 2})),
-        ("Write 80-90 words.", Constraint("words", {"least": 80, "most": 90})),
-        ("Do not use any commas.", Constraint("no_commas", {})),
-        ('You must not use the word "very".', Constraint("forbidden_words", {"words": ["very"]})),
-        ('It must include the words "tide" and "pier".', Constraint("keywords", {"words": ["tide", "pier"]})),
+        (
+            "Describe rain in at most 30 words.",
+            ((f"{COUNT}_words", {"relation": "at most", "num_words": 30}),),
+        ),
+        (
+            "Describe rain in fewer than three sentences.",
+            ((f"{COUNT}_sentences", {"relation": "at most", "num_sentences": 2}),),
+        ),
+        (
+            "Write at least two paragraphs.",
+            ((f"{COUNT}_paragraphs", {"relation": "at least", "num_paragraphs": 2}),),
+        ),
+        (
+            "Write 80-90 words.",
+            (
+                (f"{COUNT}_words", {"relation": "at least", "num_words": 80}),
+                (f"{COUNT}_words", {"relation": "at most", "num_words": 90}),
+            ),
+        ),
+        ("Do not use any commas.", (("punctuation:no_comma", {}),)),
+        ('You must not use the word "very".', (("keywords:forbidden_words", {"forbidden_words": ["very"]}),)),
+        ('It must include the words "tide" and "pier".', (("keywords:existence", {"keywords": ["tide", "pier"]}),)),
     ],
 )
 def test_a_demand_on_the_form_is_read(prompt, expected):
-    assert demands.demands_of(prompt) == (expected,)
+    assert demands.demands_of(prompt) == tuple(Constraint(name, settings) for name, settings in expected)
 
 
 @pytest.mark.parametrize("prompt", ["I wrote three sentences yesterday.", "My wife uses no more words than she needs."])
@@ -179,3 +198,8 @@ def test_what_is_called_checkable_is_so_on_the_300_prompts():
     assert found["prompts"] == 300
     assert found["precision_of_checkable"]["share"] >= 0.98
     assert found["share_of_checkable"]["share"] >= 0.85
+
+
+def test_every_demand_that_is_read_is_one_that_can_be_verified():
+    read = re.findall(r'"(\w+:\w+)"', Path(demands.__file__).read_text())
+    assert read and set(read) <= set(CONSTRAINTS)

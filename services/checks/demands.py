@@ -4,7 +4,7 @@ Only what is said as a demand: a prompt about JSON is none, nor is one that ment
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from concord.checks.finding import Constraint
@@ -73,24 +73,30 @@ def asks_for_json(prompt: str) -> bool:
 def demands_of(prompt: str) -> tuple[Constraint, ...]:
     """The demands that the prompt makes, in the order of the table below; empty where none is sure."""
     near = ends(prompt)
-    return tuple(make(found) for form, make in _FORMS for found in [form.search(near)] if found)
+    made = (make(found) for form, make in _FORMS for found in [form.search(near)] if found)
+    return (*made, *_between(near))
 
 
 def _number(text: str) -> int:
     return _NUMBERS.get(text.lower()) or int(text)
 
 
-def _bounds(how: str, number: str) -> Mapping[str, Any]:
+def _related(how: str, number: str) -> tuple[str, int]:
+    """The relation and the bound, as `constraints.related` reads them."""
     how, said = " ".join(how.lower().split()), _number(number)
     if how in _MOST:
-        return {"most": said + _MOST[how]}
+        return "at most", said + _MOST[how]
     if how in _LEAST:
-        return {"least": said + _LEAST[how]}
-    return {"least": said, "most": said}
+        return "at least", said + _LEAST[how]
+    return "exactly", said
 
 
-def _counted(what: str, name: str) -> tuple[re.Pattern[str], Make]:
-    return re.compile(_BOUND + what, re.I), lambda found: Constraint(name, _bounds(found[1], found[2]))
+def _counted(what: str, name: str, key: str) -> tuple[re.Pattern[str], Make]:
+    def make(found: re.Match[str]) -> Constraint:
+        relation, bound = _related(found[1], found[2])
+        return Constraint(name, {"relation": relation, key: bound})
+
+    return re.compile(_BOUND + what, re.I), make
 
 
 def _plain(pattern: str, name: str, **settings: Any) -> tuple[re.Pattern[str], Make]:
@@ -108,34 +114,59 @@ def _quoted(pattern: str, name: str, key: str, several: bool = False) -> tuple[r
 
 
 _FORMS: tuple[tuple[re.Pattern[str], Make], ...] = (
-    _counted(r"words?\b(?! in all)", "words"),
-    (
-        re.compile(r"\b(\d{1,4})\s?(?:-|–|to)\s?(\d{1,4})\s+words\b", re.I),
-        lambda found: Constraint("words", {"least": int(found[1]), "most": int(found[2])}),
+    _counted(r"words?\b(?! in all)", "length_constraints:number_words", "num_words"),
+    _counted(r"sentences?\b", "length_constraints:number_sentences", "num_sentences"),
+    _counted(r"paragraphs?\b", "length_constraints:number_paragraphs", "num_paragraphs"),
+    _counted(r"(?:bullet points?|bullets|list items)\b", "detectable_format:number_bullet_lists", "num_bullets"),
+    _counted(r"(?:characters|chars)\b", "length_constraints:number_characters", "num_characters"),
+    _plain(
+        r"\b(?:only|all|entirely|use|in)\s+(?:in\s+)?(?:lowercase|lower case|small letters)\b",
+        "change_case:english_lowercase",
     ),
-    _counted(r"sentences?\b", "sentences"),
-    _counted(r"paragraphs?\b", "paragraphs"),
-    _counted(r"(?:bullet points?|bullets|list items)\b", "bullets"),
-    _counted(r"(?:characters|chars)\b", "characters"),
-    _plain(r"\b(?:only|all|entirely|use|in)\s+(?:in\s+)?(?:lowercase|lower case|small letters)\b", "lowercase"),
     _plain(
         rf"\b(?:answer|write|reply|respond|response|entirely|only)\b{_WITHIN}\bin (?:all caps|all capital letters|upper ?case)\b",
-        "uppercase",
+        "change_case:english_capital",
     ),
-    _plain(r"\b(?:do not|don['’]t|never|without|avoid)\s+(?:us(?:e|ing)\s+)?(?:any\s+)?commas?\b", "no_commas"),
-    _quoted(rf"{_NEVER}{_WITHIN}\b(?:words?|phrases?)\s+{_SEVERAL}", "forbidden_words", "words", several=True),
+    _plain(
+        r"\b(?:do not|don['’]t|never|without|avoid)\s+(?:us(?:e|ing)\s+)?(?:any\s+)?commas?\b", "punctuation:no_comma"
+    ),
     _quoted(
-        rf"{_MUST}(?:include|contain|mention|use)\b{_WITHIN}\b(?:words?|keywords?|phrases?|hashtags?)\s+{_SEVERAL}",
-        "keywords",
-        "words",
+        rf"{_NEVER}{_WITHIN}\b(?:words?|phrases?)\s+{_SEVERAL}",
+        "keywords:forbidden_words",
+        "forbidden_words",
         several=True,
     ),
-    _quoted(rf"\b(?:end|finish|conclude)\b{_WITHIN}\b(?:with|phrase|words|sentence)\s+{_QUOTED}", "ends_with", "text"),
-    _quoted(rf"\b(?:begin|start)\b{_WITHIN}\b(?:with|phrase|words|sentence)\s+{_QUOTED}", "starts_with", "text"),
-    _plain(rf"\bwrap(?:ped)?\b{_WITHIN}\bdouble angular brackets\b", "title"),
-    _plain(rf"\bpostscript\b{_WITHIN}\bP\.\s?P?\.?S", "postscript"),
-    _plain(rf"\b(?:whole|entire)\b{_WITHIN}\bin double quot|\bwrap\b{_WITHIN}\bdouble quot", "quoted"),
+    _quoted(
+        rf"{_MUST}(?:include|contain|mention|use)\b{_WITHIN}\b(?:words?|keywords?|phrases?|hashtags?)\s+{_SEVERAL}",
+        "keywords:existence",
+        "keywords",
+        several=True,
+    ),
+    _quoted(
+        rf"\b(?:end|finish|conclude)\b{_WITHIN}\b(?:with|phrase|words|sentence)\s+{_QUOTED}",
+        "startend:end_checker",
+        "end_phrase",
+    ),
+    _quoted(
+        rf"\b(?:begin|start)\b{_WITHIN}\b(?:with|phrase|words|sentence)\s+{_QUOTED}",
+        "startend:start_checker",
+        "start_phrase",
+    ),
+    _plain(rf"\bwrap(?:ped)?\b{_WITHIN}\bdouble angular brackets\b", "detectable_format:title"),
+    _plain(rf"\bpostscript\b{_WITHIN}\bP\.\s?S", "detectable_content:postscript", postscript_marker="P.S."),
+    _plain(rf"\b(?:whole|entire)\b{_WITHIN}\bin double quot|\bwrap\b{_WITHIN}\bdouble quot", "startend:quotation"),
     _plain(
-        rf"\brepeat\b{_WITHIN}\b(?:request|question|prompt|instruction)\b{_WITHIN}\bword for word\b", "repeats_prompt"
+        rf"\brepeat\b{_WITHIN}\b(?:request|question|prompt|instruction)\b{_WITHIN}\bword for word\b",
+        "combination:repeat_prompt",
     ),
 )
+# `80-120 words`: two demands in one.
+_RANGE = re.compile(r"\b(\d{1,4})\s?(?:-|–|to)\s?(\d{1,4})\s+words\b", re.I)
+
+
+def _between(prompt: str) -> tuple[Constraint, ...]:
+    found = _RANGE.search(prompt)
+    ends = (("at least", found[1]), ("at most", found[2])) if found else ()
+    return tuple(
+        Constraint("length_constraints:number_words", {"relation": how, "num_words": int(count)}) for how, count in ends
+    )

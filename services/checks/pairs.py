@@ -1,19 +1,18 @@
 """A pair as it travels, checked: its reference read, its prompt routed, both answers looked at and compared. Pure."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from concord.checks.decision import Decision, Preferred, compare
+from concord.checks.decision import Preferred, compare
 from concord.checks.finding import Constraint, Equal, Finding, Kind, Outcome, Reference, untold
 from concord.checks.kinds import check
 from concord.checks.router import Route, route
+from concord.checks.steps import wrong_steps
 from concord.preference.checked import BOTH, FIRST, NEITHER, NOT_CHECKED, SECOND
 from concord.v1 import pairs_pb2 as pb
 
 # Characters: it stands in a fact, once for each pair that was checked.
 MOST_WHY = 120
-WrongSteps = Callable[[str], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Checked:
         return self.preferred is not Preferred.OPEN
 
 
-def checked(pair: pb.Pair, equal: Equal = untold, wrong_steps: WrongSteps | None = None) -> Checked | None:
+def checked(pair: pb.Pair, equal: Equal = untold) -> Checked | None:
     """What checks say of the pair; None where it brings nothing to check against, or nothing that a rule can check by."""
     way = route_of(pair)
     if way is None or not way.checkable:
@@ -44,7 +43,7 @@ def checked(pair: pb.Pair, equal: Equal = untold, wrong_steps: WrongSteps | None
     prompt = asked_in(pair)
     first, second = (check(way.kind, prompt, answer.text, way.reference, equal) for answer in (pair.first, pair.second))
     texts = (pair.first.text, pair.second.text)
-    found: Decision = compare(first, second, *texts, *([wrong_steps] if wrong_steps else []))
+    found = compare(first, second, *texts, wrong_steps)
     return Checked(way.kind, _verified(first, second), found.preferred, found.why[:MOST_WHY])
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from concord.checks.decision import Preferred
+from concord.checks.finding import Equal, untold
 from concord.checks.pairs import Checked, checked
 from concord.labeling.verdict_columns import length_difference
 from concord.preference.checked import NOT_CHECKED
@@ -31,11 +32,14 @@ _UNSAID: Mapping[str, float] = {
 _OF_JUDGES = {"helpers": "disagree", "signals": "against"}
 
 
-def tried(pairs: Indexed) -> Tried:
-    """What checks say of the pairs; None where none of them brings anything to check against."""
+def tried(pairs: Indexed, equal: Equal = untold) -> Tried:
+    """What checks say of the pairs; None where none of them brings anything to check against.
+
+    `equal` computes with formulas; without it what needs computing is the judge's.
+    """
     if not any(pair.HasField("known") for _, pair in pairs):
         return None
-    return [checked(pair) for _, pair in pairs]
+    return [checked(pair, equal) for _, pair in pairs]
 
 
 def judged(pairs: Indexed, said: Tried) -> Indexed:

@@ -8,6 +8,7 @@ from functools import partial
 
 import grpc
 
+from concord.checks.computation import Computation
 from concord.kit.blobs import Blobs
 from concord.kit.errors import ConcordError, InvalidInput, Late, Unavailable
 from concord.kit.plural import many
@@ -50,7 +51,7 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
     def __init__(
         self, blobs: Blobs, answers_url: str, concurrency: int, environ: Mapping[str, str], look_s: float = LOOK_S
     ) -> None:
-        self._blobs, self._look_s = blobs, look_s
+        self._blobs, self._look_s, self._computation = blobs, look_s, Computation()
         self._answers_url, self._concurrency, self._environ = answers_url, concurrency, environ
         self._judges: LLMJudges | None = None
         self._cache: AnswerCache | None = None
@@ -71,7 +72,9 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         # Elsewhere: the calls of other units need the loop.
         read = [await asyncio.to_thread(self._read, uri, wanted) for uri in task.shard_uris]
         pairs = [pair for shard in read for pair in shard]
-        tried = None if work.config.checks_off else await asyncio.to_thread(checking.tried, pairs)
+        tried = (
+            None if work.config.checks_off else await asyncio.to_thread(checking.tried, pairs, self._computation.equal)
+        )
         asked = checking.judged(pairs, tried)
         before = await self._gathered(work, [pair for _, pair in asked])
         try:
@@ -170,6 +173,7 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
 
     async def close(self) -> None:
         """Lets go of connections and of the answer cache."""
+        self._computation.close()
         if self._batches is not None:
             await self._batches.close()
         if self._judges is not None and self._cache is not None:

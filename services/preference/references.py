@@ -5,7 +5,7 @@
 | `reference` | the right answer, a text or a number; a list: its items are the answer, all of them |
 | `answers` | alternatives: an answer that gives any of them is right |
 | `choices` | what is offered to choose from, in order; a mapping of letters works too |
-| `constraints` | demands on the form: `{"name": "words", "most": 50}` |
+| `constraints` | demands on the form: `{"name": "punctuation:no_comma"}`, by the names of `checks/constraints.py` |
 | `schema` | a JSON schema that the answer must fit |
 | `reference_kind` | which kind of check, where the form of the answer does not tell |
 

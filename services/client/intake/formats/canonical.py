@@ -228,9 +228,21 @@ def _known(row: Decoded) -> Mapping[str, Any]:
         several = answer.split("/") if kind == "short-answer" and isinstance(answer, str) else []
         return {"answers": [text for text in several if text.strip()], "reference_kind": _GOLD_KINDS.get(str(kind))}
     known = {name: row.get(name) for name in ALTERNATIVES}
+    if known["constraints"] is None and "instruction_id_list" in row:
+        known["constraints"] = _instructions(row["instruction_id_list"], row.get("kwargs"))
     if known["answers"] is None and "reference" not in row:
         known["answers"] = next((row[name] for name in _RIGHT if row.get(name) is not None), None)
     return known
+
+
+def _instructions(names: Any, settings: Any) -> list[Any]:
+    """IFEval's demands: their names in one column, their settings in another."""
+    if not isinstance(names, list) or not isinstance(settings, list) or len(names) != len(settings):
+        return []
+    return [
+        {**held, "name": name} if isinstance(held, Mapping) else None
+        for name, held in zip(names, settings, strict=True)
+    ]
 
 
 def shared_turns(chosen: Sequence[pb.Message], rejected: Sequence[pb.Message]) -> int:
