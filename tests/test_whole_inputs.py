@@ -20,12 +20,14 @@ def test_a_judges_recorded_ties_stay_in_the_run_and_people_are_asked_about_them_
         labels = {"human_majority": number % 2, "ai_labels": {"J": {"choice": said, "confidence": 0.9}}}
         return {"id": f"p{number}", "prompt": f"Question {number}?", "responses": ["yes", "no"], **labels}
 
-    done = run(tmp_path, jsonl(tmp_path / "rows.jsonl", list(map(row, range(60)))), judge="recorded:J", budget=6)
+    done = run(
+        tmp_path, jsonl(tmp_path / "rows.jsonl", list(map(row, range(60)))), judge="recorded:J", budget=6, audit=0.1
+    )
     rows = done.dataset.to_list()
     ties = [row for row in rows if row["judge_label"] == "tie"]
     assert len(rows) == 60 and {row["pair_id"] for row in ties} == {f"p{at}" for at in range(0, 60, 10)}
     asked = {row["pair_id"] for row in rows if row["source"] == "people"}
-    assert len(asked) == 6 and len(asked & {row["pair_id"] for row in ties}) >= 3, "audits take three places of ten"
+    assert len(asked) == 6 and len(asked & {row["pair_id"] for row in ties}) >= 4, "an audit may take a place or two"
     assert all(row["source"] == "judge" and row["label"] == "tie" for row in ties if row["pair_id"] not in asked)
 
 

@@ -1,6 +1,6 @@
 """Satisfaction beside preference: the two measures that part when style is rewarded and answers get worse. Pure.
 
-HRLAIF (arXiv 2403.08309, abstract and section 5) found that labels of an AI judge alone make people prefer a policy's answers more
+HRLAIF (arXiv 2403.08309, abstract) found that labels of an AI judge alone make people prefer a policy's answers more
 often while fewer of them are correct and acceptable: satisfaction fell by 4.58 points as the win ratio rose. So neither is shown
 without the other, and `alarm` says it where one rises as the other falls.
 """
@@ -91,22 +91,18 @@ def alarm(before: Measures, after: Measures) -> Alarm | None:
     The other way round is what people's corrections do, and no reason to be alarmed. The two sides are taken as independent
     samples, which for choices from the same pairs errs towards silence.
     """
-    changes = [_change(getattr(before, name), getattr(after, name)) for name in ("win_rate", "satisfaction")]
-    if any(change is None for change in changes):
-        return None
-    (wins, sure_of_wins), (satisfied, sure_of_satisfied) = changes  # type: ignore[misc]
-    parted = wins > 0 > satisfied and sure_of_wins and sure_of_satisfied
-    return Alarm(wins, satisfied) if parted else None
+    wins, satisfied = _change(before.win_rate, after.win_rate), _change(before.satisfaction, after.satisfaction)
+    return Alarm(wins, satisfied) if wins > 0 > satisfied else None
 
 
-def _change(before: Share, after: Share) -> tuple[float, bool] | None:
-    """(change, whether chance alone is no explanation); None where too few are known."""
+def _change(before: Share, after: Share) -> float:
+    """The change; 0 where chance alone explains it, or too few are known."""
     if min(before.of, after.of) < LEAST or before.share is None or after.share is None:
-        return None
+        return 0.0
     pooled = (before.count + after.count) / (before.of + after.of)
     error = np.sqrt(pooled * (1 - pooled) * (1 / before.of + 1 / after.of))
     change = after.share - before.share
-    return change, bool(abs(change) > LEVEL_Z * error)
+    return change if abs(change) > LEVEL_Z * error else 0.0
 
 
 def _good(said: Judged, choice: Array) -> Array:

@@ -1,6 +1,6 @@
 """Which pairs teach: chosen by how much their two answers differ, before anybody labels them. Pure.
 
-REAL (arXiv 2409.17169, sections 3 and 4) labels the pairs whose answers differ most, as embeddings of the answers alone say.
+REAL (arXiv 2409.17169) labels the pairs whose answers differ most, as embeddings of the answers alone say.
 Measured here (`benchmarks.selection`): the most different pair teaches no more than a random one, for empty and stray answers
 are the most different of all; what does harm are pairs that say nearly the same, on which people tie and judges toss a coin.
 So `drop-similar` is the default for candidates: near-duplicates go, and of the rest each prompt gives a different-enough pair.
@@ -18,8 +18,8 @@ Array = np.ndarray
 LENGTH_WEIGHT = 0.3
 # Of all pairs' similarities the highest quarter may be near-duplicates …
 QUANTILE = 0.75
-# … but none below its embedder's floor: a fixed cut alone does not carry over from one embedder, or model, to the next.
-FLOORS = {"light": 0.35, "endpoint": 0.75, "model": 0.9}
+# … but none below this floor, which is the light featuriser's: it does not carry over to another embedder.
+FLOOR = 0.35
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ def choose(
     *,
     share: float = 1.0,
     per_prompt: int = 0,
-    floor: float = FLOORS["light"],
+    floor: float = FLOOR,
     quantile: float = QUANTILE,
 ) -> Chosen:
     """The pairs to label: of each prompt at most `per_prompt` (0: all), of those that are left the first `share` in [0, 1].
