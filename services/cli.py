@@ -20,11 +20,15 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 AWAY, WRONG = 4, 2
 
 try:
+    from concord.kit import allowance
+
+    if allowance.too_few_addresses():
+        raise MemoryError
+
     import typer
 
     from concord.client.run import progress
     from concord.commands import annotate, certify, criteria, flags, judge, place, replay, results, run, steer, upkeep
-    from concord.kit import allowance
     from concord.kit.errors import ConcordError, Corrupt, Fenced, Unavailable
 except (ImportError, MemoryError, OSError) as error:
     # A library is missing, or cannot be read into what memory there is.

@@ -218,7 +218,7 @@ class Callers:
     def _whole(self, runs: RunServiceStub, tasks: TaskServiceStub, run_id: str) -> None:
         self._say(runs.CreateRun, pb.CreateRunRequest(run_id=run_id, config=CONFIG))
         for n in range(PAIRS):
-            one = [pair(f"answer {n}", f"another {n} of {run_id}")]
+            one = [pair(f"answer {n}", f"another {n} of {run_id}", pair_id=f"row-{n}")]
             sent = pb.SubmitPairsRequest(run_id=run_id, request_id=str(n), pairs=one, first_index=n)
             assert self._say(runs.SubmitPairs, sent).pairs == n + 1
         self._say(runs.StartRun, pb.StartRunRequest(run_id=run_id, request_id="start"))

@@ -8,6 +8,8 @@ LEAST_FILES, WANTED_FILES = 128, 4_096
 MIB = 2**20
 # Address space, most of it never touched: stacks and arenas of threads, libraries.
 LEAST_ADDRESSES = 2_048 * MIB
+# Under this NumPy's own library ends the process while it is loaded, in words that name nobody.
+LEAST_TO_START = 256 * MIB
 WANT = {
     errno.EMFILE: "this process may open no more files: ulimit -n 4096 lets it",
     errno.ENFILE: "this machine has no more open files to give: end something, or raise fs.file-max",
@@ -26,6 +28,12 @@ def widen() -> None:
     wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def too_few_addresses() -> bool:
+    """Whether not even the libraries can be loaded."""
+    addresses = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return addresses != resource.RLIM_INFINITY and addresses < LEAST_TO_START
 
 
 def lacking() -> list[str]:
