@@ -17,6 +17,7 @@ from concord.v1.labeling_service_pb2 import LabelPairsRequest
 from concord.v1.labeling_service_pb2_grpc import LabelingServiceStub
 from tests.dialects import Dialects, pairs, right
 from tests.endpoint import Endpoint
+from tests.waiting import until
 
 Status = grpc.StatusCode
 
@@ -52,16 +53,6 @@ def judge(url: str, **changes) -> cfg.JudgeConfig:
 def idle(labeling: Labeling) -> bool:
     """Whether nothing is asked of any endpoint."""
     return all(chat.idle for chat in labeling._llm()._chats.values())
-
-
-def until(happens) -> None:
-    """Waits, no longer than a test may take, until it is so."""
-    end = threading.Event()
-    for _ in range(2_000):
-        if happens():
-            return
-        end.wait(0.01)
-    raise AssertionError("it did not happen")
 
 
 def test_a_caller_who_waits_gets_verdicts_and_causes(tmp_path):

@@ -50,6 +50,7 @@ from concord.v1.triage_service_pb2_grpc import TriageServiceStub
 from tests import the_sample
 from tests.dataset_stream import read_dataset
 from tests.small_pairs import pair
+from tests.waiting import until
 
 ROWS = the_sample.given().rows[:128]
 PAIRS = [row.pair for row in ROWS]
@@ -92,13 +93,20 @@ def begun(runs, name: str, **flags) -> str:
     return run_id
 
 
-def asked(runs, tasks, run_id: str, annotator: str):
-    """The next task, once there is one; WatchRun says when to look again."""
-    for _ in runs.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=60):
-        given = tasks.NextTask(NextTaskRequest(annotator=annotator, run_id=run_id))
-        if given.HasField("task"):
-            return given.task
-    raise AssertionError("the run ended without a question")
+def asked(tasks, run_id: str, annotator: str):
+    """The next task, once there is one."""
+
+    def given():
+        answer = tasks.NextTask(NextTaskRequest(annotator=annotator, run_id=run_id))
+        return answer.task if answer.HasField("task") else None
+
+    return until(given, "a question")
+
+
+def until_none(tasks, run_id: str, annotator: str) -> None:
+    """Until the desk has heard from the log that this run asks nobody."""
+    request = NextTaskRequest(annotator=annotator, run_id=run_id)
+    until(lambda: not tasks.NextTask(request).HasField("task"), "silence")
 
 
 def refused(call, request) -> str:
@@ -291,7 +299,7 @@ def test_a_job_of_what_is_no_run_or_no_stage_is_refused(channel):
 
 def test_what_is_open_is_listed_without_a_lease_page_by_page_and_can_be_leased_by_name(runs, tasks):
     run_id = begun(runs, "listed", quorum=2, budget="16")
-    held = asked(runs, tasks, run_id, "ann")
+    held = asked(tasks, run_id, "ann")
     whole = tasks.ListTasks(ListTasksRequest(run_id=run_id))
     assert [list(task.leased_by) for task in whole.tasks][:2] == [["ann"], []] and not whole.next_page_token
     assert (whole.tasks[0].task_id, whole.tasks[0].quorum) == (held.task_id, 2)
@@ -327,12 +335,10 @@ def test_what_cannot_be_asked_of_the_desk_is_refused_in_words(tasks, name, reque
 
 def test_the_queue_of_a_paused_run_is_as_long_as_before(runs, tasks):
     run_id = begun(runs, "paused queue")
-    asked(runs, tasks, run_id, "ann")
+    asked(tasks, run_id, "ann")
     before = tasks.GetQueue(GetQueueRequest(run_id=run_id))
     runs.PauseRun(pb.PauseRunRequest(run_id=run_id, request_id="1"))
-    for _ in runs.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=60):
-        if not tasks.NextTask(NextTaskRequest(annotator="bob", run_id=run_id)).HasField("task"):
-            break
+    until_none(tasks, run_id, "bob")
     after = tasks.GetQueue(GetQueueRequest(run_id=run_id))
     assert (after.open, after.resolved) == (before.open, before.resolved) and after.open > 0
     runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
@@ -345,23 +351,23 @@ def test_a_name_that_the_table_has_no_room_for_is_refused(tasks):
 
 def test_a_paused_run_hands_out_nothing_until_it_is_resumed(runs, tasks):
     run_id = begun(runs, "paused")
-    asked(runs, tasks, run_id, "ann")
+    asked(tasks, run_id, "ann")
     assert (
         runs.PauseRun(pb.PauseRunRequest(run_id=run_id, request_id="1", detail="lunch")).run.status
         == pb.RUN_STATUS_PAUSED
     )
-    assert not tasks.NextTask(NextTaskRequest(annotator="bob", run_id=run_id)).HasField("task")
+    until_none(tasks, run_id, "bob")
     runs.ResumeRun(pb.ResumeRunRequest(run_id=run_id, request_id="1"))
-    assert asked(runs, tasks, run_id, "bob")
+    assert asked(tasks, run_id, "bob")
     assert "not paused" in refused(runs.ResumeRun, pb.ResumeRunRequest(run_id=run_id, request_id="2"))
     cancelled = runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="1", reason="enough")).run
     assert (cancelled.status, cancelled.detail) == (pb.RUN_STATUS_CANCELLED, "enough")
-    assert not tasks.NextTask(NextTaskRequest(annotator="bob", run_id=run_id)).HasField("task")
+    until_none(tasks, run_id, "bob")
 
 
 def test_people_answer_blind_and_nobody_gets_a_task_twice(runs, tasks):
     run_id = begun(runs, "blind", quorum=2, budget="20%")
-    first = asked(runs, tasks, run_id, "ann")
+    first = asked(tasks, run_id, "ann")
     assert not first.pair.verdicts and not first.pair.reference and not first.pair.first.model
     assert tasks.NextTask(NextTaskRequest(annotator="ann", run_id=run_id)).task.task_id == first.task_id
     second = tasks.NextTask(NextTaskRequest(annotator="bob", run_id=run_id)).task
@@ -377,7 +383,7 @@ def test_people_answer_blind_and_nobody_gets_a_task_twice(runs, tasks):
 
 def test_a_change_of_mind_is_a_new_revision_and_a_withdrawal_frees_the_slot(runs, tasks):
     run_id = begun(runs, "mind", quorum=2, budget="20%")
-    task = asked(runs, tasks, run_id, "ann")
+    task = asked(tasks, run_id, "ann")
 
     def submit(choice):
         return tasks.SubmitAnnotation(
@@ -403,7 +409,7 @@ def test_a_change_of_mind_is_a_new_revision_and_a_withdrawal_frees_the_slot(runs
 def test_the_same_answer_again_is_that_answer_and_not_a_new_revision(runs, tasks):
     """A caller whose connection broke cannot know whether it was heard, and says it again."""
     run_id = begun(runs, "again", quorum=2, budget="20%")
-    task = asked(runs, tasks, run_id, "ann")
+    task = asked(tasks, run_id, "ann")
     one = SubmitAnnotationRequest(
         task_id=task.task_id, annotator="ann", choice=Choice.CHOICE_FIRST, seconds=3, comment="so"
     )
@@ -420,12 +426,10 @@ def test_the_same_answer_again_is_that_answer_and_not_a_new_revision(runs, tasks
 def test_what_comes_after_a_task_is_resolved_is_refused_and_the_same_answer_again_is_not(runs, tasks):
     """With a quorum of one the first answer settles the task; its round stays open while others wait for theirs."""
     run_id = begun(runs, "resolved")
-    task = asked(runs, tasks, run_id, "ann")
+    task = asked(tasks, run_id, "ann")
     answer = SubmitAnnotationRequest(task_id=task.task_id, annotator="ann", choice=Choice.CHOICE_FIRST)
     assert tasks.SubmitAnnotation(answer).revision == 1
-    for _ in runs.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=60):
-        if tasks.GetQueue(GetQueueRequest(run_id=run_id)).resolved:
-            break
+    until(lambda: tasks.GetQueue(GetQueueRequest(run_id=run_id)).resolved, "its resolution")
     changed = SubmitAnnotationRequest(task_id=task.task_id, annotator="ann", choice=Choice.CHOICE_SECOND)
     for call, request in (
         (tasks.SubmitAnnotation, changed),
@@ -442,7 +446,7 @@ def test_what_comes_after_a_task_is_resolved_is_refused_and_the_same_answer_agai
 
 def test_a_withdrawal_is_not_refused_because_its_own_first_try_was_heard(running, runs, tasks):
     run_id = begun(runs, "lost answer", quorum=2, budget="20%")
-    task = asked(runs, tasks, run_id, "ann")
+    task = asked(tasks, run_id, "ann")
     tasks.SubmitAnnotation(SubmitAnnotationRequest(task_id=task.task_id, annotator="ann", choice=Choice.CHOICE_FIRST))
     log, store, blobs = open_log(running.settings), open_store(running.settings), open_blobs(running.settings)
     desk = tasks_service.servicer(log, store, blobs, SqlSlots(store), 600.0)
@@ -516,7 +520,7 @@ def test_a_lease_that_runs_out_is_offered_to_the_next(tmp_path):
     with embedded(settings) as running, rpc.channel(running.address) as channel:
         runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
         run_id = begun(runs, "leases")
-        first = asked(runs, tasks, run_id, "ann")
+        first = asked(tasks, run_id, "ann")
         second = tasks.NextTask(NextTaskRequest(annotator="bob", run_id=run_id)).task
         assert (second.task_id, second.vote) == (first.task_id, 0)
         late = SubmitAnnotationRequest(task_id=first.task_id, annotator="ann", choice=Choice.CHOICE_FIRST)
