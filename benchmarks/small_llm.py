@@ -9,6 +9,7 @@ judges: a model of 135 million parameters nearly always says A, and that is what
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -67,7 +68,8 @@ def run_figures(folder, seconds, done):
     return {
         "exit": done.returncode,
         "seconds": seconds,
-        "said": done.stderr.strip().splitlines()[-3:],
+        # The command is called by its module here: a user's line says `concord`.
+        "said": [re.sub(r"\S+cli\.py", "concord", line) for line in done.stderr.strip().splitlines()[-3:]],
         "why": view.detail,
         "pairs_judged": sum(len(fact.choice) for fact in facts),
         "pairs_with_a_verdict": sum(choice != 0 for fact in facts for choice in fact.choice),
