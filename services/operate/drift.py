@@ -30,12 +30,15 @@ def signals(events: Sequence[Event], config: RunConfig) -> list[Signal]:
 def _counts(said: ShardLabeled) -> dict[str, tuple[float, float]]:
     """Name → (hits, of how many)."""
     asked = checked.judged(said)
-    usable = [(said.choice[at], at) for at in asked if said.choice[at] in (ONE, OTHER)]
-    unequal = [(choice, said.length_difference[at]) for choice, at in usable if said.length_difference[at]]
+    choices = [(checked.told(said.choice, at, Choice.CHOICE_UNSPECIFIED), at) for at in asked]
+    usable = [(choice, at) for choice, at in choices if choice in (ONE, OTHER)]
+    lengths = [(choice, checked.told(said.length_difference, at, 0.0)) for choice, at in usable]
+    unequal = [(choice, length) for choice, length in lengths if length]
     flips = [flip for flip in said.order_flipped if flip >= 0]
     # 0 stands for no verdict, which has a signal of its own.
-    sure = [said.confidence[at] for _, at in usable if said.confidence[at] >= 0]
-    proved = [(choice, said.verified[at]) for choice, at in usable if said.verified[at] in (1, 2)]
+    sure = [one for _, at in usable if (one := checked.told(said.confidence, at, -1.0)) >= 0]
+    found = [(choice, checked.told(said.verified, at, checked.NOT_CHECKED)) for choice, at in usable]
+    proved = [(choice, right) for choice, right in found if right in (checked.FIRST, checked.SECOND)]
     return {
         UNUSABLE: (len(asked) - len(usable), len(asked)),
         FLIPPED: (sum(flips), len(flips)),

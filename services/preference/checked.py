@@ -4,14 +4,16 @@
 the label. A pair that checks settled was shown to no judge.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from concord.v1.events_pb2 import Checked, ShardLabeled
 
 Array = np.ndarray
+N = TypeVar("N")
 # Values of `verified`.
 NOT_CHECKED, FIRST, SECOND, BOTH, NEITHER = range(5)
 
@@ -41,6 +43,11 @@ def judged(said: ShardLabeled) -> list[int]:
     """Places in the shard's columns of the pairs that the judge was asked about."""
     out = settled(said)
     return [at for at, index in enumerate(said.pair_index) if index not in out]
+
+
+def told(column: Sequence[N], place: int, nothing: N) -> N:
+    """What a column of the shard says at this place; `nothing` where it is shorter, as one of what was not asked for is."""
+    return column[place] if place < len(column) else nothing
 
 
 def decided(labeled: Iterable[ShardLabeled], pairs: int) -> Array:

@@ -219,11 +219,11 @@ def _pilot_labels(state: RunState) -> Pilot:
         # What checks settled says nothing of the judge, nor of the others.
         places = checked.judged(labeled)
         pilot.pair_indexes.extend(labeled.pair_index[place] for place in places)
-        pilot.judge.extend(labeled.choice[place] for place in places)
+        pilot.judge.extend(checked.told(labeled.choice, place, Choice.CHOICE_UNSPECIFIED) for place in places)
         for at, column in enumerate(labeled.helpers):
             if at == len(pilot.helpers):
                 pilot.helpers.add(judge=column.judge)
-            pilot.helpers[at].disagree.extend(column.disagree[place] for place in places)
+            pilot.helpers[at].disagree.extend(checked.told(column.disagree, place, -1.0) for place in places)
     return pilot
 
 

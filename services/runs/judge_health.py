@@ -97,4 +97,5 @@ def _too_silent(silent: int, seen: int, complete: bool) -> bool:
 def _silent(event: Event) -> int:
     """Pairs of the shard without a usable verdict, of those that the judge was asked about."""
     said = event.shard_labeled
-    return sum(said.choice[at] == Choice.CHOICE_UNSPECIFIED for at in checked.judged(said))
+    choices = (checked.told(said.choice, at, Choice.CHOICE_UNSPECIFIED) for at in checked.judged(said))
+    return sum(choice == Choice.CHOICE_UNSPECIFIED for choice in choices)
