@@ -28,7 +28,7 @@ HOMES = {
 }
 # Stages that facts and later issues name, and that no plan holds yet.
 AHEAD = {"GENERATE", "EMBED", "SELECT", "EXTEND", "POLICY", "EVALUATE"}
-PLANNED = {stage for method in METHODS.values() for stage, _ in (*methods.PILOT, *method.plan(2))}
+PLANNED = {stage for method in METHODS.values() for stage, _ in (*methods.PILOT, *method.plan(2))} | {Stage.STAGE_TEACH}
 
 
 def compared_texts(tree: ast.AST) -> set[str]:
@@ -107,7 +107,7 @@ def test_a_kind_of_judge_is_asked_by_labeling_and_is_found_by_what_a_user_writes
     assert judges.kind_of(JUDGE_KINDS[name].spec(judge)) == name
     labeling = Labeling(None, "", 1, {})
     assert name in labeling.kinds
-    assert JUDGE_KINDS[name].further == (name in labeling.further_kinds)
+    assert JUDGE_KINDS[name].further == (name in labeling.further_kinds) == (name in labeling.taught_kinds)
 
 
 def test_a_stage_that_comes_again_is_named_with_its_round():

@@ -117,12 +117,18 @@ def messages(pair: pb.Pair, criteria: str, swapped: bool) -> list[dict[str, str]
     `swapped` shows the second response as A. Everything stands in one user message, because several models' chat
     templates refuse a system role. The mark in the tags is a hash of the pair, so no answer can close its own tag.
     """
+    instructions, question = parts(pair, criteria, swapped)
+    return [{"role": "user", "content": instructions + question}]
+
+
+def parts(pair: pb.Pair, criteria: str, swapped: bool, more: str = "") -> tuple[str, str]:
+    """(instructions, question) of `messages`; `more` is what else is shown, and part of what the mark is a hash of."""
     first, second = pair.first.text, pair.second.text
     conversation = "\n\n".join(f"{turn.role}: {turn.content}" for turn in pair.prompt) or "(empty)"
-    mark = hashlib.sha256("\0".join((conversation, first, second)).encode()).hexdigest()[:8]
+    mark = hashlib.sha256("\0".join((conversation, first, second, *([more] if more else ()))).encode()).hexdigest()[:8]
     a, b = (second, first) if swapped else (first, second)
     text = _INSTRUCTIONS.format(criteria=criteria.strip() or DEFAULT_CRITERIA)
-    return [{"role": "user", "content": text + _QUESTION.format(mark=mark, conversation=conversation, a=a, b=b)}]
+    return text, _QUESTION.format(mark=mark, conversation=conversation, a=a, b=b)
 
 
 def combine(first_order: Verdict | Miss | None, swapped: Verdict | Miss | None) -> Combined:

@@ -21,6 +21,7 @@ from concord.labeling.pace import Pace
 from concord.labeling.reply import Reply
 from concord.labeling.shard import together
 from concord.labeling.spending import Spent, usage
+from concord.labeling.teaching import Example
 from concord.labeling.verdict import Verdict
 from concord.labeling.wire import Endpoint
 from concord.v1 import config_pb2 as cfg
@@ -52,11 +53,16 @@ class LLMJudge:
 
     async def combined(self, pair: pb.Pair, seed: int, spent: Spent) -> Combined:
         """As `judge`, adding to `spent` as the money goes."""
-        said: list[Verdict | Miss] = await together(self._verdict(pair, order, seed, spent) for order in self._orders)
-        return judge.combine(said[0], said[1] if len(said) > 1 else None)
+        return await self._both([self._question(pair, order) for order in self._orders], seed, spent)
 
-    async def _verdict(self, pair: pb.Pair, swapped: bool, seed: int, spent: Spent) -> Verdict | Miss:
-        return await self._asker.ask(self._question(pair, swapped), seed, spent)
+    async def _both(self, asked: Sequence[Question[Verdict]], seed: int, spent: Spent) -> Combined:
+        """What the orders that are asked say together."""
+
+        async def ask(question: Question[Verdict]) -> Verdict | Miss:
+            return await self._asker.ask(question, seed, spent)
+
+        said = await together(ask(question) for question in asked)
+        return judge.combine(said[0], said[1] if len(said) > 1 else None)
 
     async def score(self, pair: pb.Pair, second: bool, seed: int, spent: Spent) -> float | Miss:
         """How good one of the responses is by itself, in [1, 10]."""
@@ -69,6 +75,11 @@ class LLMJudge:
         else:
             question = questions.vote(pair, self._config.criteria, number)
         return await self._asker.ask(question, seed, spent)
+
+    async def taught(self, pair: pb.Pair, examples: Sequence[Example], seed: int, spent: Spent) -> Combined:
+        """As `combined`, with what people answered of other pairs shown before the question."""
+        asked = [questions.taught(pair, self._config.criteria, order, examples) for order in self._orders]
+        return await self._both(asked, seed, spent)
 
     async def missing(self, pairs: Sequence[pb.Pair], seed: int) -> dict[str, Mapping[str, Any]]:
         """The requests that lead to verdicts that nothing kept gives, as the endpoint wants them, by their keys in the cache."""
@@ -181,6 +192,16 @@ class LLMJudges:
             return further.further(pairs, labels, config, ways)
 
         return await self._accounted(config.judge, asked)
+
+    async def taught(
+        self, pairs: Sequence[pb.Pair], examples: Sequence[Sequence[Example]], config: cfg.RunConfig
+    ) -> tuple[list[Combined], ev.Usage]:
+        """What the judge says of each pair once it has seen its examples. Errors as of `ask`."""
+        shown = list(zip(pairs, examples, strict=True))
+        return await self._accounted(
+            config.judge,
+            lambda one, spent: together(one.taught(pair, mine, config.seed, spent) for pair, mine in shown),
+        )
 
     async def _accounted(
         self, config: cfg.JudgeConfig, ask: Callable[[LLMJudge, Spent], Awaitable[T]]

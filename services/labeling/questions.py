@@ -1,9 +1,12 @@
 """The questions that a judge is asked, each with how its answer is kept and read. PURE."""
 
-from concord.labeling import judge, rubric
+from collections.abc import Sequence
+
+from concord.labeling import judge, rubric, teaching
 from concord.labeling.answer_cache import Answer
 from concord.labeling.asking import Question
 from concord.labeling.reply import Reply
+from concord.labeling.teaching import Example
 from concord.labeling.token_odds import Odds, letter_odds, score_means
 from concord.labeling.verdict import Verdict, read
 from concord.v1 import pairs_pb2 as pb
@@ -36,6 +39,18 @@ def vote(pair: pb.Pair, criteria: str, number: int) -> Question[Verdict]:
         swapped,
         warmth=_WARM,
         seed_shift=number + 1,
+    )
+
+
+def taught(pair: pb.Pair, criteria: str, swapped: bool, examples: Sequence[Example]) -> Question[Verdict]:
+    """The verdict with what people answered of other pairs before it."""
+    return Question(
+        pair.pair_id,
+        teaching.messages(pair, criteria, swapped, examples),
+        _verdict_of,
+        _with_letters,
+        "taught_without_verdict",
+        swapped,
     )
 
 

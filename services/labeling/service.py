@@ -22,9 +22,11 @@ from concord.labeling.chat import ChatSettings
 from concord.labeling.further import Ways
 from concord.labeling.further import further as ask_further
 from concord.labeling.judge import Combined, Further
+from concord.labeling.lesson import Lessons, Teach
 from concord.labeling.llm import LLMJudges
 from concord.labeling.shard import AskFurther, label_shard
 from concord.labeling.spending import total
+from concord.labeling.teaching import Example
 from concord.preference import further
 from concord.preference.judges import JUDGE_KINDS, networked, networked_judges
 from concord.v1 import labeling_service_pb2 as pb
@@ -43,7 +45,7 @@ Asked = tuple[list[Combined], Usage]
 
 
 class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
-    """The units of PILOT_LABEL and LABEL; every coroutine of it runs in one asyncio loop.
+    """The units of PILOT_LABEL, LABEL and TEACH; every coroutine of it runs in one asyncio loop.
 
     `environ` holds the variables that judges may take their keys from: those of `settings.allowed_keys`.
     """
@@ -64,9 +66,13 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         }
         # And beside its verdicts, of those that know more.
         self.further_kinds = {"sample": _sample_further, "llm": self._llm_further}
+        self.taught_kinds: dict[str, Teach] = {"sample": _sample_taught, "llm": self._llm_taught}
+        self._lessons = Lessons(blobs)
 
     async def do(self, work: Work) -> Event:
         """The unit's fact, without its names. Raises Deferred where an endpoint is away for too long."""
+        if work.WhichOneof("task") == "teach_shard":
+            return await self._teach(work)
         task, began = work.label_shard, time.monotonic()
         wanted = frozenset(task.pair_indexes)
         # Elsewhere: the calls of other units need the loop.
@@ -88,6 +94,14 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         usage = total((before, usage))
         usage.seconds = time.monotonic() - began
         return Event(shard_labeled=labels, usage=usage)
+
+    async def _teach(self, work: Work) -> Event:
+        began = time.monotonic()
+        if not (teach := self.taught_kinds.get(work.config.judge.kind)):
+            raise InvalidInput(f"judge.kind {work.config.judge.kind!r} cannot be taught; leave people_teach out")
+        event = await self._lessons.do(work, teach)
+        event.usage.seconds = time.monotonic() - began
+        return event
 
     async def _gathered(self, work: Work, pairs: Sequence[Pair]) -> Usage:
         """What reading the unit's batches cost, once there is nothing to wait for. People wait for the pilot: it is asked live."""
@@ -157,6 +171,11 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
     ) -> tuple[Further, Usage]:
         return await self._llm().further(pairs, labels, config)
 
+    async def _llm_taught(
+        self, pairs: Sequence[Pair], examples: Sequence[Sequence[Example]], config: RunConfig
+    ) -> Asked:
+        return await self._llm().taught(pairs, examples, config)
+
     def _llm(self) -> LLMJudges:
         if self._judges is None:
             self._cache = AnswerCache(self._answers_url)
@@ -190,6 +209,10 @@ async def _sample_further(
 ) -> tuple[Further, Usage]:
     ways = Ways(partial(sample_judge.score, seed=config.seed), partial(sample_judge.again, seed=config.seed))
     return await ask_further(pairs, labels, config, ways), Usage()
+
+
+async def _sample_taught(pairs: Sequence[Pair], examples: Sequence[Sequence[Example]], config: RunConfig) -> Asked:
+    return [sample_judge.taught(pair, config.seed) for pair in pairs], Usage()
 
 
 async def _ask_recorded(pairs: Sequence[Pair], config: JudgeConfig, seed: int) -> Asked:

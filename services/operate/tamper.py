@@ -24,6 +24,7 @@ from concord.v1.events_pb2 import Event, Stage, StageManifest
 # A unit's result: its fact is made from the marker `done/<event id>`, byte by byte.
 RESULTS = (
     "shard_labeled",
+    "shard_taught",
     "features_fitted",
     "shard_featurised",
     "shard_scored",

@@ -13,6 +13,8 @@ from concord.v1.events_pb2 import Usage
 
 # Bytes of a prompt beside the pair's texts and the criteria, as they mostly are.
 AROUND_BYTES = 1_200
+# And around each further pair that is shown as an example.
+AROUND_EXAMPLE_BYTES = 400
 # A verdict is never asked for more often: what does not parse is asked for once more.
 MOST_ANSWERS = 2.0
 # What is held back beside what is expected: texts differ in length, and so do answers. Less where all is assumed, for the
@@ -35,9 +37,9 @@ class Rates:
 ASSUMED = Rates(tokens_a_byte=0.25, tokens_an_answer=60)
 
 
-def bytes_a_call(judge: JudgeConfig, pair_bytes: float) -> float:
-    """Of the prompt, for a pair with so many bytes of text."""
-    return pair_bytes + AROUND_BYTES + len(judge.criteria.encode())
+def bytes_a_call(judge: JudgeConfig, pair_bytes: float, examples: int = 0) -> float:
+    """Of the prompt, for a pair with so many bytes of text, and so many others that are shown with it."""
+    return (1 + examples) * pair_bytes + AROUND_BYTES + examples * AROUND_EXAMPLE_BYTES + len(judge.criteria.encode())
 
 
 def orders(judge: JudgeConfig) -> int:
@@ -53,14 +55,16 @@ def learned(
     `pair_bytes`: of a pair's texts in the mean; `judged`: pairs with a result, for which the usage was; `more`: what a judge is
     asked beside its verdicts.
     """
-    asked = [(judge, float(orders(judge))) for judge in judges if networked(judge)]
-    asked += [(one.judge, one.a_pair) for one in more if networked(one.judge)]
-    calls = sum(mine for _, mine in asked)
+    asked = [(judge, float(orders(judge)), 0) for judge in judges if networked(judge)]
+    asked += [(one.judge, one.a_pair, one.examples) for one in more if networked(one.judge)]
+    calls = sum(mine for _, mine, _ in asked)
     if not usage.calls or not calls or not usage.prompt_tokens:
         return ASSUMED
-    read = sum(mine * bytes_a_call(judge, pair_bytes) for judge, mine in asked) / calls
+    read = sum(mine * bytes_a_call(judge, pair_bytes, examples) for judge, mine, examples in asked) / calls
     answers = (usage.calls + usage.cached_calls) / (judged * calls) if judged else 1.0
-    reckoned = sum(mine / calls * _price(judge, usage.prompt_tokens, usage.completion_tokens) for judge, mine in asked)
+    reckoned = sum(
+        mine / calls * _price(judge, usage.prompt_tokens, usage.completion_tokens) for judge, mine, _ in asked
+    )
     return Rates(
         tokens_a_byte=usage.prompt_tokens / usage.calls / read,
         tokens_an_answer=usage.completion_tokens / usage.calls,
@@ -86,12 +90,12 @@ def expected(
 
     `more`: what a judge is asked beside its verdicts; a call of that kind shows at most what a verdict's does.
     """
-    asked = [(judge, orders(judge) * pairs) for judge in judges if networked(judge)]
-    asked += [(one.judge, one.of(pairs)) for one in more if networked(one.judge)]
+    asked = [(judge, orders(judge) * pairs, 0) for judge in judges if networked(judge)]
+    asked += [(one.judge, one.of(pairs), one.examples) for one in more if networked(one.judge)]
     calls, prompts, completions, dollars = 0.0, 0.0, 0.0, 0.0
-    for judge, times in asked:
+    for judge, times, examples in asked:
         mine = times * rates.answers_a_verdict
-        prompt = mine * bytes_a_call(judge, text_bytes / max(1, pairs)) * rates.tokens_a_byte
+        prompt = mine * bytes_a_call(judge, text_bytes / max(1, pairs), examples) * rates.tokens_a_byte
         # What was learned stands: a limit may have been widened where answers were cut.
         most = judge.max_tokens if rates == ASSUMED and judge.max_tokens else rates.tokens_an_answer
         completion = mine * min(rates.tokens_an_answer, most)

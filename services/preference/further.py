@@ -6,9 +6,11 @@ Nothing of it is asked unless the configuration says so. Each shard is looked at
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from concord.kit.errors import InvalidInput
 from concord.preference.judges import JUDGE_KINDS
+from concord.preference.methods import METHODS
 from concord.preference.seeded import uniform
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 
@@ -16,6 +18,8 @@ from concord.v1.config_pb2 import JudgeConfig, RunConfig
 RUBRIC = ("", "doubtful", "all")
 # One of so many pairs of a shard is doubtful.
 ONE_OF = 3
+# Pairs that people answered which the judge is shown with another, where they teach it.
+EXAMPLES = 3
 MOST_VOTES = 9
 # Criteria that are asked for one by one; what stands behind them is part of the last.
 MOST_CRITERIA = 8
@@ -32,15 +36,17 @@ class Calls:
     judge: JudgeConfig
     doubtful: bool  # of the doubtful pairs alone
     each: int  # calls for each of these pairs
+    also: float = 0.0  # share of the pairs that are asked about beside the doubtful
+    examples: int = 0  # further pairs that each call shows
 
     @property
     def a_pair(self) -> float:
         """Calls for a pair, in the mean."""
-        return self.each / ONE_OF if self.doubtful else float(self.each)
+        return self.each * min(1.0, 1 / ONE_OF + self.also) if self.doubtful else float(self.each)
 
     def of(self, pairs: int) -> int:
         """Calls for a shard with so many pairs."""
-        return self.each * (doubtful_of(pairs) if self.doubtful else pairs)
+        return self.each * (min(pairs, doubtful_of(pairs) + ceil(self.also * pairs)) if self.doubtful else pairs)
 
 
 def calls(config: RunConfig) -> tuple[Calls, ...]:
@@ -54,6 +60,15 @@ def calls(config: RunConfig) -> tuple[Calls, ...]:
     return tuple(one for one in wanted if one.each)
 
 
+def teaching(config: RunConfig, pairs: int) -> tuple[Calls, ...]:
+    """What teaching the judge asks, in a run with so many pairs: the doubtful, and those that people answered."""
+    if not (config.people_teach and config.method in METHODS and METHODS[config.method].learns):
+        return ()
+    orders = 2 if config.judge.both_orders else 1
+    answered = config.human_budget / max(1, pairs) if config.human_budget else config.human_budget_share
+    return (Calls("taught", config.judge, True, orders, min(1.0, answered), EXAMPLES),)
+
+
 def check(config: RunConfig) -> None:
     """Refuses what is asked of a judge that has only verdicts. Raises InvalidInput."""
     if config.rubric not in RUBRIC:
@@ -61,19 +76,24 @@ def check(config: RunConfig) -> None:
             f"rubric {config.rubric[:60]!r} is neither doubtful nor all; leave it out where no scores are wanted"
         )
     kind = JUDGE_KINDS.get(config.judge.kind)
-    wanted = (
-        config.rubric and "rubric",
-        config.judge_votes and "judge_votes",
-        config.criteria_apart and "criteria_apart",
-    )
-    if any(wanted) and kind and not kind.further:
+    wanted = [name for name in ("rubric", "judge_votes", "criteria_apart", "people_teach") if getattr(config, name)]
+    if wanted and kind and not kind.further:
         raise InvalidInput(
-            f"{next(filter(None, wanted))}: a judge of kind {config.judge.kind} cannot be asked anything but what it has "
+            f"{wanted[0]}: a judge of kind {config.judge.kind} cannot be asked anything but what it has "
             "said; leave it out, or give a judge behind an endpoint (--judge URL#MODEL)"
         )
     if config.criteria_apart and len(criteria_of(config.judge.criteria)) < 2:
         raise InvalidInput(
             "criteria_apart: the criteria are one, so there is nothing to ask apart; give several, one a line (--criteria)"
+        )
+
+
+def check_method(config: RunConfig) -> None:
+    """Refuses to have people teach the judge where the run's own method makes nothing of it. Raises InvalidInput."""
+    if config.people_teach and config.method in METHODS and not METHODS[config.method].learns:
+        learning = " and ".join(name for name, method in METHODS.items() if method.learns)
+        raise InvalidInput(
+            f"people_teach: method {config.method} makes nothing of what the judge says then; {learning} do"
         )
 
 

@@ -90,6 +90,8 @@ class Method:
     labelled_by_model: bool = False
     # Folds where nobody says otherwise. 1: its reward model scores the pairs that it learnt from.
     folds: int = 4
+    # Its last triage takes in what people said, so that what the judge says of it may be one more signal.
+    learns: bool = False
     # It decides by what helpers say: without any it is the judge alone.
     of_helpers: bool = False
     # Share of the pairs asked in one round, where nobody says otherwise; of the subset for a method that works on one.
@@ -102,10 +104,12 @@ METHODS: dict[str, Method] = {
     "posterior": Method(
         _one_head_taken_in,
         "people are asked where an answer is worth most, and what they say corrects labels that nobody asked about",
+        learns=True,
     ),
     "posterior-random": Method(
         _one_head_taken_in,
         "people are asked about pairs drawn at random, and what they say corrects labels that nobody asked about",
+        learns=True,
     ),
     "rlthf": Method(
         _head_each_round,

@@ -150,7 +150,7 @@ PARTS: dict[str, dict[str, Bound]] = {
         "config": INNER,
         "pairs_uri": URI,
         **dict.fromkeys(("label_shard", "fit_features", "featurise_shard", "score_shard"), INNER),
-        **dict.fromkeys(("triage_round", "build_dataset", "train_fold", "train_final"), INNER),
+        **dict.fromkeys(("triage_round", "build_dataset", "train_fold", "train_final", "teach_shard"), INNER),
     },
     "LabelShard": {"shard_uris": URIS, "pair_indexes": Many(MOST_URIS, INDEX)},
     "FitFeatures": {"max_texts": INDEX},
@@ -164,6 +164,7 @@ PARTS: dict[str, dict[str, Bound]] = {
         "ask": INDEX,
         "previous_uri": URI,
         "last": ANY,
+        "taught_uri": URI,
     },
     "BuildDataset": {
         "labels_uri": URI,
@@ -180,6 +181,13 @@ PARTS: dict[str, dict[str, Bound]] = {
         "chosen_uri": URI,
         "annotation_uris": URIS,
         "human_weight": Number(*recorded_bounds("")["human_weight"]),
+    },
+    "TeachShard": {
+        "shard_uri": URI,
+        "labels_uri": URI,
+        "features_uri": URI,
+        "annotation_uris": URIS,
+        "posterior_uri": URI,
     },
     "TrainFinal": {
         "labels_uri": URI,

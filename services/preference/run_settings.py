@@ -117,6 +117,12 @@ class Options:
     criteria_apart: Annotated[
         bool, Setting("criteria_apart", "Ask the judge about the doubtful third by one criterion at a time.")
     ] = False
+    people_teach: Annotated[
+        bool,
+        Setting(
+            "people_teach", "Ask the judge again about what is doubtful, with people's answers elsewhere as examples."
+        ),
+    ] = False
     prompt_price: Annotated[
         float, Setting("judge.prompt_dollars", "Dollars per million prompt tokens.", JUDGE, span=(0, 1_000_000))
     ] = 0.0

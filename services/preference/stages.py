@@ -27,8 +27,10 @@ class StageKind:
     topic: Topic | None = None
     # One unit a shard of the corpus: there are many of these, and none of them looks at what people said.
     per_shard: bool = False
-    # Its units are the AI judge's verdicts: they cost money, and some may fail without stopping the run.
+    # Its units are the AI judge's labels.
     judging: bool = False
+    # It asks the AI judge, for verdicts or for more: it costs money, and some units may fail without stopping the run.
+    paid: bool = False
     # Whether a person who watches is told which round it is.
     counted: bool = False
 
@@ -39,13 +41,16 @@ class StageKind:
 
 
 STAGES: dict[int, StageKind] = {
-    Stage.STAGE_PILOT_LABEL: StageKind("judging the pilot", "Pilot, judge", topics.LABEL, judging=True),
+    Stage.STAGE_PILOT_LABEL: StageKind("judging the pilot", "Pilot, judge", topics.LABEL, judging=True, paid=True),
     Stage.STAGE_PILOT_ANNOTATE: StageKind("people answer the pilot", "Pilot, people"),
-    Stage.STAGE_LABEL: StageKind("judging every pair", "Judge, all pairs", topics.LABEL, per_shard=True, judging=True),
+    Stage.STAGE_LABEL: StageKind(
+        "judging every pair", "Judge, all pairs", topics.LABEL, per_shard=True, judging=True, paid=True
+    ),
     Stage.STAGE_FIT_FEATURES: StageKind("fitting the features' basis", "Features, basis", topics.SCORE),
     Stage.STAGE_FEATURES: StageKind("computing features", "Features", topics.SCORE, per_shard=True),
     Stage.STAGE_TRAIN: StageKind("training out of fold", "Reward models", topics.TRAIN),
     Stage.STAGE_SCORE: StageKind("scoring", "Scores", topics.SCORE, per_shard=True),
+    Stage.STAGE_TEACH: StageKind("people teach the judge", "Judge, taught", topics.LABEL, paid=True),
     Stage.STAGE_TRIAGE: StageKind("triage", "Triage", topics.TRIAGE, counted=True),
     Stage.STAGE_ANNOTATE: StageKind("people answer", "People", counted=True),
     Stage.STAGE_FINAL: StageKind("training the reward model", "Final model", topics.TRAIN),

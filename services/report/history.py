@@ -30,7 +30,7 @@ from concord.v1.pairs_pb2 import Choice, PairShard, PairsManifest, ShardRef
 Array = np.ndarray
 Read = Callable[[str], bytes]
 
-_READ = (*JUDGING, Stage.STAGE_SCORE, Stage.STAGE_TRIAGE, Stage.STAGE_DATASET, *HUMAN)
+_READ = (*JUDGING, Stage.STAGE_TEACH, Stage.STAGE_SCORE, Stage.STAGE_TRIAGE, Stage.STAGE_DATASET, *HUMAN)
 _CHOICES = {"first": Choice.CHOICE_FIRST, "second": Choice.CHOICE_SECOND, "tie": Choice.CHOICE_TIE}
 
 
@@ -149,7 +149,7 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
         started=started,
         finished=said["run_finished"].run_finished if "run_finished" in said else None,
         shards=PairsManifest.FromString(read(started.pairs_uri)).shards if started.pairs_uri else (),
-        labels=_labels(labeled, started.pairs),
+        labels=_labels(labeled, _taught(manifests, started.pairs), started.pairs),
         margins=_margins(manifests, started.pairs),
         rounds=rounds,
         answers=asked,
@@ -180,18 +180,28 @@ def _labeled(manifests: Mapping[tuple[int, int], StageManifest]) -> list[ShardLa
     return [event.shard_labeled for stage in stages for event in stage.events]
 
 
-def _labels(labeled: Sequence[ShardLabeled], pairs: int) -> Labels:
+def _labels(labeled: Sequence[ShardLabeled], taught: Array, pairs: int) -> Labels:
     choice = verdict_column(labeled, "choice", pairs, 0).astype(np.int8)
     choice[checked.decided(labeled, pairs)] = 0
+    signals = {**_signals(labeled, pairs), "taught": taught}
     return Labels(
         choice=choice,
         confidence=verdict_column(labeled, "confidence", pairs, -1),
         order_flipped=verdict_column(labeled, "order_flipped", pairs, -1).astype(np.int8),
         length_difference=verdict_column(labeled, "length_difference", pairs, 0),
-        signals={name: said for name, said in _signals(labeled, pairs).items() if (said >= 0).any()},
+        signals={name: said for name, said in signals.items() if (said >= 0).any()},
         helpers=helper_columns(labeled, pairs),
         verified=verdict_column(labeled, "verified", pairs, 0).astype(np.int8),
     )
+
+
+def _taught(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> Array:
+    """How far the judge is against its labels once people taught it; -1 where it was not asked again."""
+    against = np.full(pairs, -1.0)
+    for (stage, _), manifest in manifests.items():
+        for event in manifest.events if stage == Stage.STAGE_TEACH else ():
+            against[np.array(event.shard_taught.pair_index, np.int64)] = event.shard_taught.against
+    return against
 
 
 def _signals(labeled: Sequence[ShardLabeled], pairs: int) -> dict[str, Array]:

@@ -117,7 +117,7 @@ def _too_many_failed(state: RunState) -> str:
     failed = [n for n, event in state.settled.items() if event.WhichOneof("kind") == "unit_failed"]
     kind = STAGES[state.open.stage]
     # Without any other unit the rest of the loop has nothing to stand on: one failure pauses the run.
-    may_fail = kind.judging or kind.people
+    may_fail = kind.paid or kind.people
     if not failed or (may_fail and len(failed) <= state.view.config.max_failed_units):
         return ""
     name = stage_name(state.open.stage)

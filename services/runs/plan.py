@@ -20,5 +20,14 @@ def stages(config: RunConfig, pairs: int, budget: int, opened: Sequence[Step] = 
     gate = PILOT if gated else ()
     # A triage whose people are still ahead when the budget shrinks keeps its round; a head that labels the rest is not
     # taken back when the budget grows.
-    plans = [(*gate, *METHODS[config.method].plan(number)) for number in (count, count + 1, begun)]
+    plans = [(*gate, *_plan(config, number)) for number in (count, count + 1, begun)]
     return next((plan for plan in plans if plan[: len(opened)] == tuple(opened)), plans[1])
+
+
+def _plan(config: RunConfig, rounds: int) -> tuple[Step, ...]:
+    """The method's stages; where people teach the judge, before the triage that takes in the last answers."""
+    plan = METHODS[config.method].plan(rounds)
+    if not (config.people_teach and METHODS[config.method].learns):
+        return plan
+    last = max(at for at, (stage, _) in enumerate(plan) if stage == Stage.STAGE_TRIAGE)
+    return (*plan[:last], (Stage.STAGE_TEACH, plan[last][1]), *plan[last:])

@@ -22,6 +22,8 @@ from concord.v1.work_pb2 import Teacher, Work
 MAX_BASIS_TEXTS = 20_000
 # Keeps the draw of questions for a second person apart from that of a round's part.
 AGAIN = 1_000_000
+# Paid stages whose units are whole shards.
+_WHOLE = (Stage.STAGE_LABEL, Stage.STAGE_TEACH)
 
 
 def draw_pilot(state: RunState) -> list[int]:
@@ -201,12 +203,22 @@ def _triage(state: RunState, work: Work, number: int) -> None:
     task.labels_uri = state.manifest(Stage.STAGE_LABEL)
     task.features_uri = state.manifest(Stage.STAGE_FEATURES)
     task.scores_uri = state.latest(Stage.STAGE_SCORE)
+    task.taught_uri = state.latest(Stage.STAGE_TEACH)
     task.previous_uri = view.last_round.posterior_uri
     task.annotation_uris.extend(state.annotations())
     last = budget.rounds(view.config, view.pairs, view.human_budget)
     task.last = state.open.round > last
     votes = view.votes - view.re_asked
     task.ask = budget.ask_in_round(view.config, view.pairs, view.human_budget, votes, state.open.round, last)
+
+
+def _teach(state: RunState, work: Work, number: int) -> None:
+    task = work.teach_shard
+    task.shard_uri = state.shards[number].uri
+    task.labels_uri = state.manifest(Stage.STAGE_LABEL)
+    task.features_uri = state.manifest(Stage.STAGE_FEATURES)
+    task.annotation_uris.extend(state.annotations())
+    task.posterior_uri = state.view.last_round.posterior_uri
 
 
 def _final(state: RunState, work: Work, number: int) -> None:
@@ -240,6 +252,7 @@ WORK: dict[int, StageWork] = {
     Stage.STAGE_FEATURES: StageWork(_a_shard, _features),
     Stage.STAGE_TRAIN: StageWork(_a_fold, _train),
     Stage.STAGE_SCORE: StageWork(_a_shard, _score),
+    Stage.STAGE_TEACH: StageWork(_a_shard, _teach),
     Stage.STAGE_TRIAGE: StageWork(_one, _triage),
     Stage.STAGE_ANNOTATE: StageWork(_a_pair, choose=_choose_asked),
     Stage.STAGE_FINAL: StageWork(_one, _final),
@@ -259,7 +272,7 @@ def opened(state: RunState, stage: int, round_: int) -> StageOpened:
 def affordable(state: RunState, undone: Sequence[int]) -> list[int]:
     """The leading units for which there is money; only one of them while nothing is known of what an answer costs."""
     assert state.open is not None
-    if not state.view.dollar_budget or not STAGES[state.open.stage].judging:
+    if not state.view.dollar_budget or not STAGES[state.open.stage].paid:
         return list(undone)
     known = state.view.usage.calls or state.view.usage.cached_calls
     left, out = state.view.dollar_budget - state.view.usage.dollars, []
@@ -282,7 +295,8 @@ def bound(state: RunState, number: int) -> float:
 
 def expected(state: RunState, number: int) -> float:
     """Dollars that judging this unit will probably cost."""
-    return call_costs.expected(_judges(state), *_texts(state, number), _rates(state), _more(state)).dollars
+    judges, more = _asked(state)
+    return call_costs.expected(judges, *_texts(state, number), _rates(state), more).dollars
 
 
 def pairs_of(state: RunState, number: int) -> int:
@@ -291,7 +305,8 @@ def pairs_of(state: RunState, number: int) -> int:
 
 
 def _bound(state: RunState, number: int, rates: call_costs.Rates) -> float:
-    probably = call_costs.expected(_judges(state), *_texts(state, number), rates, _more(state))
+    judges, more = _asked(state)
+    probably = call_costs.expected(judges, *_texts(state, number), rates, more)
     return call_costs.held_back(probably.dollars, rates)
 
 
@@ -300,6 +315,7 @@ def _rates(state: RunState) -> call_costs.Rates:
     pairs = sum(shard.pairs for shard in state.shards)
     mean = sum(shard.text_bytes for shard in state.shards) / max(1, pairs)
     judged = sum(len(checked.judged(event.shard_labeled)) for event in state.settled.values())
+    judged += pairs if state.open is not None and state.open.stage == Stage.STAGE_TEACH else 0
     judged += len(state.pilot.pair_indexes) if state.pilot is not None else 0
     return call_costs.learned(_judges(state), state.view.usage, mean, judged, _more(state))
 
@@ -311,13 +327,21 @@ def _judges(state: RunState) -> tuple[JudgeConfig, ...]:
 def _more(state: RunState) -> Sequence[further.Calls]:
     """What the judge is asked beside its verdicts: nothing in the pilot."""
     assert state.open is not None
-    return further.calls(state.view.config) if state.open.stage == Stage.STAGE_LABEL else ()
+    return further.calls(state.view.config) if state.open.stage in _WHOLE else ()
+
+
+def _asked(state: RunState) -> tuple[Sequence[JudgeConfig], Sequence[further.Calls]]:
+    """Who is asked for verdicts in the open stage, and what is asked beside."""
+    assert state.open is not None
+    if state.open.stage == Stage.STAGE_TEACH:
+        return (), further.teaching(state.view.config, state.view.pairs)
+    return _judges(state), _more(state)
 
 
 def _texts(state: RunState, number: int) -> tuple[float, int]:
     """(bytes of text, pairs) of a unit of judging; of chosen pairs the mean of their shards."""
     assert state.open is not None
-    if state.open.stage == Stage.STAGE_LABEL:
+    if state.open.stage in _WHOLE:
         return state.shards[number].text_bytes, state.shards[number].pairs
     mine = _chunk(state, number)
     shards = [state.shards[at] for at in _shards_of(state, mine)]

@@ -19,7 +19,7 @@ from concord.kit.rpc import Servicer
 from concord.preference import annotations, datasets
 from concord.preference.columns import columns_of
 from concord.triage import baselines, dataset, rlthf, rounds
-from concord.triage.signals import Signals, signals_of
+from concord.triage.signals import Signals, signals_of, taught
 from concord.v1 import triage_service_pb2 as pb
 from concord.v1 import triage_service_pb2_grpc
 from concord.v1.events_pb2 import DatasetBuilt, Event, StageManifest
@@ -66,6 +66,8 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
     def _round(self, work: Work) -> Event:
         task = work.triage_round
         signals = self._signals(work.pairs_uri, task.labels_uri, task.features_uri, task.scores_uri)
+        if task.taught_uri:
+            signals = taught(signals, [event.shard_taught for event in self._manifest(task.taught_uri).events])
         said = annotations.known(work.config, task.annotation_uris, self._manifest)
         decided = RULES[work.config.method](signals, said, work.config, work.unit.round, task.ask, self._turn(work))
         return Event(round_triaged=rounds.fact(decided, self._blobs.put(pack(rounds.arrays(decided)))))

@@ -5,7 +5,7 @@ by a, so that exchanging a pair's responses changes nothing. A signal that is ab
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -98,6 +98,14 @@ def signals_of(
         further=signal_columns(labeled, pairs),
         checked=found if (found := checked.decided(labeled, pairs)).any() else None,
     )
+
+
+def taught(signals: Signals, shards: Sequence[events_pb2.ShardTaught]) -> Signals:
+    """The signals, with what the judge says once it has seen what people answered elsewhere."""
+    against = np.full(len(signals.label), -1.0)
+    for shard in shards:
+        against[np.array(shard.pair_index, np.int64)] = shard.against
+    return replace(signals, further={**signals.further, "taught": against})
 
 
 def in_order(answers: Answers) -> Answers:

@@ -93,6 +93,9 @@ HISTORIES: dict[str, History] = {
         48,
         {"budget": "20%", "batch": 0.1, "shard_pairs": 16, "components": 16, "rubric": "doubtful", "judge_votes": 3},
     ),
+    "taught": History(
+        48, {"budget": "20%", "batch": 0.1, "shard_pairs": 16, "components": 16, "pilot": 0, "people_teach": True}
+    ),
     "silent": History(192, {**OVER_HTTP, "method": "none", "shard_pairs": 32, "window": 1}, tales.silent_and_mended),
 }
 

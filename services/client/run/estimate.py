@@ -50,7 +50,7 @@ def estimate(
     `before`: an earlier run of the same judge, whose answers show how many tokens one takes. `earlier`: the run that this one
     goes on from; what its judges said of its pairs, the first ones here, is kept and not paid again.
     """
-    judges, more = (config.judge, *config.helpers), further.calls(config)
+    judges, more = (config.judge, *config.helpers), (*further.calls(config), *further.teaching(config, len(pairs)))
     all_pairs, before_these = len(pairs), len(earlier.rows) if earlier else 0
     found = {} if config.checks_off else {at: said for at, pair in enumerate(pairs) if (said := checked(pair))}
     open_ = [at for at in range(all_pairs) if at not in found or not found[at].settled]

@@ -231,6 +231,7 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
             run_settings.put(config, entry.field, run_settings.turned(entry, getattr(options, name)))
     set_method(config, options)
     further.check(config)
+    further.check_method(config)
     return config
 
 
