@@ -42,8 +42,7 @@ class Set:
 
 def embeddings(texts: list[str]) -> Array:
     """Unit vectors of the light featuriser, without its statistics; [texts, dimensions]."""
-    found = features.transform(features.fit(texts, DIMENSIONS, 0), texts)[:, : -len(features.STATISTICS)]
-    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    return features.embeddings(features.fit(texts, DIMENSIONS, 0), texts)
 
 
 def cosines(texts: list[str], vectors: Array, first: Array, second: Array) -> Array:

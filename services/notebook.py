@@ -16,13 +16,13 @@ from concord.certificate.certificate import Certificate
 from concord.client.intake import given_rows, intake
 from concord.client.results import release, results_dir
 from concord.client.results.records import Records
-from concord.client.run import options, progress, request, session, steering
+from concord.client.run import options, progress, request, steering
 from concord.client.run.job import Job
 from concord.client.run.request import Request
 from concord.embedded import allowing, serving
 from concord.kit.errors import ConcordError, InvalidInput, StandsStill
 from concord.kit.settings import Settings
-from concord.one_run import Questions, evidence, results
+from concord.one_run import Questions, driven, evidence, results
 from concord.operate import replay_commands
 from concord.preference import datasets
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RUN_STATUS_RUNNING, RunView
@@ -112,7 +112,7 @@ def run(
         place = Path(out) if out else results_dir.folder(opened.home, job.run_id, server)
         questions = Questions(job, place, wait, say, flag=records.flag)
         view = _carried_out(wanted, job, opened, records, questions)
-        report, skipped = results(job, view, records, place)
+        report, skipped = results(questions.job, view, records, place)
         progress.ended(report, place, job, False, skipped, records.flag, say)
     return Run(view.run_id, opened, server, place)
 
@@ -133,7 +133,7 @@ def _carried_out(wanted: Request, job: Job, settings: Settings, records: Records
     """The finished run. Raises StandsStill."""
     request.begin(wanted, job, records, questions.out, questions.tell)
     with serving(allowing(settings, job.config), wanted.server, len(job.given.rows)) as running:
-        view = session.run(job, running, progress.plain(questions.tell), wanted.how, questions)
+        view = driven(job, running, progress.plain(questions.tell), wanted.how, questions)
     if view.status == RUN_STATUS_RUNNING:
         raise StandsStill(questions.line(), job.run_id)
     if view.status != RUN_STATUS_FINISHED:

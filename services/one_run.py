@@ -9,6 +9,7 @@ from pathlib import Path
 
 from concord.client.results import results_dir
 from concord.client.results.records import Records
+from concord.client.run import session
 from concord.client.run.drive import JUDGE_STOPPED
 from concord.client.run.job import Job
 from concord.kit.plural import many
@@ -63,6 +64,16 @@ class Questions:
             return annotate
         go_on = "" if self.wait else " and give the same command again"
         return f'answer them in {file}, {{"pair_id": …, "choice": "first"}} a line,{go_on}, or {annotate}'
+
+
+def driven(
+    job: Job, services: session.Services, seen: session.Seen, resume: session.Resume | None, questions: Questions
+) -> RunView:
+    """The run at its end, or at a pause that needs a person; from then on `questions.job` has the rows as the run numbers them."""
+    questions.job = session.selected(job, services, seen, resume)
+    if job.config.select:
+        results_dir.remember(questions.out, job.run_id, questions.job.truth)
+    return session.run(questions.job, services, seen, resume, questions)
 
 
 def evidence(view: RunView, records: Records) -> list[str]:

@@ -21,7 +21,7 @@ from concord.kit.enums import word
 from concord.kit.errors import InvalidInput
 from concord.kit.plural import many
 from concord.kit.settings import Settings
-from concord.one_run import Questions, evidence, results
+from concord.one_run import Questions, driven, evidence, results
 from concord.preference.call_costs import money
 from concord.report.figures import Method
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RUN_STATUS_RUNNING, RunStatus, RunView
@@ -76,7 +76,7 @@ def run(
         request.begin(wanted, job, records, out, progress.say)
         questions = Questions(job, out, wait, progress.say, progress.command(), records.flag)
         view, methods = carry_out(job, allowing(settings, job.config), records, compare, wanted, questions)
-        report = _write(job, view, records, out, wanted, methods, compare)
+        report = _write(questions.job, view, records, out, wanted, methods, compare)
     if as_json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
 
@@ -149,7 +149,7 @@ def carry_out(
 
     with serving(settings, wanted.server, len(job.given.rows)) as running:
         with progress.shown(job) as seen:
-            view = session.run(job, running, seen, wanted.how, questions)
+            view = driven(job, running, seen, wanted.how, questions)
         if view.status != RUN_STATUS_FINISHED:
             _say_why(view, questions, records)
             raise typer.Exit(WAITS)

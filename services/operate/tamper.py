@@ -28,6 +28,8 @@ RESULTS = (
     "features_fitted",
     "shard_featurised",
     "shard_scored",
+    "shard_embedded",
+    "pairs_selected",
     "round_triaged",
     "dataset_built",
     "fold_trained",

@@ -164,6 +164,10 @@ def _came(stage: int, mine: Sequence[Fact], judge: dict[int, int]) -> str:
             # Without trust it is what was assumed before anybody answered.
             error = f", estimated error {said.expected_error:.1%}" if said.trust else ""
             return f"{len(said.asked):,} to ask, {flipped}{error}{audited}"
+        case "pairs_selected":
+            kept = last.pairs_selected
+            why = "".join(f", {one.pairs:,} left out: {one.why}" for one in kept.left_out)
+            return f"{kept.pairs:,} pairs to label{why}"
         case "dataset_built":
             made = last.dataset_built
             sure = f", estimated accuracy {made.estimated_accuracy:.1%}" if made.HasField("estimated_accuracy") else ""

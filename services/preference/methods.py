@@ -17,6 +17,8 @@ from concord.v1.work_pb2 import Teacher
 Plan = Callable[[int], tuple[Step, ...]]
 
 PILOT = ((Stage.STAGE_PILOT_LABEL, 0), (Stage.STAGE_PILOT_ANNOTATE, 0))
+# What chooses the pairs, in a run that asks for it: on a basis of all responses, by the responses alone.
+SELECTION = ((Stage.STAGE_FIT_FEATURES, 0), (Stage.STAGE_EMBED, 0), (Stage.STAGE_SELECT, 0))
 LABELS = ((Stage.STAGE_LABEL, 0), (Stage.STAGE_FIT_FEATURES, 0), (Stage.STAGE_FEATURES, 0))
 END = ((Stage.STAGE_FINAL, 0), (Stage.STAGE_DATASET, 0))
 

@@ -266,6 +266,21 @@ class Options:
         int,
         Setting("seed", "Of all draws: the same input, settings and seed are the same run.", AGAIN, span=(0, 2**63)),
     ] = 0
+    select: Annotated[
+        str,
+        Setting(
+            "select",
+            "Label only some of the pairs: drop-similar, random, easy (most different answers) or hard.",
+            PAIRS,
+            longest=20,
+        ),
+    ] = ""
+    select_share: Annotated[
+        float,
+        Setting(
+            "select_share", "Label at most this share of the pairs; 0: all that --select leaves.", PAIRS, span=(0, 1)
+        ),
+    ] = 0.0
     shard_pairs: Annotated[
         int,
         Setting(

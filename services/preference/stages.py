@@ -41,6 +41,8 @@ class StageKind:
 
 
 STAGES: dict[int, StageKind] = {
+    Stage.STAGE_EMBED: StageKind("embedding responses", "Embeddings", topics.SCORE, per_shard=True),
+    Stage.STAGE_SELECT: StageKind("choosing the pairs to label", "Selection", topics.TRIAGE),
     Stage.STAGE_PILOT_LABEL: StageKind("judging the pilot", "Pilot, judge", topics.LABEL, judging=True, paid=True),
     Stage.STAGE_PILOT_ANNOTATE: StageKind("people answer the pilot", "Pilot, people"),
     Stage.STAGE_LABEL: StageKind(

@@ -58,6 +58,17 @@ class Parent:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Which of the pairs that came in are labelled."""
+
+    strategy: str
+    came: int
+    left_out: Mapping[str, int]  # reason → pairs
+    cut: float | None  # likeness above which responses are near-duplicates; None where the strategy keeps them
+    left_out_uri: str  # JSON Lines of the pairs that were left out
+
+
+@dataclass(frozen=True)
 class Figures:
     """One run in numbers. Shares and accuracies are in [0, 1]; what is not known is None."""
 
@@ -74,6 +85,7 @@ class Figures:
     parent: Parent | None
 
     pairs: int
+    selection: Selection | None  # None where all pairs that came in are labelled
     rows: int | None
     without_verdict: int | None  # rows on which the judge gave nothing usable; None without a dataset
     human_budget: int
@@ -162,6 +174,7 @@ def figures_of(
         config=_config(config),
         parent=_parent(history),
         pairs=history.pairs,
+        selection=_selection(history),
         rows=len(history.rows.index) if history.rows is not None else None,
         without_verdict=_without_verdict(history),
         human_budget=_budget(history),
@@ -239,6 +252,16 @@ def _simulation(config: RunConfig) -> tuple[str, ...]:
     return tuple(reasons)
 
 
+def _selection(history: History) -> Selection | None:
+    chosen = history.selection
+    if chosen is None:
+        return None
+    left_out = {one.why: one.pairs for one in chosen.left_out}
+    came = chosen.pairs + sum(left_out.values())
+    cut = chosen.cut if chosen.HasField("cut") else None
+    return Selection(history.created.config.select, came, left_out, cut, chosen.selection_uri)
+
+
 def _parent(history: History) -> Parent | None:
     named = history.created.config.parent
     return Parent(named.run_id, named.pairs, len(history.taken)) if named.run_id else None
@@ -246,7 +269,7 @@ def _parent(history: History) -> Parent | None:
 
 def _budget(history: History) -> int:
     changed = [e.budget_changed.human_budget for e, _ in history.events if e.WhichOneof("kind") == "budget_changed"]
-    return changed[-1] if changed else history.started.human_budget
+    return changed[-1] if changed else history.corpus.human_budget
 
 
 def _config(config: RunConfig) -> dict[str, Any]:

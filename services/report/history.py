@@ -15,11 +15,12 @@ from concord.preference.columns import helper_columns, rubric_against, signal_co
 from concord.preference.stages import HUMAN, JUDGING
 from concord.v1.events_pb2 import (
     Checked,
+    Corpus,
     Event,
+    PairsSelected,
     RoundTriaged,
     RunCreated,
     RunFinished,
-    RunStarted,
     ShardLabeled,
     Stage,
     StageManifest,
@@ -30,7 +31,15 @@ from concord.v1.pairs_pb2 import Choice, PairShard, PairsManifest, ShardRef
 Array = np.ndarray
 Read = Callable[[str], bytes]
 
-_READ = (*JUDGING, Stage.STAGE_TEACH, Stage.STAGE_SCORE, Stage.STAGE_TRIAGE, Stage.STAGE_DATASET, *HUMAN)
+_READ = (
+    Stage.STAGE_SELECT,
+    *JUDGING,
+    Stage.STAGE_TEACH,
+    Stage.STAGE_SCORE,
+    Stage.STAGE_TRIAGE,
+    Stage.STAGE_DATASET,
+    *HUMAN,
+)
 _CHOICES = {"first": Choice.CHOICE_FIRST, "second": Choice.CHOICE_SECOND, "tie": Choice.CHOICE_TIE}
 
 
@@ -88,7 +97,10 @@ class History:
     run_id: str
     events: Sequence[tuple[Event, float]]
     created: RunCreated
-    started: RunStarted
+    # The pairs that the run is about: those that it began with, or those that a closed stage chose of them.
+    corpus: Corpus
+    # What chose them; None where all pairs that came in are labelled.
+    selection: PairsSelected | None
     finished: RunFinished | None
     shards: Sequence[ShardRef]
     labels: Labels
@@ -104,7 +116,7 @@ class History:
 
     @property
     def pairs(self) -> int:
-        return self.started.pairs
+        return self.corpus.pairs
 
     @property
     def spared(self) -> frozenset[int]:
@@ -132,7 +144,7 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
         raise ValueError("there is no RunCreated among these events: is the run id right, and is this its log?")
     if len({event.run_id for event, _ in events}) > 1:
         raise ValueError("these events belong to more than one run; a report is about one")
-    started = said["run_started"].run_started if "run_started" in said else RunStarted()
+    corpus = _corpus(events)
     manifests, created = _manifests(events, read), said["run_created"].run_created
     asked, labeled = _answers(manifests), _labeled(manifests)
     before = annotations.taken_over(created.config, lambda uri: StageManifest.FromString(read(uri)))
@@ -146,19 +158,37 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
         run_id=said["run_created"].run_id,
         events=events,
         created=created,
-        started=started,
+        corpus=corpus,
+        selection=_selection(manifests),
         finished=said["run_finished"].run_finished if "run_finished" in said else None,
-        shards=PairsManifest.FromString(read(started.pairs_uri)).shards if started.pairs_uri else (),
-        labels=_labels(labeled, _taught(manifests, started.pairs), started.pairs),
-        margins=_margins(manifests, started.pairs),
+        shards=PairsManifest.FromString(read(corpus.pairs_uri)).shards if corpus.pairs_uri else (),
+        labels=_labels(labeled, _taught(manifests, corpus.pairs), corpus.pairs),
+        margins=_margins(manifests, corpus.pairs),
         rounds=rounds,
         answers=asked,
         said=annotations.joined(before, annotations.read(_human(manifests))),
         taken=np.setdiff1d(before.pair, [answer.pair for answer in asked]).astype(np.int64),
         rows=_rows(manifests, read),
         checks=checked.notes(labeled),
-        given=verdict_column(labeled, "choice", started.pairs, 0).astype(np.int8),
+        given=verdict_column(labeled, "choice", corpus.pairs, 0).astype(np.int8),
     )
+
+
+def _corpus(events: Sequence[tuple[Event, float]]) -> Corpus:
+    """The pairs as the last fact that fixes them says; of a run that has not started none."""
+    corpus = Corpus()
+    for event, _ in events:
+        if event.WhichOneof("kind") == "run_started":
+            said = event.run_started
+            corpus = Corpus(pairs_uri=said.pairs_uri, pairs=said.pairs, human_budget=said.human_budget)
+        elif event.WhichOneof("kind") == "stage_closed" and event.stage_closed.HasField("corpus"):
+            return event.stage_closed.corpus
+    return corpus
+
+
+def _selection(manifests: Mapping[tuple[int, int], StageManifest]) -> PairsSelected | None:
+    chosen = [event.pairs_selected for event in manifests.get((Stage.STAGE_SELECT, 0), StageManifest()).events]
+    return chosen[0] if chosen else None
 
 
 def texts_of(history: History, pairs: Sequence[int], read: Read) -> Mapping[int, PairShard]:

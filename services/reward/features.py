@@ -127,6 +127,15 @@ def transform(basis: Basis, texts: Sequence[str]) -> Array:
     return np.hstack([np.vstack(projected), surface_statistics(texts) / basis.statistics_sd])
 
 
+def embeddings(basis: Basis, texts: Sequence[str]) -> Array:
+    """Unit vectors of what the texts say, without the statistics of their surface: float32 [texts, rank]; zeros for no text.
+
+    Their dot product is the cosine that REAL (arXiv 2409.17169, section 3) chooses pairs by, of a light featuriser.
+    """
+    projected = transform(basis, texts)[:, : -len(STATISTICS)]
+    return projected / np.maximum(np.linalg.norm(projected, axis=1, keepdims=True), 1e-12)
+
+
 def differences(basis: Basis, firsts: Sequence[str], seconds: Sequence[str]) -> Array:
     """Features of each first minus those of its second response, float16 [pairs, dimensions]."""
     features = transform(basis, [*firsts, *seconds])

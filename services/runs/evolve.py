@@ -13,9 +13,9 @@ from concord.preference import checked
 from concord.preference.judges import column_name, spelled
 from concord.preference.pilot import compared, rival
 from concord.runs import judge_health
-from concord.runs.state import ENDED, RunState, unit_row
-from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome
-from concord.v1.pairs_pb2 import Choice
+from concord.runs.state import ENDED, RunState, chosen, unit_row
+from concord.v1.events_pb2 import Corpus, Event, PauseReason, Stage, TaskOutcome
+from concord.v1.pairs_pb2 import Choice, ShardRef
 from concord.v1.runs_service_pb2 import RunStatus, RunView, StageView
 from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot
 
@@ -207,9 +207,36 @@ def _close(state: RunState, event: Event, touched: set[str]) -> None:
     if closed.stage == Stage.STAGE_PILOT_ANNOTATE and state.pilot is not None:
         state.pilot = _pilot_judged(state)
         state.view.pilot_says = _pilot_compared(state)
+    if closed.HasField("corpus"):
+        _take_corpus(state, closed.corpus, touched)
     touched.update(map(unit_row, state.settled))
     touched.add("asked")
     state.open, state.settled, state.asked, state.p_ask, state.audit = None, {}, (), (), ()
+
+
+def _take_corpus(state: RunState, corpus: Corpus, touched: set[str]) -> None:
+    """The run is about these pairs from here on; the shards are those that the stage's own fact names."""
+    said = chosen(state)
+    fits = said is not None and (said.pairs_uri, said.pairs) == (corpus.pairs_uri, corpus.pairs)
+    if said is None or not fits or not _in_order(said.shards, said.pairs):
+        return
+    state.shards = list(said.shards)
+    state.view.pairs, state.view.pairs_uri, state.view.human_budget = (
+        corpus.pairs,
+        corpus.pairs_uri,
+        corpus.human_budget,
+    )
+    touched.add("shards")
+
+
+def _in_order(shards: Sequence[ShardRef], pairs: int) -> bool:
+    """Whether the shards hold so many pairs, one behind the other."""
+    at = 0
+    for shard in shards:
+        if shard.first_index != at:
+            return False
+        at += shard.pairs
+    return at == pairs > 0
 
 
 def _pilot_labels(state: RunState) -> Pilot:

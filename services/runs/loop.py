@@ -13,7 +13,7 @@ from concord.preference import call_costs
 from concord.preference.pilot import misaligned
 from concord.preference.stages import STAGES, stage_name
 from concord.runs import judge_health, work
-from concord.runs.state import RunState
+from concord.runs.state import RunState, selected
 from concord.v1.events_pb2 import Event, PauseReason, StageClosed, StageManifest
 from concord.v1.runs_service_pb2 import RunStatus
 
@@ -99,6 +99,8 @@ def _close(state: RunState) -> Append:
     stage, round_ = manifest.stage, manifest.round
     content = manifest.SerializeToString(deterministic=True)
     closed = StageClosed(stage=stage, round=round_, manifest_uri=uri_of(content), failed_units=failed)
+    if (corpus := selected(state)) is not None:
+        closed.corpus.CopyFrom(corpus)
     return _say(state, f"closed/{stage}.{round_}", blobs=(content,), stage_closed=closed)
 
 

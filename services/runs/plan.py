@@ -1,9 +1,9 @@
-"""A run's whole plan: its method's stages behind the pilot, in as many rounds as its budget lasts. Pure."""
+"""A run's whole plan: what chooses its pairs, the pilot, its method's stages in as many rounds as its budget lasts. Pure."""
 
 from collections.abc import Sequence
 
 from concord.preference.budget import pilot_size, rounds
-from concord.preference.methods import METHODS, PILOT, asks
+from concord.preference.methods import METHODS, PILOT, SELECTION, asks
 from concord.preference.stages import Step
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
@@ -16,11 +16,13 @@ def stages(config: RunConfig, pairs: int, budget: int, opened: Sequence[Step] = 
     begun = sum(stage == Stage.STAGE_ANNOTATE for stage, _ in opened)
     closing = any(stage == Stage.STAGE_FINAL for stage, _ in opened)
     count = begun if closing else max(begun, rounds(config, pairs, budget))
-    gated = PILOT[0] in opened if opened else asks(config) and pilot_size(config, pairs, budget) > 0
-    gate = PILOT if gated else ()
+    choosing = SELECTION if config.select else ()
+    past = len(opened) > len(choosing)
+    gated = PILOT[0] in opened if past else asks(config) and pilot_size(config, pairs, budget) > 0
+    gate = (*choosing, *(PILOT if gated else ()))
     # A triage whose people are still ahead when the budget shrinks keeps its round; a head that labels the rest is not
     # taken back when the budget grows.
-    plans = [(*gate, *_plan(config, number)) for number in (count, count + 1, begun)]
+    plans = [_once((*gate, *_plan(config, number))) for number in (count, count + 1, begun)]
     return next((plan for plan in plans if plan[: len(opened)] == tuple(opened)), plans[1])
 
 
@@ -31,3 +33,8 @@ def _plan(config: RunConfig, rounds: int) -> tuple[Step, ...]:
         return plan
     last = max(at for at, (stage, _) in enumerate(plan) if stage == Stage.STAGE_TRIAGE)
     return (*plan[:last], (Stage.STAGE_TEACH, plan[last][1]), *plan[last:])
+
+
+def _once(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Each step where it first comes: the basis of the features that chose the pairs is the one that their margins stand on."""
+    return tuple(dict.fromkeys(steps))

@@ -23,13 +23,14 @@ from concord.kit.rpc import Servicer
 from concord.kit.store import Store
 from concord.preference import datasets
 from concord.preference.budget import human_budget
+from concord.preference.shards import put_manifest, put_shard
 from concord.runs import limits, loop, state
 from concord.runs.evolve import evolve
 from concord.runs.state import RunState
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1 import runs_service_pb2_grpc
 from concord.v1.events_pb2 import Event, PauseReason, StageRetried
-from concord.v1.pairs_pb2 import PairShard, PairsManifest, ShardRef
+from concord.v1.pairs_pb2 import PairShard
 
 SERVICE = "runs"
 MOST_PAIRS_A_CALL = 5_000
@@ -153,20 +154,10 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         limits.check_pairs(request.pairs, MOST_PAIRS_A_CALL)
         limits.check_names(pair.pair_id for pair in request.pairs)
         starts = range(0, len(request.pairs), size)
-        put = lambda at: self._put_shard(request.first_index + at, request.pairs[at : at + size])  # noqa: E731
+        put = lambda at: put_shard(request.first_index + at, request.pairs[at : at + size], self._blobs.put)  # noqa: E731
         shards = list(self._puts.map(put, starts))
         view = self._command(request.run_id, f"pairs/{request.request_id}", pairs_added={"shards": shards})
         return pb.SubmitPairsResponse(pairs=view.pairs)
-
-    def _put_shard(self, first_index: int, pairs) -> ShardRef:
-        content = PairShard(first_index=first_index, pairs=pairs).SerializeToString(deterministic=True)
-        return ShardRef(
-            uri=self._blobs.put(content),
-            first_index=first_index,
-            pairs=len(pairs),
-            text_bytes=len(content),
-            largest_pair_bytes=max(pair.ByteSize() for pair in pairs),
-        )
 
     def _shard(self, uri: str) -> PairShard:
         return PairShard.FromString(self._blobs.get(uri))
@@ -178,7 +169,6 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         if not run.view.pairs:
             raise Refused("the run has no pairs yet; submit some before starting it")
         pairs = run.view.pairs
-        manifest = PairsManifest(shards=run.shards, pairs=pairs).SerializeToString(deterministic=True)
         config = run.view.config
         if config.parent.pairs > pairs:
             raise Refused(
@@ -187,7 +177,11 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         if pairs <= MOST_NAMES:
             limits.check_names(pair.pair_id for ref in run.shards for pair in self._shard(ref.uri).pairs)
         budget = human_budget(config, pairs)
-        started = {"pairs_uri": self._blobs.put(manifest), "pairs": pairs, "human_budget": budget}
+        started = {
+            "pairs_uri": put_manifest(run.shards, pairs, self._blobs.put),
+            "pairs": pairs,
+            "human_budget": budget,
+        }
         return pb.StartRunResponse(run=self._command(request.run_id, f"started/{pairs}", run_started=started))
 
     def PauseRun(self, request: pb.PauseRunRequest, context: grpc.ServicerContext) -> pb.PauseRunResponse:

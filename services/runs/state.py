@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from concord.preference.budget import human_budget
 from concord.preference.stages import STAGES, Step
 from concord.runs import plan
-from concord.v1.events_pb2 import Event, RoundTriaged, StageOpened
+from concord.v1.events_pb2 import Corpus, Event, PairsSelected, RoundTriaged, Stage, StageOpened
 from concord.v1.pairs_pb2 import PairsManifest, ShardRef
 from concord.v1.runs_service_pb2 import RunStatus, RunView
 from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot, RunSnapshot
@@ -52,6 +53,27 @@ class RunState:
     def annotations(self) -> list[str]:
         """Manifests of the closed human stages, in order."""
         return [view.manifest_uri for view in self.view.stages if STAGES[view.stage].people and view.closed]
+
+
+def chosen(state: RunState) -> PairsSelected | None:
+    """What the open stage chose, where it is settled and is the one that chooses the pairs."""
+    if state.open is None or state.open.stage != Stage.STAGE_SELECT or 0 not in state.settled:
+        return None
+    said = state.settled[0]
+    return said.pairs_selected if said.HasField("pairs_selected") else None
+
+
+def selected(state: RunState) -> Corpus | None:
+    """The pairs that the run is about once the open stage closes; None where it chooses none.
+
+    A budget that is a share of the pairs is one of those that are left, unless somebody changed it meanwhile.
+    """
+    if (said := chosen(state)) is None:
+        return None
+    config, votes = state.view.config, state.view.human_budget
+    if votes == human_budget(config, state.view.pairs):
+        votes = human_budget(config, said.pairs)
+    return Corpus(pairs_uri=said.pairs_uri, pairs=said.pairs, human_budget=votes)
 
 
 def initial(run_id: str) -> RunState:

@@ -178,6 +178,15 @@ def _features(state: RunState, work: Work, number: int) -> None:
     work.featurise_shard.basis_uri = state.view.basis_uri
 
 
+def _embed(state: RunState, work: Work, number: int) -> None:
+    work.embed_shard.shard_uri = state.shards[number].uri
+    work.embed_shard.basis_uri = state.view.basis_uri
+
+
+def _select(state: RunState, work: Work, number: int) -> None:
+    work.select_pairs.embeddings_uri = state.manifest(Stage.STAGE_EMBED)
+
+
 def _train(state: RunState, work: Work, number: int) -> None:
     work.train_fold.fold = number
     work.train_fold.labels_uri = state.manifest(Stage.STAGE_LABEL)
@@ -245,6 +254,8 @@ def _dataset(state: RunState, work: Work, number: int) -> None:
 
 # What each stage is about, and what its work items say; what else a stage is stands in `preference/stages.py`.
 WORK: dict[int, StageWork] = {
+    Stage.STAGE_EMBED: StageWork(_a_shard, _embed),
+    Stage.STAGE_SELECT: StageWork(_one, _select),
     Stage.STAGE_PILOT_LABEL: StageWork(_chunks, _pilot_label, choose=_choose_pilot),
     Stage.STAGE_PILOT_ANNOTATE: StageWork(_a_pair, choose=_choose_pilot_for_people),
     Stage.STAGE_LABEL: StageWork(_a_shard, _label),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from math import log1p
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from concord.v1.work_pb2 import Work
 
 
 class Units:
-    """The units of FIT_FEATURES, FEATURES and SCORE, over one set of caches."""
+    """The units of FIT_FEATURES, FEATURES, EMBED and SCORE, over one set of caches."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
@@ -30,7 +31,13 @@ class Units:
         """The unit's fact, without its names."""
         began = time.monotonic()
         kind = work.WhichOneof("task")
-        event = {"fit_features": self._fit, "featurise_shard": self._featurise, "score_shard": self._score}[kind](work)
+        units = {
+            "fit_features": self._fit,
+            "featurise_shard": self._featurise,
+            "embed_shard": self._embed,
+            "score_shard": self._score,
+        }
+        event = units[kind](work)
         event.usage.seconds = time.monotonic() - began
         return event
 
@@ -58,6 +65,24 @@ class Units:
         x = differences(self._basis(work.featurise_shard.basis_uri), shard.pairs)
         uri = self._blobs.put(pack(shard_arrays(shard, x)))
         return Event(shard_featurised={"features_uri": uri, "pairs": len(shard.pairs)})
+
+    def _embed(self, work: Work) -> Event:
+        """Unit vectors of the responses alone, without the statistics of their surface."""
+        task = work.embed_shard
+        pairs = self._shard(task.shard_uri).pairs
+        first, second = (
+            [side.text for side in sides] for sides in zip(*((p.first, p.second) for p in pairs), strict=True)
+        )
+        vectors = features.embeddings(self._basis(task.basis_uri), [*first, *second])
+        arrays = {
+            "first": vectors[: len(first)].astype(np.float16),
+            "second": vectors[len(first) :].astype(np.float16),
+            "empty": np.array([not a.strip() or not b.strip() for a, b in zip(first, second, strict=True)]),
+            "length_difference": np.array(
+                [log1p(len(a)) - log1p(len(b)) for a, b in zip(first, second, strict=True)], np.float32
+            ),
+        }
+        return Event(shard_embedded={"embeddings_uri": self._blobs.put(pack(arrays)), "pairs": len(pairs)})
 
     def _score(self, work: Work) -> Event:
         """Each pair by the model that did not see its group."""

@@ -107,6 +107,8 @@ def _on_run(state: TasksState, event: Event, at: float, touched: set[str]) -> No
             _go_on(run, at)
         case "stage_opened" if event.stage_opened.stage in HUMAN:
             _open(state, event, at, touched)
+        case "stage_closed" if event.stage_closed.HasField("corpus"):
+            run.pairs_uri = event.stage_closed.corpus.pairs_uri
         case "stage_closed" if event.stage_closed.stage in HUMAN:
             touched.update(map(task_row, state.tasks))
             state.tasks = {}

@@ -18,7 +18,7 @@ from concord.kit.errors import InvalidInput
 from concord.kit.rpc import Servicer
 from concord.preference import annotations, datasets
 from concord.preference.columns import columns_of
-from concord.triage import baselines, dataset, rlthf, rounds
+from concord.triage import baselines, corpus, dataset, rlthf, rounds
 from concord.triage.signals import Signals, signals_of, taught
 from concord.v1 import triage_service_pb2 as pb
 from concord.v1 import triage_service_pb2_grpc
@@ -45,7 +45,7 @@ RULES = {
 
 
 class Triage(triage_service_pb2_grpc.TriageServiceServicer):
-    """The units of TRIAGE and DATASET, and TriageService, over one set of caches."""
+    """The units of TRIAGE, DATASET and SELECT, and TriageService, over one set of caches."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
@@ -59,7 +59,8 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
     def do(self, work: Work) -> Event:
         """The unit's fact, without its names."""
         began = time.monotonic()
-        event = {"triage_round": self._round, "build_dataset": self._build}[work.WhichOneof("task")](work)
+        units = {"triage_round": self._round, "build_dataset": self._build, "select_pairs": self._select}
+        event = units[work.WhichOneof("task")](work)
         event.usage.seconds = time.monotonic() - began
         return event
 
@@ -87,6 +88,15 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
             margin[at : at + len(event.shard_scored.margin)] = event.shard_scored.margin
         labeled = [event.shard_labeled for event in self._manifest(labels_uri).events]
         return signals_of(labeled, margin, columns.x, columns.group, columns.domain)
+
+    def _select(self, work: Work) -> Event:
+        embedded = [
+            event.shard_embedded.embeddings_uri for event in self._manifest(work.select_pairs.embeddings_uri).events
+        ]
+        arrays = lambda uri: unpack(self._blobs.get(uri))  # noqa: E731
+        shard = lambda uri: PairShard.FromString(self._blobs.get(uri))  # noqa: E731
+        manifest = self._pairs(work.pairs_uri)
+        return Event(pairs_selected=corpus.select(work.config, manifest, embedded, arrays, shard, self._blobs.put))
 
     def _build(self, work: Work) -> Event:
         task, manifest = work.build_dataset, self._pairs(work.pairs_uri)

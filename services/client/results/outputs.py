@@ -32,6 +32,8 @@ def write(
 ) -> dict[str, object]:
     """dataset.jsonl, report.json and report.html of the run of these events; returns what report.json holds.
 
+    Where the run chose its pairs, left-out.jsonl has those that it did not label.
+
     What a report of the same dataset knew from `--compare` and `--test` stays where nothing newer is given.
     """
     # Its drawings need matplotlib, half a second that a command without a report need not wait.
@@ -46,6 +48,8 @@ def write(
                 file.writelines(dataset)
         (out / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (out / "report.html").write_text(page.page(made), encoding="utf-8")
+        if made.selection:
+            (out / "left-out.jsonl").write_bytes(blob(made.selection.left_out_uri))
     return report
 
 

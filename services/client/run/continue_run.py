@@ -15,6 +15,7 @@ from concord.client.run.options import Options, semantic
 from concord.client.run.parent_options import options_of
 from concord.client.run.parent_run import Earlier, rows_of
 from concord.client.run.people import reused_answers
+from concord.client.run.selection import in_its_order
 from concord.client.run.voters import Reused, Reusing, Skipping, Written
 from concord.kit import ids
 from concord.kit.errors import InvalidInput, NotFound
@@ -127,7 +128,7 @@ def told(records: Records, job: Job) -> str:
         return ""
     with suppress(NotFound):
         facts = _events(records, records.find(job.run_id))
-        names = [row.pair.pair_id for row in job.given.rows]
+        names = [row.pair.pair_id for row in in_its_order(job, job.run_id, records).given.rows]
         return contradicted(written.answers, names, job.options.quorum, facts)
     return ""
 

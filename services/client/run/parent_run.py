@@ -10,6 +10,7 @@ from concord.client.run.options import semantic
 from concord.client.run.voters import Reused
 from concord.kit.errors import InvalidInput
 from concord.kit.plural import many
+from concord.preference import selecting
 from concord.preference.budget import human_budget, new_pairs
 from concord.preference.methods import METHODS
 from concord.preference.pairs import Row, unordered_hash
@@ -114,6 +115,7 @@ def _renamed(row: Row, sha256: str) -> Row:
 def link(config: RunConfig, earlier: Earlier, pairs: int) -> None:
     """Notes in the configuration of a run of so many pairs where it goes on from."""
     config.parent.CopyFrom(earlier.parent)
+    selecting.check(config)
     if not METHODS[config.method].asks:
         # Their labels are the judge's or the rule's, nobody else's.
         config.parent.ClearField("annotation_uris")

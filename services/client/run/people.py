@@ -141,10 +141,13 @@ def with_reused(reused: Reused, rows: Sequence[Row], answer: Answerer) -> Answer
 
 
 def _pair_hashes(events: Sequence[Event], get: Callable[[str], bytes]) -> list[str]:
-    started = next((event.run_started for event in events if event.HasField("run_started")), None)
-    if started is None:
+    fixed = [
+        *(event.stage_closed.corpus for event in events if event.stage_closed.HasField("corpus")),
+        *(event.run_started for event in events if event.HasField("run_started")),
+    ]
+    if not fixed:
         return []
-    manifest = pb.PairsManifest.FromString(get(started.pairs_uri))
+    manifest = pb.PairsManifest.FromString(get(fixed[0].pairs_uri))
     shards = (pb.PairShard.FromString(get(shard.uri)) for shard in manifest.shards)
     return [pair_hash(pair) for shard in shards for pair in shard.pairs]
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from concord.client.results.records import Records
-from concord.client.run import desk, drive
+from concord.client.results.records import Records, There
+from concord.client.run import desk, drive, selection
 from concord.client.run.job import Job
 from concord.client.run.options import semantic, set_method
 from concord.client.run.parent_run import link
@@ -80,6 +80,34 @@ def run(
             annotators.stop()
 
 
+def selected(job: Job, services: Services, seen: Seen, resume: Resume | None = None) -> Job:
+    """The job with its rows as its run numbers them: begins the run and waits until its pairs are chosen, where any are.
+
+    Where it stands still before that, the job as it was: what is to be said is said by `run`.
+    """
+    if not job.config.select:
+        return job
+    with rpc.channel(services.address) as channel, drive.translated(services.address):
+        runs, given = RunServiceStub(channel), job.given
+        pairs = [row.pair for row in given.rows]
+        view = drive.begin(runs, job.run_id, job.config, pairs, given.sha256, given.name, job.side_of)
+        if view.status == RUN_STATUS_PAUSED and resume:
+            resume(runs, view)
+        watched = desk.Watched(runs, job.run_id, check=lambda: services.wait(0))
+        try:
+            while not ((selection.is_chosen(watched.view) and watched.view.stages) or watched.over.is_set()):
+                watched.changed.clear()
+                seen(watched.view)
+                watched.changed.wait(desk.LOOK_S)
+        finally:
+            watched.leave()
+        if watched.failed is not None:
+            raise watched.failed
+        if not selection.is_chosen(watched.view):
+            return job
+        return selection.placed(job, watched.view, There(runs, services.address).blob)
+
+
 def compared(job: Job, services: Services, records: Records, seen: Seen) -> dict[str, figures.Method]:
     """The other methods on the same labels, people and budget: each a side run of the job's, or a finished run of its own
     that is the same."""
@@ -90,11 +118,12 @@ def compared(job: Job, services: Services, records: Records, seen: Seen) -> dict
         config = _config_with(job, method)
         run_id = ids.run_id(job.given.sha256, semantic(config))
         if not _is_finished(records, run_id):
-            other = beside(job, method, config)
+            other = selected(beside(job, method, config), services, seen)
             if run(other, services, seen).status != RUN_STATUS_FINISHED:
                 continue
             run_id = other.run_id
-        out[method] = figures.figures_of(records.events(run_id), records.blob, job.truth).methods[method]
+        truth = selection.in_its_order(job, run_id, records).truth
+        out[method] = figures.figures_of(records.events(run_id), records.blob, truth).methods[method]
     return out
 
 
