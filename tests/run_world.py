@@ -8,7 +8,7 @@ from concord.kit.log.topics import FACTS
 from concord.kit.loop.fold import Append, Context, Dispatch, Fold, Folded, fold_records, start_run
 from concord.runs import service as runs
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
-from concord.v1.events_pb2 import Event, Stage, StageManifest, TaskOutcome
+from concord.v1.events_pb2 import Event, PairsSelected, Stage, StageManifest, TaskOutcome
 from concord.v1.pairs_pb2 import Choice, ShardRef
 from concord.v1.runs_service_pb2 import RunView
 from concord.v1.work_pb2 import Work
@@ -46,12 +46,7 @@ class FoldedRun:
         self.issued: dict[str, float] = {}
         self.blobs: dict[str, bytes] = {}
         self.say("created", run_created={"config": given})
-        sizes = [min(SHARD_PAIRS, pairs - at) for at in range(0, pairs, SHARD_PAIRS)]
-        shards = [
-            ShardRef(uri=f"shard-{n}", first_index=n * SHARD_PAIRS, pairs=size, text_bytes=100)
-            for n, size in enumerate(sizes)
-        ]
-        self.say("pairs", pairs_added={"shards": shards})
+        self.say("pairs", pairs_added={"shards": shards_of(pairs)})
         if start:
             self.say("started", run_started={"pairs_uri": "pairs", "pairs": pairs, "human_budget": given.human_budget})
 
@@ -164,10 +159,28 @@ def _triage(work: Work, event: Event) -> None:
     event.round_triaged.posterior_uri = f"posterior-{work.unit.round}"
 
 
+def shards_of(pairs: int) -> list[ShardRef]:
+    """So many pairs as shards."""
+    sizes = [min(SHARD_PAIRS, pairs - at) for at in range(0, pairs, SHARD_PAIRS)]
+    return [
+        ShardRef(uri=f"shard-{n}", first_index=n * SHARD_PAIRS, pairs=size, text_bytes=100)
+        for n, size in enumerate(sizes)
+    ]
+
+
+def _select(work: Work, event: Event) -> None:
+    """The first two shards of a run's pairs."""
+    chosen = shards_of(2 * SHARD_PAIRS)
+    event.pairs_selected.CopyFrom(PairsSelected(pairs_uri="chosen", pairs=2 * SHARD_PAIRS, shards=chosen))
+
+
 RESULTS: dict[str, Callable[[Work, Event], None]] = {
     "label_shard": _label,
     "fit_features": lambda work, event: setattr(event.features_fitted, "basis_uri", "basis"),
     "featurise_shard": lambda work, event: setattr(event.shard_featurised, "features_uri", f"f{work.unit.number}"),
+    "embed_shard": lambda work, event: setattr(event.shard_embedded, "embeddings_uri", f"e{work.unit.number}"),
+    "select_pairs": _select,
+    "teach_shard": lambda work, event: event.shard_taught.SetInParent(),
     "train_fold": lambda work, event: setattr(event.fold_trained, "model_uri", f"m{work.unit.number}"),
     "score_shard": lambda work, event: event.shard_scored.margin.append(work.unit.number),
     "triage_round": _triage,

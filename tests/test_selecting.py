@@ -11,8 +11,7 @@ from concord.runs import plan
 from concord.runs.state import selected
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, Stage, StageClosed
-from concord.v1.pairs_pb2 import ShardRef
-from tests.run_world import FoldedRun, config
+from tests.run_world import FoldedRun, config, shards_of
 from tests.test_plan import names
 
 PAIRS = 90
@@ -119,8 +118,7 @@ def chosen_run(pairs: int = 8, **more) -> FoldedRun:
     """A run at its SELECT, whose unit has chosen so many pairs."""
     folded = FoldedRun(config(select="random", human_budget=0, human_budget_share=0.5, **more))
     (work,) = folded.go_to(Stage.STAGE_SELECT)
-    shards = [ShardRef(uri="sha256:" + "a" * 64, first_index=0, pairs=pairs, text_bytes=10)]
-    said = {"pairs_uri": "sha256:" + "b" * 64, "pairs": pairs, "shards": shards, "selection_uri": "sha256:" + "c" * 64}
+    said = {"pairs_uri": "sha256:" + "b" * 64, "pairs": pairs, "shards": shards_of(pairs)}
     folded.hear(Event(event_id=work.work_id, run_id=folded.view.run_id, unit=work.unit, pairs_selected=said))
     return folded
 

@@ -27,8 +27,9 @@ HOMES = {
     "stage": ("preference/stages.py", "preference/methods.py", "runs/work.py"),
 }
 # Stages that facts and later issues name, and that no plan holds yet.
-AHEAD = {"GENERATE", "EMBED", "SELECT", "EXTEND", "POLICY", "EVALUATE"}
-PLANNED = {stage for method in METHODS.values() for stage, _ in (*methods.PILOT, *method.plan(2))} | {Stage.STAGE_TEACH}
+AHEAD = {"GENERATE", "EXTEND", "POLICY", "EVALUATE"}
+BEFORE = (*methods.SELECTION, *methods.PILOT)
+PLANNED = {stage for method in METHODS.values() for stage, _ in (*BEFORE, *method.plan(2))} | {Stage.STAGE_TEACH}
 
 
 def compared_texts(tree: ast.AST) -> set[str]:

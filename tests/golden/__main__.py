@@ -96,6 +96,17 @@ HISTORIES: dict[str, History] = {
     "taught": History(
         48, {"budget": "20%", "batch": 0.1, "shard_pairs": 16, "components": 16, "pilot": 0, "people_teach": True}
     ),
+    "selected": History(
+        96,
+        {
+            "budget": "20%",
+            "batch": 0.1,
+            "shard_pairs": 16,
+            "components": 16,
+            "select": "drop-similar",
+            "select_share": 0.7,
+        },
+    ),
     "silent": History(192, {**OVER_HTTP, "method": "none", "shard_pairs": 32, "window": 1}, tales.silent_and_mended),
 }
 

@@ -55,7 +55,7 @@ class World:
 
     def go_on(self, seen: session.Seen = lambda view: None, resume: session.Resume | None = None) -> RunView:
         """To the run's end, or to a pause that needs a person."""
-        return session.run(self.job, self.running, seen, resume)
+        return session.run(session.selected(self.job, self.running, seen, resume), self.running, seen, resume)
 
     def finish(self, seen: session.Seen = lambda view: None, resume: session.Resume | None = None) -> None:
         """To the run's end, which must be a dataset."""

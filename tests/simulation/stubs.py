@@ -10,8 +10,8 @@ from hashlib import blake2b, sha256
 
 from concord.kit.blobs import Blobs
 from concord.labeling import checking
-from concord.preference import further
-from concord.v1.events_pb2 import Event, ShardLabeled, Stage, StageManifest, Usage
+from concord.preference import further, shards
+from concord.v1.events_pb2 import Event, PairsSelected, ShardLabeled, Stage, StageManifest, Usage
 from concord.v1.pairs_pb2 import Choice, Pair, PairShard, PairsManifest
 from concord.v1.work_pb2 import Work
 
@@ -50,8 +50,8 @@ def _manifest(blobs: Blobs, uri: str) -> StageManifest:
 
 
 def _pairs(blobs: Blobs, uris: Sequence[str]) -> list[tuple[int, Pair]]:
-    shards = [PairShard.FromString(blobs.get(uri)) for uri in uris]
-    return [(shard.first_index + at, pair) for shard in shards for at, pair in enumerate(shard.pairs)]
+    read = [PairShard.FromString(blobs.get(uri)) for uri in uris]
+    return [(shard.first_index + at, pair) for shard in read for at, pair in enumerate(shard.pairs)]
 
 
 def _label_shard(work: Work, blobs: Blobs) -> Event:
@@ -91,8 +91,8 @@ def _score(work: Work, pairs: Sequence[Pair], event: Event) -> None:
 
 
 def _fit_features(work: Work, blobs: Blobs) -> Event:
-    shards = PairsManifest.FromString(blobs.get(work.pairs_uri)).shards
-    ids = [pair.pair_id for _, pair in _pairs(blobs, [shard.uri for shard in shards])]
+    refs = PairsManifest.FromString(blobs.get(work.pairs_uri)).shards
+    ids = [pair.pair_id for _, pair in _pairs(blobs, [ref.uri for ref in refs])]
     return Event(features_fitted={"basis_uri": blobs.put(digest("basis", work.config.seed, ids)), "texts": len(ids)})
 
 
@@ -101,6 +101,37 @@ def _featurise_shard(work: Work, blobs: Blobs) -> Event:
     pairs = _pairs(blobs, [task.shard_uri])
     features = digest("features", blobs.get(task.basis_uri), [(at, pair.pair_id) for at, pair in pairs])
     return Event(shard_featurised={"features_uri": blobs.put(features), "pairs": len(pairs)})
+
+
+def _embed_shard(work: Work, blobs: Blobs) -> Event:
+    task = work.embed_shard
+    pairs = _pairs(blobs, [task.shard_uri])
+    embeddings = digest("embeddings", blobs.get(task.basis_uri), [(at, pair.pair_id) for at, pair in pairs])
+    return Event(shard_embedded={"embeddings_uri": blobs.put(embeddings), "pairs": len(pairs)})
+
+
+def _select_pairs(work: Work, blobs: Blobs) -> Event:
+    """About two of three pairs, numbered anew; which ones depends on every embedding."""
+    manifest = _manifest(blobs, work.select_pairs.embeddings_uri)
+    seen = [blobs.get(event.shard_embedded.embeddings_uri) for event in manifest.events]
+    given = _pairs(blobs, [shard.uri for shard in PairsManifest.FromString(blobs.get(work.pairs_uri)).shards])
+    kept = [pair for at, pair in given if share("kept", seen, at) < 0.67]
+    size = work.config.shard_pairs
+    refs = [shards.put_shard(at, kept[at : at + size], blobs.put) for at in range(0, len(kept), size)]
+    said = PairsSelected(pairs_uri=shards.put_manifest(refs, len(kept), blobs.put), pairs=len(kept), shards=refs)
+    said.left_out.add(why="drawn", pairs=len(given) - len(kept))
+    return Event(pairs_selected=said)
+
+
+def _teach_shard(work: Work, blobs: Blobs) -> Event:
+    """What the judge says again of the shard's pairs whose number is even, and what that costs."""
+    task = work.teach_shard
+    believed = json.loads(blobs.get(task.posterior_uri)) if task.posterior_uri else []
+    seen = _labels(blobs, task.labels_uri), _features(blobs, task.features_uri), believed
+    base = digest("taught", seen, sorted(_judged(blobs, task.annotation_uris).items()))
+    mine = [at for at, _ in _pairs(blobs, [task.shard_uri]) if at % 2 == 0]
+    taught = {"pair_index": mine, "against": [share(base, at) for at in mine], "examples": [0] * len(mine)}
+    return Event(shard_taught=taught, usage=Usage(calls=len(mine), dollars=CENTS_A_PAIR * len(mine)))
 
 
 def _features(blobs: Blobs, uri: str) -> list[bytes]:
@@ -149,6 +180,9 @@ def _triage_round(work: Work, blobs: Blobs) -> Event:
     if task.scores_uri:
         scored = [event.shard_scored for event in _manifest(blobs, task.scores_uri).events]
         seen += [_features(blobs, task.features_uri), [(s.first_index, list(s.margin)) for s in scored]]
+    if task.taught_uri:
+        taught = [event.shard_taught for event in _manifest(blobs, task.taught_uri).events]
+        seen.append([(list(one.pair_index), list(one.against)) for one in taught])
     judged = _judged(blobs, task.annotation_uris)
     base = digest("triage", work.unit.round, seen, sorted(judged.items()))
     doubt = sorted((share("doubt", base, at), at) for at, *_ in labels if at not in judged)
@@ -183,6 +217,9 @@ UNITS = {
     "label_shard": _label_shard,
     "fit_features": _fit_features,
     "featurise_shard": _featurise_shard,
+    "embed_shard": _embed_shard,
+    "select_pairs": _select_pairs,
+    "teach_shard": _teach_shard,
     "score_shard": _score_shard,
     "triage_round": _triage_round,
     "build_dataset": _build_dataset,

@@ -48,6 +48,8 @@ def _run(number: int, at: int, chance: Random, method: str, size: int) -> Run:
         window=chance.choice([2, 4, 64]),
         judge=JudgeConfig(kind="sample", prompt_dollars=50, completion_dollars=100, max_tokens=10),
         rubric="doubtful" if number % 2 else "",
+        people_teach=method == "posterior" and number % 3 == 1,
+        select="random" if number % 4 == 2 else "",
     )
     return Run(run_id(f"workload {number}", config.SerializeToString()), config, _pairs(number, at, size))
 
