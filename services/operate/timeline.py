@@ -163,7 +163,8 @@ def _came(stage: int, mine: Sequence[Fact], judge: dict[int, int]) -> str:
             flipped = f"{many(said.flipped, 'label')} flipped"
             # Without trust it is what was assumed before anybody answered.
             error = f", estimated error {said.expected_error:.1%}" if said.trust else ""
-            return f"{len(said.asked):,} to ask, {flipped}{error}{audited}"
+            enough = f"; enough: {said.enough}" if said.enough else ""
+            return f"{len(said.asked):,} to ask, {flipped}{error}{audited}{enough}"
         case "pairs_selected":
             kept = last.pairs_selected
             why = "".join(f", {one.pairs:,} left out: {one.why}" for one in kept.left_out)

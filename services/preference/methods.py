@@ -94,6 +94,8 @@ class Method:
     folds: int = 4
     # Its last triage takes in what people said, so that what the judge says of it may be one more signal.
     learns: bool = False
+    # Its labels are known without their own answers, so that these bound the label error while people are still asked.
+    bounded: bool = False
     # It decides by what helpers say: without any it is the judge alone.
     of_helpers: bool = False
     # Share of the pairs asked in one round, where nobody says otherwise; of the subset for a method that works on one.
@@ -107,11 +109,13 @@ METHODS: dict[str, Method] = {
         _one_head_taken_in,
         "people are asked where an answer is worth most, and what they say corrects labels that nobody asked about",
         learns=True,
+        bounded=True,
     ),
     "posterior-random": Method(
         _one_head_taken_in,
         "people are asked about pairs drawn at random, and what they say corrects labels that nobody asked about",
         learns=True,
+        bounded=True,
     ),
     "rlthf": Method(
         _head_each_round,
@@ -122,7 +126,7 @@ METHODS: dict[str, Method] = {
         batch_share=0.04,
         knobs="rlthf",
     ),
-    "random": Method(_no_head, "people are asked about pairs drawn at random", uniform=True),
+    "random": Method(_no_head, "people are asked about pairs drawn at random", uniform=True, bounded=True),
     "margin": Method(_one_head, "people are asked where the reward model's margin is smallest"),
     "cleanlab": Method(_one_head, "people are asked where the reward model contradicts the judge most"),
     "human-only": Method(

@@ -188,6 +188,24 @@ class Options:
             span=(0, 1),
         ),
     ] = 0.0
+    target_error: Annotated[
+        float,
+        Setting(
+            "target_error",
+            "Ask nobody any more once at most this share of the labels is wrong, such as 0.05, with 95 % certainty; 0: spend "
+            "the budget.",
+            PEOPLE,
+            span=(0, 1),
+        ),
+    ] = 0.0
+    label_worth: Annotated[
+        float,
+        Setting(
+            "label_worth",
+            "Ask nobody any more once an answer gains less than it costs: how many answers one label put right is worth.",
+            span=(0, 10_000),
+        ),
+    ] = 0.0
     pilot: Annotated[
         int,
         Setting(

@@ -89,6 +89,7 @@ class Figures:
     rows: int | None
     without_verdict: int | None  # rows on which the judge gave nothing usable; None without a dataset
     human_budget: int
+    enough: str  # why nobody was asked any more before the budget was spent; empty where it was, or people were too few
     human_labels: int  # pairs whose question people answered
     human_share: float  # of the pairs
     unanswered: int  # questions that people skipped or let expire
@@ -178,6 +179,7 @@ def figures_of(
         rows=len(history.rows.index) if history.rows is not None else None,
         without_verdict=_without_verdict(history),
         human_budget=_budget(history),
+        enough=next((said.enough for _, said in history.rounds if said.enough), ""),
         human_labels=human_labels,
         human_share=human_labels / history.pairs if history.pairs else 0.0,
         unanswered=len(history.answers) - human_labels,

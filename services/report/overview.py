@@ -40,6 +40,7 @@ def bought(figures: Figures) -> Markup:
         ("Questions answered", f"{figures.human_labels:,} of {words.count(figures.pairs, 'pair')}"),
         ("Answered before, in earlier runs", words.count(figures.parent.answers)) if figures.parent else None,
         ("Votes that counted", f"{figures.votes:,} of a budget of {figures.human_budget:,}"),
+        ("Nobody was asked any more", figures.enough) if figures.enough else None,
         ("Skipped or expired", words.count(figures.unanswered)) if figures.unanswered else None,
         ("Votes that came too late", words.count(figures.late_votes)) if figures.late_votes else None,
         ("People's time, assumed", _human_time(figures)) if figures.human_time.minutes is not None else None,

@@ -327,6 +327,7 @@ def _keep(view: RunView, event: Event, touched: set[str]) -> None:
             view.basis_uri = event.features_fitted.basis_uri
         case "round_triaged":
             view.last_round.CopyFrom(event.round_triaged)
+            view.enough = view.enough or event.round_triaged.enough
             touched.add("round")
         case "final_trained":
             view.model_uri = event.final_trained.model_uri

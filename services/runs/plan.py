@@ -9,13 +9,16 @@ from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
 
 
-def stages(config: RunConfig, pairs: int, budget: int, opened: Sequence[Step] = ()) -> tuple[Step, ...]:
-    """The run's whole plan. What is opened stays: a budget that changes moves only the rounds that are still ahead."""
+def stages(
+    config: RunConfig, pairs: int, budget: int, opened: Sequence[Step] = (), enough: bool = False
+) -> tuple[Step, ...]:
+    """The run's whole plan. What is opened stays: a budget that changes moves only the rounds that are still ahead, and none is
+    ahead where a triage found that it is `enough`."""
     if config.method not in METHODS:  # a newer version's, or a log that somebody altered: nothing more is known of it
         return tuple(opened)
     begun = sum(stage == Stage.STAGE_ANNOTATE for stage, _ in opened)
     closing = any(stage == Stage.STAGE_FINAL for stage, _ in opened)
-    count = begun if closing else max(begun, rounds(config, pairs, budget))
+    count = begun if closing or enough else max(begun, rounds(config, pairs, budget))
     choosing = SELECTION if config.select else ()
     past = len(opened) > len(choosing)
     gated = PILOT[0] in opened if past else asks(config) and pilot_size(config, pairs, budget) > 0

@@ -37,7 +37,7 @@ class RunState:
     def plan(self) -> tuple[Step, ...]:
         """All stages of the run, opened ones first."""
         opened = [(view.stage, view.round) for view in self.view.stages]
-        return plan.stages(self.view.config, self.view.pairs, self.view.human_budget, opened)
+        return plan.stages(self.view.config, self.view.pairs, self.view.human_budget, opened, bool(self.view.enough))
 
     def manifest(self, stage: int, round_: int = 0) -> str:
         """URI of the closed stage's manifest; empty where the plan has no such stage."""

@@ -218,7 +218,8 @@ def _triage(state: RunState, work: Work, number: int) -> None:
     last = budget.rounds(view.config, view.pairs, view.human_budget)
     task.last = state.open.round > last
     votes = view.votes - view.re_asked
-    task.ask = budget.ask_in_round(view.config, view.pairs, view.human_budget, votes, state.open.round, last)
+    if not view.enough:
+        task.ask = budget.ask_in_round(view.config, view.pairs, view.human_budget, votes, state.open.round, last)
 
 
 def _teach(state: RunState, work: Work, number: int) -> None:

@@ -146,12 +146,14 @@ def judge_believed(signals: Signals, answers: Answers) -> Posterior:
     return Posterior(p_wrong, target, Trust.PRIORS, 0, (("share wrong", share),), p_held_out, p_wrong)
 
 
-def fact(decided: Round, posterior_uri: str) -> events_pb2.RoundTriaged:
-    """The round as an event; its posteriors lie under `posterior_uri`."""
+def fact(decided: Round, posterior_uri: str, enough: str = "") -> events_pb2.RoundTriaged:
+    """The round as an event; its posteriors lie under `posterior_uri`. `enough`: why nobody is asked any more."""
+    asked = selection.NOBODY if enough else decided.asked
     message = events_pb2.RoundTriaged(
-        asked=decided.asked.pair.tolist(),
-        p_ask=decided.asked.p_ask.tolist(),
-        audit=decided.asked.audit.tolist(),
+        asked=asked.pair.tolist(),
+        p_ask=asked.p_ask.tolist(),
+        audit=asked.audit.tolist(),
+        enough=enough,
         posterior_uri=posterior_uri,
         trust=int(decided.trust),
         flipped=decided.flipped,

@@ -27,6 +27,9 @@ class Asks:
     audit: Array  # bool: the place was drawn uniformly
 
 
+NOBODY = Asks(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool))
+
+
 def usefulness(p_wrong: Array) -> Array:
     """min(p, 1 - p), to 1e-6: the label error that is left after the flip; in [0, 0.5], high is worth an answer.
 

@@ -19,6 +19,7 @@ from concord.kit.rpc import Servicer
 from concord.preference import annotations, datasets
 from concord.preference.columns import columns_of
 from concord.triage import baselines, corpus, dataset, rlthf, rounds
+from concord.triage.enough import enough
 from concord.triage.signals import Signals, signals_of, taught
 from concord.v1 import triage_service_pb2 as pb
 from concord.v1 import triage_service_pb2_grpc
@@ -71,7 +72,9 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
             signals = taught(signals, [event.shard_taught for event in self._manifest(task.taught_uri).events])
         said = annotations.known(work.config, task.annotation_uris, self._manifest)
         decided = RULES[work.config.method](signals, said, work.config, work.unit.round, task.ask, self._turn(work))
-        return Event(round_triaged=rounds.fact(decided, self._blobs.put(pack(rounds.arrays(decided)))))
+        pairs = self._pairs(work.pairs_uri).pairs
+        why = "" if task.last or not task.ask else enough(decided, work.config, pairs, work.unit.round)
+        return Event(round_triaged=rounds.fact(decided, self._blobs.put(pack(rounds.arrays(decided))), why))
 
     def _turn(self, work: Work) -> rounds.RoundContext:
         task = work.triage_round

@@ -107,6 +107,10 @@ HISTORIES: dict[str, History] = {
             "select_share": 0.7,
         },
     ),
+    # Enough for this is known before the budget is spent.
+    "enough": History(
+        160, {"budget": "80%", "batch": 0.1, "shard_pairs": 32, "components": 16, "audit": 0.5, "target_error": 0.4}
+    ),
     "silent": History(192, {**OVER_HTTP, "method": "none", "shard_pairs": 32, "window": 1}, tales.silent_and_mended),
 }
 

@@ -187,8 +187,17 @@ def _triage_round(work: Work, blobs: Blobs) -> Event:
     base = digest("triage", work.unit.round, seen, sorted(judged.items()))
     doubt = sorted((share("doubt", base, at), at) for at, *_ in labels if at not in judged)
     asked = [at for _, at in doubt[: task.ask]]
+    stops = work.config.target_error and task.ask and share("enough", base) < work.config.target_error
     posterior = blobs.put(json.dumps([round((p + share(base, at)) / 2, 4) for at, p, *_ in labels]).encode())
-    triaged = {"asked": asked, "p_ask": [0.5] * len(asked), "posterior_uri": posterior, "trust": min(2, len(judged))}
+    if stops:
+        asked = []
+    triaged = {
+        "asked": asked,
+        "p_ask": [0.5] * len(asked),
+        "enough": "enough" if stops else "",
+        "posterior_uri": posterior,
+        "trust": min(2, len(judged)),
+    }
     return Event(round_triaged={**triaged, "expected_error": share("error", base)})
 
 

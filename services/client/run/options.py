@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from concord.client.intake.verdicts import Judges
 from concord.kit.errors import InvalidInput
 from concord.kit.urls import secret_option
-from concord.preference import further, run_settings, selecting
+from concord.preference import further, run_settings, selecting, stops
 from concord.preference.judges import JUDGE_KINDS, kind_of, networked
 from concord.preference.methods import METHODS
 from concord.preference.run_settings import DEFAULTS, Options
@@ -233,6 +233,7 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
     further.check(config)
     further.check_method(config)
     selecting.check(config)
+    stops.check(config)
     return config
 
 

@@ -110,7 +110,7 @@ def shown(job: Job) -> Iterator[Callable[[RunView], None]]:
         reasons: set[str] = set()
 
         def seen(view: RunView) -> None:
-            for why in (waiting(view), compared(view)):
+            for why in (waiting(view), compared(view), enough(view)):
                 if why and why not in reasons:
                     reasons.add(why)
                     bar.console.print(clean(why), markup=False, emoji=False, highlight=False)
@@ -139,12 +139,17 @@ def compared(view: RunView) -> str:
     return f"  {view.pilot_says}" if view.pilot_says else ""
 
 
+def enough(view: RunView) -> str:
+    """Why nobody is asked any more although there is budget left."""
+    return f"  nobody is asked any more: {view.enough}" if view.enough else ""
+
+
 def plain(say_line: Callable[[str], object], own: str = "") -> Callable[[RunView], None]:
     """A function that says a line for each stage and for each reason to stand still; `own`: the method that needs no name."""
     said: set[str] = set()
 
     def seen(view: RunView) -> None:
-        for words in (compared(view), f"  {title(view, own)}", waiting(view)):
+        for words in (compared(view), enough(view), f"  {title(view, own)}", waiting(view)):
             if words and words not in said:
                 said.add(words)
                 say_line(words)
