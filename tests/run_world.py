@@ -6,6 +6,7 @@ from concord.kit.ids import event_id, result_id, run_id, unit_name
 from concord.kit.log import Record
 from concord.kit.log.topics import FACTS
 from concord.kit.loop.fold import Append, Context, Dispatch, Fold, Folded, fold_records, start_run
+from concord.preference.budget import human_budget
 from concord.runs import service as runs
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.events_pb2 import Event, PairsSelected, Stage, StageManifest, TaskOutcome
@@ -48,7 +49,8 @@ class FoldedRun:
         self.say("created", run_created={"config": given})
         self.say("pairs", pairs_added={"shards": shards_of(pairs)})
         if start:
-            self.say("started", run_started={"pairs_uri": "pairs", "pairs": pairs, "human_budget": given.human_budget})
+            budget = human_budget(given, pairs)
+            self.say("started", run_started={"pairs_uri": "pairs", "pairs": pairs, "human_budget": budget})
 
     @property
     def state(self):

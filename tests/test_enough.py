@@ -20,7 +20,7 @@ from tests.run_world import result as result_of
 from tests.test_certificate import asked as audited
 from tests.test_plan import names
 
-ROWS = [line for line in sample.jsonl().splitlines()[:320]]
+ROWS = sample.jsonl().splitlines()[:320]
 
 
 def run(folder, **more):
@@ -37,7 +37,7 @@ def test_a_run_whose_labels_are_good_enough_asks_no_further_and_says_so(tmp_path
     assert "Nobody was asked any more" in done.report.path.read_text()
     assert "enough: at most" in done.replay()
     assert len(done.dataset) == len(ROWS)
-    assert done.certificate["high"] <= 0.4
+    assert done.certificate.high <= 0.4
 
 
 def test_a_run_that_is_never_good_enough_spends_its_budget(tmp_path):

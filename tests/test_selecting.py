@@ -11,7 +11,7 @@ from concord.runs import plan
 from concord.runs.state import selected
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, Stage, StageClosed
-from tests.run_world import FoldedRun, config, shards_of
+from tests.run_world import FoldedRun, config, result, shards_of
 from tests.test_plan import names
 
 PAIRS = 90
@@ -126,11 +126,12 @@ def chosen_run(pairs: int = 8, **more) -> FoldedRun:
 def test_the_closed_stage_fixes_the_pairs_and_the_budget_that_is_a_share_of_them():
     folded = chosen_run(8)
     before = folded.view.human_budget
-    folded.turn()
+    asked = folded.turn()
     assert folded.view.pairs == 8 and folded.view.pairs_uri == "sha256:" + "b" * 64
     assert folded.view.human_budget == human_budget(folded.view.config, 8) == 4 < before
     assert sum(shard.pairs for shard in folded.state.shards) == 8
-    assert folded.finish().dataset is not None
+    folded.hear(*map(result, asked))
+    assert folded.finish().dataset.dataset_sha256
 
 
 def test_a_budget_that_somebody_changed_meanwhile_stays():
