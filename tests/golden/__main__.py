@@ -97,19 +97,12 @@ HISTORIES: dict[str, History] = {
         48, {"budget": "20%", "batch": 0.1, "shard_pairs": 16, "components": 16, "pilot": 0, "people_teach": True}
     ),
     "selected": History(
-        96,
-        {
-            "budget": "20%",
-            "batch": 0.1,
-            "shard_pairs": 16,
-            "components": 16,
-            "select": "drop-similar",
-            "select_share": 0.7,
-        },
+        64,
+        {"method": "none", "shard_pairs": 32, "components": 16, "select": "drop-similar", "select_share": 0.7},
     ),
     # Enough for this is known before the budget is spent.
     "enough": History(
-        160, {"budget": "80%", "batch": 0.1, "shard_pairs": 32, "components": 16, "audit": 0.5, "target_error": 0.4}
+        64, {"budget": "50", "batch": 0.3, "shard_pairs": 32, "components": 16, "audit": 1.0, "target_error": 0.45}
     ),
     "silent": History(192, {**OVER_HTTP, "method": "none", "shard_pairs": 32, "window": 1}, tales.silent_and_mended),
 }
