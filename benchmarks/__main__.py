@@ -84,6 +84,7 @@ BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
     "judge_noise": judge_noise,
     "verification": module("verification"),
     "routing": module("routing"),
+    "redteam": module("redteam"),
     "selection": module("selection"),
     "certificate": module("certificate"),
     "worlds": module("worlds"),

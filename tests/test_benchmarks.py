@@ -105,6 +105,7 @@ def test_the_runner_knows_every_benchmark():
         "judge_noise",
         "verification",
         "routing",
+        "redteam",
         "worlds",
         "selection",
         "loop_scale",

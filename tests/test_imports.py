@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted(p for p in (ROOT / "services").rglob("*.py") if "v1" not in p.parts)
 SERVICES = ("runs", "tasks", "labeling", "scoring", "triage", "training")
 # Which rooms a room may know, besides itself. Whatever puts the services together (ROOTS) may know all.
-SHARED = {"kit", "preference", "certificate", "reward", "sample", "checks"}
+SHARED = {"kit", "preference", "certificate", "reward", "sample", "checks", "redteam"}
 MAY_KNOW = {
     "__init__": {"notebook"},
     "kit": set(),
@@ -24,6 +24,7 @@ MAY_KNOW = {
     "reward": {"kit", "preference"},
     "sample": {"preference"},
     "checks": {"kit", "preference"},
+    "redteam": {"kit", "checks"},
     **{service: SHARED for service in SERVICES},
     "report": {"kit", "preference", "certificate", "reward"},
     "client": SHARED | {"report"},
