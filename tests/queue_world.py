@@ -13,14 +13,19 @@ FIRST, SECOND, TIE = Choice.CHOICE_FIRST, Choice.CHOICE_SECOND, Choice.CHOICE_TI
 PAIRS = (40, 7, 99)
 
 
-def opened(quorum: int = 2, deadline_s: float = 0.0, pairs: tuple[int, ...] = PAIRS) -> TasksState:
-    """A run that asks about these pairs since second 100."""
+def opened(
+    quorum: int = 2, deadline_s: float = 0.0, pairs: tuple[int, ...] = PAIRS, again: tuple[bool, ...] = ()
+) -> TasksState:
+    """A run that asks about these pairs since second 100, and one person more about those of `again`."""
     config = RunConfig(quorum=quorum, annotation_deadline_s=deadline_s)
     return hear(
         queue.initial(RUN),
         Event(run_id=RUN, run_created={"config": config}),
         Event(run_id=RUN, run_started={"pairs_uri": "pairs"}),
-        Event(run_id=RUN, stage_opened={"stage": Stage.STAGE_ANNOTATE, "round": 1, "pair_indexes": pairs}),
+        Event(
+            run_id=RUN,
+            stage_opened={"stage": Stage.STAGE_ANNOTATE, "round": 1, "pair_indexes": pairs, "re_ask": again},
+        ),
     )
 
 

@@ -103,6 +103,13 @@ def test_a_task_is_leased_to_as_many_as_its_quorum_and_no_more(table):
     assert table.slots.counts(RUN, OPENED + 1) == (3, 3)
 
 
+def test_a_task_that_is_asked_once_more_is_leased_to_one_person_more(make_table):
+    table = make_table()
+    table.follow(opened(quorum=1, again=(False, True, False)))
+    leased = [table.lease(f"person-{n}") for n in range(5)]
+    assert [(slot.number, slot.vote) for slot in leased if slot] == [(0, 0), (1, 0), (1, 1), (2, 0)]
+
+
 def test_nothing_is_leased_of_another_run_or_where_all_is_taken(table):
     assert table.lease("ann", run_id="another") is None
     taken = [table.lease(f"person-{n}") for n in range(7)]

@@ -160,6 +160,7 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
     answers: dict[str, dict[str, list[tuple[Event, Record]]]] = defaultdict(lambda: defaultdict(list))
     withdrawn: set[tuple[str, str]] = set()
     open_until: dict[tuple[int, int], float] = {}
+    wanted: dict[tuple[int, int], list[int]] = {}
     acknowledged = {
         (task_id, person.name)
         for person in world.people
@@ -170,7 +171,10 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
         kind = event.WhichOneof("kind")
         if kind == "stage_opened" and event.stage_opened.stage in HUMAN:
             limit = run.config.annotation_deadline_s or float("inf")
-            open_until[event.stage_opened.stage, event.stage_opened.round] = record.at + limit
+            opened = event.stage_opened
+            open_until[opened.stage, opened.round] = record.at + limit
+            again = list(opened.re_ask) or [False] * opened.units
+            wanted[opened.stage, opened.round] = [run.config.quorum + one for one in again]
         if not event.HasField("unit") or event.unit.stage not in HUMAN:
             continue
         task = queue.task_id(run.run_id, event.unit)
@@ -182,23 +186,23 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
             withdrawn.add((task, event.annotation_withdrawn.annotator))
         if kind == "task_resolved":
             until = open_until[event.unit.stage, event.unit.round]
-            _check_task(run, event, answers[task], until, {who for at, who in withdrawn if at == task})
+            votes = wanted[event.unit.stage, event.unit.round][event.unit.number]
+            _check_task(votes, event, answers[task], until, {who for at, who in withdrawn if at == task})
         if kind != "task_resolved":
             acknowledged.discard((task, getattr(event, kind).annotator))
     require(not acknowledged, f"answers that were taken in and are not in the log: {acknowledged}")
 
 
 def _check_task(
-    run: Run, resolved: Event, answers: dict[str, list[tuple[Event, Record]]], until: float, withdrawn: set[str]
+    votes: int, resolved: Event, answers: dict[str, list[tuple[Event, Record]]], until: float, withdrawn: set[str]
 ) -> None:
     counted = set(resolved.task_resolved.annotation_ids)
     owners = {event.event_id: who for who, said in answers.items() for event, _ in said}
     require(counted <= set(owners), f"{resolved.unit} counts answers that do not stand before it")
-    require(len(counted) <= run.config.quorum, f"{len(counted)} answers count where the quorum is {run.config.quorum}")
+    require(len(counted) <= votes, f"{len(counted)} answers count where {votes} were asked for")
     require(len({owners[one] for one in counted}) == len(counted), "somebody's answer counts twice")
     if resolved.task_resolved.outcome != TaskOutcome.TASK_OUTCOME_EXPIRED or counted:
-        full = len(answers) - len(withdrawn) <= run.config.quorum
-        require(full, f"{resolved.unit}: more people answered than the quorum has votes")
+        require(len(answers) - len(withdrawn) <= votes, f"{resolved.unit}: more people answered than were asked for")
     for who, said in answers.items():
         in_time = any(record.at < until for _, record in said)
         heard = any(event.event_id in counted for event, _ in said)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from concord.tasks.leases import SAY_AGAIN_S, Given, Open, Slot
-from concord.tasks.queue import TasksState
+from concord.tasks.queue import TasksState, slots_of
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
 
 # A slot that its owner gave back: it keeps the owner's revision and holds no vote.
@@ -126,7 +126,7 @@ class MemorySlots:
             return
         for number, task in state.tasks.items():
             offered = not (task.resolved or state.run.paused)
-            row = (task.task_id, task.pair_index, state.run.quorum, offered, state.run.opened_at)
+            row = (task.task_id, task.pair_index, slots_of(state, task), offered, state.run.opened_at)
             self._tasks[run_id, number] = row
 
     def _mend(self, state: TasksState, number: int) -> None:

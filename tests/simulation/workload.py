@@ -48,6 +48,7 @@ def _run(number: int, at: int, chance: Random, method: str, size: int) -> Run:
         window=chance.choice([2, 4, 64]),
         judge=JudgeConfig(kind="sample", prompt_dollars=50, completion_dollars=100, max_tokens=10),
         rubric="doubtful" if number % 2 else "",
+        re_ask_share=0.2 if quorum == 1 else 0,
         target_error=0.3 if number % 5 == 3 else 0,
         people_teach=method == "posterior" and number % 3 == 1,
         select="random" if number % 4 == 2 else "",
