@@ -18,6 +18,7 @@ from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from concord.wiring import SERVICES
 from tests.dataset_stream import read_dataset
 from tests.fleet import Fleet, each_its_own
+from tests.golden.__main__ import History, lines_of
 
 pytestmark = pytest.mark.slow
 
@@ -25,10 +26,28 @@ pytestmark = pytest.mark.slow
 REPLICAS = 2
 
 
-@pytest.fixture(scope="module")
-def job():
-    """What `concord run sample` runs."""
-    return prepare("sample", options.resolve({}), None, "")
+# Whatever a run may have beside the usual: pairs that are chosen and checked, a second person, an end before the budget's.
+MORE = {
+    "annotators": "simulated:0.1",
+    "budget": "60%",
+    "batch": 0.1,
+    "audit": 0.6,
+    "select": "drop-similar",
+    "re_ask": 0.2,
+    "target_error": 0.35,
+    "shard_pairs": 32,
+    "components": 32,
+}
+
+
+@pytest.fixture(scope="module", params=["sample", "more"])
+def job(request, tmp_path_factory):
+    """What `concord run sample` runs; or the first pairs of it, every second with a reference, and all that a run may have."""
+    if request.param == "sample":
+        return prepare("sample", options.resolve({}), None, "")
+    path = tmp_path_factory.mktemp("more") / "rows.jsonl"
+    path.write_text("\n".join(lines_of(History(240, {}, checks=True))) + "\n")
+    return prepare(str(path), options.resolve(MORE), None, "")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +55,7 @@ def embedded(job, tmp_path_factory):
     """The finished run of all services in one process, on SQLite and files."""
     settings = from_environment({}, home=str(tmp_path_factory.mktemp("embedded")))
     with embedding.embedded(settings, len(job.given.rows)) as running:
-        return session.run(job, running, lambda view: None)
+        return session.run(session.selected(job, running, lambda view: None), running, lambda view: None)
 
 
 @pytest.fixture
@@ -48,6 +67,7 @@ def environment(kafka_url, postgres_url, some_s3, s3_keys):
 
 def run_through(job: Job, door: str) -> tuple[pb.RunView, bytes]:
     """What `concord run` does, with all its calls through one name; the run's last state and its dataset."""
+    job = session.selected(job, session.Cluster(door), lambda view: None)
     with rpc.channel(door) as channel:
         runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
         grpc.channel_ready_future(channel).result(30)
@@ -71,7 +91,9 @@ def test_two_processes_of_every_service_on_kafka_postgres_and_s3_make_the_datase
         worked = {name for name in fleet.names if fleet.processes[name].poll() is None}
     assert view.status == pb.RUN_STATUS_FINISHED, view.detail
     assert view.dataset_sha256 == embedded.dataset_sha256
-    assert len(rows.splitlines()) == len(job.given.rows)
+    assert len(rows.splitlines()) == view.pairs == (embedded.pairs if job.config.select else len(job.given.rows))
+    if job.config.select:
+        assert view.enough and view.re_asked and view.pairs < len(job.given.rows) and b'"source":"checked"' in rows
     assert worked == set(plan), "a process ended by itself"
     settings = from_environment(environment, home=str(tmp_path))
     log, store = open_log(settings), open_store(settings)

@@ -104,6 +104,10 @@ HISTORIES: dict[str, History] = {
     "enough": History(
         64, {"budget": "50", "batch": 0.3, "shard_pairs": 32, "components": 16, "audit": 1.0, "target_error": 0.45}
     ),
+    "re-asked": History(
+        48,
+        {"method": "random", "budget": "20", "pilot": 0, "batch": 0.2, "re_ask": 0.3, "annotators": "simulated:0.2"},
+    ),
     "silent": History(192, {**OVER_HTTP, "method": "none", "shard_pairs": 32, "window": 1}, tales.silent_and_mended),
 }
 
