@@ -33,7 +33,7 @@ def run(folder, **more):
 def test_a_run_whose_labels_are_good_enough_asks_no_further_and_says_so(tmp_path):
     done = run(tmp_path, target_error=0.4)
     assert 30 <= done.figures["votes"] < done.figures["human_budget"] / 2
-    assert "of the labels are wrong" in done.figures["enough"] and "40.0% were wanted" in done.figures["enough"]
+    assert "of the labels are wrong" in done.figures["enough"] and "40.0 % were wanted" in done.figures["enough"]
     assert "Nobody was asked any more" in done.report.path.read_text()
     assert "enough: at most" in done.replay()
     assert len(done.dataset) == len(ROWS)

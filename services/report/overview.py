@@ -36,7 +36,7 @@ def bought(figures: Figures) -> Markup:
     method = METHODS.get(str(figures.config["method"]))
     how = method.words if method else None
     rows = [
-        ("Labelled of the pairs that came", _selected(figures)) if figures.selection else None,
+        ("Pairs chosen to be labelled", _selected(figures)) if figures.selection else None,
         ("Questions answered", f"{figures.human_labels:,} of {words.count(figures.pairs, 'pair')}"),
         ("Answered before, in earlier runs", words.count(figures.parent.answers)) if figures.parent else None,
         ("Votes that counted", f"{figures.votes:,} of a budget of {figures.human_budget:,}"),
@@ -62,8 +62,8 @@ def bought(figures: Figures) -> Markup:
 def _selected(figures: Figures) -> str:
     chosen = figures.selection
     assert chosen is not None
-    why = ", ".join(f"{reason} {count:,}" for reason, count in chosen.left_out.items())
-    return f"{figures.pairs:,} of {chosen.came:,} ({chosen.strategy}); left out: {why or 'none'}"
+    why = ", ".join(f"{count:,} ({reason})" for reason, count in chosen.left_out.items())
+    return f"{figures.pairs:,} of {chosen.came:,}, by {chosen.strategy}; left out: {why or 'none'}"
 
 
 def _judge(config: Mapping[str, str]) -> str:

@@ -26,7 +26,10 @@ def _good_enough(decided: Round, config: RunConfig, pairs: int, round_: int) -> 
     bound = bound_of_error(decided.evidence, looks)
     if bound is None or bound > config.target_error:
         return ""
-    return f"at most {bound:.1%} of the labels are wrong (95 %, at each of {looks} looks); {config.target_error:.1%} were wanted"
+    return (
+        f"at most {100 * bound:.1f} % of the labels are wrong (95 %, at each of {looks} looks); "
+        f"{100 * config.target_error:.1f} % were wanted"
+    )
 
 
 def _too_little(decided: Round, worth: float) -> str:
