@@ -222,10 +222,11 @@ class Run:
         """The report, which a notebook shows."""
         return Report(self.out / "report.html")
 
-    def export(self, format: str, path: str | Path | None = None) -> Path:
-        """Writes the dataset for a trainer (`concord export`); where it lies."""
+    def export(self, format: str, path: str | Path | None = None, harmful: bool = False) -> Path:
+        """Writes the dataset for a trainer (`concord export`); where it lies. `harmful`: with rows that are marked so."""
         with _reading(self.settings, self.server) as records:
-            return release.release(records, self.settings.home, self.run_id, format, Path(path) if path else None).path
+            out = Path(path) if path else None
+            return release.release(records, self.settings.home, self.run_id, format, out, harmful).path
 
     def replay(self) -> "Story":
         """The run's story by stage, from its log."""

@@ -80,12 +80,13 @@ def export(
     name: flags.Run,
     format_: Annotated[str, Option("--format", help="trl, trl-conversational, nemo, parquet or hf.")],
     out: Annotated[Path | None, Option(help="The file; with hf the folder.")] = None,
+    harmful: Annotated[bool, Option("--harmful", help="With the rows that are marked as harmful.")] = False,
     server: flags.Door = "",
 ) -> None:
     """Write a finished run's dataset in the form that a trainer reads, ties left out."""
     settings = home.opened()
     with home.reading(settings, server) as records:
-        released = release.release(records, settings.home, name, format_, out)
+        released = release.release(records, settings.home, name, format_, out, harmful)
     made = released.made
     progress.say(
         f"{many(made.rows, 'row')} ({', '.join(f'{source}: {count:,}' for source, count in made.sources.items())})"

@@ -19,6 +19,7 @@ from concord.labeling.batch_notes import BatchNotes
 from concord.labeling.batch_wire import BatchWire
 from concord.labeling.batches import LOOK_S, Batches
 from concord.labeling.chat import ChatSettings
+from concord.labeling.conduct import with_conduct
 from concord.labeling.further import Ways
 from concord.labeling.further import further as ask_further
 from concord.labeling.judge import Combined, Further
@@ -90,7 +91,7 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         except ConcordError as error:
             error.usage = total((before, error.usage or Usage()))
             raise
-        labels = checking.with_checks(labels, pairs, tried)
+        labels = await asyncio.to_thread(with_conduct, checking.with_checks(labels, pairs, tried), pairs)
         usage = total((before, usage))
         usage.seconds = time.monotonic() - began
         return Event(shard_labeled=labels, usage=usage)

@@ -63,13 +63,21 @@ def make_pair(
     domain: str = "",
     reference: str = "",
     known: pb.Reference | None = None,
+    harmful: bool = False,
 ) -> pb.Pair:
     """A pair with its group; raises BadRecord where its texts together exceed MAX_PAIR_BYTES.
 
     Pairs without a prompt are a group each: one common group would put all of them into one fold.
     """
     pair = pb.Pair(
-        pair_id=pair_id, prompt=prompt, first=first, second=second, domain=domain, reference=reference, known=known
+        pair_id=pair_id,
+        prompt=prompt,
+        first=first,
+        second=second,
+        domain=domain,
+        reference=reference,
+        known=known,
+        harmful=harmful,
     )
     kept = (*(turn.original for turn in prompt), first.original, second.original)
     size = sum(utf8_bytes(text) for text in (*_texts(pair), *kept))

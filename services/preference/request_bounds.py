@@ -101,6 +101,7 @@ PARTS: dict[str, dict[str, Bound]] = {
         "reference": Text(MOST_TEXT),
         "verdicts": Many(1_000, INNER),
         "known": INNER,
+        "harmful": ANY,
     },
     "Reference": {
         "answers": Many(MOST_ANSWERS, Text(MOST_ANSWER)),

@@ -55,6 +55,9 @@ class Labels:
     signals: Mapping[str, Array]
     helpers: Mapping[str, Array]  # the same of further judges
     verified: Array  # int8, what a check proves: 0 nothing, 1 the first alone is right, 2 the second, 3 both, 4 neither
+    conduct: tuple[
+        Array, Array
+    ]  # int8, a Conduct of the first and of the second answer; 0: the pair is not marked as harmful
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,12 @@ def _labels(labeled: Sequence[ShardLabeled], taught: Array, pairs: int) -> Label
         signals={name: said for name, said in signals.items() if (said >= 0).any()},
         helpers=helper_columns(labeled, pairs),
         verified=verdict_column(labeled, "verified", pairs, 0).astype(np.int8),
+        conduct=(_conduct(labeled, "conduct_first", pairs), _conduct(labeled, "conduct_second", pairs)),
     )
+
+
+def _conduct(labeled: Sequence[ShardLabeled], column: str, pairs: int) -> Array:
+    return verdict_column(labeled, column, pairs, 0).astype(np.int8)
 
 
 def _taught(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> Array:

@@ -3,7 +3,7 @@
 from concord.report import words
 from concord.report.figures import Figures
 from concord.report.judge_answers import Example, UnusableAnswers
-from concord.report.markup import Markup, element, facts
+from concord.report.markup import Markup, behind_a_click, element, facts
 
 
 def unusable(figures: Figures) -> Markup | None:
@@ -38,4 +38,5 @@ def _case(answers: UnusableAnswers, example: Example) -> Markup:
         if example.text
         else element("p", "nothing", class_="empty")
     )
-    return element("article", element("h3", f"{answers.cause} · pair {example.pair_id}{swapped}"), said)
+    title = element("h3", f"{answers.cause} · pair {example.pair_id}{swapped}")
+    return element("article", title, behind_a_click(example.harmful, said))

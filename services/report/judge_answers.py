@@ -7,6 +7,7 @@ from concord.preference import answer_faults, order_flips
 from concord.preference.answer_faults import FaultyAnswers
 from concord.report.history import History, Read, texts_of
 from concord.report.overruled import shortened
+from concord.v1.pairs_pb2 import Pair
 
 _CHARACTERS = 1_200
 
@@ -19,6 +20,7 @@ class Example:
     pair_id: str
     swapped: bool  # the second response was shown as A
     text: str
+    harmful: bool = False  # the pair is marked as harmful, and the judge may repeat it
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ def unusable_answers(history: History, read: Read) -> tuple[UnusableAnswers, ...
     """By judge and cause, the most frequent first."""
     found = answer_faults.collected(answer_faults.standing(event for event, _ in history.events))
     shards = texts_of(history, [kept.pair_index for one in found for kept in one.examples], read)
-    names = {index: shard.pairs[index - shard.first_index].pair_id for index, shard in shards.items()}
-    return tuple(_unusable(one, names) for one in found)
+    pairs = {index: shard.pairs[index - shard.first_index] for index, shard in shards.items()}
+    return tuple(_unusable(one, pairs) for one in found)
 
 
 def order(history: History) -> Order | None:
@@ -60,9 +62,15 @@ def order(history: History) -> Order | None:
     return Order(flips.flipped, flips.pairs, flips.for_a, flips.one_sided, order_flips.words(flips))
 
 
-def _unusable(found: FaultyAnswers, names: Mapping[int, str]) -> UnusableAnswers:
+def _unusable(found: FaultyAnswers, pairs: Mapping[int, Pair]) -> UnusableAnswers:
     examples = (
-        Example(kept.pair_index, names[kept.pair_index], kept.swapped, shortened(kept.text, _CHARACTERS))
+        Example(
+            kept.pair_index,
+            pairs[kept.pair_index].pair_id,
+            kept.swapped,
+            shortened(kept.text, _CHARACTERS),
+            pairs[kept.pair_index].harmful,
+        )
         for kept in found.examples
     )
     return UnusableAnswers(found.judge, found.name, found.answers, found.words, found.cause.do, tuple(examples))

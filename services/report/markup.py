@@ -37,6 +37,14 @@ def joined(*parts: object) -> Markup:
     return Markup("".join(text(part) for part in parts if part is not None))
 
 
+def behind_a_click(harmful: bool, *children: object) -> Markup:
+    """The children, or where their texts are marked as harmful what opens to show them."""
+    if not harmful:
+        return joined(*children)
+    warning = element("summary", "Marked as harmful: these texts may hurt. Open to read them")
+    return element("details", warning, *children, class_="harmful")
+
+
 def table(head: Sequence[str], rows: Sequence[Row], label: str, sums: Row | None = None) -> Markup:
     """A table whose first column names the rows; the others are numbers. It scrolls sideways where it must."""
     top = element("tr", *(element("th", name, scope="col") for name in head))

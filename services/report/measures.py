@@ -54,18 +54,21 @@ class Alarm:
         )
 
 
-def good(verified: Array, marked_first: Array, marked_second: Array) -> tuple[Array, Array]:
-    """What is known of both answers: a check's word, and people's mark; not good where either says so.
+def good(
+    verified: Array, marked_first: Array, marked_second: Array, safe: tuple[Array, Array] | None = None
+) -> tuple[Array, Array]:
+    """What is known of both answers: a check's word, people's mark, the safety class; not good where any of them says so.
 
     verified [pairs]: 0 not checked, 1 the first alone is right, 2 the second alone, 3 both, 4 neither. marked_*: 1 acceptable,
-    0 not, NaN nobody said.
+    0 not, NaN nobody said. safe, of the first and the second: 1 refuses what asks for harm, 0 complies with it, NaN elsewhere.
     """
     checked = verified > 0
     right = (np.isin(verified, (1, 3)), np.isin(verified, (2, 3)))
     sides = []
-    for is_right, marked in zip(right, (marked_first, marked_second), strict=True):
+    nothing = np.full(len(verified), np.nan)
+    for is_right, marked, is_safe in zip(right, (marked_first, marked_second), safe or (nothing, nothing), strict=True):
         by_check = np.where(checked, is_right.astype(float), np.nan)
-        sides.append(np.fmin(by_check, marked))
+        sides.append(np.fmin(np.fmin(by_check, marked), is_safe))
     return sides[0], sides[1]
 
 

@@ -28,6 +28,7 @@ class Overruled:
     judge_confidence: float | None
     margin: float | None  # toward the judge's label, logits
     comment: str  # what the person added; mostly empty
+    harmful: bool = False  # its texts are marked as harmful
 
 
 def overruled(history: History, read: Read) -> tuple[int, tuple[Overruled, ...]]:
@@ -65,6 +66,7 @@ def _shown(pair: Pair, index: int, choice: int, confidence: float, margin: float
         judge_confidence=float(confidence) if confidence >= 0 else None,
         margin=None if np.isnan(margin) else float(margin),
         comment=shortened(comment, _PROMPT_CHARACTERS),
+        harmful=pair.harmful,
     )
 
 

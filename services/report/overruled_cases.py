@@ -3,7 +3,7 @@
 from concord.kit.plural import many
 from concord.report import words
 from concord.report.figures import Figures
-from concord.report.markup import Markup, element
+from concord.report.markup import Markup, behind_a_click, element
 from concord.report.overruled import Overruled
 
 
@@ -29,14 +29,17 @@ def _case(pair: Overruled) -> Markup:
     return element(
         "article",
         element("h3", f"Pair {pair.pair_id}"),
-        _said(pair.prompt, "no prompt"),
-        element(
-            "div",
-            _answer("people", f"People chose the {pair.people}", texts[pair.people]),
-            _answer("judge", f"The judge chose the {pair.judge}{sure}", texts[pair.judge]),
-            class_="answers",
+        behind_a_click(
+            pair.harmful,
+            _said(pair.prompt, "no prompt"),
+            element(
+                "div",
+                _answer("people", f"People chose the {pair.people}", texts[pair.people]),
+                _answer("judge", f"The judge chose the {pair.judge}{sure}", texts[pair.judge]),
+                class_="answers",
+            ),
+            element("p", f"A person added: “{pair.comment}”", class_="note") if pair.comment else None,
         ),
-        element("p", f"A person added: “{pair.comment}”", class_="note") if pair.comment else None,
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from concord.report import measures
 from concord.report.history import History
 from concord.report.measures import Alarm, Judged, Measures
-from concord.v1.pairs_pb2 import Mark
+from concord.v1.pairs_pb2 import Conduct, Mark
 
 Array = np.ndarray
 # A person's mark as a share: several people's are averaged, and half of them are enough.
@@ -20,6 +20,7 @@ class Satisfaction:
 
     checked: int  # pairs in which a check knows both answers
     marked: int  # pairs in which people said of an answer by itself whether it is acceptable
+    classed: int  # pairs marked as harmful of which it is known whether an answer refuses or complies
     as_they_came: Measures
     judge: Measures
     dataset: Measures | None  # None before there is one
@@ -32,7 +33,8 @@ def satisfaction(history: History) -> Satisfaction | None:
     """None where nothing is known of any answer but which one is preferred."""
     verified = history.labels.verified
     marked = _marks(history)
-    first, second = measures.good(verified, *marked)
+    safe = _safe(history.labels.conduct[0]), _safe(history.labels.conduct[1])
+    first, second = measures.good(verified, *marked, safe)
     known = ~np.isnan(first) | ~np.isnan(second)
     if not known.any():
         return None
@@ -42,12 +44,18 @@ def satisfaction(history: History) -> Satisfaction | None:
     return Satisfaction(
         checked=int((verified > 0).sum()),
         marked=int((~np.isnan(marked[0]) | ~np.isnan(marked[1])).sum()),
+        classed=int((~np.isnan(safe[0]) | ~np.isnan(safe[1])).sum()),
         as_they_came=came,
         judge=judge,
         dataset=dataset,
         judge_alarm=measures.alarm(came, judge),
         dataset_alarm=measures.alarm(came, dataset) if dataset else None,
     )
+
+
+def _safe(conduct: Array) -> Array:
+    """1 where an answer refuses what asks for harm, 0 where it complies; a partial one is neither, and known to nobody."""
+    return np.select([conduct == Conduct.CONDUCT_REFUSAL, conduct == Conduct.CONDUCT_COMPLIANCE], [1.0, 0.0], np.nan)
 
 
 def _labels(history: History) -> Array:

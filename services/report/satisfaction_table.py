@@ -26,11 +26,21 @@ def satisfaction(figures: Figures) -> Markup | None:
         element(
             "p",
             "Satisfaction: the share of answers that are correct and acceptable, of those of which a check "
-            f"({words.count(found.checked, 'pair')}) or a person's mark ({words.count(found.marked, 'pair')}) says so. Win rate: "
+            f"({words.count(found.checked, 'pair')}) or a person's mark ({words.count(found.marked, 'pair')}) says so"
+            f"{_classed(found.classed)}. Win rate: "
             "how often the judge prefers the answer to the other one. A dataset or policy that gains in one and loses in the "
             "other has learned style, not substance.",
             class_="note",
         ),
+    )
+
+
+def _classed(pairs: int) -> str:
+    if not pairs:
+        return ""
+    return (
+        f"; of {words.count(pairs, 'pair')} marked as harmful a refusal is acceptable and compliance is not, by rules that tell "
+        "the two apart in 95 of 100 cases"
     )
 
 

@@ -94,6 +94,7 @@ def rows(pairs: Iterable[Pair], believed: Beliefs, human_weight: float) -> Itera
             if believed.confidence[index] >= 0
             else None,
             **({"check": check} if check else {}),
+            **({"harmful": True} if pair.harmful else {}),
             **_original(pair),
         }
 

@@ -85,6 +85,7 @@ def _export_schema(pyarrow: ModuleType) -> Any:
             ("judge_confidence", pyarrow.float64()),
             ("pair_sha256", pyarrow.string()),
             ("original", pyarrow.string()),
+            ("harmful", pyarrow.bool_()),
         ]
     )
 

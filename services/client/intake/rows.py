@@ -136,11 +136,16 @@ def _domain(record: Record) -> str:
 
 
 def _known(record: Record) -> dict[str, Any]:
-    """What the pair's answers can be checked against; nothing in the bundled sample, which is made of its references."""
+    """What else is known of the pair: what its answers can be checked against, and whether they may hurt.
+
+    The bundled sample has nothing to check against, for it is made of its references.
+    """
     is_sample = record.source == sample.SOURCE
     return {
         "reference": _reference(record),
         "known": None if is_sample else reference_of(record.reference, record.known),
+        # Any other word in a column of this name is somebody else's.
+        "harmful": record.harmful is True,
     }
 
 

@@ -11,7 +11,7 @@
 
 Every row also carries `pair_id`, `p_chosen`, `weight` and `source`, which these trainers leave alone. A tie has nothing
 chosen and nothing rejected, and a row of weight 0 was decided by the order of its answers alone: both are left out and
-counted. So is, from lists of messages, a row without a prompt.
+counted. So is a row that is marked as harmful, unless it is asked for. So is, from lists of messages, a row without a prompt.
 
 Where the input has more than texts (tool calls, reasoning, tools), messages carry it as it came, and forms of text have it
 written out; where a form's own columns do not say all of a row, `original` holds the rest as JSON, so that it can be read back.
@@ -28,7 +28,7 @@ from concord.certificate.certificate import RowsHash
 Row = Mapping[str, Any]
 _NAMES = {"user": "User", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 # What only some rows have, and what it is in the others.
-_EMPTY: Mapping[str, Any] = {"tools": [], "original": ""}
+_EMPTY: Mapping[str, Any] = {"tools": [], "original": "", "harmful": False}
 _FROM = {"user": "human", "assistant": "gpt", "tool": "observation"}
 
 
@@ -39,6 +39,7 @@ class Exported:
     by_source: Counter[str] = field(default_factory=Counter)
     ties: int = 0
     coin_flips: int = 0  # the judge's verdict changes with the order, and nobody else decided
+    harmful: int = 0  # marked as harmful, and not asked for
     without_prompt: int = 0  # left out because the format needs a message to answer
     transcripts: int = 0  # prompts of several messages that were written as one text
     kept: list[int] = field(default_factory=list)  # the pair indexes of its rows
@@ -63,6 +64,7 @@ class Exported:
                 self.coin_flips,
                 "rows on which the judge's verdict follows the order of the answers, a coin flip, are left out",
             ),
+            (self.harmful, "rows that are marked as harmful are left out (--harmful takes them in)"),
             (self.without_prompt, "rows without a prompt, for which this format has no place, are left out"),
             (
                 self.transcripts,
@@ -72,14 +74,19 @@ class Exported:
         return tuple(f"{words}: {count:,}" for count, words in said if count)
 
 
-def exported(rows: Iterable[Row], format_: str, account: Exported) -> Iterator[dict[str, Any]]:
-    """The rows of a dataset in this format, one by one, counted in `account`; KeyError for a format not in FORMATS."""
+def exported(rows: Iterable[Row], format_: str, account: Exported, harmful: bool = False) -> Iterator[dict[str, Any]]:
+    """The rows of a dataset in this format, one by one, counted in `account`; KeyError for a format not in FORMATS.
+
+    `harmful`: those too that are marked as harmful.
+    """
     convert = FORMATS[format_]
     for row in rows:
         if row["label"] == "tie":
             account.ties += 1
         elif not row["weight"]:
             account.coin_flips += 1
+        elif row.get("harmful") and not harmful:
+            account.harmful += 1
         elif convert is not trl and not row["prompt"]:
             account.without_prompt += 1
         else:
@@ -90,13 +97,15 @@ def exported(rows: Iterable[Row], format_: str, account: Exported) -> Iterator[d
             yield convert(row)
 
 
-def uniform(rows: Callable[[], Iterator[Row]], format_: str, account: Exported) -> Iterator[dict[str, Any]]:
+def uniform(
+    rows: Callable[[], Iterator[Row]], format_: str, account: Exported, harmful: bool = False
+) -> Iterator[dict[str, Any]]:
     """As `exported`, every row with the same columns: whoever loads JSON Lines takes the first rows' columns for all.
 
     `rows` gives the dataset's rows, and is asked twice.
     """
-    some = {key for made in exported(rows(), format_, Exported()) for key in made if key in _EMPTY}
-    for made in exported(rows(), format_, account):
+    some = {key for made in exported(rows(), format_, Exported(), harmful) for key in made if key in _EMPTY}
+    for made in exported(rows(), format_, account, harmful):
         yield made | {key: _EMPTY[key] for key in _EMPTY if key in some and key not in made}
 
 
@@ -198,7 +207,8 @@ def _said(text: str) -> list[dict[str, str]]:
 
 
 def _carried(row: Row) -> dict[str, Any]:
-    return {key: row[key] for key in ("pair_id", "p_chosen", "weight", "source")}
+    marked = {"harmful": True} if row.get("harmful") else {}
+    return {key: row[key] for key in ("pair_id", "p_chosen", "weight", "source")} | marked
 
 
 FORMATS: Mapping[str, Callable[[Row], dict[str, Any]]] = {

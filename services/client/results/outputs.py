@@ -105,7 +105,7 @@ def _is_ours(path: Path) -> bool:
     """Whether nothing stands there but questions as they were written."""
     try:
         with path.open(encoding="utf-8") as file:
-            return all(set(json.loads(line)) == _KEYS for line in file)
+            return all(set(json.loads(line)) - {"harmful"} == _KEYS for line in file)
     except FileNotFoundError:
         return True
     except (OSError, ValueError, TypeError):
@@ -115,4 +115,5 @@ def _is_ours(path: Path) -> bool:
 def _question(pair: Pair) -> str:
     prompt = [{"role": message.role, "content": message.content} for message in pair.prompt]
     row = {"pair_id": pair.pair_id, "prompt": prompt, "first": pair.first.text, "second": pair.second.text}
+    row |= {"harmful": True} if pair.harmful else {}
     return json.dumps(row, ensure_ascii=False) + "\n"

@@ -37,9 +37,10 @@ class Released:
     certificate: Certificate | None  # of its own rows; None where nothing is known
 
 
-def release(records: Records, home: str, name: str, format_: str, out: Path | None) -> Released:
+def release(records: Records, home: str, name: str, format_: str, out: Path | None, harmful: bool = False) -> Released:
     """Writes the dataset of the run that `name` means; where it lies, and what is in it.
 
+    `harmful`: with the rows that are marked as harmful.
     `out`: the file, or with `hf` the folder; None: beside the run's results in `home` (CONCORD_HOME). Raises InvalidInput
     for a format that is none, for a run that is not finished and for a dataset of which nothing is left.
     """
@@ -50,7 +51,7 @@ def release(records: Records, home: str, name: str, format_: str, out: Path | No
     figures, dataset = _finished(records, run_id, results)
     made = Exported()
     certificate = cache(lambda: _certificate(records, run_id, made))
-    rows = uniform(dataset, format_, made)
+    rows = uniform(dataset, format_, made, harmful)
     first = next(rows, None)
     if first is None:
         raise InvalidInput(

@@ -137,6 +137,7 @@ def read_responses(row: Decoded) -> Record:
         source=_source(row),
         reference=_reference(row),
         known=_known(row),
+        harmful=_harmful(row),
         may_be_empty=is_record(row),
         majority=row.get("human_majority"),
         annotations=row.get("human_labels"),
@@ -160,6 +161,7 @@ def ordered(row: Decoded, prompt: object, answers: Sequence[Any], remarks: tuple
         source=_source(row),
         reference=_reference(row),
         known=_known(row),
+        harmful=_harmful(row),
         may_be_empty=ours,
         best_first=True,
         best_by_people=by_people(row),
@@ -218,6 +220,12 @@ def _reference(row: Decoded) -> Any:
         return row["reference"]
     gold = row.get("gold")
     return gold.get("answer") if isinstance(gold, dict) else None
+
+
+def _harmful(row: Decoded) -> Any:
+    """`harmful`, else the data pack's `gold.harmful`."""
+    gold = row.get("gold")
+    return row.get("harmful", gold.get("harmful") if isinstance(gold, dict) else None)
 
 
 def _known(row: Decoded) -> Mapping[str, Any]:

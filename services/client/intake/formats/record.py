@@ -51,6 +51,7 @@ class Record:
     source: Any = None  # a text that implies the domain where none is named
     reference: Any = None  # a right answer: a text or a number; a list: all of its items are the answer
     known: Mapping[str, Any] = field(default_factory=dict)  # what else answers can be checked against, see `references`
+    harmful: Any = None  # true: the prompt asks for harm, and its texts may hurt
     may_be_empty: bool = False  # an empty text means that the model said nothing, or that there was no prompt
 
     majority: Any = None  # people's choice
