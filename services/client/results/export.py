@@ -169,7 +169,8 @@ def table_row(row: Row) -> dict[str, Any]:
     agrees = None if row["judge_label"] is None else row["judge_label"] == row["label"]
     more = {"judge_agrees": agrees, "judge_confidence": row["judge_confidence"], "pair_sha256": row["pair_sha256"]}
     plain = conversational({key: held for key, held in row.items() if key != "original"})
-    return {**plain, **more, "original": _original(row) if "original" in row else None}
+    marked = {"harmful": bool(row.get("harmful"))}
+    return {**plain, **more, "original": _original(row) if "original" in row else None, **marked}
 
 
 def prompt_text(prompt: Sequence[Mapping[str, str]]) -> str:
