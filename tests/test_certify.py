@@ -107,10 +107,11 @@ def test_a_file_without_labels_is_refused_in_words(tmp_path):
         certify_job(str(path), 0, "", {}, None, read)
 
 
-def test_labels_that_are_certified_cannot_answer_for_themselves(tmp_path):
+@pytest.mark.parametrize("annotators", ["recorded", "simulated:0.1"])
+def test_labels_that_are_certified_cannot_answer_for_themselves(tmp_path, annotators):
     path = write_pairs(tmp_path)
-    with pytest.raises(InvalidInput, match="the file's chosen is what is certified and cannot answer for itself"):
-        certify_job(str(path), 5, "", {"annotators": "recorded"}, None, read)
+    with pytest.raises(InvalidInput, match="the file's `chosen` is what is certified and cannot answer for itself"):
+        certify_job(str(path), 5, "", {"annotators": annotators}, None, read)
 
 
 def test_a_certificate_is_a_value():

@@ -35,10 +35,10 @@ def certify_job(
     given = read(path, aside)
     name = label or _only_label(given)
     held = _with_majority(given) if name == MAJORITY else given
-    if settings.get("annotators") == "recorded" and not any(row.truth is not None for row in held.rows):
+    if name in (CHOSEN, MAJORITY) and str(settings.get("annotators")).partition(":")[0] in ("recorded", "simulated"):
         raise InvalidInput(
-            f"{given.name}: the file's {name} is what is certified and cannot answer for itself, and no row says what other "
-            "people prefer; ask somebody: --annotators people, or file:PATH"
+            f"{given.name}: the file's `{name}` is what is certified and cannot answer for itself; ask somebody: --annotators "
+            "people, or file:PATH"
         )
     # The labels are the file's, whatever a check would say of the answers.
     asked = {"judge": f"recorded:{name}", "method": "random", "checks": False, "pilot": 0, "batch": 1.0}
