@@ -42,5 +42,5 @@ def allowing(settings: Settings, config: RunConfig) -> Settings:
 
     On the caller's own machine a judge may read what the caller named.
     """
-    named = [judge.api_key_env for judge in (config.judge, *config.helpers) if judge.api_key_env]
+    named = [judge.api_key_env for judge in (config.judge, *config.helpers, *config.generators) if judge.api_key_env]
     return replace(settings, judge_keys=",".join(filter(None, (settings.judge_keys, *named))))

@@ -1,7 +1,10 @@
 """A run that chooses which pairs are labelled: the same pairs everywhere, nothing lost, people asked about those alone."""
 
+import itertools
 import json
+from collections import Counter
 
+import numpy as np
 import pytest
 
 import concord
@@ -9,6 +12,8 @@ from concord.kit.errors import InvalidInput
 from concord.preference.budget import human_budget
 from concord.runs import plan
 from concord.runs.state import selected
+from concord.triage.corpus import candidates_of
+from concord.triage.dissimilarity import central_pair
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, Stage, StageClosed
 from tests.run_world import FoldedRun, config, result, shards_of
@@ -85,7 +90,8 @@ def test_the_same_call_goes_on_with_the_run_and_a_share_takes_the_most_different
     [
         ({"select": "best"}, "select 'best' is not one of drop-similar"),
         ({"select_share": 0.5}, "nothing says how to choose"),
-        ({"select": "centroid"}, "is not one of"),
+        ({"select_per_prompt": 2}, "nothing says how to choose"),
+        ({"select": "centroid"}, "at least three answers"),
     ],
 )
 def test_a_choice_that_cannot_be_made_is_refused_in_words(tmp_path, asked, says):
@@ -101,6 +107,57 @@ def test_a_run_that_goes_on_from_another_keeps_its_pairs(tmp_path):
     assert len(linked.dataset) == PAIRS // 2 + 20
     with pytest.raises(InvalidInput, match="keeps all of its pairs"):
         concord.run(more, from_run=first.run_id, select="easy", home=str(home / "home"), tell=None)
+
+
+# ── lists of answers ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def listed(prompts: int = 24, answers: int = 4) -> list[dict]:
+    """Each prompt has so many answers, the last of which says the first one again."""
+    found = []
+    for n in range(prompts):
+        texts = [
+            f"about {n} " + " ".join(f"word{(n * k * 7 + at * 31) % 211}" for k in range(9)) for at in range(answers)
+        ]
+        texts[-1] = texts[0] + " indeed"
+        found.append({"id": f"q{n}", "prompt": f"What of {n}?", "responses": texts, "reference": str(n)})
+    return found
+
+
+@pytest.mark.parametrize(("strategy", "per_prompt"), [("drop-similar", 0), ("easy", 2), ("centroid", 0)])
+def test_of_a_prompts_list_of_answers_so_many_pairs_are_labelled(tmp_path, strategy, per_prompt):
+    asked = {"judge": "sample", "annotators": "people", "method": "none", "home": str(tmp_path), "tell": None}
+    done = concord.run(listed(), select=strategy, select_per_prompt=per_prompt, **asked)
+    of = Counter(row["pair_id"].rpartition("/")[0] for row in done.dataset)
+    assert set(of.values()) == {per_prompt or 1} and len(of) == 24
+    assert done.figures["selection"]["came"] == 24 * 6
+    if strategy == "drop-similar":
+        assert not any(row["pair_id"].endswith("/0-3") for row in done.dataset), "the last says the first again"
+
+
+def test_without_a_choice_all_pairs_of_a_list_are_labelled(tmp_path):
+    asked = {"judge": "sample", "method": "none", "home": str(tmp_path), "tell": None}
+    assert len(concord.run(listed(3), **asked).dataset) == 3 * 6
+
+
+def test_the_middle_of_a_list_is_found_though_it_lies_in_two_shards_and_a_given_pair_is_its_own():
+    generator = np.random.default_rng(4)
+    vectors = generator.normal(size=(5, 6)).astype(np.float16)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    pairs = list(itertools.combinations(range(5), 2))
+    lists, places = np.array([9] * 10 + [0, 0], np.uint64), np.array([*pairs, (-1, -1), (-1, -1)]) + 1
+    first, second = vectors[[a for a, _ in pairs] + [0, 1]], vectors[[b for _, b in pairs] + [1, 2]]
+    whole = {"first": first, "second": second, "list": lists, "place": places}
+    whole |= {"empty": np.zeros(12, bool), "length_difference": np.zeros(12, np.float32)}
+    shards = {
+        "a": {name: held[:7] for name, held in whole.items()},
+        "b": {name: held[7:] for name, held in whole.items()},
+    }
+    found = candidates_of(["a", "b"], shards.__getitem__, central=True)
+    middle = central_pair(vectors.astype(np.float32))
+    assert [pair for pair, is_it in zip(pairs, found.central, strict=False) if is_it] == [middle]
+    assert found.central[10:].all()
+    assert len(set(found.prompt[:10])) == 1 and len(set(found.prompt)) == 3
 
 
 # ── the state machine alone ────────────────────────────────────────────────────────────────────────────────────────

@@ -95,7 +95,9 @@ def _say_estimate(wanted: Request, job: Job, before: RunView | None, as_json: bo
     """The account of the input, then what the run would cost, and what it would stop at."""
     given = job.given
     expected = estimate.estimate(job.config, [row.pair for row in given.rows], before, job.earlier)
-    stops = "" if wanted.server else preflight.without_key((job.config.judge, *job.config.helpers))
+    stops = (
+        "" if wanted.server else preflight.without_key((job.config.judge, *job.config.helpers, *job.config.generators))
+    )
     if as_json:
         read = {"form": given.form, "labels": progress.labels(job), "verdicts": dict(given.judges)}
         read |= {"set_aside": dict(given.set_aside), "notes": list(job.notes)}
@@ -111,8 +113,11 @@ def _say_estimate(wanted: Request, job: Job, before: RunView | None, as_json: bo
         else "price unknown: give --prompt-price and --completion-price"
     )
     tokens = f" with {expected.prompt_tokens:,} + {many(expected.completion_tokens, 'token')}" if expected.calls else ""
-    print(f"{many(len(given.rows), 'pair')}: {many(expected.calls, 'judge call')}{tokens}, {price}")
-    if job.config.judge.url:
+    what, calls = ("prompt", "call") if expected.sampled else ("pair", "judge call")
+    print(f"{many(len(given.rows), what)}: {many(expected.calls, calls)}{tokens}, {price}")
+    if expected.sampled:
+        print(f"  of these {_calls(expected.sampled)} to sample answers")
+    if job.config.judge.url or expected.sampled:
         print(f"  {expected.basis}")
     if expected.checks:
         print(f"  {estimate.checks_in_words(expected.checks)}")

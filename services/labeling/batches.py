@@ -9,14 +9,13 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from concord.kit.errors import ConcordError, Deferred, Permanent
 from concord.labeling.batch_notes import BatchNotes, Note
 from concord.labeling.batch_wire import BatchWire, Standing
-from concord.labeling.llm import LLMJudge
 from concord.labeling.refusal import Trouble
 from concord.labeling.reply import Reply, reply_of
 from concord.labeling.spending import Spent, usage
@@ -25,6 +24,24 @@ from concord.v1 import events_pb2 as ev
 from concord.v1 import pairs_pb2 as pb
 
 log = structlog.get_logger()
+
+
+class Batched(Protocol):
+    """A model whose requests go into batches: a judge of pairs, or one that answers prompts."""
+
+    @property
+    def config(self) -> cfg.JudgeConfig:
+        """As it was asked for."""
+
+    async def combined(self, pair: pb.Pair, seed: int, spent: Spent) -> object:
+        """What it says of the pair, asked live where nothing is kept."""
+
+    async def missing(self, pairs: Sequence[pb.Pair], seed: int) -> dict[str, Mapping[str, Any]]:
+        """The requests about these pairs that nothing usable is kept of, by their keys in the cache."""
+
+    async def keep(self, key: str, reply: Reply) -> object:
+        """Keeps an answer, where it is worth that."""
+
 
 # A batch that ended without all its answers is handed in anew so often; then the rest is asked live.
 TRIES = 3
@@ -51,7 +68,7 @@ class Batches:
             self._wires[place] = self._new_wire(judge)
         return self._wires[place]
 
-    async def gather(self, judge: LLMJudge, run_id: str, unit: str, pairs: Sequence[pb.Pair], seed: int) -> ev.Usage:
+    async def gather(self, judge: Batched, run_id: str, unit: str, pairs: Sequence[pb.Pair], seed: int) -> ev.Usage:
         """Returns, once the unit's answers are in the cache as far as batches give them, what reading them cost.
 
         To be called again with the same `unit` as long as it raises Deferred; Permanent where the endpoint takes no batches.
@@ -69,7 +86,7 @@ class Batches:
         return usage(spent, judge.config)
 
     async def _is_answered(
-        self, judge: LLMJudge, run_id: str, name: str, pairs: Sequence[pb.Pair], seed: int, spent: Spent
+        self, judge: Batched, run_id: str, name: str, pairs: Sequence[pb.Pair], seed: int, spent: Spent
     ) -> bool:
         """Whether no further batch is needed: this one is read, or none is missing. Raises Deferred while it is under way."""
         note = await asyncio.to_thread(self._notes.of, name)
@@ -96,7 +113,7 @@ class Batches:
         return seen.status == "completed"
 
     async def _hand_in(
-        self, judge: LLMJudge, run_id: str, name: str, pairs: Sequence[pb.Pair], seed: int, spent: Spent
+        self, judge: Batched, run_id: str, name: str, pairs: Sequence[pb.Pair], seed: int, spent: Spent
     ) -> None:
         """Returns where everything is in the cache; else raises Deferred, once the batch is handed in and noted."""
         # The first pair live: what the endpoint does not know is found out by a question that is needed anyway.
@@ -114,7 +131,7 @@ class Batches:
         log.info("batch_handed_in", batch=seen.id, judge=judge.config.name, requests=len(requests))
         raise self._later(judge, seen)
 
-    def _later(self, judge: LLMJudge, seen: Standing) -> Deferred:
+    def _later(self, judge: Batched, seen: Standing) -> Deferred:
         far = f", {seen.done:,} of {seen.total:,} requests are answered" if seen.total else ""
         return Deferred(f"the judge {judge.config.name!r} works on batch {seen.id}{far}", self._look_s)
 

@@ -54,6 +54,7 @@ class ChatSettings:
     suspect_after: int = 8
     structured: bool = True  # ask for JSON by response_format
     logprobs: bool = True  # ask for token odds
+    who: str = "judge"  # what errors call it
 
 
 Kept = TypeVar("Kept")
@@ -81,7 +82,7 @@ class Chat:
         self._heard_s = self._told_s = clock()
         self._users = 0
         harmless = self.request(_probe_messages(), 0.0, MAX_TOKENS, 0)
-        self._terms = Negotiation(endpoint, harmless, self._try, self._wire.turn_to_other_path, clock)
+        self._terms = Negotiation(endpoint, harmless, self._try, self._wire.turn_to_other_path, clock, settings.who)
 
     async def close(self) -> None:
         await self._wire.close()

@@ -6,6 +6,7 @@ asked only for what is not there yet, and an answer is kept before it counts.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from time import monotonic
 from typing import Any, TypeVar
@@ -14,11 +15,13 @@ from concord.kit.errors import InvalidInput
 from concord.labeling import further, judge, questions
 from concord.labeling.answer_cache import Answers
 from concord.labeling.asking import Asker, Question
+from concord.labeling.candidates import Sampled
 from concord.labeling.chat import Chat, ChatSettings
 from concord.labeling.dialect import spoken
 from concord.labeling.judge import Combined, Further, Miss
 from concord.labeling.pace import Pace
 from concord.labeling.reply import Reply
+from concord.labeling.sampling import Sampler
 from concord.labeling.shard import together
 from concord.labeling.spending import Spent, usage
 from concord.labeling.teaching import Example
@@ -31,7 +34,8 @@ from concord.v1 import pairs_pb2 as pb
 T = TypeVar("T")
 # Connections to so many models are kept open.
 _MOST_CHATS = 50
-_Place = tuple[str, str, str, float]  # URL, model, variable of the key, seconds for a request
+# URL, model, variable of the key, seconds for a request, whether it answers prompts: free texts are asked for otherwise.
+_Place = tuple[str, str, str, float, bool]
 
 
 class LLMJudge:
@@ -125,21 +129,26 @@ class LLMJudges:
         """The judge that the configuration names. Raises InvalidInput for a setting that cannot be."""
         return LLMJudge(config, self.chat(config), self._answers)
 
-    def chat(self, config: cfg.JudgeConfig) -> Chat:
-        """The conversation with its model: what was found out of the endpoint, and how to ask it."""
-        place = (config.url, config.name, config.api_key_env, config.timeout_s)
+    def sampler(self, config: cfg.JudgeConfig, samples: int) -> Sampler:
+        """The model that answers prompts. Raises InvalidInput for a setting that cannot be."""
+        return Sampler(config, samples, self.chat(config, free=True), self._answers)
+
+    def chat(self, config: cfg.JudgeConfig, free: bool = False) -> Chat:
+        """The conversation with its model: what was found out of the endpoint, and how to ask it; `free`: for free texts."""
+        place = (config.url, config.name, config.api_key_env, config.timeout_s, free)
         # The one asked last stands last.
-        chat = self._chats.pop(place) if place in self._chats else self._new_chat(config)
+        chat = self._chats.pop(place) if place in self._chats else self._new_chat(config, free)
         self._chats[place] = chat
         self._paces[config.url].limit(config.requests_per_minute, config.tokens_per_minute)
         return chat
 
-    def _new_chat(self, config: cfg.JudgeConfig) -> Chat:
+    def _new_chat(self, config: cfg.JudgeConfig, free: bool) -> Chat:
         endpoint = self.endpoint(config)
         pace = self._paces.setdefault(config.url, Pace(self._settings.concurrency, self._clock, self._sleep))
+        settings = replace(self._settings, structured=False, logprobs=False, who="model") if free else self._settings
         return Chat(
             endpoint,
-            self._settings,
+            settings,
             pace,
             timeout_s=config.timeout_s,
             clock=self._clock,
@@ -203,14 +212,31 @@ class LLMJudges:
             lambda one, spent: together(one.taught(pair, mine, config.seed, spent) for pair, mine in shown),
         )
 
+    async def sampled(
+        self, prompts: Sequence[pb.Pair], config: cfg.JudgeConfig, samples: int, seed: int
+    ) -> tuple[list[list[Sampled]], ev.Usage]:
+        """What the model answers to each prompt, so many times. Errors as of `ask`."""
+        one = self.sampler(config, samples)
+        return await self._used(
+            config,
+            self.chat(config, free=True),
+            lambda spent: together(one.combined(prompt, seed, spent) for prompt in prompts),
+        )
+
     async def _accounted(
         self, config: cfg.JudgeConfig, ask: Callable[[LLMJudge, Spent], Awaitable[T]]
     ) -> tuple[T, ev.Usage]:
         """What is asked of one judge, and what that used."""
-        one, spent, began = self.of(config), Spent(), self._clock()
+        one = self.of(config)
+        return await self._used(config, self.chat(config), lambda spent: ask(one, spent))
+
+    async def _used(
+        self, config: cfg.JudgeConfig, chat: Chat, ask: Callable[[Spent], Awaitable[T]]
+    ) -> tuple[T, ev.Usage]:
+        spent, began = Spent(), self._clock()
         try:
-            with self.chat(config).in_use():
-                said = await ask(one, spent)
+            with chat.in_use():
+                said = await ask(spent)
         except BaseException as error:
             # Whatever ends this, what was paid was paid; the caller adds it up.
             vars(error)["usage"] = usage(spent, config, self._clock() - began)

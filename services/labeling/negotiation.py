@@ -44,9 +44,11 @@ class Negotiation:
         try_: Try,
         turn: Callable[[], bool],
         clock: Callable[[], float],
+        who: str = "judge",
     ) -> None:
         """`harmless` is a request that nobody need keep secret; `turn` leads to the other path that the URL may mean, if any."""
         self._endpoint, self._harmless, self._try, self._turn, self._clock = endpoint, harmless, try_, turn, clock
+        self._who = who
         self.dialect = STANDARD
         self.path = 0  # how often the endpoint was looked for below another path
         self.proved = False  # a request in the dialect as it is now has been answered
@@ -160,7 +162,7 @@ class Negotiation:
 
     def explain(self, trouble: Trouble, quote: bool) -> str:
         """`quote`: the endpoint's words are about a question of ours, so that they can be repeated."""
-        where = f"the judge {self._endpoint.model!r} at {self._endpoint.url}: {trouble.detail}"
+        where = f"the {self._who} {self._endpoint.model!r} at {self._endpoint.url}: {trouble.detail}"
         if quote and trouble.words.message:
             where += f": {trouble.words.message[:300]}"
         if trouble.status in (401, 403):

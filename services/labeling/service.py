@@ -17,18 +17,19 @@ from concord.labeling import checking, recorded, sample_judge
 from concord.labeling.answer_cache import AnswerCache
 from concord.labeling.batch_notes import BatchNotes
 from concord.labeling.batch_wire import BatchWire
-from concord.labeling.batches import LOOK_S, Batches
+from concord.labeling.batches import LOOK_S, Batched, Batches
 from concord.labeling.chat import ChatSettings
 from concord.labeling.conduct import with_conduct
 from concord.labeling.further import Ways
 from concord.labeling.further import further as ask_further
+from concord.labeling.generation import answers_of, shard_generated
 from concord.labeling.judge import Combined, Further
 from concord.labeling.lesson import Lessons, Teach
 from concord.labeling.llm import LLMJudges
 from concord.labeling.shard import AskFurther, label_shard
 from concord.labeling.spending import total
 from concord.labeling.teaching import Example
-from concord.preference import further
+from concord.preference import further, generating
 from concord.preference.judges import JUDGE_KINDS, networked, networked_judges
 from concord.v1 import labeling_service_pb2 as pb
 from concord.v1 import labeling_service_pb2_grpc
@@ -46,7 +47,7 @@ Asked = tuple[list[Combined], Usage]
 
 
 class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
-    """The units of PILOT_LABEL, LABEL and TEACH; every coroutine of it runs in one asyncio loop.
+    """The units of GENERATE, PILOT_LABEL, LABEL and TEACH; every coroutine of it runs in one asyncio loop.
 
     `environ` holds the variables that judges may take their keys from: those of `settings.allowed_keys`.
     """
@@ -72,8 +73,8 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
 
     async def do(self, work: Work) -> Event:
         """The unit's fact, without its names. Raises Deferred where an endpoint is away for too long."""
-        if work.WhichOneof("task") == "teach_shard":
-            return await self._teach(work)
+        if other := {"teach_shard": self._teach, "generate_shard": self._generate}.get(work.WhichOneof("task") or ""):
+            return await other(work)
         task, began = work.label_shard, time.monotonic()
         wanted = frozenset(task.pair_indexes)
         # Elsewhere: the calls of other units need the loop.
@@ -104,15 +105,36 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         event.usage.seconds = time.monotonic() - began
         return event
 
+    async def _generate(self, work: Work) -> Event:
+        """The candidate pairs of a shard of prompts."""
+        began, config = time.monotonic(), work.config
+        read = await asyncio.to_thread(self._read, work.generate_shard.shard_uri, frozenset())
+        prompts, llm, samples = [pair for _, pair in read], self._llm(), generating.samples(config)
+        batched = [llm.sampler(one, samples) for one in config.generators if one.batch]
+        before = await self._collected(work, batched, prompts)
+        try:
+            answers, usage = await answers_of(prompts, config.generators, samples, config.seed, llm.sampled)
+        except ConcordError as error:
+            error.usage = total((before, error.usage or Usage()))
+            raise
+        fact = await asyncio.to_thread(shard_generated, prompts, answers, self._blobs.put)
+        usage = total((before, usage))
+        usage.seconds = time.monotonic() - began
+        return Event(shard_generated=fact, usage=usage)
+
     async def _gathered(self, work: Work, pairs: Sequence[Pair]) -> Usage:
         """What reading the unit's batches cost, once there is nothing to wait for. People wait for the pilot: it is asked live."""
         judges = [judge for judge in networked_judges(work.config) if judge.batch]
-        if not judges or not pairs or work.unit.stage != Stage.STAGE_LABEL:
+        if not judges or work.unit.stage != Stage.STAGE_LABEL:
             return Usage()
-        batches, llm = self._batched(), self._llm()
-        gathered = [
-            batches.gather(llm.of(judge), work.run_id, work.work_id, pairs, work.config.seed) for judge in judges
-        ]
+        return await self._collected(work, [self._llm().of(judge) for judge in judges], pairs)
+
+    async def _collected(self, work: Work, models: Sequence[Batched], pairs: Sequence[Pair]) -> Usage:
+        """As `_gathered`, for these models."""
+        if not models or not pairs:
+            return Usage()
+        batches = self._batched()
+        gathered = [batches.gather(one, work.run_id, work.work_id, pairs, work.config.seed) for one in models]
         # All of them hand in what they have before the first one's wait ends this.
         found = await asyncio.gather(*gathered, return_exceptions=True)
         paid = total(one if isinstance(one, Usage) else getattr(one, "usage", None) or Usage() for one in found)

@@ -37,7 +37,7 @@ async def label_shard(
     `usage` of the error then holds what all of them spent.
     """
     texts = [pair for _, pair in pairs]
-    answers = await _accounted(ask(texts, config, seed) for config in (label, *helpers))
+    answers = await accounted(ask(texts, config, seed) for config in (label, *helpers))
     (labels, _), others = answers[0], answers[1:]
     named = {column_name(config): said for config, (said, _) in zip(helpers, others, strict=True)}
     own = own_disagree(texts, label, labels) if own_disagree else None
@@ -61,15 +61,15 @@ async def _further(
         raise
 
 
-async def _accounted(asking: Iterable[Coroutine[Any, Any, tuple[list[Combined], ev.Usage]]]):
-    """As `together`, for judges: an error carries what all of them spent until it ended them."""
+async def accounted(asking: Iterable[Coroutine[Any, Any, tuple[T, ev.Usage]]]) -> list[tuple[T, ev.Usage]]:
+    """As `together`, for models that are paid: an error carries what all of them spent until it ended them."""
     tasks = [asyncio.ensure_future(one) for one in asking]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
         for task in tasks:
             task.cancel()
-        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        ends: list[Any] = await asyncio.gather(*tasks, return_exceptions=True)
     errors = [end for end in ends if isinstance(end, BaseException)]
     if not errors:
         return ends

@@ -106,7 +106,7 @@ def _held(path: Path) -> bool:
 
 def judges(run: RunState, environ: Mapping[str, str]) -> Iterator[Finding]:
     """The run's judges that cannot be reached, or whose key is not there."""
-    for judge in (run.view.config.judge, *run.view.config.helpers):
+    for judge in (run.view.config.judge, *run.view.config.helpers, *run.view.config.generators):
         try:
             preflight.check((judge,), environ)
         except ConcordError as error:

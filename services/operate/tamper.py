@@ -30,6 +30,7 @@ RESULTS = (
     "shard_scored",
     "shard_embedded",
     "pairs_selected",
+    "shard_generated",
     "round_triaged",
     "dataset_built",
     "fold_trained",

@@ -1,5 +1,6 @@
 """A run's facts told by stage, in the order of the log: when, what came of it, what is odd about it. PURE."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,7 +15,7 @@ from concord.preference import answer_faults, checked, order_flips
 from concord.preference.answer_faults import FaultyAnswers
 from concord.preference.stages import HUMAN, JUDGING, step_name
 from concord.v1.config_pb2 import RunConfig
-from concord.v1.events_pb2 import Event, PauseReason, ShardLabeled, Stage, TaskOutcome, Unit, Usage
+from concord.v1.events_pb2 import Event, PauseReason, ShardGenerated, ShardLabeled, Stage, TaskOutcome, Unit, Usage
 from concord.v1.pairs_pb2 import Choice
 
 # A silence that is told: work that is silent for so long is issued again.
@@ -153,6 +154,8 @@ def _came(stage: int, mine: Sequence[Fact], judge: dict[int, int]) -> str:
         return _verdicts(_last_tries(mine))
     if stage in HUMAN:
         return _people(mine, judge)
+    if stage == Stage.STAGE_GENERATE:
+        return _generated([fact.event.shard_generated for fact in mine if fact.kind == "shard_generated"])
     last = next((fact.event for fact in reversed(mine) if fact.kind not in ("unit_failed", "unit_deferred")), None)
     if last is None:
         return ""
@@ -176,6 +179,16 @@ def _came(stage: int, mine: Sequence[Fact], judge: dict[int, int]) -> str:
             checks = f"{made.from_checks:,} by checks, " if made.from_checks else ""
             return f"{rows}: {made.from_people:,} by people, {checks}{made.flipped:,} flipped, {ties}{sure}"
     return ""
+
+
+def _generated(shards: Sequence[ShardGenerated]) -> str:
+    asked, prompts = sum(one.answers for one in shards), sum(one.prompts for one in shards)
+    why = Counter[str]()
+    for dropped in (one for shard in shards for one in shard.dropped):
+        why[dropped.why] += dropped.answers
+    gone = "".join(f", {count:,} dropped: {reason}" for reason, count in why.most_common())
+    pairs = many(sum(one.shard.pairs for one in shards), "candidate pair")
+    return f"{many(asked, 'answer')} to {many(prompts, 'prompt')}{gone}; {pairs}"
 
 
 def _last_tries(mine: Sequence[Fact]) -> list[Fact]:

@@ -63,7 +63,7 @@ def learned(
     read = sum(mine * bytes_a_call(judge, pair_bytes, examples) for judge, mine, examples in asked) / calls
     answers = (usage.calls + usage.cached_calls) / (judged * calls) if judged else 1.0
     reckoned = sum(
-        mine / calls * _price(judge, usage.prompt_tokens, usage.completion_tokens) for judge, mine, _ in asked
+        mine / calls * price(judge, usage.prompt_tokens, usage.completion_tokens) for judge, mine, _ in asked
     )
     return Rates(
         tokens_a_byte=usage.prompt_tokens / usage.calls / read,
@@ -100,7 +100,7 @@ def expected(
         most = judge.max_tokens if rates == ASSUMED and judge.max_tokens else rates.tokens_an_answer
         completion = mine * min(rates.tokens_an_answer, most)
         calls, prompts, completions = calls + mine, prompts + prompt, completions + completion
-        dollars += _price(judge, prompt, completion)
+        dollars += price(judge, prompt, completion)
     return Expected(calls, prompts, completions, dollars * rates.correction)
 
 
@@ -114,5 +114,5 @@ def money(dollars: float) -> str:
     return f"${dollars:,.2f}" if dollars == 0 or dollars >= 0.01 else f"${dollars:.4f}"
 
 
-def _price(judge: JudgeConfig, prompt_tokens: float, completion_tokens: float) -> float:
+def price(judge: JudgeConfig, prompt_tokens: float, completion_tokens: float) -> float:
     return (prompt_tokens * judge.prompt_dollars + completion_tokens * judge.completion_dollars) / 1e6

@@ -79,8 +79,9 @@ def simulated(judge: JudgeConfig) -> bool:
 
 
 def priced(config: RunConfig) -> bool:
-    """Whether every judge that costs calls has a price; a price of 0 is one that nobody gave."""
-    return all(judge.prompt_dollars or judge.completion_dollars for judge in networked_judges(config))
+    """Whether every judge, and every model that answers prompts, has a price; a price of 0 is one that nobody gave."""
+    asked = (*networked_judges(config), *config.generators)
+    return all(model.prompt_dollars or model.completion_dollars for model in asked)
 
 
 def networked_judges(config: RunConfig) -> list[JudgeConfig]:

@@ -19,6 +19,8 @@ Plan = Callable[[int], tuple[Step, ...]]
 PILOT = ((Stage.STAGE_PILOT_LABEL, 0), (Stage.STAGE_PILOT_ANNOTATE, 0))
 # What chooses the pairs, in a run that asks for it: on a basis of all responses, by the responses alone.
 SELECTION = ((Stage.STAGE_FIT_FEATURES, 0), (Stage.STAGE_EMBED, 0), (Stage.STAGE_SELECT, 0))
+# What makes the pairs of a run that begins with prompts.
+GENERATION = ((Stage.STAGE_GENERATE, 0),)
 LABELS = ((Stage.STAGE_LABEL, 0), (Stage.STAGE_FIT_FEATURES, 0), (Stage.STAGE_FEATURES, 0))
 END = ((Stage.STAGE_FINAL, 0), (Stage.STAGE_DATASET, 0))
 

@@ -284,11 +284,30 @@ class Options:
         int,
         Setting("seed", "Of all draws: the same input, settings and seed are the same run.", AGAIN, span=(0, 2**63)),
     ] = 0
+    generate: Annotated[
+        tuple[str, ...],
+        Setting(
+            "",
+            "Have a model answer the prompts of the file (URL#MODEL,key=VARIABLE,prices=IN/OUT); of several models, each pair has "
+            "answers of two.",
+            PAIRS,
+        ),
+    ] = ()
+    samples: Annotated[
+        int, Setting("samples", "Answers to a prompt by each model of --generate; 0: 4.", PAIRS, span=(0, 32))
+    ] = 0
+    sample_temperature: Annotated[float, Setting("", "Temperature of these answers; 0: 1.", PAIRS, span=(0, 10))] = 0.0
+    sample_tokens: Annotated[
+        int,
+        Setting(
+            "", "Most tokens of such an answer; 0: 1,024. A longer one is cut, and dropped.", PAIRS, span=(0, 100_000)
+        ),
+    ] = 0
     select: Annotated[
         str,
         Setting(
             "select",
-            "Label only some of the pairs: drop-similar, random, easy (most different answers) or hard.",
+            "Label only some of the pairs: drop-similar, random, easy (most different answers), hard or centroid.",
             PAIRS,
             longest=20,
         ),
@@ -299,6 +318,15 @@ class Options:
             "select_share", "Label at most this share of the pairs; 0: all that --select leaves.", PAIRS, span=(0, 1)
         ),
     ] = 0.0
+    select_per_prompt: Annotated[
+        int,
+        Setting(
+            "select_per_prompt",
+            "With --select, label at most so many pairs of one prompt's list of answers; 0: one.",
+            PAIRS,
+            span=(0, 1_000),
+        ),
+    ] = 0
     shard_pairs: Annotated[
         int,
         Setting(

@@ -21,4 +21,9 @@ def put_shard(first_index: int, pairs: Sequence[Pair], put: Put) -> ShardRef:
 
 def put_manifest(shards: Sequence[ShardRef], pairs: int, put: Put) -> str:
     """Stores the list of all shards of a run, which names its pairs."""
-    return put(PairsManifest(shards=shards, pairs=pairs).SerializeToString(deterministic=True))
+    return put(manifest_bytes(PairsManifest(shards=shards, pairs=pairs)))
+
+
+def manifest_bytes(manifest: PairsManifest) -> bytes:
+    """The list as it is stored: its hash is what the run's pairs are called."""
+    return manifest.SerializeToString(deterministic=True)

@@ -29,7 +29,7 @@ class StageKind:
     per_shard: bool = False
     # Its units are the AI judge's labels.
     judging: bool = False
-    # It asks the AI judge, for verdicts or for more: it costs money, and some units may fail without stopping the run.
+    # It asks the AI judge or the models that answer prompts: it costs money, and some units may fail without stopping the run.
     paid: bool = False
     # Whether a person who watches is told which round it is.
     counted: bool = False
@@ -41,6 +41,7 @@ class StageKind:
 
 
 STAGES: dict[int, StageKind] = {
+    Stage.STAGE_GENERATE: StageKind("sampling answers", "Answers sampled", topics.LABEL, per_shard=True, paid=True),
     Stage.STAGE_EMBED: StageKind("embedding responses", "Embeddings", topics.SCORE, per_shard=True),
     Stage.STAGE_SELECT: StageKind("choosing the pairs to label", "Selection", topics.TRIAGE),
     Stage.STAGE_PILOT_LABEL: StageKind("judging the pilot", "Pilot, judge", topics.LABEL, judging=True, paid=True),

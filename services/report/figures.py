@@ -278,7 +278,7 @@ def _config(config: RunConfig) -> dict[str, Any]:
     """The configuration as plain values. A key never stands in it; should an address carry one, it is cut off."""
     plain = MessageToDict(config, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
     plain["seed"] = config.seed  # JSON's own mapping makes 64-bit numbers strings
-    for judge in (plain.get("judge", {}), *plain["helpers"]):
+    for judge in (plain.get("judge", {}), *plain["helpers"], *plain["generators"]):
         if judge.get("url"):
             judge["url"] = _without_credentials(judge["url"])
     return plain

@@ -178,14 +178,14 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
 
 
 def _corpus(events: Sequence[tuple[Event, float]]) -> Corpus:
-    """The pairs as the last fact that fixes them says; of a run that has not started none."""
+    """The pairs as the last fact that fixes them says; of a run that has not started none, and of prompts none are made."""
     corpus = Corpus()
     for event, _ in events:
         if event.WhichOneof("kind") == "run_started":
             said = event.run_started
             corpus = Corpus(pairs_uri=said.pairs_uri, pairs=said.pairs, human_budget=said.human_budget)
         elif event.WhichOneof("kind") == "stage_closed" and event.stage_closed.HasField("corpus"):
-            return event.stage_closed.corpus
+            corpus = event.stage_closed.corpus
     return corpus
 
 

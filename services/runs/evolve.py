@@ -13,15 +13,13 @@ from concord.preference import checked
 from concord.preference.judges import column_name, spelled
 from concord.preference.pilot import compared, rival
 from concord.runs import judge_health
-from concord.runs.state import ENDED, RunState, chosen, unit_row
+from concord.runs.state import ENDED, MOST_PAIRS, RunState, chosen, unit_row
 from concord.v1.events_pb2 import Corpus, Event, PauseReason, Stage, TaskOutcome
 from concord.v1.pairs_pb2 import Choice, ShardRef
 from concord.v1.runs_service_pb2 import RunStatus, RunView, StageView
 from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot
 
 MOST_REFUSALS = 20
-# What a run may hold: beyond it its numbers would not fit into its view.
-MOST_PAIRS = 100_000_000
 MOST_VOTES = 2**32 - 1
 # A dependency that is down is asked again within a day, whatever it says of itself.
 MOST_WAIT_S = 86_400.0
@@ -49,6 +47,8 @@ def evolve(state: RunState, events: Sequence[tuple[Event, float]]) -> tuple[RunS
     for event, at in events:
         if event.HasField("usage"):
             usage.add(view.usage, event.usage)
+            if event.unit.stage == Stage.STAGE_GENERATE:
+                usage.add(view.generated, event.usage)
         if event.HasField("unit"):
             _settle(state, event, at, touched)
         else:
@@ -215,7 +215,7 @@ def _close(state: RunState, event: Event, touched: set[str]) -> None:
 
 
 def _take_corpus(state: RunState, corpus: Corpus, touched: set[str]) -> None:
-    """The run is about these pairs from here on; the shards are those that the stage's own fact names."""
+    """The run is about these pairs from here on; the shards are those that the stage's own facts name."""
     said = chosen(state)
     fits = said is not None and (said.pairs_uri, said.pairs) == (corpus.pairs_uri, corpus.pairs)
     if said is None or not fits or not _in_order(said.shards, said.pairs):

@@ -14,7 +14,7 @@ from concord.kit.errors import InvalidInput
 from concord.kit.ids import URI
 from concord.kit.plural import many
 from concord.kit.urls import secret_option
-from concord.preference import further, selecting
+from concord.preference import further, generating, selecting
 from concord.preference.judges import JUDGE_KINDS, networked
 from concord.preference.methods import METHODS
 from concord.preference.pairs import ROLES, BadRecord, check_originals
@@ -85,8 +85,15 @@ def check_config(config: RunConfig) -> None:
     check_judge("judge", config.judge)
     for at, helper in enumerate(config.helpers):
         check_judge(f"helpers[{at}]", helper)
+    for at, generator in enumerate(config.generators):
+        check_judge(f"generators[{at}]", generator)
+        if not networked(generator):
+            raise InvalidInput(
+                f"generators[{at}].kind {generator.kind!r} answers no prompts; name an endpoint: URL#MODEL"
+            )
     further.check(config)
     selecting.check(config)
+    generating.check(config)
     if (size := config.ByteSize()) > MOST_CONFIG_BYTES:
         raise InvalidInput(
             f"the configuration has {size:,} bytes; at most {MOST_CONFIG_BYTES:,} are taken: shorten its texts"

@@ -4,6 +4,7 @@
 A stage's units are fixed before any work goes out, and a stage is complete when each unit is settled: a set, no count.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 from concord.kit.ids import event_id, uri_of, work_id
@@ -11,10 +12,12 @@ from concord.kit.loop.fold import Append, Context, Dispatch
 from concord.kit.plural import many
 from concord.preference import call_costs
 from concord.preference.pilot import misaligned
+from concord.preference.shards import manifest_bytes
 from concord.preference.stages import STAGES, stage_name
 from concord.runs import judge_health, work
-from concord.runs.state import RunState, selected
-from concord.v1.events_pb2 import Event, PauseReason, StageClosed, StageManifest
+from concord.runs.state import RunState, candidates, selected
+from concord.v1.events_pb2 import Event, PauseReason, Stage, StageClosed, StageManifest
+from concord.v1.pairs_pb2 import PairsManifest
 from concord.v1.runs_service_pb2 import RunStatus
 
 
@@ -36,6 +39,8 @@ def due(state: RunState, context: Context, reissue_after_s: float = 120.0) -> Se
     if trouble := _judge_trouble(state):
         return (_pause(state, *trouble),)
     if len(state.settled) >= state.open.units:
+        if nothing := _no_candidates(state):
+            return (_pause(state, PauseReason.PAUSE_REASON_FAILED_UNITS, nothing),)
         return (_close(state),)
     return () if STAGES[state.open.stage].people else _window(state, context, reissue_after_s)
 
@@ -64,6 +69,23 @@ def _gate(state: RunState) -> str:
         f"{state.view.run_id[:8]}` shows the others. Go on with clearer "
         "criteria (--from RUN --criteria …), or resume with this judge"
         + (f"; {state.view.pilot_says}" if state.view.pilot_says else "")
+    )
+
+
+def _no_candidates(state: RunState) -> str:
+    """Why a run whose answers are all there has no pairs, in words; empty where it has some, or is not about that."""
+    assert state.open is not None
+    if state.open.stage != Stage.STAGE_GENERATE or candidates(state) is not None:
+        return ""
+    said = [event.shard_generated for event in state.settled.values()]
+    why = Counter[str]()
+    for one in (one for shard in said for one in shard.dropped):
+        why[one.why] += one.answers
+    dropped = ", ".join(f"{count:,} {reason}" for reason, count in why.most_common())
+    return (
+        f"no prompt has two different answers, of {many(sum(shard.answers for shard in said), 'answer')} to "
+        f"{many(sum(shard.prompts for shard in said), 'prompt')}: {dropped or 'none came'}. Begin a run with more samples, "
+        "a higher sample_temperature or more sample_tokens"
     )
 
 
@@ -99,9 +121,12 @@ def _close(state: RunState) -> Append:
     stage, round_ = manifest.stage, manifest.round
     content = manifest.SerializeToString(deterministic=True)
     closed = StageClosed(stage=stage, round=round_, manifest_uri=uri_of(content), failed_units=failed)
+    blobs: tuple[bytes, ...] = (content,)
     if (corpus := selected(state)) is not None:
         closed.corpus.CopyFrom(corpus)
-    return _say(state, f"closed/{stage}.{round_}", blobs=(content,), stage_closed=closed)
+    if stage == Stage.STAGE_GENERATE and (made := candidates(state)) is not None:
+        blobs = (content, manifest_bytes(PairsManifest(shards=made.shards, pairs=made.pairs)))
+    return _say(state, f"closed/{stage}.{round_}", blobs=blobs, stage_closed=closed)
 
 
 def _finish(state: RunState, context: Context) -> Append:
@@ -145,8 +170,9 @@ def _window(state: RunState, context: Context, reissue_after_s: float) -> Sequen
 def _no_money(state: RunState, number: int) -> str:
     """Why the unit is not paid for, in words."""
     money, view = call_costs.money, state.view
-    known = "as the answers so far show" if view.usage.calls else "assumed, as no answer was paid yet"
-    pairs = many(work.pairs_of(state, number), "pair")
+    known = "as the answers so far show" if work.is_known(state) else "assumed, as no answer was paid yet"
+    assert state.open is not None
+    pairs = many(work.pairs_of(state, number), "prompt" if state.open.stage == Stage.STAGE_GENERATE else "pair")
     return (
         f"{money(view.usage.dollars)} of {money(view.dollar_budget)} are spent; the next "
         f"{pairs} will cost about {money(work.expected(state, number))} ({known}), and {money(work.bound(state, number))} is held "

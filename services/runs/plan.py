@@ -1,9 +1,9 @@
-"""A run's whole plan: what chooses its pairs, the pilot, its method's stages in as many rounds as its budget lasts. Pure."""
+"""A run's whole plan: what makes its pairs, the pilot, its method's stages in as many rounds as its budget lasts. Pure."""
 
 from collections.abc import Sequence
 
 from concord.preference.budget import pilot_size, rounds
-from concord.preference.methods import METHODS, PILOT, SELECTION, asks
+from concord.preference.methods import GENERATION, METHODS, PILOT, SELECTION, asks
 from concord.preference.stages import Step
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
@@ -19,7 +19,7 @@ def stages(
     begun = sum(stage == Stage.STAGE_ANNOTATE for stage, _ in opened)
     closing = any(stage == Stage.STAGE_FINAL for stage, _ in opened)
     count = begun if closing or enough else max(begun, rounds(config, pairs, budget))
-    choosing = SELECTION if config.select else ()
+    choosing = (*(GENERATION if config.generators else ()), *(SELECTION if config.select else ()))
     past = len(opened) > len(choosing)
     gated = PILOT[0] in opened if past else asks(config) and pilot_size(config, pairs, budget) > 0
     gate = (*choosing, *(PILOT if gated else ()))

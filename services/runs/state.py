@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from concord.kit.ids import uri_of
 from concord.preference.budget import human_budget
+from concord.preference.shards import manifest_bytes
 from concord.preference.stages import STAGES, Step
 from concord.runs import plan
 from concord.v1.events_pb2 import Corpus, Event, PairsSelected, RoundTriaged, Stage, StageOpened
@@ -12,6 +14,8 @@ from concord.v1.runs_service_pb2 import RunStatus, RunView
 from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot, RunSnapshot
 
 VERSION = 1
+# What a run may hold: beyond it its numbers would not fit into its view.
+MOST_PAIRS = 100_000_000
 ENDED = (RunStatus.RUN_STATUS_FINISHED, RunStatus.RUN_STATUS_CANCELLED)
 
 
@@ -56,11 +60,29 @@ class RunState:
 
 
 def chosen(state: RunState) -> PairsSelected | None:
-    """What the open stage chose, where it is settled and is the one that chooses the pairs."""
-    if state.open is None or state.open.stage != Stage.STAGE_SELECT or 0 not in state.settled:
+    """The pairs that the open stage made or chose, where it is settled and is one that does."""
+    if state.open is None:
+        return None
+    if state.open.stage == Stage.STAGE_GENERATE:
+        return candidates(state)
+    if state.open.stage != Stage.STAGE_SELECT or 0 not in state.settled:
         return None
     said = state.settled[0]
     return said.pairs_selected if said.HasField("pairs_selected") else None
+
+
+def candidates(state: RunState) -> PairsSelected | None:
+    """The pairs of all shards that the open GENERATE has answered, one shard behind the other; None where there is none."""
+    made = PairsManifest()
+    for _, event in sorted(state.settled.items()):
+        shard = event.shard_generated.shard
+        if shard.pairs and made.pairs + shard.pairs <= MOST_PAIRS:
+            made.shards.add().CopyFrom(shard)
+            made.shards[-1].first_index = made.pairs
+            made.pairs += shard.pairs
+    if not made.pairs:
+        return None
+    return PairsSelected(pairs_uri=uri_of(manifest_bytes(made)), pairs=made.pairs, shards=made.shards)
 
 
 def selected(state: RunState) -> Corpus | None:

@@ -9,13 +9,13 @@ import numpy as np
 from concord.kit.ids import work_id
 from concord.kit.log import topics
 from concord.kit.loop.fold import Dispatch
-from concord.preference import budget, call_costs, checked, further, pilot
+from concord.preference import budget, call_costs, checked, further, generating, pilot
 from concord.preference.judges import networked
 from concord.preference.methods import METHODS
 from concord.preference.stages import STAGES
 from concord.runs.state import RunState
 from concord.v1.config_pb2 import JudgeConfig
-from concord.v1.events_pb2 import Stage, StageOpened, Unit
+from concord.v1.events_pb2 import Stage, StageOpened, Unit, Usage
 from concord.v1.work_pb2 import Teacher, Work
 
 # The basis of the features is fitted on at most so many texts; more change it little.
@@ -23,7 +23,7 @@ MAX_BASIS_TEXTS = 20_000
 # Keeps the draw of questions for a second person apart from that of a round's part.
 AGAIN = 1_000_000
 # Paid stages whose units are whole shards.
-_WHOLE = (Stage.STAGE_LABEL, Stage.STAGE_TEACH)
+_WHOLE = (Stage.STAGE_GENERATE, Stage.STAGE_LABEL, Stage.STAGE_TEACH)
 
 
 def draw_pilot(state: RunState) -> list[int]:
@@ -137,8 +137,9 @@ def unit_of(state: RunState, number: int) -> Unit:
 def window(state: RunState) -> int:
     """Units of the open stage that are out at once: all of them where they wait for batches, which costs nobody a place."""
     assert state.open is not None
-    judge = state.view.config.judge
-    waits = state.open.stage == Stage.STAGE_LABEL and networked(judge) and judge.batch
+    config = state.view.config
+    asked = {Stage.STAGE_LABEL: (config.judge,), Stage.STAGE_GENERATE: config.generators}.get(state.open.stage, ())
+    waits = any(networked(one) and one.batch for one in asked)
     return state.open.units if waits else max(1, state.view.config.window)
 
 
@@ -176,6 +177,10 @@ def _fit_features(state: RunState, work: Work, number: int) -> None:
 def _features(state: RunState, work: Work, number: int) -> None:
     work.featurise_shard.shard_uri = state.shards[number].uri
     work.featurise_shard.basis_uri = state.view.basis_uri
+
+
+def _generate(state: RunState, work: Work, number: int) -> None:
+    work.generate_shard.shard_uri = state.shards[number].uri
 
 
 def _embed(state: RunState, work: Work, number: int) -> None:
@@ -255,6 +260,7 @@ def _dataset(state: RunState, work: Work, number: int) -> None:
 
 # What each stage is about, and what its work items say; what else a stage is stands in `preference/stages.py`.
 WORK: dict[int, StageWork] = {
+    Stage.STAGE_GENERATE: StageWork(_a_shard, _generate),
     Stage.STAGE_EMBED: StageWork(_a_shard, _embed),
     Stage.STAGE_SELECT: StageWork(_one, _select),
     Stage.STAGE_PILOT_LABEL: StageWork(_chunks, _pilot_label, choose=_choose_pilot),
@@ -286,10 +292,9 @@ def affordable(state: RunState, undone: Sequence[int]) -> list[int]:
     assert state.open is not None
     if not state.view.dollar_budget or not STAGES[state.open.stage].paid:
         return list(undone)
-    known = state.view.usage.calls or state.view.usage.cached_calls
     left, out = state.view.dollar_budget - state.view.usage.dollars, []
     rates = _rates(state)
-    for number in undone if known else undone[:1]:
+    for number in undone if is_known(state) else undone[:1]:
         left -= _bound(state, number, rates)
         if left < 0:
             break
@@ -297,8 +302,14 @@ def affordable(state: RunState, undone: Sequence[int]) -> list[int]:
     return out
 
 
+def is_known(state: RunState) -> bool:
+    """Whether anything that the open stage's models answered shows what an answer takes."""
+    used = _used(state)
+    return bool(used.calls or used.cached_calls)
+
+
 def bound(state: RunState, number: int) -> float:
-    """Dollars that are held back for a unit of judging: what it is expected to cost, and half as much again.
+    """Dollars that are held back for a paid unit: what it is expected to cost, and half as much again.
 
     What is expected is learned from what the run used so far.
     """
@@ -306,30 +317,46 @@ def bound(state: RunState, number: int) -> float:
 
 
 def expected(state: RunState, number: int) -> float:
-    """Dollars that judging this unit will probably cost."""
-    judges, more = _asked(state)
-    return call_costs.expected(judges, *_texts(state, number), _rates(state), more).dollars
+    """Dollars that this unit will probably cost."""
+    return _expected(state, number, _rates(state))
 
 
 def pairs_of(state: RunState, number: int) -> int:
-    """Pairs of a unit of judging."""
+    """Pairs, or prompts, of a paid unit."""
     return _texts(state, number)[1]
 
 
 def _bound(state: RunState, number: int, rates: call_costs.Rates) -> float:
+    return call_costs.held_back(_expected(state, number, rates), rates)
+
+
+def _expected(state: RunState, number: int, rates: call_costs.Rates) -> float:
+    if _is_generating(state):
+        return generating.expected(state.view.config, *_texts(state, number), rates).dollars
     judges, more = _asked(state)
-    probably = call_costs.expected(judges, *_texts(state, number), rates, more)
-    return call_costs.held_back(probably.dollars, rates)
+    return call_costs.expected(judges, *_texts(state, number), rates, more).dollars
+
+
+def _is_generating(state: RunState) -> bool:
+    assert state.open is not None
+    return state.open.stage == Stage.STAGE_GENERATE
+
+
+def _used(state: RunState) -> Usage:
+    """What the models that the open stage asks have used so far: judges, or those that answer prompts."""
+    return state.view.generated if _is_generating(state) else generating.judging(state.view)
 
 
 def _rates(state: RunState) -> call_costs.Rates:
     """What an answer costs, as far as this run knows."""
     pairs = sum(shard.pairs for shard in state.shards)
     mean = sum(shard.text_bytes for shard in state.shards) / max(1, pairs)
+    if _is_generating(state):
+        return generating.learned(state.view.config, state.view.generated, mean)
     judged = sum(len(checked.judged(event.shard_labeled)) for event in state.settled.values())
     judged += pairs if state.open is not None and state.open.stage == Stage.STAGE_TEACH else 0
     judged += len(state.pilot.pair_indexes) if state.pilot is not None else 0
-    return call_costs.learned(_judges(state), state.view.usage, mean, judged, _more(state))
+    return call_costs.learned(_judges(state), _used(state), mean, judged, _more(state))
 
 
 def _judges(state: RunState) -> tuple[JudgeConfig, ...]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from hashlib import blake2b
 from math import log1p
 
 import numpy as np
@@ -11,6 +12,7 @@ from concord.kit.blobs import Blobs
 from concord.kit.blobs.inputs import cached, messages
 from concord.preference.columns import shard_arrays
 from concord.preference.folds import fold_of
+from concord.preference.selecting import list_of
 from concord.reward import features, head
 from concord.v1.events_pb2 import Event, StageManifest
 from concord.v1.pairs_pb2 import Pair, PairShard, PairsManifest
@@ -70,17 +72,19 @@ class Units:
         """Unit vectors of the responses alone, without the statistics of their surface."""
         task = work.embed_shard
         pairs = self._shard(task.shard_uri).pairs
-        first, second = (
-            [side.text for side in sides] for sides in zip(*((p.first, p.second) for p in pairs), strict=True)
-        )
-        vectors = features.embeddings(self._basis(task.basis_uri), [*first, *second])
+        first, second = [pair.first.text for pair in pairs], [pair.second.text for pair in pairs]
+        # An answer stands in several pairs of its list.
+        texts = {text: at for at, text in enumerate(dict.fromkeys((*first, *second)))}
+        vectors = features.embeddings(self._basis(task.basis_uri), list(texts)).astype(np.float16)
         arrays = {
-            "first": vectors[: len(first)].astype(np.float16),
-            "second": vectors[len(first) :].astype(np.float16),
+            "first": vectors[[texts[text] for text in first]],
+            "second": vectors[[texts[text] for text in second]],
             "empty": np.array([not a.strip() or not b.strip() for a, b in zip(first, second, strict=True)]),
             "length_difference": np.array(
                 [log1p(len(a)) - log1p(len(b)) for a, b in zip(first, second, strict=True)], np.float32
             ),
+            "list": np.array([_list_number(pair) for pair in pairs], np.uint64),
+            "place": np.array([(pair.first_place, pair.second_place) for pair in pairs], np.uint32),
         }
         return Event(shard_embedded={"embeddings_uri": self._blobs.put(pack(arrays)), "pairs": len(pairs)})
 
@@ -96,6 +100,12 @@ class Units:
             mine = fold == number
             margin[mine] = head.margins(model, arrays["x"][mine], arrays["domain"][mine])
         return Event(shard_scored={"first_index": task.first_index, "margin": margin})
+
+
+def _list_number(pair: Pair) -> int:
+    """A number for the pair's list of answers; 0: it came as a pair."""
+    name = list_of(pair)
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest()) if name else 0
 
 
 def differences(basis: features.Basis, pairs: Sequence[Pair]) -> np.ndarray:

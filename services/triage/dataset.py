@@ -14,7 +14,7 @@ from concord.preference.annotations import Answers
 from concord.preference.columns import judge_labels, verdict_column
 from concord.preference.pairs import pair_hash
 from concord.v1.events_pb2 import Checked, StageManifest
-from concord.v1.pairs_pb2 import Choice, Message, Pair
+from concord.v1.pairs_pb2 import Choice, Message, Pair, Response
 
 Array = np.ndarray
 # Of probabilities and weights.
@@ -93,10 +93,17 @@ def rows(pairs: Iterable[Pair], believed: Beliefs, human_weight: float) -> Itera
             "judge_confidence": round(float(believed.confidence[index]), 4)
             if believed.confidence[index] >= 0
             else None,
+            **_models(chosen, rejected),
             **({"check": check} if check else {}),
             **({"harmful": True} if pair.harmful else {}),
             **_original(pair),
         }
+
+
+def _models(chosen: Response, rejected: Response) -> dict[str, object]:
+    """Who wrote the two, where that is known."""
+    known = chosen.model or rejected.model
+    return {"chosen_model": chosen.model or None, "rejected_model": rejected.model or None} if known else {}
 
 
 def _source(label: str, given: str | None, person: bool, is_checked: bool) -> str:

@@ -15,7 +15,7 @@ from concord.client.intake import duplicates, json_text, sources, text_lines
 from concord.client.intake.account import Account
 from concord.client.intake.formats import canonical, mapped, unpaired
 from concord.client.intake.formats.record import Cells, Decoded, Record
-from concord.client.intake.formats.table import FORMATS, Format, format_of, mapped_format, together
+from concord.client.intake.formats.table import FORMATS, Format, format_of, mapped_format, prompts_format, together
 from concord.client.intake.messages import not_read
 from concord.client.intake.problems import Problems, printable
 from concord.client.intake.rows import rows
@@ -74,19 +74,23 @@ def read(
     formats: Sequence[Format] = FORMATS,
     columns: str | Mapping[str, str] | None = None,
     contradictions: str = duplicates.TIE,
+    prompts: bool = False,
 ) -> Input:
     """Everything in a file of pairs or a folder of such files; which of `formats` it has is told by the content.
 
     JSON Lines, plain or gzipped, JSON, CSV, TSV, Parquet, Arrow; see `sources`. `columns` says which column is what, see
     `mapped`: then no form is looked for. Rows that cannot be used are written to `skip_bad` as JSONL and counted, or raise
     InvalidInput where it is None. Rows of one pair whose labels contradict each other become ties, or with `contradictions`
-    "aside" are left out and counted. A file that cannot be read to its end raises InvalidInput in any case: nobody knows what
-    is missing.
+    "aside" are left out and counted. With `prompts` each row is a prompt: a pair whose responses are empty. A file that cannot be
+    read to its end raises InvalidInput in any case: nobody knows what is missing.
     """
     path, aside = Path(path), None if skip_bad is None else Path(skip_bad)
     _check_asked(path, aside, contradictions)
-    named = mapped.columns_of(columns) if columns else None
-    formats = (mapped_format(named),) if named else formats
+    named = mapped.columns_of(columns, prompts) if columns else None
+    if prompts:
+        formats = (prompts_format(named),)
+    elif named:
+        formats = (mapped_format(named),)
     source = sources.source_of(path)
     with Problems(path, aside) as problems:
         found = _checked(source, formats, problems)

@@ -70,6 +70,7 @@ def _pair_record(record: Record, name: str, i: int, j: int) -> Record:
         record,
         id=f"{name}/{i}-{j}",
         responses=[record.responses[at] for at in (i, j)],
+        places=(i + 1, j + 1),
         annotations=[{"kind": "pairwise", "pair": [0, 1], "choice": choice} for choice in said],
         majority=_choice(best, i, j) if known else majority(said),
         verdicts={

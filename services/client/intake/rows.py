@@ -59,8 +59,10 @@ def _labelled(record: Record, number: int) -> Row:
     may_be_empty = record.may_be_empty
     first, second = (_response(value, f"response {at}", may_be_empty) for at, value in enumerate(_two(record)))
     pair_id, prompt = _id(record, number), _prompt(record)
+    pair = make_pair(pair_id, prompt, first, second, domain=_domain(record), **_known(record))
+    pair.first_place, pair.second_place = record.places
     return Row(
-        pair=make_pair(pair_id, prompt, first, second, domain=_domain(record), **_known(record)),
+        pair=pair,
         truth=None if record.majority is None else better(record.majority, "human_majority"),
         people=people_said(record.annotations),
         verdicts=recorded_verdicts(record.verdicts),

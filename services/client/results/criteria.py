@@ -59,6 +59,8 @@ def expected(history: History, found: Sequence[Answered], judge: JudgeConfig) ->
     """What asking the judge about these pairs will cost, as far as the run shows."""
     used = Usage()
     for event, _ in history.events:
+        if event.unit.stage == Stage.STAGE_GENERATE:
+            continue
         for field in Usage.DESCRIPTOR.fields:
             setattr(used, field.name, getattr(used, field.name) + getattr(event.usage, field.name))
     size = sum(ref.text_bytes for ref in history.shards)

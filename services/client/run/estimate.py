@@ -8,7 +8,7 @@ from concord.checks.pairs import Checked, checked
 from concord.client.run.options import semantic
 from concord.client.run.parent_run import Earlier
 from concord.kit.plural import many
-from concord.preference import call_costs, further
+from concord.preference import call_costs, further, generating, selecting
 from concord.preference.budget import human_budget
 from concord.preference.judges import networked, networked_judges, priced
 from concord.preference.methods import asks
@@ -40,6 +40,8 @@ class ExpectedCost:
     scores: Mapping[str, float | None] | None = None
     # What checks decide before a judge is asked, and the calls that this spares; None where nothing can be checked.
     checks: Mapping[str, Any] | None = None
+    # What sampling answers to prompts is of this; None where pairs are given.
+    sampled: Mapping[str, float | None] | None = None
 
 
 def estimate(
@@ -50,6 +52,8 @@ def estimate(
     `before`: an earlier run of the same judge, whose answers show how many tokens one takes. `earlier`: the run that this one
     goes on from; what its judges said of its pairs, the first ones here, is kept and not paid again.
     """
+    if config.generators:
+        return _of_prompts(config, pairs, before)
     judges, more = (config.judge, *config.helpers), (*further.calls(config), *further.teaching(config, len(pairs)))
     all_pairs, before_these = len(pairs), len(earlier.rows) if earlier else 0
     found = {} if config.checks_off else {at: said for at, pair in enumerate(pairs) if (said := checked(pair))}
@@ -88,6 +92,31 @@ def estimate(
     )
 
 
+def _of_prompts(config: RunConfig, prompts: Sequence[Pair], before: RunView | None) -> ExpectedCost:
+    """What answers to these prompts cost, and judging the pairs that are chosen of them; how long answers are is assumed."""
+    judges, pairs = (config.judge, *config.helpers), len(prompts) * selecting.per_prompt(config)
+    rates, basis = _rates(before)
+    size = sum(map(_bytes, prompts))
+    answer_bytes = generating.ASSUMED.tokens_an_answer / generating.ASSUMED.tokens_a_byte
+    texts = size * selecting.per_prompt(config) + 2 * pairs * answer_bytes
+    more = (*further.calls(config), *further.teaching(config, pairs))
+    sampled = generating.expected(config, size, len(prompts))
+    use = _sum([sampled, call_costs.expected(judges, texts, pairs, rates, more)])
+    votes, known = human_budget(config, pairs) if asks(config) else 0, priced(config)
+    return ExpectedCost(
+        calls=round(use.calls),
+        prompt_tokens=round(use.prompt_tokens),
+        completion_tokens=round(use.completion_tokens),
+        dollars=use.dollars if known else None,
+        votes=votes,
+        human_minutes=votes * SECONDS_A_VOTE / 60,
+        tokens_an_answer=round(rates.tokens_an_answer),
+        basis=f"{basis}; assumed: {many(generating.ASSUMED.tokens_an_answer, 'token')} a sampled answer, and that "
+        f"{many(selecting.per_prompt(config), 'pair')} of each prompt can be labelled",
+        sampled={"calls": round(sampled.calls), "dollars": sampled.dollars if known else None},
+    )
+
+
 def _checks(found: Collection[Checked], judges: Iterable[JudgeConfig]) -> dict[str, Any] | None:
     """Kind → how many pairs a check can be tried on and how many it decides; and the calls that are not made."""
     if not found:
@@ -121,7 +150,7 @@ def same_judge(config: RunConfig, views: Iterable[RunView]) -> RunView | None:
     found = None
     for view in views:
         asked = networked_judges(view.config)
-        if view.usage.calls and len(asked) == 1 and _model(asked[0]) == _model(config.judge):
+        if generating.judging(view).calls and len(asked) == 1 and _model(asked[0]) == _model(config.judge):
             found = view
     return found
 
@@ -154,7 +183,8 @@ def _rates(before: RunView | None) -> tuple[call_costs.Rates, str]:
             f"assumed: {1 / assumed.tokens_a_byte:g} bytes a token, {many(assumed.tokens_an_answer, 'token')} an answer",
         )
     # How long that run's texts were, nobody here knows; how long its answers were, its facts say.
-    answer = before.usage.completion_tokens / before.usage.calls
+    used = generating.judging(before)
+    answer = used.completion_tokens / used.calls
     rates = replace(assumed, tokens_an_answer=answer)
     known = f"{many(answer, 'token')} an answer, as run {before.run_id[:8]} of this judge had"
     return rates, f"{known}; assumed: {1 / assumed.tokens_a_byte:g} bytes a token"

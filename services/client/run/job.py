@@ -1,7 +1,8 @@
 """A run as asked for: everything is read and checked before anything is recorded."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from concord.client.intake import intake
@@ -13,13 +14,18 @@ from concord.client.run.parent_run import Earlier, Joined, check, join, link
 from concord.client.run.voters import Voters
 from concord.kit import ids
 from concord.kit.errors import InvalidInput
+from concord.preference import selecting
 from concord.preference.methods import METHODS
+from concord.preference.pairs import Row
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.pairs_pb2 import Choice
 
 # Name → (prompt, first, second) → "first", "second", "tie", or None: cannot be decided.
 Functions = Mapping[str, Callable[[str, str, str], object]]
-Read = Callable[[str, Path | None], intake.Input]
+# A path, a place for bad rows, and perhaps `prompts` → what is in it.
+Read = Callable[..., intake.Input]
+# Rows → who answers for them: at once, or as answers come.
+Seat = Callable[[Sequence[Row]], tuple[Answerer, Voters | None]]
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class Job:
     salt: str = ""
     # The run that it is a comparison for; empty: a run in its own right.
     side_of: str = ""
+    # Who answers for rows that are made while the run goes on; None: all that it may have are given.
+    seat: Seat | None = None
 
     @property
     def truth(self) -> Mapping[int, "Choice.ValueType"]:
@@ -63,32 +71,51 @@ def prepare(
     `functions`: people who answer, by the names that they go by; `options.annotators` names them then. `read`: how a path and
     a place for bad rows become an Input, where the user says more than these (`--columns`).
     """
-    joined = _joined(path, skip_bad, earlier, read)
+    joined = _joined(path, skip_bad, earlier, partial(read, prompts=True) if options.generate else read)
     whole = joined.given
     given, judges = _judged(whole, options)
     config = run_config(options, judges)
-    answer: Answerer = people.nobody
-    ready: Voters | None = None
-    notes = whole.notes
-    if METHODS[options.method].asks or given.rows_with_truth:
+    if not config.generators:
+        selecting.check_pairs(config, (row.pair for row in given.rows))
+    asks = METHODS[options.method].asks or bool(given.rows_with_truth)
+    if asks:
         config.annotators = options.annotators
-        if functions:
-            ready = voters.asked(functions, given.rows, options.quorum, options.re_ask)
-        elif written := voters.written(options.annotators, given.rows, options.quorum):
-            ready = written
-            notes += _of_answers(written, joined, given, skip_bad, options)
-        else:
-            answer = people.answerer(options.annotators, given.rows, options.seed, options.re_ask > 0)
+    answer, ready = _answering(options, functions, given.rows) if asks else (people.nobody, None)
+    notes = whole.notes
+    if isinstance(ready, voters.Written) and not config.generators:
+        notes += _of_answers(ready, joined, given, skip_bad, options)
     if earlier:
         if not salt:
             check(config, given, earlier)
         link(config, earlier, len(given.rows))
         reused = {**earlier.answered, **(reused or {})}
-    if reused:
-        answer = people.with_reused(reused, given.rows, answer)
-        ready = ready and voters.reusing(ready, reused, given.rows)
+
+    def seat(rows: Sequence[Row]) -> tuple[Answerer, Voters | None]:
+        return _reusing(reused, rows, *(_answering(options, functions, rows) if asks else (people.nobody, None)))
+
+    answer, ready = _reusing(reused, given.rows, answer, ready)
     run_id = ids.run_id(given.sha256, semantic(config), salt)
-    return Job(options, given, config, run_id, answer, notes, earlier, ready, salt)
+    return Job(
+        options, given, config, run_id, answer, notes, earlier, ready, salt, seat=seat if config.generators else None
+    )
+
+
+def _answering(options: Options, functions: Functions | None, rows: Sequence[Row]) -> tuple[Answerer, Voters | None]:
+    """Who answers for these rows: at once, or as answers come."""
+    if functions:
+        return people.nobody, voters.asked(functions, rows, options.quorum, options.re_ask)
+    if written := voters.written(options.annotators, rows, options.quorum):
+        return people.nobody, written
+    return people.answerer(options.annotators, rows, options.seed, options.re_ask > 0), None
+
+
+def _reusing(
+    reused: people.Reused | None, rows: Sequence[Row], answer: Answerer, ready: Voters | None
+) -> tuple[Answerer, Voters | None]:
+    """The same people behind what was answered before."""
+    if not reused:
+        return answer, ready
+    return people.with_reused(reused, rows, answer), ready and voters.reusing(ready, reused, rows)
 
 
 def _of_answers(

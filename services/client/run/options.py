@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from concord.client.intake.verdicts import Judges
 from concord.kit.errors import InvalidInput
 from concord.kit.urls import secret_option
-from concord.preference import further, run_settings, selecting, stops
+from concord.preference import further, generating, run_settings, selecting, stops
 from concord.preference.judges import JUDGE_KINDS, kind_of, networked
 from concord.preference.methods import METHODS
 from concord.preference.run_settings import DEFAULTS, Options
@@ -19,6 +19,7 @@ from concord.v1.config_pb2 import JudgeConfig, RunConfig
 ASKED_SHARD = 64
 # Where verdicts cost nothing a unit is mostly its own overhead.
 KNOWN_SHARD = 256
+_NEXT = re.compile(r",(?=https?://)", re.IGNORECASE)
 _OWN = re.compile(r"(?P<place>.+?),(?:key=(?P<key>[^,/]+)|prices=(?P<read>[^,/]+)/(?P<wrote>[^,/]+))", re.DOTALL)
 
 
@@ -105,6 +106,12 @@ def _check_method(options: Options) -> None:
 
 def _check_urls(options: Options) -> None:
     urls = [spec for spec in (options.judge, *options.helper) if is_url(spec)]
+    for spec in listed(options.generate):
+        if not is_url(spec):
+            raise InvalidInput(
+                f"generate {spec[:200]!r}: the URL of an OpenAI-compatible endpoint is expected, URL#MODEL"
+            )
+        urls.append(spec)
     for spec in urls:
         place, own = own_settings(spec)
         _check_url(place, options.model)
@@ -113,7 +120,7 @@ def _check_urls(options: Options) -> None:
     unpriced = not (options.prompt_price or options.completion_price)
     if options.dollars and unpriced and not all("prompt_dollars" in own_settings(spec)[1] for spec in urls):
         raise InvalidInput(
-            "--dollars cannot be kept to while the judge's price is unknown: give --prompt-price and --completion-price "
+            "--dollars cannot be kept to while a model's price is unknown: give --prompt-price and --completion-price "
             "(dollars per million tokens)"
         )
 
@@ -176,6 +183,21 @@ def judge_config(options: Options, spec: str, judges: Judges | None, name: str =
     raise InvalidInput(f"judge {spec!r}: {', '.join(others)} or {last} is expected")
 
 
+def listed(specs: Iterable[str]) -> list[str]:
+    """The endpoints one by one, however many are named behind each other: `URL#MODEL,URL#MODEL`."""
+    return [one for spec in specs for one in _NEXT.split(spec)]
+
+
+def generator(options: Options, spec: str) -> JudgeConfig:
+    """A model that answers prompts, from `URL#MODEL`: with a judge's settings of calls, and of answers its own."""
+    made = judge_config(options, spec, None)
+    made.ClearField("criteria")
+    made.ClearField("both_orders")
+    made.temperature = options.sample_temperature or generating.TEMPERATURE
+    made.max_tokens = options.sample_tokens or generating.MAX_TOKENS
+    return made
+
+
 def own_settings(spec: str) -> tuple[str, dict[str, str | float]]:
     """(URL#MODEL, fields of JudgeConfig) of `URL#MODEL,key=VARIABLE,prices=IN/OUT`: what one endpoint of several has of its own.
 
@@ -219,20 +241,25 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
         for spec in options.helper
     ]
     judge = judge_config(options, options.judge, judges, judges.main if judges else "")
+    generators = [generator(options, spec) for spec in listed(options.generate)]
     config = RunConfig(
         judge=judge,
         helpers=helpers,
+        generators=generators,
         human_budget=votes,
         human_budget_share=share,
-        shard_pairs=options.shard_pairs or usual_shard((judge, *helpers)),
+        shard_pairs=options.shard_pairs or usual_shard((judge, *helpers, *generators)),
     )
     for name, entry in run_settings.settings(type(options)).items():
         if entry.plain:
             run_settings.put(config, entry.field, run_settings.turned(entry, getattr(options, name)))
+    if generators and not config.select:
+        config.select = generating.SELECT
     set_method(config, options)
     further.check(config)
     further.check_method(config)
     selecting.check(config)
+    generating.check(config)
     stops.check(config)
     return config
 
@@ -266,7 +293,7 @@ def semantic(config: RunConfig) -> bytes:
     for name, entry in run_settings.settings().items():
         if not entry.decides:
             message, field = entry.place
-            for one in (kept.judge, *kept.helpers) if message == "judge" else (kept,):
+            for one in (kept.judge, *kept.helpers, *kept.generators) if message == "judge" else (kept,):
                 one.ClearField(field)
         if entry.named is not None and run_settings.got(kept, entry.field) == getattr(DEFAULTS, name):
             run_settings.put(kept, entry.field, entry.named)

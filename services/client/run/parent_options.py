@@ -34,7 +34,7 @@ def options_of(config: RunConfig, pairs: int, human_budget: int, table: type[Opt
     if METHODS[config.method].asks_all:
         asked = replace(asked, pilot=run_settings.DEFAULTS.pilot)
     # Its pairs are those that it chose: a run that goes on from it has them all.
-    asked = replace(asked, select="", select_share=0.0)
+    asked = replace(asked, select="", select_share=0.0, select_per_prompt=0, samples=0)
     return replace(asked, **_chosen(config, asked))
 
 

@@ -142,12 +142,12 @@ def with_reused(reused: Reused, rows: Sequence[Row], answer: Answerer) -> Answer
 
 def _pair_hashes(events: Sequence[Event], get: Callable[[str], bytes]) -> list[str]:
     fixed = [
-        *(event.stage_closed.corpus for event in events if event.stage_closed.HasField("corpus")),
         *(event.run_started for event in events if event.HasField("run_started")),
+        *(event.stage_closed.corpus for event in events if event.stage_closed.HasField("corpus")),
     ]
     if not fixed:
         return []
-    manifest = pb.PairsManifest.FromString(get(fixed[0].pairs_uri))
+    manifest = pb.PairsManifest.FromString(get(fixed[-1].pairs_uri))
     shards = (pb.PairShard.FromString(get(shard.uri)) for shard in manifest.shards)
     return [pair_hash(pair) for shard in shards for pair in shard.pairs]
 

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from concord.certificate import words as certificate
 from concord.client.run.job import Job
 from concord.kit.plural import many
+from concord.preference import generating
 from concord.preference.judges import simulated
 from concord.preference.methods import asks
 from concord.preference.stages import STAGES
@@ -43,7 +44,8 @@ def account(job: Job, aside: Path | None) -> Iterator[str]:
     """What was read: its form, the labels in it, what is set aside and what else was noticed, a line each."""
     given, config = job.given, job.config
     truth = f"{given.rows_with_truth:,} with people's labels" if given.rows_with_truth else "no truth in the file"
-    yield f"{given.name}: {many(len(given.rows), 'pair')} ({given.form}; {truth})"
+    what = "prompt" if config.generators else "pair"
+    yield f"{given.name}: {many(len(given.rows), what)} ({given.form}; {truth})"
     if counts := labels(job):
         yield "  people's labels: " + ", ".join(f"{count:,} {word}" for word, count in counts.items())
     if given.judges:
@@ -71,6 +73,9 @@ def began(job: Job, aside: Path | None, say: Callable[[str], object] = say) -> N
         say(line)
     who = "who answer as they come" if config.annotators == "people" else config.annotators
     people = "" if not asks(config) else f", people {who}, budget {job.options.budget}"
+    if config.generators:
+        models = ", ".join(one.name for one in config.generators)
+        say(f"answers: {many(generating.samples(config), 'sample')} a prompt of {models}; pairs: {config.select}")
     say(f"run {job.run_id}: {config.method}, judge {job.options.judge}{people}")
 
 
@@ -189,7 +194,8 @@ def ended(
     if isinstance(gap := report.get("gap_closed"), float):
         say(f"gap closed on the test pairs: {gap:.0%}")
     if report["usage"]["calls"]:
-        say(f"paid for judging: {dollars(report['usage']['dollars'])}")
+        what = "answers and judging" if job.config.generators else "judging"
+        say(f"paid for {what}: {dollars(report['usage']['dollars'])}")
     if line := _unanswered(job, *questions):
         say(line)
     say(str(out / "dataset.jsonl"))

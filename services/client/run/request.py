@@ -87,7 +87,7 @@ def job_of(request: Request, records: Records) -> Job:
 def begin(request: Request, job: Job, records: Records, out: Path, say: Callable[[str], object]) -> None:
     """The last look before anything is paid, and what is said of the run. Raises InvalidInput, Unavailable."""
     if not request.server:
-        preflight.check((job.config.judge, *job.config.helpers))
+        preflight.check((job.config.judge, *job.config.helpers, *job.config.generators))
     results_dir.remember(out, job.run_id, job.truth)
     progress.began(job, request.aside, say)
     if differing := continue_run.told(records, job):

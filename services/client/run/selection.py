@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from concord.client.results.records import Records
-from concord.client.run.job import Job
-from concord.client.run.voters import Vote, Voters
+from concord.client.run.job import Job, Seat
+from concord.client.run.voters import Skipping, Vote, Voters
 from concord.kit.errors import InvalidInput, NotFound
+from concord.preference.pairs import Row
 from concord.v1.events_pb2 import Stage
 from concord.v1.pairs_pb2 import PairShard, PairsManifest
 from concord.v1.runs_service_pb2 import RunView
@@ -47,11 +48,23 @@ def in_its_order(job: Job, run_id: str, records: Records) -> Job:
     return placed(job, view, records.blob) if view.stages and is_chosen(view) else job
 
 
+def _made(job: Job, seat: Seat, view: RunView, blob: Callable[[str], bytes]) -> Job:
+    """The job with the pairs that its run made of the models' answers; nobody knows the truth of them."""
+    manifest = PairsManifest.FromString(blob(view.pairs_uri))
+    rows = tuple(Row(pair) for ref in manifest.shards for pair in PairShard.FromString(blob(ref.uri)).pairs)
+    answer, voters = seat(rows)
+    if voters and isinstance(job.voters, Skipping):
+        voters = Skipping(voters)
+    return replace(job, given=replace(job.given, rows=rows), answer=answer, voters=voters)
+
+
 def placed(job: Job, view: RunView, blob: Callable[[str], bytes]) -> Job:
     """The job with the rows that its run kept, in the run's order; `blob` reads one by its URI.
 
     Raises InvalidInput where the run holds a pair that the input does not.
     """
+    if job.seat is not None:
+        return _made(job, job.seat, view, blob)
     places = {row.pair.pair_id: at for at, row in enumerate(job.given.rows)}
     manifest = PairsManifest.FromString(blob(view.pairs_uri))
     names = [pair.pair_id for ref in manifest.shards for pair in PairShard.FromString(blob(ref.uri)).pairs]

@@ -63,11 +63,7 @@ class Columns:
         if lacking := [name for role in needed if _at(row, name := self.of[role]) is _MISSING]:
             named = ", ".join(repr(name[:60]) for name in lacking)
             raise BadRecord("missing response", f"no column {named}, which --columns names; its columns: {listed(row)}")
-        held = {
-            role: canonical.chat_in(value)
-            for role, name in self.of.items()
-            if (value := _at(row, name)) is not _MISSING
-        }
+        held = self.held(row)
         rest: dict[str, Any] = {key: held.get(key) for key in ("system", "tools", "id", "domain", "reference")}
         known = {key: held[key] for key in canonical.ALTERNATIVES if key in held}
         if "chosen" in self.of:
@@ -84,9 +80,20 @@ class Columns:
             **rest,
         )
 
+    def held(self, row: Decoded) -> dict[str, Any]:
+        """What the row has of each role."""
+        return {
+            role: canonical.chat_in(value)
+            for role, name in self.of.items()
+            if (value := _at(row, name)) is not _MISSING
+        }
 
-def columns_of(said: str | Mapping[str, str]) -> Columns:
-    """The mapping that a user gave: as `role=column,role=column`, as JSON, or as a mapping. Raises InvalidInput."""
+
+def columns_of(said: str | Mapping[str, str], prompts: bool = False) -> Columns:
+    """The mapping that a user gave: as `role=column,role=column`, as JSON, or as a mapping; `prompts`: of prompts alone.
+
+    Raises InvalidInput.
+    """
     given = _parsed(said) if isinstance(said, str) else said
     if not isinstance(given, Mapping) or not all(
         isinstance(role, str) and isinstance(name, str) and name for role, name in given.items()
@@ -96,6 +103,10 @@ def columns_of(said: str | Mapping[str, str]) -> Columns:
         )
     if unknown := [role for role in given if role not in ROLES]:
         raise InvalidInput(f"--columns: {unknown[0][:60]!r} is none of {', '.join(ROLES)}")
+    if prompts:
+        if "prompt" not in given:
+            raise InvalidInput("--columns: name the column of the prompts: prompt=…")
+        return Columns(dict(given))
     two, ordered = {"first", "second"} <= set(given), {"chosen", "rejected"} <= set(given)
     if two == ordered:
         raise InvalidInput("--columns: name the columns of both responses: first and second, or chosen and rejected")

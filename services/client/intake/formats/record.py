@@ -62,6 +62,9 @@ class Record:
     best_first: bool = False
     best_by_people: bool = True  # False: a judge ordered them, which is a verdict and no truth
 
+    # Of a pair that was made of a list of answers: where the two stand there, from 1.
+    places: tuple[int, int] = (0, 0)
+
     remarks: tuple[str, ...] = ()  # what was made of it, in words that stand behind "in N rows"
     not_used: tuple[str, ...] = ()  # fields below the row's own that hold something and that nobody read
     silent: str = ""  # an answer of people that says nothing of a preference, for a note

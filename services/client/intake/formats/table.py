@@ -18,6 +18,7 @@ from concord.client.intake.formats import (
     labelstudio,
     mapped,
     nemo,
+    prompts,
     scored,
     unpaired,
 )
@@ -141,6 +142,12 @@ def format_of(row: Decoded, formats: Sequence[Format] = FORMATS) -> Format:
 def mapped_format(columns: mapped.Columns) -> Format:
     """The form of rows whose columns the user has named."""
     return Format(mapped.NAME, columns.recognises, columns.read, columns=tuple(columns.of.values()))
+
+
+def prompts_format(columns: mapped.Columns | None) -> Format:
+    """The form of rows that are prompts alone; `columns` where the user has named some."""
+    read = prompts.read if columns is None else lambda row: prompts.read(columns.held(row))
+    return Format(prompts.NAME, prompts.recognises, read, columns=("prompt",))
 
 
 def record_as_far_as_told(row: Decoded, formats: Sequence[Format] = FORMATS) -> Record:
