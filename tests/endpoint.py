@@ -18,6 +18,11 @@ from typing import Any
 
 from aiohttp import web
 
+_WORDS = [
+    f"{one}{other}"
+    for one in ("ba", "ke", "li", "mo", "nu", "ra", "so", "ti")
+    for other in ("ld", "nt", "rk", "sh", "st")
+]
 _SHOWN = re.compile(r"<answer A \w+>\n(.*)\n</answer A \w+>\n\n<answer B \w+>\n(.*)\n</answer B \w+>", re.DOTALL)
 
 
@@ -110,6 +115,11 @@ class Endpoint:
         """Whether text `a` is better where `positional` does not interfere."""
         return share("good", a) > share("good", b)
 
+    def free(self, body: dict[str, Any]) -> tuple[str, str]:
+        """(text, finish_reason) of the answer to a prompt that shows no two answers: 20 words that its model and seed choose."""
+        asked = (body["model"], body["messages"][-1]["content"], body.get("seed"))
+        return " ".join(_WORDS[int(share(at, *asked) * len(_WORDS))] for at in range(20)), "stop"
+
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.requests.append(body)
@@ -166,13 +176,14 @@ class Endpoint:
         return None
 
     def _completion(self, body: dict[str, Any], prompt: str, bad: bool) -> dict[str, Any]:
-        shown = _SHOWN.search(prompt)
-        assert shown, "the prompt does not show two answers"
-        a, b = shown[1], shown[2]
-        wins = "A" if self.positional(a, b) or self.first_wins(a, b) else "B"
-        p = 0.55 if self.positional(a, b) else 0.6 + 0.39 * share("p", *sorted((a, b)))
-        text = "I would rather not say." if bad else self._text(wins, p)
-        choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "logprobs": None}
+        if shown := _SHOWN.search(prompt):
+            a, b = shown[1], shown[2]
+            wins = "A" if self.positional(a, b) or self.first_wins(a, b) else "B"
+            p = 0.55 if self.positional(a, b) else 0.6 + 0.39 * share("p", *sorted((a, b)))
+            text, finish = "I would rather not say." if bad else self._text(wins, p), "stop"
+        else:
+            (text, finish), p = self.free(body), 0.5
+        choice: dict[str, Any] = {"index": 0, "finish_reason": finish, "logprobs": None}
         choice["message"] = {"role": "assistant", "content": text}
         if body.get("logprobs"):
             choice["logprobs"] = {"content": _tokens(text, p, body.get("top_logprobs", 0))}

@@ -16,6 +16,7 @@ from concord.v1.work_pb2 import Work
 
 RUN = run_id("input", b"config")
 SHARD_PAIRS = 4
+MADE_PAIRS = 6
 
 
 def config(**more: object) -> RunConfig:
@@ -170,6 +171,14 @@ def shards_of(pairs: int) -> list[ShardRef]:
     ]
 
 
+def _generate(work: Work, event: Event) -> None:
+    """Six candidate pairs of every shard of prompts."""
+    made = event.shard_generated
+    made.prompts, made.answers, made.kept = SHARD_PAIRS, 2 * SHARD_PAIRS, 2 * SHARD_PAIRS
+    made.shard_uri = f"made-{work.unit.number}"
+    made.shard.CopyFrom(ShardRef(uri=made.shard_uri, pairs=MADE_PAIRS, text_bytes=300))
+
+
 def _select(work: Work, event: Event) -> None:
     """The first two shards of a run's pairs."""
     chosen = shards_of(2 * SHARD_PAIRS)
@@ -180,6 +189,7 @@ RESULTS: dict[str, Callable[[Work, Event], None]] = {
     "label_shard": _label,
     "fit_features": lambda work, event: setattr(event.features_fitted, "basis_uri", "basis"),
     "featurise_shard": lambda work, event: setattr(event.shard_featurised, "features_uri", f"f{work.unit.number}"),
+    "generate_shard": _generate,
     "embed_shard": lambda work, event: setattr(event.shard_embedded, "embeddings_uri", f"e{work.unit.number}"),
     "select_pairs": _select,
     "teach_shard": lambda work, event: event.shard_taught.SetInParent(),

@@ -1,4 +1,4 @@
-"""`concord run` is killed in the middle; the same command goes on where it was."""
+"""`concord run` is killed in the middle; the same command goes on where it was: while it judges, and while answers are sampled."""
 
 import json
 import os
@@ -21,7 +21,7 @@ IN_FLIGHT = 8
 PAIRS = 120
 
 
-def command(folder: Path, judge: Endpoint) -> subprocess.Popen:
+def command(folder: Path, judge: Endpoint, *more: str) -> subprocess.Popen:
     kernels = {key: value for key, value in os.environ.items() if key.startswith("OPENBLAS_")}
     environment = {
         "PATH": os.environ["PATH"],
@@ -29,7 +29,7 @@ def command(folder: Path, judge: Endpoint) -> subprocess.Popen:
         "CONCORD_JUDGE_CONCURRENCY": str(IN_FLIGHT),
         **kernels,
     }
-    words = ["run", "pairs.jsonl", "--judge", f"{judge.url}#stub", "--budget", "10%", "--json"]
+    words = ["run", "pairs.jsonl", "--judge", f"{judge.url}#stub", "--budget", "10%", "--json", *more]
     return subprocess.Popen(
         [sys.executable, "-m", "concord.cli", *words],
         cwd=folder,
@@ -69,3 +69,24 @@ def test_a_run_killed_three_times_ends_as_if_it_had_never_been(tmp_path):
         assert done.returncode == 0, err.decode()
         assert json.loads(out)["dataset_sha256"] == quiet["dataset_sha256"]
         assert judge.paid_again <= 3 * IN_FLIGHT
+
+
+def test_a_run_killed_while_answers_are_sampled_samples_again_what_was_in_flight_alone(tmp_path):
+    prompts, samples = 40, 4
+    folder = tmp_path / "prompts"
+    folder.mkdir()
+    rows = [{"id": f"q{n}", "prompt": f"What of {n}?"} for n in range(prompts)]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with endpoint(latency_s=0.1) as judge:
+        how = ("--generate", f"{judge.url}#policy", "--samples", str(samples), "--method", "none")
+        for part in (0.3, 0.7):
+            running = command(folder, judge, *how)
+            wait_for_calls(judge, int(part * samples * prompts))
+            running.send_signal(signal.SIGKILL)
+            running.communicate()
+        done = command(folder, judge, *how)
+        out, err = done.communicate(timeout=120)
+        assert done.returncode == 0, err.decode()
+        report = json.loads(out)
+        assert report["generated"]["answers"] == samples * prompts and report["rows"] == prompts
+        assert judge.paid_again <= 2 * IN_FLIGHT

@@ -3,6 +3,7 @@
 `figures_of` is the entry point; `Figures.as_json` is `report.json`; `page.page` draws the same value for people.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
@@ -58,6 +59,19 @@ class Parent:
 
 
 @dataclass(frozen=True)
+class Generated:
+    """Answers that were sampled, and what became of them."""
+
+    models: tuple[str, ...]
+    prompts: int
+    without_pair: int  # prompts of which no candidate pair could be made
+    answers: int
+    kept: int
+    dropped: Mapping[str, int]  # `model: reason` → answers
+    candidates: int  # pairs
+
+
+@dataclass(frozen=True)
 class Selection:
     """Which of the pairs that came in are labelled."""
 
@@ -85,6 +99,7 @@ class Figures:
     parent: Parent | None
 
     pairs: int
+    generated: Generated | None  # None where pairs were given
     selection: Selection | None  # None where all pairs that came in are labelled
     rows: int | None
     without_verdict: int | None  # rows on which the judge gave nothing usable; None without a dataset
@@ -175,6 +190,7 @@ def figures_of(
         config=_config(config),
         parent=_parent(history),
         pairs=history.pairs,
+        generated=_generated(history),
         selection=_selection(history),
         rows=len(history.rows.index) if history.rows is not None else None,
         without_verdict=_without_verdict(history),
@@ -262,6 +278,24 @@ def _selection(history: History) -> Selection | None:
     came = chosen.pairs + sum(left_out.values())
     cut = chosen.cut if chosen.HasField("cut") else None
     return Selection(history.created.config.select, came, left_out, cut, chosen.selection_uri)
+
+
+def _generated(history: History) -> Generated | None:
+    shards = history.generated
+    if not shards:
+        return None
+    dropped = Counter[str]()
+    for one in (one for shard in shards for one in shard.dropped):
+        dropped[f"{one.model}: {one.why}"] += one.answers
+    return Generated(
+        tuple(model.name for model in history.created.config.generators),
+        sum(shard.prompts for shard in shards),
+        sum(shard.without_pair for shard in shards),
+        sum(shard.answers for shard in shards),
+        sum(shard.kept for shard in shards),
+        dict(dropped.most_common()),
+        sum(shard.shard.pairs for shard in shards),
+    )
 
 
 def _parent(history: History) -> Parent | None:

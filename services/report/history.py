@@ -21,6 +21,7 @@ from concord.v1.events_pb2 import (
     RoundTriaged,
     RunCreated,
     RunFinished,
+    ShardGenerated,
     ShardLabeled,
     Stage,
     StageManifest,
@@ -32,6 +33,7 @@ Array = np.ndarray
 Read = Callable[[str], bytes]
 
 _READ = (
+    Stage.STAGE_GENERATE,
     Stage.STAGE_SELECT,
     *JUDGING,
     Stage.STAGE_TEACH,
@@ -104,6 +106,8 @@ class History:
     corpus: Corpus
     # What chose them; None where all pairs that came in are labelled.
     selection: PairsSelected | None
+    # What was sampled, shard by shard; empty where pairs were given.
+    generated: Sequence[ShardGenerated]
     finished: RunFinished | None
     shards: Sequence[ShardRef]
     labels: Labels
@@ -163,6 +167,7 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
         created=created,
         corpus=corpus,
         selection=_selection(manifests),
+        generated=[event.shard_generated for event in manifests.get((Stage.STAGE_GENERATE, 0), StageManifest()).events],
         finished=said["run_finished"].run_finished if "run_finished" in said else None,
         shards=PairsManifest.FromString(read(corpus.pairs_uri)).shards if corpus.pairs_uri else (),
         labels=_labels(labeled, _taught(manifests, corpus.pairs), corpus.pairs),

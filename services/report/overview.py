@@ -36,6 +36,7 @@ def bought(figures: Figures) -> Markup:
     method = METHODS.get(str(figures.config["method"]))
     how = method.words if method else None
     rows = [
+        ("Answers sampled", _generated(figures)) if figures.generated else None,
         ("Pairs chosen to be labelled", _selected(figures)) if figures.selection else None,
         ("Questions answered", f"{figures.human_labels:,} of {words.count(figures.pairs, 'pair')}"),
         ("Answered before, in earlier runs", words.count(figures.parent.answers)) if figures.parent else None,
@@ -57,6 +58,14 @@ def bought(figures: Figures) -> Markup:
         _evaluation(figures),
         _methods(figures),
     )
+
+
+def _generated(figures: Figures) -> str:
+    made = figures.generated
+    assert made is not None
+    why = ", ".join(f"{reason} {count:,}" for reason, count in made.dropped.items())
+    pairs = words.count(made.candidates, "candidate pair")
+    return f"{made.answers:,} to {words.count(made.prompts, 'prompt')}; dropped: {why or 'none'}; {pairs}"
 
 
 def _selected(figures: Figures) -> str:

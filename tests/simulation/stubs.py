@@ -123,6 +123,26 @@ def _select_pairs(work: Work, blobs: Blobs) -> Event:
     return Event(pairs_selected=said)
 
 
+def _generate_shard(work: Work, blobs: Blobs) -> Event:
+    """One or two pairs of each prompt, at the price of as many calls as it has answers."""
+    prompts = [pair for _, pair in _pairs(blobs, [work.generate_shard.shard_uri])]
+    made: list[Pair] = []
+    for prompt in prompts:
+        for place in range(1, 2 + (share("answers", work.config.seed, prompt.pair_id) < 0.3)):
+            pair = Pair(
+                pair_id=f"{prompt.pair_id}/0-{place}", first_place=1, second_place=place + 1, group=prompt.group
+            )
+            pair.first.CopyFrom(prompt.first)
+            pair.second.CopyFrom(prompt.second)
+            made.append(pair)
+    calls = len(prompts) + len(made)
+    event = Event(usage=Usage(calls=calls, prompt_tokens=calls, completion_tokens=calls, dollars=CENTS_A_PAIR * calls))
+    event.shard_generated.shard.CopyFrom(shards.put_shard(0, made, blobs.put))
+    event.shard_generated.shard_uri = event.shard_generated.shard.uri
+    event.shard_generated.prompts, event.shard_generated.answers = len(prompts), calls
+    return event
+
+
 def _teach_shard(work: Work, blobs: Blobs) -> Event:
     """What the judge says again of the shard's pairs whose number is even, and what that costs."""
     task = work.teach_shard
@@ -226,6 +246,7 @@ UNITS = {
     "label_shard": _label_shard,
     "fit_features": _fit_features,
     "featurise_shard": _featurise_shard,
+    "generate_shard": _generate_shard,
     "embed_shard": _embed_shard,
     "select_pairs": _select_pairs,
     "teach_shard": _teach_shard,

@@ -52,6 +52,7 @@ def _run(number: int, at: int, chance: Random, method: str, size: int) -> Run:
         target_error=0.3 if number % 5 == 3 else 0,
         people_teach=method == "posterior" and number % 3 == 1,
         select="random" if number % 4 == 2 else "",
+        generators=[JudgeConfig(kind="llm", name="policy", url="http://models.example/v1")] if number % 8 == 6 else [],
     )
     return Run(run_id(f"workload {number}", config.SerializeToString()), config, _pairs(number, at, size))
 
