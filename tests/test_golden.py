@@ -46,7 +46,7 @@ def events_of(name: str) -> list[Event]:
 TOLD = {name: events_of(name) for name in NAMES}
 EVENTS = [event for events in TOLD.values() for event in events]
 # Facts of stages that no method's plan holds yet.
-NOT_YET = {"shard_generated", "policy_trained"}
+NOT_YET = {"policy_trained"}
 # The most that all histories together may weigh.
 MOST_BYTES = 850_000
 

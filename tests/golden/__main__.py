@@ -100,6 +100,8 @@ HISTORIES: dict[str, History] = {
         64,
         {"method": "none", "shard_pairs": 32, "components": 16, "select": "drop-similar", "select_share": 0.7},
     ),
+    # Answers are sampled from the tests' own endpoint, too.
+    "generated": History(20, {**OVER_HTTP, "method": "none", "shard_pairs": 8, "generate": "http", "samples": 3}),
     # Enough for this is known before the budget is spent.
     "enough": History(
         64, {"budget": "50", "batch": 0.3, "shard_pairs": 32, "components": 16, "audit": 1.0, "target_error": 0.45}
@@ -120,7 +122,8 @@ def record(name: str, folder: Path) -> Path:
     settings = replace(from_environment({}, home=str(folder / name)), listen="127.0.0.1:0", processes=0, grace_s=0.0)
     with endpoint() as judge:
         asked = f"{judge.url}#stub" if told.settings.get("judge") == "http" else "sample"
-        job = prepare(str(path), options.resolve({**told.settings, "judge": asked}), None, tales.NAME)
+        sampled = {"generate": (f"{judge.url}#policy",)} if told.settings.get("generate") == "http" else {}
+        job = prepare(str(path), options.resolve({**told.settings, "judge": asked, **sampled}), None, tales.NAME)
         running = Running(list(SERVICES), settings, {**SERVICES, **told.services})
         try:
             with rpc.channel(running.address) as channel:
