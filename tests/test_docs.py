@@ -203,6 +203,7 @@ def test_the_stages_of_the_table_are_those_that_some_method_has():
     planned = set()
     for name in METHODS:
         config = RunConfig(method=name, quorum=1, pilot=-1, folds=4, batch_share=0.01, people_teach=True, select="easy")
+        config.generators.add()
         planned |= {Stage.Name(stage).removeprefix("STAGE_") for stage, _ in plan.stages(config, 1_000, 100)}
     table = first_cells(section(PAGES["docs/methods.md"], "The stages"))
     assert planned == {name for name in table if name.isupper()}

@@ -30,12 +30,20 @@ def test_what_the_command_line_makes_of_its_defaults_is_accepted():
     limits.check_config(sound(helpers=[llm(), llm(api_key_env="MY_KEY")]))
 
 
+# What else must be set for a number that says nothing by itself.
+NEEDS = {
+    "select_share": {"select": "easy"},
+    "select_per_prompt": {"select": "easy"},
+    "samples": {"select": "easy", "generators": [llm()]},
+}
+
+
 @pytest.mark.parametrize("name", limits.RUN)
 def test_every_number_of_a_run_is_taken_at_its_bounds_and_refused_beyond(name):
     low, high = limits.RUN[name]
     whole = isinstance(getattr(RunConfig(), name), int)
     for value in (low, high):
-        config = sound()
+        config = sound(**NEEDS.get(name, {}))
         setattr(config, name, int(value) if whole else value)
         limits.check_config(config)
     for value in [high + 1, *([low - 1] if low else [])] if whole else [low - 0.001, high * 1.001, math.nan, math.inf]:

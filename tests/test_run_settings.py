@@ -21,7 +21,7 @@ RUN = get_command(app).commands["run"]
 URL = "http://127.0.0.1:9/v1#m"
 # Fields that code records, because they are more than a value that was asked for.
 PARTICULAR = {
-    "": {"judge", "helpers", "human_budget", "human_budget_share", "rlthf", "parent"},
+    "": {"judge", "helpers", "generators", "human_budget", "human_budget_share", "rlthf", "parent"},
     "judge": {"kind", "name", "url", "own_prompts"},
     "rlthf": set(),
 }
