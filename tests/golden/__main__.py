@@ -101,7 +101,7 @@ HISTORIES: dict[str, History] = {
         {"method": "none", "shard_pairs": 32, "components": 16, "select": "drop-similar", "select_share": 0.7},
     ),
     # Answers are sampled from the tests' own endpoint, too.
-    "generated": History(20, {**OVER_HTTP, "method": "none", "shard_pairs": 8, "generate": "http", "samples": 3}),
+    "generated": History(8, {**OVER_HTTP, "method": "none", "shard_pairs": 4, "generate": "http", "samples": 3}),
     # Enough for this is known before the budget is spent.
     "enough": History(
         64, {"budget": "50", "batch": 0.3, "shard_pairs": 32, "components": 16, "audit": 1.0, "target_error": 0.45}
