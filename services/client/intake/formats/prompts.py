@@ -41,6 +41,7 @@ def read(row: Decoded) -> Record:
         reference=row.get("reference"),
         known={name: row.get(name) for name in (*canonical.ALTERNATIVES,)} | _right(row),
         may_be_empty=True,
+        harmful=row.get("harmful"),
     )
 
 
