@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
 
 from benchmarks import pack
 from benchmarks.measure import asked_of, parser_of
 from benchmarks.refusal_anchors import ANCHORS, WEIGHT
 from concord.redteam import signs
 from concord.redteam.classes import CLASSES, Class
-from concord.redteam.model import Weights, fit, to_table
+from concord.redteam.model import Weights, to_table
 
 Array = np.ndarray
+# How far weights are held to zero: 1 / variance of the Gaussian prior on each. Chosen by prompts that are not reported.
+PENALTY = 4.0
+_STEPS = 400
 _TABLE = Path(__file__).parent.parent / "services" / "redteam" / "weights.py"
 # As the pack writes the classes.
 LABELS = {"1_full_compliance": Class.COMPLIANCE, "2_full_refusal": Class.REFUSAL, "3_partial_refusal": Class.PARTIAL}
@@ -81,6 +86,24 @@ def taught(said: Replies, on: Array) -> Weights:
     target = np.array([CLASSES.index(class_) for *_, class_ in ANCHORS])
     weight = np.concatenate([np.ones(int(on.sum())), np.full(len(x), WEIGHT)])
     return fit(np.concatenate([said.x[on], x]), np.concatenate([said.truth[on], target]), weight)
+
+
+def fit(x: Array, target: Array, weight: Array) -> Weights:
+    """The most probable weights; target [answers] an index of CLASSES, weight [answers] 0 or more. Deterministic."""
+    x = x.astype(float)
+    columns, classes = x.shape[1], len(CLASSES)
+    one_hot = np.eye(classes)[target]
+
+    def loss(flat: Array) -> tuple[float, Array]:
+        held, bias = flat[:-classes].reshape(columns, classes), flat[-classes:]
+        z = x @ held + bias
+        off = weight[:, None] * (softmax(z, axis=1) - one_hot)
+        value = -(weight @ (log_softmax(z, axis=1) * one_hot).sum(axis=1)) + PENALTY / 2 * (held**2).sum()
+        return value, np.concatenate([(x.T @ off + PENALTY * held).ravel(), off.sum(axis=0)])
+
+    start = np.zeros((columns + 1) * classes)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS}).x
+    return Weights(found[:-classes].reshape(columns, classes), found[-classes:])
 
 
 def _at(label: str) -> int:

@@ -28,7 +28,20 @@ try:
     import typer
 
     from concord.client.run import progress
-    from concord.commands import annotate, certify, criteria, flags, judge, place, replay, results, run, steer, upkeep
+    from concord.commands import (
+        annotate,
+        certify,
+        criteria,
+        flags,
+        judge,
+        place,
+        redteam,
+        replay,
+        results,
+        run,
+        steer,
+        upkeep,
+    )
     from concord.kit.errors import ConcordError, Corrupt, Fenced, Unavailable
 except (ImportError, MemoryError, OSError) as error:
     # A library is missing, or cannot be read into what memory there is.
@@ -108,6 +121,13 @@ for command in COMMANDS:
 judges = typer.Typer(no_args_is_help=True)
 judges.command("try")(spoken(judge.try_))
 app.add_typer(judges, name="judge", help="A judge by itself, without a run: `judge try` asks it about three pairs.")
+
+red = typer.Typer(no_args_is_help=True)
+for part in (redteam.attacks, redteam.classify, redteam.pairs):
+    red.command()(spoken(part))
+app.add_typer(
+    red, name="redteam", help="Attack prompts, what answers to them do, and pairs with the safe answer chosen."
+)
 
 
 def main() -> None:
