@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from concord.redteam import signs
-from concord.redteam.classes import CLASSES
 
 Array = np.ndarray
 _DIGITS = 2
