@@ -94,12 +94,17 @@ def small_run(
     texts: Mapping[int, tuple[str, str, str]] | None = None,
     stop_at: int = Stage.STAGE_UNSPECIFIED,
     judge_inverted: bool = False,
+    people: int = 1,
+    opposing: str = "",
 ) -> SmallRun:
     """Runs it to its end, or until a stage of kind `stop_at` opens.
 
     `texts`: prompt, first and second response of single pairs. `judge_inverted`: it always prefers what is worse.
+    `people`: how many share the questions; the one of them named `opposing` (`person-1` …) says the opposite, always.
     """
-    return _World(config or config_of(), pairs, texts or {}, judge_inverted).run(stop_at)
+    world = _World(config or config_of(), pairs, texts or {}, judge_inverted)
+    world.people, world.opposing = people, opposing
+    return world.run(stop_at)
 
 
 class _World:
@@ -108,7 +113,7 @@ class _World:
     ) -> None:
         self.config, self.left, self.clock = config, SmallRun(), 1_760_000_000.0
         self.invented = _invent(count, texts)
-        self.inverted = inverted
+        self.inverted, self.people, self.opposing = inverted, 1, ""
         for index, (_, sound, _) in enumerate(self.invented):
             self.left.truth[index] = FIRST if sound > 0 else SECOND if sound < 0 else TIE
         self.id = run_id(hashlib.sha256(b"small").hexdigest(), config.SerializeToString(deterministic=True))
@@ -226,11 +231,12 @@ class _World:
         _, sound, _ = self.invented[index]
         draw = np.random.default_rng([13, index, vote])
         name = event_id(self.id, "annotation", task.task_id, vote, 1)
-        event, who = Event(event_id=name, unit=task.unit), f"person-{vote + 1}"
+        person = (int(np.random.default_rng([19, index]).integers(self.people)) + vote) % max(self.people, vote + 1)
+        event, who = Event(event_id=name, unit=task.unit), f"person-{person + 1}"
         if index % 29 == 5:
             event.task_skipped.pair_index, event.task_skipped.annotator, event.task_skipped.vote = index, who, vote
         else:
-            side = FIRST if (sound > 0) != (draw.random() < 0.05) else SECOND
+            side = FIRST if (sound > 0) != (draw.random() < 0.05 or who == self.opposing) else SECOND
             said = event.annotation_submitted
             said.pair_index, said.annotator, said.revision, said.vote = index, who, 1, vote
             said.choice, said.seconds = side if sound else TIE, round(float(draw.gamma(6, 5)), 1)

@@ -20,7 +20,7 @@ def test_a_pair_on_which_nobody_said_anything_is_a_tie_from_no_one():
     )
     labels = StageManifest(events=[Event(shard_labeled=shard)])
     for target in (None, np.array([0.2, 0.5], np.float32)):
-        believed = dataset.beliefs(labels, target, read([]), 2)
+        believed = dataset.beliefs(labels, target, read([], ()), 2)
         first, second = dataset.rows([pair("a", "b"), pair("c", "d")], believed, 2.0)
         assert (first["source"], first["label"], first["p_chosen"]) == ("judge", "second", 0.8)
         assert (second["source"], second["label"], second["p_chosen"]) == ("none", "tie", 0.5)
@@ -30,7 +30,7 @@ def of(choice: int, p_judge: float, flipped: int, target: float | None = None, p
     """The one row of a run in which the judge said this, the model believes `target`, and people answered."""
     shard = ShardLabeled(pair_index=[0], choice=[choice], p_first=[p_judge], confidence=[0.5], order_flipped=[flipped])
     labels = StageManifest(events=[Event(shard_labeled=shard)])
-    believed = dataset.beliefs(labels, None if target is None else np.array([target]), read(people), 1)
+    believed = dataset.beliefs(labels, None if target is None else np.array([target]), read(people, ()), 1)
     (row,) = dataset.rows([pair("a", "b")], believed, 2.0)
     return row
 
@@ -57,7 +57,7 @@ def test_what_the_input_has_beside_texts_stands_in_the_row_as_it_came():
     held = pair("a", "b")
     held.first.original = '[{"role": "assistant", "content": "a", "reasoning_content": "r"}]'
     held.prompt.add(role="system", content="Tools", original='{"tools": [{"name": "f"}]}')
-    believed = dataset.beliefs(StageManifest(), None, read([]), 1)
+    believed = dataset.beliefs(StageManifest(), None, read([], ()), 1)
     (row,) = dataset.rows([held], believed, 2.0)
     assert row["original"] == {
         "prompt": [],

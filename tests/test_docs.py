@@ -222,7 +222,7 @@ def test_every_export_format_is_explained_and_no_other():
 
 def test_every_column_of_the_dataset_is_explained_and_no_other():
     pair = make_pair("a", [Message(role="user", content="?")], Response(text="yes"), Response(text="no"))
-    believed = dataset.beliefs(StageManifest(), None, annotations.read([]), 1)
+    believed = dataset.beliefs(StageManifest(), None, annotations.read([], ()), 1)
     (row,) = dataset.rows([pair], believed, 2.0)
     table = section(PAGES["docs/formats.md"], "The dataset").split("| `source` | |")[0]
     assert first_cells(table) == list(row)

@@ -34,6 +34,7 @@ from concord.v1.config_pb2 import Parent, RunConfig
 from concord.v1.events_pb2 import Event, PauseReason, Stage, StageManifest, TaskOutcome
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RUN_STATUS_PAUSED, RunView
+from concord.v1.work_pb2 import Work
 from tests.endpoint import Endpoint, share
 from tests.small_pairs import pair
 from tests.test_cli import concord, small_file
@@ -204,7 +205,7 @@ def stage(**said: int) -> StageManifest:
 def known(parents: list[StageManifest], own: list[StageManifest]) -> dict[int, tuple[float, bool]]:
     kept = {f"{at}": manifest for at, manifest in enumerate([*parents, *own])}
     config = RunConfig(parent=Parent(annotation_uris=list(kept)[: len(parents)])) if parents else RunConfig()
-    said = annotations.known(config, list(kept)[len(parents) :], kept.__getitem__)
+    said = annotations.known(Work(config=config), list(kept)[len(parents) :], kept.__getitem__)
     assert len(set(said.pair.tolist())) == len(said.pair)
     return {int(at): (p, bool(audit)) for at, p, audit in zip(said.pair, said.p_first, said.audit, strict=True)}
 
@@ -393,7 +394,7 @@ def test_a_third_run_takes_over_the_answers_of_both(chain):
         and third.config.parent.pairs == OLD + NEW
     )
     said = annotations.taken_over(
-        third.config, lambda uri: StageManifest.FromString(open_blobs(chain.first.settings).get(uri))
+        third.config, lambda uri: StageManifest.FromString(open_blobs(chain.first.settings).get(uri)), ()
     )
     assert set(said.pair.tolist()) == chain.first.asked() | chain.second.asked()
     hashes = {row["index"]: row["pair_sha256"] for row in chain.second.rows}

@@ -53,11 +53,11 @@ def test_nobody_is_asked_twice_and_a_third_person_is_one_too_many():
     assert [len(event.task_resolved.annotation_ids) for event in due(state)] == [2]
 
 
-def test_without_re_asks_a_task_says_what_it_always_said():
+def test_without_re_asks_a_task_says_what_it_always_said_and_who_said_it():
     state = hear(asking(re_ask=()), judged(0, "ann", 0))
     (said,) = [event.task_resolved for event in due(state)]
     assert said == TaskResolved(
-        pair_index=PAIRS[0], outcome=said.outcome, choice=FIRST, annotation_ids=said.annotation_ids
+        pair_index=PAIRS[0], outcome=said.outcome, choice=FIRST, annotation_ids=said.annotation_ids, annotators=["ann"]
     )
 
 
@@ -66,7 +66,7 @@ def test_answers_carry_what_two_persons_said():
         pair_index=7, outcome=1, choice=FIRST, annotation_ids=["a", "b"], choices=[FIRST, SECOND], counted=1
     )
     manifest = StageManifest(round=2, audit=[True], events=[Event(task_resolved=both)])
-    said = annotations.read([manifest])
+    said = annotations.read([manifest], ())
     assert (said.p_first[0], said.p_mean[0], said.split[0], said.votes[0], said.round[0]) == (1, 0.5, 1, 1, 2)
 
 

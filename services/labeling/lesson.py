@@ -58,7 +58,7 @@ class Lessons:
     def _prepared(self, work: Work):
         """(indexes of the pairs, these, the judge's labels of them, indexes of their examples, these)."""
         task, manifest = work.teach_shard, self._pairs(work.pairs_uri)
-        said = annotations.known(work.config, task.annotation_uris, self._manifest)
+        said = annotations.known(work, task.annotation_uris, self._manifest)
         decided = {int(pair): p == 1 for pair, p in zip(said.pair, said.p_first, strict=True) if p in (0.0, 1.0)}
         shard, columns = self._shard(task.shard_uri), self._columns(task.features_uri)
         labeled = [event.shard_labeled for event in self._manifest(task.labels_uri).events]

@@ -11,7 +11,7 @@ from concord.kit.loop.events import Fact
 from concord.kit.plural import many
 from concord.operate import drift
 from concord.operate.changepoints import Jump, bars, jumps
-from concord.preference import answer_faults, checked, order_flips
+from concord.preference import answer_faults, checked, deviating, order_flips
 from concord.preference.answer_faults import FaultyAnswers
 from concord.preference.stages import HUMAN, JUDGING, step_name
 from concord.v1.config_pb2 import RunConfig
@@ -167,7 +167,8 @@ def _came(stage: int, mine: Sequence[Fact], judge: dict[int, int]) -> str:
             # Without trust it is what was assumed before anybody answered.
             error = f", estimated error {said.expected_error:.1%}" if said.trust else ""
             enough = f"; enough: {said.enough}" if said.enough else ""
-            return f"{len(said.asked):,} to ask, {flipped}{error}{audited}{enough}"
+            alarms = "".join(f"; alarm: annotator {deviating.words(one)}" for one in said.deviations)
+            return f"{len(said.asked):,} to ask, {flipped}{error}{audited}{enough}{alarms}"
         case "pairs_selected":
             kept = last.pairs_selected
             why = "".join(f", {one.pairs:,} left out: {one.why}" for one in kept.left_out)

@@ -1,16 +1,20 @@
 """What people said so far, read from the manifests of the closed human stages. Pure."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
 
+from concord.preference.votes import by_person, heard
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, StageManifest, TaskOutcome
 from concord.v1.pairs_pb2 import Choice
+from concord.v1.work_pb2 import Work
 
 Array = np.ndarray
+# Reads the manifest that lies under a URI.
+Manifest = Callable[[str], StageManifest]
 _NOT_SAID = np.zeros(0)
 P_FIRST = {Choice.CHOICE_FIRST: 1.0, Choice.CHOICE_SECOND: 0.0, Choice.CHOICE_TIE: 0.5}
 
@@ -52,17 +56,32 @@ class Answers:
         return Answers(*(np.concatenate(columns) for columns in zip(mine, theirs, strict=True)))
 
 
-def read(manifests: Iterable[StageManifest]) -> Answers:
-    """The answers of these stages, in the order in which the pairs were asked."""
-    rows = [_answer(manifest, event) for manifest in manifests for event in manifest.events]
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """What each person said, of all who were asked about a pair; all shapes [votes]. Who could not say has none."""
+
+    annotator: Array  # str, empty where it is not on record who said it
+    pair: Array  # int64, index in the run
+    p_first: Array  # 1 the first is better, 0 the second, 0.5 a tie
+    audit: Array  # bool, the pair was drawn uniformly
+
+
+def read(manifests: Iterable[StageManifest], without: Collection[str]) -> Answers:
+    """The answers of these stages, in the order in which the pairs were asked.
+
+    `without`: annotators whose answers are set aside, as if they had not been able to say anything.
+    """
+    rows = [_answer(manifest, event, without) for manifest in manifests for event in manifest.events]
     kinds = (np.int64, float, bool, np.int64, np.int64, float, float)
     columns = zip(*rows, strict=True) if rows else ((),) * len(kinds)
     return Answers(*(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)))
 
 
-def _answer(manifest: StageManifest, event: Event) -> tuple[int, float, bool, int, int, float, float]:
+def _answer(
+    manifest: StageManifest, event: Event, without: Collection[str]
+) -> tuple[int, float, bool, int, int, float, float]:
     """One row of `Answers`."""
-    task = event.task_resolved
+    task = heard(event.task_resolved, without)
     silent = task.outcome in (TaskOutcome.TASK_OUTCOME_SKIPPED, TaskOutcome.TASK_OUTCOME_EXPIRED)
     p_first = float("nan") if silent else P_FIRST[task.choice]
     said = [P_FIRST[choice] for choice in task.choices if choice in P_FIRST] or [p_first]
@@ -73,14 +92,28 @@ def _answer(manifest: StageManifest, event: Event) -> tuple[int, float, bool, in
     return task.pair_index, p_first, audit, counted, manifest.round, sum(said) / len(said), split
 
 
-def known(config: RunConfig, annotation_uris: Iterable[str], manifest: Callable[[str], StageManifest]) -> Answers:
-    """What people said in this run, in the stages of these manifests, and before it in those that it goes on from.
+def votes(work: Work, annotation_uris: Iterable[str], manifest: Manifest) -> Votes:
+    """What each person said in this run and in those that it goes on from, also what is set aside."""
+    rows = [
+        (who, event.task_resolved.pair_index, P_FIRST[choice], stage.audit[event.unit.number])
+        for stage in map(manifest, (*work.config.parent.annotation_uris, *annotation_uris))
+        for event in stage.events
+        for who, choice in by_person(event.task_resolved)
+        if choice in P_FIRST
+    ]
+    columns = zip(*rows, strict=True) if rows else ((),) * 4
+    return Votes(*(np.array(c, kind) for c, kind in zip(columns, (str, np.int64, float, bool), strict=True)))
+
+
+def known(work: Work, annotation_uris: Iterable[str], manifest: Manifest) -> Answers:
+    """What people said in this run, in the stages of these manifests, and before it in those that it goes on from; without the
+    answers that the work item has set aside.
 
     On a pair that was asked about again the last word counts. An earlier run's answers come first and audit nothing: they
     were drawn from other pairs; those of its pairs on which nobody could say anything are as good as never asked.
     """
-    own = read(map(manifest, annotation_uris))
-    return joined(taken_over(config, manifest), own) if config.parent.annotation_uris else own
+    own, config = read(map(manifest, annotation_uris), work.set_aside), work.config
+    return joined(taken_over(config, manifest, work.set_aside), own) if config.parent.annotation_uris else own
 
 
 def joined(taken: Answers, own: Answers) -> Answers:
@@ -88,9 +121,9 @@ def joined(taken: Answers, own: Answers) -> Answers:
     return taken.at(~np.isin(taken.pair, own.pair)).then(own)
 
 
-def taken_over(config: RunConfig, manifest: Callable[[str], StageManifest]) -> Answers:
+def taken_over(config: RunConfig, manifest: Manifest, without: Collection[str]) -> Answers:
     """What people said in the runs that this one goes on from; without audits and without pairs nobody decided on."""
-    said = read(map(manifest, config.parent.annotation_uris))
+    said = read(map(manifest, config.parent.annotation_uris), without)
     decided = np.flatnonzero(~np.isnan(said.p_first))
     # The last one of each pair: a run that went on from another may have asked again.
     _, from_behind = np.unique(said.pair[decided][::-1], return_index=True)

@@ -47,7 +47,9 @@ class Group:
 def answered(history: History, read: Read) -> tuple[Answered, ...]:
     """All pairs that people decided for one of the two, in this run and in those that it goes on from; by their index."""
     own = {answer.pair: answer for answer in history.answers if answer.decided}
-    before = annotations.taken_over(history.created.config, lambda uri: StageManifest.FromString(read(uri)))
+    before = annotations.taken_over(
+        history.created.config, lambda uri: StageManifest.FromString(read(uri)), history.without
+    )
     people = {int(at): _choice(p) for at, p in zip(before.pair, before.p_first, strict=True) if p in (0.0, 1.0)}
     people |= {index: answer.choice for index, answer in own.items()}
     # Of what checks settled the judge said nothing.

@@ -19,6 +19,7 @@ from concord.report.annotator_agreement import Between, between
 from concord.report.calibration import Calibration, calibration
 from concord.report.checks import Checks, checks
 from concord.report.cost import LABEL_PRICE, Cost, cost_of
+from concord.report.deviations import Deviating, deviations
 from concord.report.history import History, read_history
 from concord.report.ledger import HumanTime, StageCost, StageTime, Usage
 from concord.report.margins import MarginDistribution
@@ -108,6 +109,8 @@ class Figures:
     human_labels: int  # pairs whose question people answered
     human_share: float  # of the pairs
     unanswered: int  # questions that people skipped or let expire
+    set_aside: int  # questions whose answers are set aside
+    deviations: tuple[Deviating, ...]  # annotators who deviate from the others
     votes: int  # that counted
     late_votes: int  # that came for a settled question and changed nothing
     human_time: HumanTime
@@ -198,7 +201,9 @@ def figures_of(
         enough=next((said.enough for _, said in history.rounds if said.enough), ""),
         human_labels=human_labels,
         human_share=human_labels / history.pairs if history.pairs else 0.0,
-        unanswered=len(history.answers) - human_labels,
+        unanswered=len(history.answers) - human_labels - sum(answer.set_aside for answer in history.answers),
+        set_aside=sum(answer.set_aside for answer in history.answers),
+        deviations=deviations(history),
         votes=votes,
         late_votes=ledger.late_votes(history),
         human_time=ledger.human_time(history),

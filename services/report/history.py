@@ -4,7 +4,7 @@ Only closed stages are read, each from the manifest that closed it: what a fold 
 run that still goes on this is the state at its last closed stage.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,9 @@ import numpy as np
 
 from concord.preference import annotations, checked, datasets
 from concord.preference.columns import helper_columns, rubric_against, signal_columns, verdict_column
+from concord.preference.deviating import set_aside
 from concord.preference.stages import HUMAN, JUDGING
+from concord.preference.votes import heard
 from concord.v1.events_pb2 import (
     Checked,
     Corpus,
@@ -73,6 +75,7 @@ class Answer:
     choice: int  # a Choice; 0 where nobody could say
     uniform: bool  # the pair was drawn uniformly: a pilot or an audit place
     annotation_ids: tuple[str, ...]
+    set_aside: bool = False  # all of its votes are
 
     @property
     def given(self) -> bool:
@@ -136,6 +139,11 @@ class History:
         return len(self.answers) + len(self.taken)
 
     @property
+    def without(self) -> list[str]:
+        """Annotators whose answers are set aside."""
+        return set_aside(self.rounds[-1][1]) if self.rounds else []
+
+    @property
     def margin(self) -> Array | None:
         """The margins of the last round that scored, where a method scores more than once."""
         return self.margins[max(self.margins)] if self.margins else None
@@ -153,14 +161,16 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
         raise ValueError("these events belong to more than one run; a report is about one")
     corpus = _corpus(events)
     manifests, created = _manifests(events, read), said["run_created"].run_created
-    asked, labeled = _answers(manifests), _labeled(manifests)
-    before = annotations.taken_over(created.config, lambda uri: StageManifest.FromString(read(uri)))
+    labeled = _labeled(manifests)
     rounds = [
         (round_, event.round_triaged)
         for (stage, round_), manifest in manifests.items()
         if stage == Stage.STAGE_TRIAGE
         for event in manifest.events
     ]
+    without = set_aside(rounds[-1][1]) if rounds else []
+    asked = _answers(manifests, without)
+    before = annotations.taken_over(created.config, lambda uri: StageManifest.FromString(read(uri)), without)
     return History(
         run_id=said["run_created"].run_id,
         events=events,
@@ -174,7 +184,7 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
         margins=_margins(manifests, corpus.pairs),
         rounds=rounds,
         answers=asked,
-        said=annotations.joined(before, annotations.read(_human(manifests))),
+        said=annotations.joined(before, annotations.read(_human(manifests), without)),
         taken=np.setdiff1d(before.pair, [answer.pair for answer in asked]).astype(np.int64),
         rows=_rows(manifests, read),
         checks=checked.notes(labeled),
@@ -274,13 +284,17 @@ def _human(manifests: Mapping[tuple[int, int], StageManifest]) -> list[StageMani
     return [manifest for (stage, _), manifest in manifests.items() if stage in HUMAN]
 
 
-def _answers(manifests: Mapping[tuple[int, int], StageManifest]) -> tuple[Answer, ...]:
+def _answers(manifests: Mapping[tuple[int, int], StageManifest], without: Collection[str]) -> tuple[Answer, ...]:
+    """How the questions ended without these annotators' answers; the votes are all that were given."""
     given = []
     for (stage, round_), manifest in manifests.items():
         for event in manifest.events if stage in HUMAN else ():
-            task, uniform = event.task_resolved, manifest.audit[event.unit.number]
-            ids = tuple(task.annotation_ids)
-            given.append(Answer(task.pair_index, stage, round_, task.outcome, task.choice, uniform, ids))
+            task, uniform = heard(event.task_resolved, without), manifest.audit[event.unit.number]
+            ids, left = tuple(event.task_resolved.annotation_ids), len(task.annotation_ids)
+            answer = Answer(
+                task.pair_index, stage, round_, task.outcome, task.choice, uniform, ids, bool(ids) and not left
+            )
+            given.append(answer)
     return tuple(given)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from concord.preference import deviating
 from concord.preference.judges import named
 from concord.preference.methods import METHODS
 from concord.report import certificate_box, curves, words
@@ -25,6 +26,7 @@ def header(figures: Figures) -> Markup:
         element("h1", figures.input_name or figures.run_id),
         element("p", " · ".join(meta), class_="meta"),
         _simulation(figures),
+        *(_alarm(one.says) for one in figures.deviations),
         element("p", words.summary(figures), class_="lead"),
         certificate_box.certificate(figures),
         _numbers(figures),
@@ -43,6 +45,7 @@ def bought(figures: Figures) -> Markup:
         ("Votes that counted", f"{figures.votes:,} of a budget of {figures.human_budget:,}"),
         ("Nobody was asked any more", figures.enough) if figures.enough else None,
         ("Skipped or expired", words.count(figures.unanswered)) if figures.unanswered else None,
+        ("Questions whose answers are set aside", words.count(figures.set_aside)) if figures.set_aside else None,
         ("Votes that came too late", words.count(figures.late_votes)) if figures.late_votes else None,
         ("People's time, assumed", _human_time(figures)) if figures.human_time.minutes is not None else None,
         ("Labels people overruled", words.count(figures.overruled_count)),
@@ -85,6 +88,11 @@ def _simulation(figures: Figures) -> Markup | None:
     why = " and ".join(figures.simulation)
     says = f"{why[0].upper()}{why[1:]}. The figures say how the method fares in it, not what your judge and people would do."
     return element("div", element("p", element("strong", "This is a simulation. "), says), class_="simulation")
+
+
+def _alarm(says: str) -> Markup:
+    """An annotator who deviates."""
+    return element("p", element("strong", "Alarm. "), f"Annotator {says}; {deviating.DO}.", class_="simulation")
 
 
 def _numbers(figures: Figures) -> Markup:

@@ -10,6 +10,7 @@ from concord.kit.ids import work_id
 from concord.kit.log import topics
 from concord.kit.loop.fold import Dispatch
 from concord.preference import budget, call_costs, checked, further, generating, pilot
+from concord.preference.deviating import set_aside
 from concord.preference.judges import networked
 from concord.preference.methods import METHODS
 from concord.preference.stages import STAGES
@@ -151,9 +152,12 @@ def work_item(state: RunState, number: int) -> Dispatch:
     work = Work(
         work_id=work_id(view.run_id, unit), run_id=view.run_id, unit=unit, config=view.config, pairs_uri=view.pairs_uri
     )
-    if STAGES[stage].per_shard and view.config.HasField("parent"):
+    if STAGES[stage].per_shard:
         # There are many of these, and none of them looks at what people said.
-        work.config.parent.ClearField("annotation_uris")
+        if view.config.HasField("parent"):
+            work.config.parent.ClearField("annotation_uris")
+    else:
+        work.set_aside.extend(set_aside(view.last_round))
     topic, fill = STAGES[stage].topic, WORK[stage].fill
     assert topic is not None and fill is not None, "people have no work items"
     fill(state, work, number)

@@ -5,7 +5,6 @@ a withdrawal frees it. A task is resolved once every slot is used: by the majori
 them), as a tie where there is none, as skipped where nobody answered. The order in which votes come changes nothing.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -13,8 +12,8 @@ from dataclasses import dataclass, field
 from concord.kit.ids import event_id, unit_name
 from concord.kit.loop.fold import Append, Context
 from concord.preference.stages import HUMAN
-from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome, TaskResolved, Unit
-from concord.v1.pairs_pb2 import Choice
+from concord.preference.votes import majority
+from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskResolved, Unit
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot, TasksSnapshot
 
 VERSION = 2
@@ -258,24 +257,14 @@ def _resolve(state: TasksState, task: TaskSnapshot) -> Append:
     resolved = TaskResolved(pair_index=task.pair_index, annotation_ids=[answer.event_id for answer in answers])
     # Who was asked to see how often people err decides nothing, but for somebody who could not say.
     choices = [answer.choice for answer in answers]
-    resolved.outcome, resolved.choice = _verdict(choices[: state.run.quorum], skipped=len(held) > len(answers))
+    resolved.outcome, resolved.choice = majority(choices[: state.run.quorum], skipped=len(held) > len(answers))
+    resolved.annotators.extend(answer.annotator for answer in answers)
     if len(choices) > 1:
         resolved.choices.extend(choices)
     if len(choices) > state.run.quorum:
         resolved.counted = state.run.quorum
     name = event_id(state.run_id, "resolved", unit_name(task.unit))
     return Append(Event(event_id=name, run_id=state.run_id, unit=task.unit, task_resolved=resolved))
-
-
-def _verdict(choices: Sequence[Choice.ValueType], skipped: bool) -> tuple[TaskOutcome.ValueType, Choice.ValueType]:
-    if not choices:
-        silent = TaskOutcome.TASK_OUTCOME_SKIPPED if skipped else TaskOutcome.TASK_OUTCOME_EXPIRED
-        return silent, Choice.CHOICE_UNSPECIFIED
-    ranked = Counter(choices).most_common()
-    best = ranked[0][0]
-    if best == Choice.CHOICE_TIE or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
-        return TaskOutcome.TASK_OUTCOME_TIE, Choice.CHOICE_TIE
-    return TaskOutcome.TASK_OUTCOME_DECIDED, best
 
 
 def row(state: TasksState, name: str) -> bytes | None:

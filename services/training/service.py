@@ -57,14 +57,14 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
             arrays = unpack(self._blobs.get(task.chosen_uri))
             chosen = arrays["target"], arrays["weight"]
         judge = judge_targets(self._manifest(task.labels_uri), pairs)
-        said = annotations.known(work.config, task.annotation_uris, self._manifest)
+        said = annotations.known(work, task.annotation_uris, self._manifest)
         return lesson(judge, task.teacher, work.config, chosen, said, task.human_weight)
 
     def _final(self, work: Work) -> Event:
         task, columns = work.train_final, self._columns(work.train_final.features_uri)
         judge = judge_targets(self._manifest(task.labels_uri), len(columns.x))
         target = unpack(self._blobs.get(task.posterior_uri))["target"] if task.posterior_uri else None
-        said = annotations.known(work.config, task.annotation_uris, self._manifest)
+        said = annotations.known(work, task.annotation_uris, self._manifest)
         p_first, weight = final_lesson(judge, target, task.trust, said, work.config.human_weight)
         return Event(final_trained=self._fit(columns, p_first, weight))
 

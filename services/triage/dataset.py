@@ -190,4 +190,4 @@ def estimated_accuracy(said: Answers, pairs: int, expected: float | None, audite
     if not len(said.pair) or not pairs:
         return None
     error = audited if audited is not None else expected
-    return None if error is None else 1.0 - (pairs - len(said.pair)) / pairs * error
+    return None if error is None else 1.0 - (pairs - int((~np.isnan(said.p_first)).sum())) / pairs * error

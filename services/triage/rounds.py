@@ -1,5 +1,6 @@
 """One round of triage: from what is known to who is asked and what is believed. PURE; one function for each method."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from concord.preference.annotations import Answers
 from concord.preference.budget import audit_share
 from concord.preference.wilson import wilson
 from concord.triage import selection
+from concord.triage.annotators import Deviation
 from concord.triage.posterior import Posterior, Trust, posterior
 from concord.triage.signals import Signals, in_order, p_check_wrong, wrong_checks, wrong_labels
 from concord.triage.without import labels_without
@@ -146,8 +148,11 @@ def judge_believed(signals: Signals, answers: Answers) -> Posterior:
     return Posterior(p_wrong, target, Trust.PRIORS, 0, (("share wrong", share),), p_held_out, p_wrong)
 
 
-def fact(decided: Round, posterior_uri: str, enough: str = "") -> events_pb2.RoundTriaged:
-    """The round as an event; its posteriors lie under `posterior_uri`. `enough`: why nobody is asked any more."""
+def fact(
+    decided: Round, posterior_uri: str, enough: str = "", found: Sequence[Deviation] = ()
+) -> events_pb2.RoundTriaged:
+    """The round as an event; its posteriors lie under `posterior_uri`. `enough`: why nobody is asked any more; `found`: annotators
+    who deviate."""
     asked = selection.NOBODY if enough else decided.asked
     message = events_pb2.RoundTriaged(
         asked=asked.pair.tolist(),
@@ -161,6 +166,7 @@ def fact(decided: Round, posterior_uri: str, enough: str = "") -> events_pb2.Rou
         expected_error=decided.expected_error,
         human_weight=decided.human_weight,
         proven_helpers=decided.proven,
+        deviations=[events_pb2.Deviation(**vars(one)) for one in found],
     )
     if decided.audited:
         message.audited_error = decided.audited.error

@@ -1,7 +1,7 @@
 """Triage and the dataset as units of work, and a preview for a caller who waits."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from zipfile import BadZipFile
 
@@ -19,6 +19,7 @@ from concord.kit.rpc import Servicer
 from concord.preference import annotations, datasets
 from concord.preference.columns import columns_of
 from concord.triage import baselines, corpus, dataset, rlthf, rounds
+from concord.triage.annotators import Deviation, deviations
 from concord.triage.enough import enough
 from concord.triage.signals import Signals, signals_of, taught
 from concord.v1 import triage_service_pb2 as pb
@@ -70,17 +71,30 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
         signals = self._signals(work.pairs_uri, task.labels_uri, task.features_uri, task.scores_uri)
         if task.taught_uri:
             signals = taught(signals, [event.shard_taught for event in self._manifest(task.taught_uri).events])
-        said = annotations.known(work.config, task.annotation_uris, self._manifest)
-        decided = RULES[work.config.method](signals, said, work.config, work.unit.round, task.ask, self._turn(work))
+        said = annotations.known(work, task.annotation_uris, self._manifest)
+        decided = self._decided(work, signals, said)
+        votes = annotations.votes(work, task.annotation_uris, self._manifest)
+        if found := deviations_of(votes, decided, signals, work.set_aside):
+            # Whoever is found now does not decide this round either.
+            anew = Work()
+            anew.CopyFrom(work)
+            anew.set_aside[:] = [one.annotator for one in found if one.set_aside]
+            if set(anew.set_aside) != set(work.set_aside):
+                said = annotations.known(anew, task.annotation_uris, self._manifest)
+                decided = self._decided(anew, signals, said)
         pairs = self._pairs(work.pairs_uri).pairs
         why = "" if task.last or not task.ask else enough(decided, work.config, pairs, work.unit.round)
-        return Event(round_triaged=rounds.fact(decided, self._blobs.put(pack(rounds.arrays(decided))), why))
+        return Event(round_triaged=rounds.fact(decided, self._blobs.put(pack(rounds.arrays(decided))), why, found))
+
+    def _decided(self, work: Work, signals: Signals, said: annotations.Answers) -> rounds.Round:
+        rule, turn = RULES[work.config.method], self._turn(work)
+        return rule(signals, said, work.config, work.unit.round, work.triage_round.ask, turn)
 
     def _turn(self, work: Work) -> rounds.RoundContext:
         task = work.triage_round
         if not task.previous_uri:
             return rounds.RoundContext(last=task.last)
-        latest = annotations.read(self._manifest(uri) for uri in task.annotation_uris[-1:])
+        latest = annotations.read((self._manifest(uri) for uri in task.annotation_uris[-1:]), work.set_aside)
         return rounds.RoundContext(unpack(self._blobs.get(task.previous_uri))["target"], latest, task.last)
 
     def _read_signals(self, pairs_uri: str, labels_uri: str, features_uri: str, scores_uri: str) -> Signals:
@@ -103,7 +117,7 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
 
     def _build(self, work: Work) -> Event:
         task, manifest = work.build_dataset, self._pairs(work.pairs_uri)
-        said = annotations.known(work.config, task.annotation_uris, self._manifest)
+        said = annotations.known(work, task.annotation_uris, self._manifest)
         last = unpack(self._blobs.get(task.posterior_uri)) if task.posterior_uri else {}
         believed = dataset.beliefs(self._manifest(task.labels_uri), last.get("target"), said, manifest.pairs)
         rows = dataset.rows(self._read_pairs(manifest), believed, work.config.human_weight)
@@ -143,6 +157,15 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
             raise InvalidInput(
                 f"work.triage_round: its blobs are not manifests, features and scores of one run: {type(error).__name__}: {error}"
             ) from None
+
+
+def deviations_of(
+    votes: annotations.Votes, decided: rounds.Round, signals: Signals, before: Sequence[str]
+) -> tuple[Deviation, ...]:
+    """Who deviates, by the round's labels without their own answers; by the judge's, where a method has none such."""
+    if decided.without is not None:
+        return deviations(votes, *decided.without, before)
+    return deviations(votes, (1 + signals.label) / 2, np.zeros(len(signals.label)), before)
 
 
 def _certified(last: Mapping[str, np.ndarray], said: annotations.Answers) -> float | None:

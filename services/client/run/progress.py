@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from concord.certificate import words as certificate
 from concord.client.run.job import Job
 from concord.kit.plural import many
-from concord.preference import generating
+from concord.preference import deviating, generating
 from concord.preference.judges import simulated
 from concord.preference.methods import asks
 from concord.preference.stages import STAGES
@@ -115,9 +115,9 @@ def shown(job: Job) -> Iterator[Callable[[RunView], None]]:
         reasons: set[str] = set()
 
         def seen(view: RunView) -> None:
-            for why in (waiting(view), compared(view), enough(view)):
-                if why and why not in reasons:
-                    reasons.add(why)
+            for key, why in (*news(view), (waiting(view),) * 2):
+                if why and key not in reasons:
+                    reasons.add(key)
                     bar.console.print(clean(why), markup=False, emoji=False, highlight=False)
             closed = sum(s.closed for s in view.stages)
             bar.update(whole, description=f"{view.votes:,} of {many(view.human_budget, 'vote')}", completed=closed)
@@ -149,14 +149,22 @@ def enough(view: RunView) -> str:
     return f"  nobody is asked any more: {view.enough}" if view.enough else ""
 
 
+def news(view: RunView) -> list[tuple[str, str]]:
+    """What was found, each under a name by which it is told once: an annotator's figures go on changing."""
+    found = view.last_round.deviations
+    alarms = [(f"{one.annotator} {one.set_aside}", f"  alarm: annotator {deviating.words(one)}") for one in found]
+    do = [("alarm", f"  {deviating.DO}")] if found else []
+    return [(compared(view),) * 2, *alarms, *do, (enough(view),) * 2]
+
+
 def plain(say_line: Callable[[str], object], own: str = "") -> Callable[[RunView], None]:
     """A function that says a line for each stage and for each reason to stand still; `own`: the method that needs no name."""
     said: set[str] = set()
 
     def seen(view: RunView) -> None:
-        for words in (compared(view), enough(view), f"  {title(view, own)}", waiting(view)):
-            if words and words not in said:
-                said.add(words)
+        for key, words in (*news(view), (f"  {title(view, own)}",) * 2, (waiting(view),) * 2):
+            if words and key not in said:
+                said.add(key)
                 say_line(words)
 
     return seen
