@@ -4,13 +4,13 @@ Nothing is kept and nobody is served: what a run makes durable is a local variab
 labels that the services give (`tests/test_planner.py`), so grids of runs need no services.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from concord.preference import annotations
-from concord.preference.annotations import Answers
+from concord.preference.annotations import Answers, Votes
 from concord.preference.budget import ask_in_round, rounds
 from concord.preference.folds import fold_of
 from concord.preference.methods import METHODS
@@ -18,7 +18,7 @@ from concord.reward import head
 from concord.reward.targets import Lesson, final_lesson, lesson
 from concord.runs import plan
 from concord.triage.rounds import Round, RoundContext
-from concord.triage.service import RULES
+from concord.triage.service import RULES, deviations_of
 from concord.triage.signals import Signals
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
@@ -26,6 +26,8 @@ from concord.v1.events_pb2 import Stage
 Array = np.ndarray
 # (pair, vote) -> P(first is better) as a person says it: 1, 0, 0.5 for a tie, NaN for nothing.
 Person = Callable[[int, int], float]
+# (pair, vote) -> the name of who gives it.
+Who = Callable[[int, int], str]
 P_FIRST = {**annotations.P_FIRST, None: float("nan")}
 NOBODY = Answers(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool), np.zeros(0, np.int64))
 
@@ -50,11 +52,14 @@ class Step:
     decided: Round | None  # the last round of triage
 
 
-def run(known: Known, config: RunConfig, budget: int, person: Person, said: Answers = NOBODY) -> Iterator[Step]:
-    """The run's stages from the first reward model on; `said` is what the pilot's people answered."""
+def run(
+    known: Known, config: RunConfig, budget: int, person: Person, said: Answers = NOBODY, who: Who | None = None
+) -> Iterator[Step]:
+    """The run's stages from the first reward model on; `said` is what the pilot's people answered. Where it is known `who` gives
+    an answer, those of an annotator who deviates are set aside."""
     pairs = len(known.judge[0])
     signals, models, decided = known.signals, [], None
-    latest = said
+    latest, aside = said, list[str]()
     for stage, round_ in plan.stages(config, pairs, budget):
         if stage == Stage.STAGE_TRAIN:
             models = _trained(known, signals, config, decided, said)
@@ -65,13 +70,40 @@ def run(known: Known, config: RunConfig, budget: int, person: Person, said: Answ
             places = ask_in_round(config, pairs, budget, int(said.votes.sum()), round_, last)
             turn = RoundContext(decided.target if decided else None, latest if decided else None, round_ > last)
             decided = RULES[config.method](signals, said, config, round_, places, turn)
+            found = deviations_of(_votes(said, person, who, config.quorum), decided, signals, aside) if who else ()
+            if (names := [one.annotator for one in found if one.set_aside]) != aside:
+                assert who is not None
+                aside = names
+                said = replace(
+                    asked(said.pair, said.audit, _heard(person, who, aside), config.quorum), votes=said.votes
+                )
+                decided = RULES[config.method](signals, said, config, round_, places, turn)
         elif stage == Stage.STAGE_ANNOTATE:
             assert decided is not None
             latest = asked(decided.asked.pair, decided.asked.audit, person, config.quorum)
+            if who and aside:
+                left = asked(latest.pair, latest.audit, _heard(person, who, aside), config.quorum)
+                latest = replace(left, votes=latest.votes)  # whoever is set aside is paid all the same
             said = said.then(latest)
         elif stage == Stage.STAGE_FINAL:
             models = [final_head(known, signals, config, decided, said)]
         yield Step(stage, round_, said, models[0] if models else None, decided)
+
+
+def _votes(said: Answers, person: Person, who: Who, quorum: int) -> Votes:
+    """What each person said of these pairs, whether it is set aside or not."""
+    places = [(int(pair), vote) for pair in said.pair for vote in range(max(1, quorum))]
+    return Votes(
+        np.array([who(*place) for place in places], str),
+        np.repeat(said.pair, max(1, quorum)),
+        np.array([person(*place) for place in places], float),
+        np.repeat(said.audit, max(1, quorum)),
+    )
+
+
+def _heard(person: Person, who: Who, aside: Sequence[str]) -> Person:
+    """As if these annotators had not been able to say anything."""
+    return lambda pair, vote: float("nan") if who(pair, vote) in aside else person(pair, vote)
 
 
 def final_head(known: Known, signals: Signals, config: RunConfig, decided: Round | None, said: Answers) -> head.Head:

@@ -96,7 +96,8 @@ def run(there: worlds_made.World, method: str) -> dict:
     said = planner.asked(drawn, np.ones(len(drawn), bool), there.person, quorum)
     label = there.signals.label > 0
     known = planner.Known(there.signals, (label.astype(float), np.ones(pairs)))
-    *_, last = planner.run(known, config, budget, there.person, said)
+    who = lambda pair, vote: f"person-{there.annotator(pair, vote)}"  # noqa: E731
+    *_, last = planner.run(known, config, budget, there.person, said, who)
     p_first = last.decided.target.astype(float) if last.decided else label.astype(float)
     said_something = ~np.isnan(last.said.p_first)
     p_first[last.said.pair[said_something]] = last.said.p_first[said_something]
