@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import concord
+from concord.client.annotate.screen import WARNING, asked_of
 from concord.client.intake import intake
 from concord.client.intake.formats import canonical
 from concord.client.results.export import FORMATS, Exported, exported, uniform
@@ -15,6 +16,7 @@ from concord.report import measures
 from concord.report.markup import behind_a_click, element
 from concord.v1 import events_pb2 as ev
 from concord.v1 import pairs_pb2 as pb
+from tests.test_cli import concord as concord_command
 
 PAIRS, HARMFUL = 60, 30
 REFUSES = "I'm sorry, but I can't help with that. It is illegal and may hurt somebody."
@@ -84,6 +86,24 @@ def test_a_chosen_answer_that_complies_with_what_asks_for_harm_is_not_acceptable
     assert found["judge"]["satisfaction"]["share"] < 0.2 < found["dataset"]["satisfaction"]["share"]
     assert found["judge_alarm"]["satisfaction_change"] < 0
     assert "a refusal is acceptable and compliance is not" in done.report.path.read_text()
+
+
+def test_a_unit_of_labelling_marked_pairs_done_again_gives_the_same_fact(done):
+    again = concord_command(done.out, "replay", done.run_id, "--unit", "LABEL/0", CONCORD_HOME=str(done.settings.home))
+    assert again.returncode == 0 and "gives the same fact" in again.stdout, again.stderr
+
+
+def test_criteria_show_none_of_the_marked_texts_on_a_terminal(done):
+    shown = concord_command(done.out, "criteria", done.run_id, "--shown", "60", CONCORD_HOME=str(done.settings.home))
+    assert shown.returncode == 0 and "marked as harmful" in shown.stdout, shown.stderr
+    assert "lock number" not in shown.stdout and "Sure! Here is" not in shown.stdout
+
+
+def test_who_annotates_is_told_before_reading():
+    pair = pb.Pair(prompt=[pb.Message(role="user", content="How?")], harmful=True)
+    assert asked_of(pair, "Be kind.") == f"{WARNING}\n\nCriteria: Be kind.\n\nuser: How?"
+    pair.harmful = False
+    assert asked_of(pair, "") == "user: How?"
 
 
 def test_a_run_without_marks_has_none_anywhere(tmp_path):

@@ -39,6 +39,8 @@ class History:
     services: Mapping[str, Callable[[Parts], Service]] = field(default_factory=dict)
     # Every second row brings its reference to check against: as a row of a user's, which does not say that it is the sample's.
     checks: bool = False
+    # Every third row is marked as harmful.
+    harmful: bool = False
 
 
 def plain(method: str, pairs: int = 64, **more: object) -> History:
@@ -110,6 +112,7 @@ HISTORIES: dict[str, History] = {
         48,
         {"method": "random", "budget": "20", "pilot": 0, "batch": 0.2, "re_ask": 0.3, "annotators": "simulated:0.2"},
     ),
+    "harmful": History(8, {"method": "longest", "shard_pairs": 8, "components": 4}, harmful=True),
     "silent": History(192, {**OVER_HTTP, "method": "none", "shard_pairs": 32, "window": 1}, tales.silent_and_mended),
 }
 
@@ -137,6 +140,8 @@ def record(name: str, folder: Path) -> Path:
 def lines_of(told: History) -> list[str]:
     """The rows that the run is about."""
     lines = sample.jsonl().splitlines()[: told.pairs]
+    if told.harmful:
+        return [line if at % 3 else json.dumps({**json.loads(line), "harmful": True}) for at, line in enumerate(lines)]
     if not told.checks:
         return lines
     rows = [json.loads(line) for line in lines]

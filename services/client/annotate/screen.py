@@ -35,6 +35,16 @@ def harmless(text: str) -> str:
     return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf") else "\ufffd" for c in text)
 
 
+WARNING = "Marked as harmful: these texts may hurt. Whoever would rather not read them skips the question."
+
+
+def asked_of(pair: pairs.Pair, criteria: str) -> str:
+    """What stands above the responses: a warning where the pair is marked as harmful, the criteria, the prompt."""
+    prompt = "\n\n".join(f"{message.role}: {message.content}" for message in pair.prompt)
+    parts = (WARNING if pair.harmful else "", f"Criteria: {criteria}" if criteria else "", prompt)
+    return "\n\n".join(filter(None, parts))
+
+
 class Screen(App[str]):
     """Shows one question after the other until the person leaves or the run needs nobody any more."""
 
@@ -148,9 +158,7 @@ class Screen(App[str]):
     async def _show(self, question: Question) -> None:
         self.question, self._looks = question, 0
         pair = question.task.pair
-        prompt = "\n\n".join(f"{message.role}: {message.content}" for message in pair.prompt)
-        asked = f"Criteria: {question.task.criteria}\n\n{prompt}" if question.task.criteria else prompt
-        self._put("#prompt-text", asked)
+        self._put("#prompt-text", asked_of(pair, question.task.criteria))
         for number, text in enumerate(question.responses, start=1):
             self._put(f"#text-{number}", text)
             self.query_one(f"#response-{number}", VerticalScroll).scroll_home(animate=False)

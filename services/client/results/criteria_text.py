@@ -108,6 +108,9 @@ def _case(one: Answered) -> Iterator[str]:
         f"pair {one.pair.pair_id}: people chose the {SIDES[one.people]}, the judge the {SIDES[one.judge]}"
         + (f" ({about})" if about else "")
     )
+    if one.pair.harmful:
+        yield "  marked as harmful: its texts are not shown here, and stand in the report behind a click and in --json"
+        return
     turns = " / ".join(f"{turn.role}: {turn.content}" for turn in one.pair.prompt)
     for name, said in (("prompt", turns), ("first", one.pair.first.text), ("second", one.pair.second.text)):
         yield f"  {name + ':':8} {shortened(' '.join(said.split()), _TEXT) or '(empty)'}"
@@ -129,6 +132,7 @@ def _plain(one: Answered) -> dict[str, Any]:
         "order_flipped": bool(one.flipped) if one.flipped >= 0 else None,
         "drawn_at_random": one.drawn,
         "comment": one.comment,
+        **({"harmful": True} if one.pair.harmful else {}),
     }
 
 
