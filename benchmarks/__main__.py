@@ -81,6 +81,7 @@ BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
     "run_list": module("run_list"),
     "judge_speed": module("judge_speed"),
     "endpoints": module("endpoints"),
+    "generate": module("generate"),
     "judge_noise": judge_noise,
     "verification": module("verification"),
     "routing": module("routing"),

@@ -1,8 +1,8 @@
 """How fast answers are sampled, beside a plain loop over the same client library, with the same requests, in the same run.
 
-    python -m benchmarks.generate [--quick] [--json [FILE]]     seven repeats, about two minutes
+    python -m benchmarks.generate [--quick] [--json [FILE]]     five repeats, about two minutes
 
-Each side runs in a fresh process against one local endpoint that answers after 50 ms; start and imports do not count.
+Each side runs in a fresh process against one local endpoint that answers after 50 ms; start, imports and a first prompt do not count.
 `plain` is a semaphore around AsyncInferenceClient.chat_completion that keeps nothing. `generate` does the whole units of GENERATE:
 prompts read from their shards, every answer on disk before it counts, useless ones dropped, candidate pairs made and stored.
 """
@@ -49,6 +49,7 @@ async def plain(url, at_once, prompts):
                 out = await client.chat_completion(messages, model="m", temperature=1.0, max_tokens=256, seed=sample)
             return out.choices[0].message.content
 
+        await call(make_prompts(1, "warm")[0], 0)
         begin()
         said = await asyncio.gather(*(call(prompt, sample) for prompt in prompts for sample in range(SAMPLES)))
         return end(len(said), sum(not text for text in said))
@@ -68,6 +69,8 @@ async def generate(url, at_once, prompts):
         blobs = FileBlobs(Path(folder))
         labeling = Labeling(blobs, f"sqlite:///{folder}/answers.db", at_once, {})
         uris = [put_shard(at, prompts[at : at + SHARD], blobs.put).uri for at in range(0, len(prompts), SHARD)]
+        warm = put_shard(0, make_prompts(1, "warm"), blobs.put).uri
+        await labeling.do(Work(config=config, generate_shard={"shard_uri": warm}))
         begin()
         units = [
             Work(config=config, generate_shard={"shard_uri": uri}, unit={"number": n}) for n, uri in enumerate(uris)
@@ -119,7 +122,7 @@ def ratios(figures):
 
 def main():
     parser = parser_of(__doc__, "one repeat of fewer prompts")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--side", nargs=5, help=argparse.SUPPRESS)
     options = asked_of(parser)
     if options.side:
@@ -127,7 +130,7 @@ def main():
         return one_side(who, url, int(at_once), int(count), seed)
     repeats = 1 if options.quick else options.repeats
     # About as many seconds at either width.
-    counts = {16: 128, 64: 256} if options.quick else {16: 256, 64: 512}
+    counts = {16: 64, 64: 128} if options.quick else {16: 192, 64: 384}
     figures = measure(repeats, counts)
     found = {"sides": summary(figures), "ratios": {str(key): value for key, value in ratios(figures).items()}}
     print(f"{SAMPLES} samples a prompt, endpoint at 50 ms, median (range) of {repeats}")

@@ -93,6 +93,14 @@ def test_the_runner_hands_its_options_on_and_judge_noise_finds_the_posterior_abo
     assert removed["posterior"] > 0.1 > removed["random"]
 
 
+def test_answers_are_sampled_as_often_as_the_plain_client_asks_and_never_beyond_what_may_be_in_flight():
+    figures = quick("generate")
+    for name, side in figures["sides"].items():
+        assert side["max_in_flight"]["high"] <= int(name.rpartition(" ")[2])
+    # What it is in full stands in the benchmark's figures; beside other tests it is no measurement.
+    assert all(ratio["median"] > 0.2 for ratio in figures["ratios"].values())
+
+
 def test_the_runner_knows_every_benchmark():
     refused = runner("nothing")
     assert refused.returncode == 2
@@ -102,6 +110,7 @@ def test_the_runner_knows_every_benchmark():
         "loop",
         "judge_speed",
         "endpoints",
+        "generate",
         "judge_noise",
         "verification",
         "routing",
