@@ -2,7 +2,7 @@
 
     python -m benchmarks.generate [--quick] [--json [FILE]]     five repeats, about two minutes
 
-Each side runs in a fresh process against one local endpoint that answers after 50 ms; start, imports and a first prompt do not count.
+Each side runs in a fresh process against one local endpoint that answers after 50 ms; start and a first prompt do not count.
 `plain` is a semaphore around AsyncInferenceClient.chat_completion that keeps nothing. `generate` does the whole units of GENERATE:
 prompts read from their shards, every answer on disk before it counts, useless ones dropped, candidate pairs made and stored.
 """

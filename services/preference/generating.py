@@ -1,6 +1,9 @@
 """Answers sampled from models: how many, which settings go together, what they cost. Pure.
 
-A run that generates begins with prompts: pairs whose two responses are empty. What its models answer becomes its pairs.
+A run that generates begins with prompts: pairs whose two responses are empty. What its models answer becomes its pairs: candidates
+are stored as pairs, shard by shard, and not as lists of answers, so that a list in a file and sampled answers are embedded and
+chosen by the same code. An answer then lies in several pairs, which costs room on the disk alone: a unit holds one shard, EMBED
+looks at each text of it once, and SELECT holds a few numbers a pair.
 """
 
 from concord.kit.errors import InvalidInput
