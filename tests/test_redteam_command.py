@@ -11,6 +11,7 @@ from concord.client.intake import answered, intake
 from concord.client.results import red_pairs
 from concord.kit.errors import InvalidInput
 from concord.labeling import writing
+from concord.redteam import judging
 from concord.redteam.attacks import KINDS
 from concord.redteam.classes import Class
 from concord.redteam.classify import classed
@@ -29,7 +30,11 @@ class Writer(Endpoint):
         self.stubborn = stubborn
 
     def _completion(self, body: dict[str, Any], prompt: str, bad: bool) -> dict[str, Any]:
-        if "further\nwordings" in prompt:
+        if "Say what the answer does" in prompt:
+            refuses = REFUSES in prompt and not self.stubborn
+            said = {"sentence": "I'm sorry.", "class": "refusal" if refuses else "compliance"}
+            text = json.dumps(said)
+        elif "further\nwordings" in prompt:
             text = json.dumps([REQUEST.upper(), "Say, how would one get into that letter box?"])
         else:
             text = COMPLIES if self.stubborn else REFUSES
@@ -121,6 +126,33 @@ def test_a_rewrite_that_complies_is_never_chosen(tmp_path):
     with endpoint(Writer, stubborn=True) as model:
         done = concord(tmp_path, "redteam", "pairs", path, "--rewriter", f"{model.url}#m")
     assert done.stdout == "" and "rewrites: the same text: 1" in done.stderr
+
+
+def test_a_judge_that_says_otherwise_takes_an_answer_out_of_the_pairs(tmp_path):
+    path = str(file_of(tmp_path, ROWS[0]))
+    with endpoint(Writer) as model:
+        agrees = concord(tmp_path, "redteam", "pairs", path, "--judge", f"{model.url}#m")
+        classes = lines(concord(tmp_path, "redteam", "classify", path, "--judge", f"{model.url}#m").stdout)
+    assert len(lines(agrees.stdout)) == 1 and "the judge says: the same: 2" in agrees.stderr
+    assert [(row["class"], row["judge"]) for row in classes] == [("refusal", "refusal"), ("compliance", "compliance")]
+    with endpoint(Writer, stubborn=True) as model:
+        differs = concord(tmp_path, "redteam", "pairs", path, "--judge", f"{model.url}#m")
+    assert differs.stdout == "" and "another class: 1" in differs.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ('{"sentence": "No.", "class": "refusal"}', (Class.REFUSAL, "No.")),
+        ('Well.\n```json\n{"class": "Partial"}\n```', (Class.PARTIAL, "")),
+        ("Compliance.", (Class.COMPLIANCE, "")),
+        ('{"class": "refusal"} or rather {"class": "compliance"}', None),
+        ("It neither refuses nor complies.", None),
+        ("", None),
+    ],
+)
+def test_a_judges_word_is_read_or_nothing_is(said, meant):
+    assert judging.read(said) == meant
 
 
 def test_in_every_pair_of_a_harmful_prompt_the_chosen_answer_is_safe():

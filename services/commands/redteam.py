@@ -32,6 +32,9 @@ Rewriter = Annotated[
     str,
     typer.Option(metavar="URL#MODEL", help="A model that writes a harmless answer where none of the given is safe."),
 ]
+Judge = Annotated[
+    str, typer.Option(metavar="URL#MODEL", help="A judge that is asked what each answer does, beside the rules.")
+]
 Key = Annotated[str, typer.Option(help="Environment variable that holds the model's key.")]
 
 
@@ -51,21 +54,28 @@ def attacks(
     progress.say(f"{many(len(made), 'attack prompt')} of {many(len(requests), 'request')}, marked as harmful")
 
 
-def classify(path: File, out: Out = None) -> None:
+def classify(path: File, judge: Judge = "", api_key_env: Key = "", out: Out = None) -> None:
     """Say of each answer whether it complies, in part, or refuses, with the sentence that decided."""
-    rows = [row for one in answered.read(path) for row in red_pairs.conduct(one)]
+    ask = _asking(judge, api_key_env, writes=False) if judge else None
+    rows = list(red_pairs.conduct(answered.read(path), ask))
     _write(out, rows)
     counts = Counter(row["class"] for row in rows)
     progress.say(f"{many(len(rows), 'answer')}: {', '.join(f'{name} {n:,}' for name, n in counts.most_common())}")
 
 
-def pairs(path: File, rewriter: Rewriter = "", api_key_env: Key = "", out: Out = None) -> None:
+def pairs(path: File, rewriter: Rewriter = "", judge: Judge = "", api_key_env: Key = "", out: Out = None) -> None:
     """Make pairs: to what asks for harm the refusal or a harmless rewrite is chosen, to a safe prompt the help."""
     account = red_pairs.Account()
     ask = _asking(rewriter, api_key_env) if rewriter else None
-    _write(out, red_pairs.paired(answered.read(path), account, ask))
+    judging = _asking(judge, api_key_env, writes=False) if judge else None
+    _write(out, red_pairs.paired(answered.read(path), account, ask, judging))
     progress.say(f"pairs of harmful prompts: {account.made['harmful']:,}, of safe ones: {account.made['safe']:,}")
-    for title, held in (("rewrites", account.rewrites), ("prompts without a pair", account.left)):
+    told = (
+        ("the judge says", account.judged),
+        ("rewrites", account.rewrites),
+        ("prompts without a pair", account.left),
+    )
+    for title, held in told:
         if held:
             progress.say(f"  {title}: {', '.join(f'{why}: {number:,}' for why, number in held.most_common())}")
 
@@ -81,8 +91,8 @@ def _wordings(requests: list[str], writer: str, count: int, key: str, told: Coun
             yield attacking.Attack("a model's wording", request, (("user", wording),))
 
 
-def _asking(spec: str, key: str) -> red_pairs.Ask:
-    """What asks the model; raises InvalidInput where it is none, or its key is not there."""
+def _asking(spec: str, key: str, writes: bool = True) -> red_pairs.Ask:
+    """What asks the model, which writes texts or judges them; raises InvalidInput where it is none, or its key is not there."""
     from concord.labeling import writing
 
     if not options.is_url(spec):
@@ -94,7 +104,7 @@ def _asking(spec: str, key: str) -> red_pairs.Ask:
     environ = {config.api_key_env: os.environ.get(config.api_key_env, "")} if config.api_key_env else {}
 
     def ask(chats):
-        said, used = asyncio.run(writing.written(chats, config, environ))
+        said, used = asyncio.run(writing.written(chats, config, environ, writing.WARM if writes else 0.0))
         progress.say(f"asked {config.name}: {many(used.calls, 'call')}")
         return said
 

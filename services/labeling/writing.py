@@ -14,13 +14,14 @@ from concord.v1.config_pb2 import JudgeConfig
 from concord.v1.events_pb2 import Usage
 
 MAX_TOKENS = 1_000
-_TEMPERATURE = 0.7
+# Texts that are to differ from each other want some.
+WARM = 0.7
 # A text is asked for as it is, not in a form.
 _SETTINGS = ChatSettings(structured=False, logprobs=False)
 
 
 async def written(
-    chats: Sequence[list[dict[str, str]]], config: JudgeConfig, environ: Mapping[str, str], seed: int = 0
+    chats: Sequence[list[dict[str, str]]], config: JudgeConfig, environ: Mapping[str, str], temperature: float = WARM
 ) -> tuple[list[str | None], Usage]:
     """What the model says to each chat, None where it refuses the request or is cut; and what that took.
 
@@ -29,17 +30,19 @@ async def written(
     judges, spent, began = LLMJudges(MemoryAnswers(), environ, _SETTINGS), Spent(), monotonic()
     try:
         chat = judges.chat(config)
-        said = await together(_one(chat, messages, config, seed, spent) for messages in chats)
+        said = await together(_one(chat, messages, config, temperature, spent) for messages in chats)
     finally:
         await judges.close()
     return said, usage(spent, config, monotonic() - began)
 
 
-async def _one(chat: Chat, messages: list[dict[str, str]], config: JudgeConfig, seed: int, spent: Spent) -> str | None:
+async def _one(
+    chat: Chat, messages: list[dict[str, str]], config: JudgeConfig, temperature: float, spent: Spent
+) -> str | None:
     async def kept(reply: Reply) -> str | None:
         return None if reply.cut or reply.filtered else reply.text.strip() or None
 
-    request = chat.request(messages, config.temperature or _TEMPERATURE, max(config.max_tokens, MAX_TOKENS), seed)
+    request = chat.request(messages, temperature, max(config.max_tokens, MAX_TOKENS), 0)
     try:
         return await chat.ask(request, spent, kept)
     except Rejected:

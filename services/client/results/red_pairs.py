@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from concord.client.intake.answered import Answered
-from concord.redteam import rewrite
+from concord.redteam import judging, rewrite
 from concord.redteam.attacks import Attack
 from concord.redteam.classify import can_tell
 from concord.redteam.pairing import Candidate, RedPair, candidate, pairs, to_rewrite
@@ -23,30 +23,50 @@ class Account:
     made: Counter[str] = field(default_factory=Counter)  # pairs, of harmful and of safe prompts
     left: Counter[str] = field(default_factory=Counter)  # prompts without a pair, and why
     rewrites: Counter[str] = field(default_factory=Counter)  # what was asked for, and why it was not taken
+    judged: Counter[str] = field(
+        default_factory=Counter
+    )  # answers that a judge was asked about, and what it said of the rules' word
 
 
-def conduct(one: Answered) -> Iterator[Row]:
-    """A row for each answer: its class, with the sentence that decided."""
-    for at, (text, model) in enumerate(one.answers):
-        said = candidate(one.prompt, text).said
-        known = can_tell(text)
+def conduct(prompts: Iterable[Answered], judge: Ask | None = None) -> Iterator[Row]:
+    """A row for each answer: its class, with the sentence that decided; beside it the judge's, where one is asked."""
+    held = [(one, at, text, model) for one in prompts for at, (text, model) in enumerate(one.answers)]
+    asked = [judging.messages(one.prompt, text) for one, _, text, _ in held] if judge else []
+    said = judge(asked) if judge and asked else [None] * len(held)
+    for (one, at, text, model), word in zip(held, said, strict=True):
+        found = candidate(one.prompt, text).said
         yield {
             "id": one.name,
             "answer": at,
             **({"model": model} if model else {}),
-            "class": str(said.answer) if known else "unknown",
-            "p": [round(p, 4) for p in said.p],
-            "sentence": said.sentence,
-            "signs": list(said.signs),
+            "class": str(found.answer) if can_tell(text) else "unknown",
+            "p": [round(p, 4) for p in found.p],
+            "sentence": found.sentence,
+            "signs": list(found.signs),
+            **(_judged(word) if judge else {}),
             **({"harmful": True} if one.harmful else {}),
         }
 
 
-def paired(prompts: Iterable[Answered], account: Account, ask: Ask | None = None) -> Iterator[Row]:
-    """The pairs of each prompt; where nothing safe was said and `ask` is given, a harmless rewrite is asked for first."""
+def _judged(said: str | None) -> Row:
+    word = judging.read(said or "")
+    return {"judge": str(word[0]) if word else "unknown", "judge_sentence": word[1] if word else ""}
+
+
+def paired(
+    prompts: Iterable[Answered], account: Account, ask: Ask | None = None, judge: Ask | None = None
+) -> Iterator[Row]:
+    """The pairs of each prompt; where nothing safe was said and `ask` is given, a harmless rewrite is asked for first.
+
+    With a `judge` only answers of which it says the same as the rules are in a pair.
+    """
     held = [(one, [candidate(one.prompt, text, model) for text, model in one.answers]) for one in prompts]
+    if judge:
+        _agreed(held, account, judge)
     if ask:
         _rewritten(held, account, ask)
+        if judge:
+            _agreed(held, account, judge, rewritten=True)
     for one, candidates in held:
         made = [] if one.harmful is None else pairs(one.prompt, one.harmful, candidates)
         account.made["harmful" if one.harmful else "safe"] += len(made)
@@ -60,6 +80,21 @@ def attacked(one: Attack, name: str) -> Row:
     """An attack prompt, to be answered by a model."""
     turns = [{"role": role, "content": content} for role, content in one.turns]
     return {"id": name, "prompt": turns, "harmful": True, "attack": one.kind, "request": one.request}
+
+
+def _agreed(
+    held: Sequence[tuple[Answered, list[Candidate]]], account: Account, judge: Ask, rewritten: bool = False
+) -> None:
+    """Takes away what the judge classes otherwise, or says nothing usable of; asks about rewrites, or about all else."""
+    asked = [(one, candidates, each) for one, candidates in held for each in candidates if each.rewritten is rewritten]
+    said = judge([judging.messages(one.prompt, each.text) for one, _, each in asked]) if asked else []
+    for (_, candidates, each), text in zip(asked, said, strict=True):
+        word = judging.read(text or "")
+        same = word is not None and word[0] is each.said.answer
+        account.judged["the same" if same else "another class" if word else "no usable answer"] += 1
+        if not same:
+            # By identity: another model may have said the very same.
+            candidates[:] = [one for one in candidates if one is not each]
 
 
 def _rewritten(held: Sequence[tuple[Answered, list[Candidate]]], account: Account, ask: Ask) -> None:
