@@ -89,6 +89,7 @@ BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
     "selection": module("selection"),
     "certificate": module("certificate"),
     "worlds": module("worlds"),
+    "annotators": module("annotators"),
     "loop_scale": module("loop_scale"),
     "cluster": module("cluster"),
     "label_efficiency": label_efficiency,

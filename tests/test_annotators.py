@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks import annotators
 from concord.client.run.progress import plain
 from concord.kit.loop.events import Fact
 from concord.operate.timeline import tell
@@ -12,9 +13,10 @@ from concord.preference.votes import by_person, heard
 from concord.report.figures import figures_of
 from concord.report.history import read_history
 from concord.report.overview import header
+from concord.report.satisfaction import satisfaction
 from concord.triage.annotators import COIN, LEAST, deviations
 from concord.v1.events_pb2 import Deviation, Event, RoundTriaged, StageManifest, TaskOutcome, TaskResolved
-from concord.v1.pairs_pb2 import Choice
+from concord.v1.pairs_pb2 import Choice, Mark
 from concord.v1.runs_service_pb2 import RunView
 from concord.v1.work_pb2 import Work
 from tests.small_run import config_of, small_run
@@ -178,6 +180,17 @@ def test_a_run_with_somebody_who_says_the_opposite_goes_on_without_his_answers_a
     assert figures.certificate.answers == sum(one.uniform and one.given for one in asked)
 
 
+def test_marks_of_somebody_set_aside_count_in_no_measure(opposed):
+    marked = [(Event.FromString(event.SerializeToString()), at) for event, at in opposed.events]
+    for event, _ in marked:
+        if event.HasField("annotation_submitted"):
+            by_him = event.annotation_submitted.annotator == "person-3"
+            event.annotation_submitted.first_mark = Mark.MARK_NOT_ACCEPTABLE if by_him else Mark.MARK_ACCEPTABLE
+            event.annotation_submitted.second_mark = event.annotation_submitted.first_mark
+    measured = satisfaction(read_history(marked, opposed.blobs.get))
+    assert measured.dataset.satisfaction.share == 1
+
+
 def test_the_report_the_story_and_the_lines_of_a_run_say_who_deviates(opposed):
     figures = figures_of(opposed.events, opposed.blobs.get, opposed.truth)
     (one,) = figures.deviations
@@ -208,3 +221,10 @@ def test_a_work_item_says_whose_answers_are_set_aside():
     manifest = StageManifest(audit=[True], events=[Event(task_resolved=task)])
     assert np.isnan(annotations.known(Work(set_aside=["eve"]), ["one"], lambda _: manifest).p_first[0])
     assert annotations.votes(Work(set_aside=["eve"]), ["one"], lambda _: manifest).annotator.tolist() == ["eve"]
+
+
+def test_the_benchmark_names_who_says_the_opposite_and_nobody_of_the_honest():
+    honest = annotators.measured(annotators.CASES["5, 10 and 20 %, in parts"], range(2))
+    assert not sum(honest["named"].values())
+    opposite = annotators.measured(annotators.CASES["the opposite, 1,200 votes"], range(2))
+    assert opposite["named"]["person-2"] == opposite["set_aside"] == 2

@@ -116,6 +116,7 @@ def test_the_runner_knows_every_benchmark():
         "routing",
         "redteam",
         "worlds",
+        "annotators",
         "selection",
         "loop_scale",
         "cluster",

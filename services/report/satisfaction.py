@@ -67,11 +67,15 @@ def _labels(history: History) -> Array:
 
 
 def _marks(history: History) -> tuple[Array, Array]:
-    """People's marks of the first and the second answers, 1 acceptable, 0 not, NaN nobody said; only votes that counted."""
+    """People's marks of the first and the second answers, 1 acceptable, 0 not, NaN nobody said; only votes that counted and are
+    not set aside."""
     counted = {name for answer in history.answers for name in answer.annotation_ids}
+    aside = history.without
     sums, votes = np.zeros((2, history.pairs)), np.zeros((2, history.pairs))
     for event, _ in history.events:
         if event.WhichOneof("kind") != "annotation_submitted" or event.event_id not in counted:
+            continue
+        if event.annotation_submitted.annotator in aside:
             continue
         said = event.annotation_submitted
         for side, mark in enumerate((said.first_mark, said.second_mark)):
