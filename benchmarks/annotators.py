@@ -86,12 +86,17 @@ def _rounds(case: Case, p: Array, wrong: Array, draw: np.random.Generator) -> It
 
 
 def run(case: Case, seed: int) -> tuple[str, int, bool] | None:
-    """The first who is named in a run, after how many answers of his own, and whether these are set aside; None: nobody."""
+    """The first whose answers are set aside in a run, or who is named at all, after how many of them, and which of the two; None:
+    nobody."""
     rounds, p_error = votes_of(case, np.random.default_rng(seed))
+    first = None
     for votes in rounds:
-        if found := deviations(votes, np.ones(case.pairs), p_error):
-            return found[0].annotator, int((votes.annotator == found[0].annotator).sum()), found[0].set_aside
-    return None
+        for one in deviations(votes, np.ones(case.pairs), p_error):
+            said = one.annotator, int((votes.annotator == one.annotator).sum()), one.set_aside
+            if one.set_aside:
+                return said
+            first = first or said
+    return first
 
 
 def measured(case: Case, seeds: Sequence[int]) -> dict[str, Any]:

@@ -153,6 +153,7 @@ PARTS: dict[str, dict[str, Bound]] = {
         "unit": INNER,
         "config": INNER,
         "pairs_uri": URI,
+        "set_aside": Many(10_000, NAME),
         **dict.fromkeys(("label_shard", "fit_features", "featurise_shard", "score_shard"), INNER),
         **dict.fromkeys(("triage_round", "build_dataset", "train_fold", "train_final"), INNER),
         **dict.fromkeys(("teach_shard", "embed_shard", "select_pairs", "generate_shard"), INNER),
