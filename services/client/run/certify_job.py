@@ -10,7 +10,7 @@ from pathlib import Path
 
 from concord.client.intake.intake import Input
 from concord.client.intake.verdicts import CHOSEN
-from concord.client.run import options
+from concord.client.run import options, people
 from concord.client.run.job import Job, prepare
 from concord.kit.errors import InvalidInput
 from concord.preference.budget import tasks
@@ -35,7 +35,7 @@ def certify_job(
     given = read(path, aside)
     name = label or _only_label(given)
     held = _with_majority(given) if name == MAJORITY else given
-    if name in (CHOSEN, MAJORITY) and str(settings.get("annotators")).partition(":")[0] in ("recorded", "simulated"):
+    if name in (CHOSEN, MAJORITY) and people.answers_by_the_input(str(settings.get("annotators", ""))):
         raise InvalidInput(
             f"{given.name}: the file's `{name}` is what is certified and cannot answer for itself; ask somebody: --annotators "
             "people, or file:PATH"

@@ -23,6 +23,9 @@ Choice: TypeAlias = pb.Choice.ValueType
 _OTHER = {pb.CHOICE_FIRST: pb.CHOICE_SECOND, pb.CHOICE_SECOND: pb.CHOICE_FIRST}
 
 
+RECORDED, SIMULATED = "recorded", "simulated"
+
+
 def answerer(spec: str, rows: Sequence[Row], seed: int, re_ask: bool = False) -> Answerer:
     """The people that `--annotators` names where they answer at once, for these rows; raises InvalidInput.
 
@@ -30,13 +33,18 @@ def answerer(spec: str, rows: Sequence[Row], seed: int, re_ask: bool = False) ->
     the majority, wrong at this rate.
     """
     kind, _, rest = spec.partition(":")
-    if kind == "recorded" and not rest:
+    if kind == RECORDED and not rest:
         return recorded_one_by_one(rows) if re_ask else recorded(rows)
-    if kind == "simulated":
+    if kind == SIMULATED:
         return simulated(rows, seed, _rate(rest))
     raise InvalidInput(
         f"--annotators {spec}: recorded, simulated:ERROR_RATE (such as simulated:0.1), file:PATH or people is expected"
     )
+
+
+def answers_by_the_input(spec: str) -> bool:
+    """Whether these people say what the input's own labels say, or nearly so."""
+    return spec.partition(":")[0] in (RECORDED, SIMULATED)
 
 
 def nobody(pair: int, vote: int) -> Choice | None:
