@@ -112,8 +112,8 @@ def measured(case: Case, seeds: Sequence[int]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = parser_of(__doc__, "four runs each; some seconds; needs no data")
-    parser.add_argument("--runs", type=int, default=60)
+    parser = parser_of(__doc__, "four runs each; ten seconds; needs no data")
+    parser.add_argument("--runs", type=int, default=12)
     asked = asked_of(parser)
     runs = 4 if asked.quick else asked.runs
     found = {name: measured(case, range(FIRST_SEED, FIRST_SEED + runs)) for name, case in CASES.items()}
