@@ -47,3 +47,17 @@ def test_a_run_through_batches_gives_the_dataset_of_a_live_one_and_all_units_are
         assert judge.most_waiting == COUNT // 32
         assert batched.usage.calls == live.usage.calls
         assert abs(batched.usage.prompt_tokens - live.usage.prompt_tokens) < 0.01 * live.usage.prompt_tokens
+
+
+def test_answers_that_come_in_batches_give_the_dataset_of_answers_that_were_asked_for_live(tmp_path):
+    with endpoint(BatchEndpoint) as judge:
+        asked = {"generate": f"{judge.url}#policy", "samples": 2, "method": "none"}
+        live = dataset(tmp_path / "live", configuration(judge.url, **asked), {})
+        judge.at_once = True
+        batched = dataset(
+            tmp_path / "batched", configuration(judge.url, judge_batch=True, **asked), {"batch_look_s": 0.1}
+        )
+        assert batched.dataset_sha256 == live.dataset_sha256 and batched.pairs == live.pairs > COUNT / 2
+        assert batched.usage.calls == live.usage.calls and batched.generated.calls == live.generated.calls == 2 * COUNT
+        # A batch for each shard of prompts, then one for each shard of pairs.
+        assert len(judge.batches) == COUNT // 32 + -(-live.pairs // 32)
