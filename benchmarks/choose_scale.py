@@ -10,7 +10,6 @@ out is the same pairs, or there are no figures. --quick: 1,000 pairs, one repeat
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.loop import ONE_THREAD
+from benchmarks.loop_scale import peak_mb
 from benchmarks.measure import asked_of, circumstances, parser_of, ratio, spread, write
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -140,7 +140,8 @@ def carried_out(way: str, folder: Path) -> None:
     began = time.perf_counter()
     names = WAYS[way](folder)
     took = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not getrusage's: that holds what the process was before it became this program.
+    peak = peak_mb(os.getpid())
     print(json.dumps({"seconds": took, "peak_mb": peak, "kept": names}))
 
 
