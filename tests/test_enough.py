@@ -48,7 +48,7 @@ def test_a_run_that_is_never_good_enough_spends_its_budget(tmp_path):
 def test_a_label_that_is_worth_less_than_its_answers_is_not_asked_for(tmp_path):
     done = run(tmp_path, label_worth=1.5)
     assert 10 <= done.figures["votes"] < done.figures["human_budget"]
-    assert "a label is worth 1.5 answers" in done.figures["enough"]
+    assert "a label is worth 1.5 of them" in done.figures["enough"]
 
 
 @pytest.mark.parametrize("method", [name for name, method in METHODS.items() if not method.bounded])

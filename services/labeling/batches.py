@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import structlog
 
 from concord.kit.errors import ConcordError, Deferred, Permanent
+from concord.kit.plural import many
 from concord.labeling.batch_notes import BatchNotes, Note
 from concord.labeling.batch_wire import BatchWire, Standing
 from concord.labeling.refusal import Trouble
@@ -132,7 +133,7 @@ class Batches:
         raise self._later(judge, seen)
 
     def _later(self, judge: Batched, seen: Standing) -> Deferred:
-        far = f", {seen.done:,} of {seen.total:,} requests are answered" if seen.total else ""
+        far = f", {seen.done:,} of {many(seen.total, 'request is', 'requests are')} answered" if seen.total else ""
         return Deferred(f"the judge {judge.config.name!r} works on batch {seen.id}{far}", self._look_s)
 
     async def sweep(self, is_cancelled: Callable[[str], bool]) -> int:

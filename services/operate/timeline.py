@@ -172,7 +172,7 @@ def _came(stage: int, mine: Sequence[Fact], judge: dict[int, int]) -> str:
         case "pairs_selected":
             kept = last.pairs_selected
             why = "".join(f", {one.pairs:,} left out: {one.why}" for one in kept.left_out)
-            return f"{kept.pairs:,} pairs to label{why}"
+            return f"{many(kept.pairs, 'pair')} to label{why}"
         case "dataset_built":
             made = last.dataset_built
             sure = f", estimated accuracy {made.estimated_accuracy:.1%}" if made.HasField("estimated_accuracy") else ""

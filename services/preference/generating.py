@@ -7,6 +7,7 @@ looks at each text of it once, and SELECT holds a few numbers a pair.
 """
 
 from concord.kit.errors import InvalidInput
+from concord.kit.plural import many
 from concord.preference import call_costs
 from concord.preference.call_costs import Expected, Rates
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
@@ -47,7 +48,7 @@ def check(config: RunConfig) -> None:
     count = samples(config) * len(config.generators)
     if not 2 <= count <= MOST_ANSWERS:
         raise InvalidInput(
-            f"samples: {samples(config)} answers of {len(config.generators)} models are {count} a prompt; from 2 to "
+            f"samples: {samples(config)} of each of {many(len(config.generators), 'model')} make {count} a prompt; from 2 to "
             f"{MOST_ANSWERS} are taken"
         )
     if config.HasField("parent"):

@@ -15,8 +15,8 @@ def check(config: RunConfig) -> None:
         return
     if config.target_error and not method.bounded:
         raise InvalidInput(
-            f"target_error: method {config.method} labels by what its own answers taught, so none of them can say how many "
-            f"labels are wrong; {_named('bounded')} can"
+            f"target_error: with method {config.method} an answer teaches the label that it would have to test, so none can "
+            f"say how many labels are wrong; {_named('bounded')} can"
         )
     if config.label_worth and not method.learns:
         raise InvalidInput(

@@ -89,7 +89,7 @@ def check_config(config: RunConfig) -> None:
         check_judge(f"generators[{at}]", generator)
         if not networked(generator):
             raise InvalidInput(
-                f"generators[{at}].kind {generator.kind!r} answers no prompts; name an endpoint: URL#MODEL"
+                f"generators[{at}].kind {generator.kind!r} cannot answer a prompt; name an endpoint: URL#MODEL"
             )
     further.check(config)
     selecting.check(config)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from concord.kit.plural import many
 from concord.preference import selecting
 from concord.preference.shards import put_manifest, put_shard
 from concord.triage.dissimilarity import Candidates, Chosen, central_pair, choose
@@ -43,7 +44,7 @@ def select(
     )
     if not chosen.kept.any():
         raise ValueError(
-            f"select {config.select}: none of {manifest.pairs:,} pairs is left ({_told(chosen)}); choose another strategy"
+            f"select {config.select}: none of {many(manifest.pairs, 'pair')} is left ({_told(chosen)}); choose another strategy"
         )
     shards, kept, at = [], list[Pair](), 0
     for pair in _kept(manifest, chosen, shard):

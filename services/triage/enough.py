@@ -38,8 +38,8 @@ def _too_little(decided: Round, worth: float) -> str:
     if not worth or gain is None or gain * worth >= 1:
         return ""
     return (
-        f"the next answers put {gain:.3f} labels right each, by what the earlier ones showed, "
-        f"and a label is worth {worth:g} answers"
+        f"each of the next answers puts {gain:.3f} of a label right, by what the earlier ones showed, and a label is worth "
+        f"{worth:g} of them"
     )
 
 

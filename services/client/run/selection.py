@@ -70,7 +70,7 @@ def placed(job: Job, view: RunView, blob: Callable[[str], bytes]) -> Job:
     names = [pair.pair_id for ref in manifest.shards for pair in PairShard.FromString(blob(ref.uri)).pairs]
     if missing := next((name for name in names if name not in places), None):
         raise InvalidInput(
-            f"run {view.run_id} labels the pair {missing[:100]!r}, which is not in {job.given.name}; it was begun from another file"
+            f"run {view.run_id} has the pair {missing[:100]!r}, which is not in {job.given.name}; it was begun from another file"
         )
     place = [places[name] for name in names]
     answer = job.answer
