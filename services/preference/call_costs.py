@@ -115,4 +115,5 @@ def money(dollars: float) -> str:
 
 
 def price(judge: JudgeConfig, prompt_tokens: float, completion_tokens: float) -> float:
+    """Dollars for so many tokens, at the prices that the judge was given; 0 where nobody gave one."""
     return (prompt_tokens * judge.prompt_dollars + completion_tokens * judge.completion_dollars) / 1e6

@@ -1,9 +1,9 @@
 """Which pairs teach: chosen by how much their two answers differ, before anybody labels them. Pure.
 
 REAL (arXiv 2409.17169) labels the pairs whose answers differ most, as embeddings of the answers alone say.
-Measured here (`benchmarks.selection`): the most different pair teaches no more than a random one, for empty and stray answers
-are the most different of all; what does harm are pairs that say nearly the same, on which people tie and judges toss a coin.
-So `drop-similar` is the default for candidates: near-duplicates go, and of the rest each prompt gives a different-enough pair.
+Measured here (`benchmarks.selection`): such pairs save labels of people, and near-duplicates do harm, for people tie on them and
+judges toss a coin. `drop-similar` leaves the fewest ties where a prompt has several answers, and is the default for candidates:
+near-duplicates go, and of the rest each prompt gives a different-enough pair.
 """
 
 from collections.abc import Callable
