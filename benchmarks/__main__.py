@@ -91,6 +91,7 @@ BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
     "worlds": module("worlds"),
     "annotators": module("annotators"),
     "loop_scale": module("loop_scale"),
+    "choose_scale": module("choose_scale"),
     "cluster": module("cluster"),
     "label_efficiency": label_efficiency,
 }

@@ -59,6 +59,12 @@ def test_the_loop_at_scale_makes_the_same_dataset_as_a_straight_script():
     }
 
 
+def test_units_and_a_straight_script_choose_the_same_pairs():
+    # There are no figures where they keep different ones.
+    figures = quick("choose_scale")
+    assert 0 < figures["kept"] < figures["settings"]["pairs"] and figures["seconds"]["ratio"]["repeats"] == 1
+
+
 def test_every_endpoint_gives_what_is_to_be_had():
     for name, figures in quick("endpoints")["dialects"].items():
         assert figures["verdicts"] == figures["right"] == figures["verdicts_to_be_had"], name
@@ -119,6 +125,7 @@ def test_the_runner_knows_every_benchmark():
         "annotators",
         "selection",
         "loop_scale",
+        "choose_scale",
         "cluster",
         "label_efficiency",
     ):
