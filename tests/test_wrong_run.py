@@ -70,8 +70,10 @@ def test_the_story_shows_where_the_judge_broke(gone_wrong):
     line = r"^ *(\d+)  [\d:]{8}  ! LABEL/(\d): pairs without a usable verdict: from +(\d+)% to (\d+)%$"
     found = re.search(line, story.stdout, re.M)
     assert found, story.stdout + story.stderr
-    # 600 answers are those of 300 pairs, of which the pilot took some: the fifth of eight shards.
-    assert abs(int(found[2]) - BREAKS_AFTER // 2 // 64) <= 1 and int(found[3]) < 25 and int(found[4]) > 75
+    # 600 answers are those of 300 pairs, of which the pilot took some: the fifth of eight shards. Two shards run at once, so
+    # it breaks within both, and few follow before the run stops: the share after the break is a mean over half-good shards.
+    before, after = int(found[3]), int(found[4])
+    assert abs(int(found[2]) - BREAKS_AFTER // 2 // 64) <= 1 and before < 25 and after > 2 * before + 50
     assert re.search(r"^ +▁+[▁-█]*█+$", story.stdout, re.M)
 
 
