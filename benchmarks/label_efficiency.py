@@ -25,6 +25,7 @@ import numpy as np
 
 from benchmarks import hh, planner
 from benchmarks.measure import asked_of, circumstances, parser_of, write
+from benchmarks.pair_bootstrap import drawn_shares
 from concord.client.run import options
 from concord.preference import methods
 from concord.preference.budget import pilot_size
@@ -83,6 +84,7 @@ CALLED = (
 POINTS = (0.01, 0.02, 0.03, 0.06)
 # The default is for runs whose people answered at least so often.
 ENOUGH = 100
+DRAWS = 200
 
 
 def main() -> None:
@@ -109,7 +111,9 @@ def main() -> None:
     print(table(cells), comparison(cells), sep="\n\n")
     if asked.json:
         write(
-            str(asked.json), circumstances({"budget": BUDGET, "points": POINTS, "ridge": hh.RIDGE}) | {"cells": cells}
+            str(asked.json),
+            circumstances({"budget": BUDGET, "points": POINTS, "ridge": hh.RIDGE, "draws": DRAWS})
+            | {"errors_by_pairs": errors_by_pairs(cells), "cells": [_without_draws(cell) for cell in cells]},
         )
     if asked.picture:
         picture(cells, asked.picture)
@@ -174,11 +178,12 @@ def config_of(method: str, seed: int) -> RunConfig:
 
 def bounds(world: hh.World) -> dict[str, float]:
     """Test accuracies of the student taught by the judge's labels alone and by the truth; the judge's label accuracy."""
-    ones = np.ones(len(world.truth))
-    return {
-        "ai_labels": float(((world.signals.label > 0) == world.truth).mean()),
-        "ai_only": _tested(world, _fit(world, (world.signals.label > 0).astype(float), ones)),
-        "all_human": _tested(world, _fit(world, world.truth.astype(float), ones)),
+    ones, judge = np.ones(len(world.truth)), world.signals.label > 0
+    taught = {"ai_only": judge, "all_human": world.truth}
+    right = {name: _right(world, _fit(world, labels.astype(float), ones)) for name, labels in taught.items()}
+    found = right | {"ai_labels": judge == world.truth}
+    return {name: float(one.mean()) for name, one in found.items()} | {
+        name + "_drawn": drawn_shares(one, DRAWS).tolist() for name, one in right.items()
     }
 
 
@@ -221,11 +226,14 @@ def _point(world: hh.World, at: float, step: planner.Step, model: head.Head, p_f
     pair, truth = step.said.pair, world.truth
     p_first[pair] = step.said.p_first
     judge_wrong = (world.signals.label[pair] > 0) != truth[pair]
+    tested, labels = _right(world, model), (p_first > 0.5) == truth
     return {
         "share": at,
         "asked": len(pair) / len(truth),
-        "test": _tested(world, model),
-        "labels": float(((p_first > 0.5) == truth).mean()),
+        "test": float(tested.mean()),
+        "test_drawn": drawn_shares(tested, DRAWS).tolist(),
+        "labels": float(labels.mean()),
+        "labels_drawn": drawn_shares(labels, DRAWS).tolist(),
         "wrong_asked": float(judge_wrong.mean()) if len(pair) else None,
     }
 
@@ -257,8 +265,9 @@ def _fit(world: hh.World, p_first: Array, weight: Array) -> head.Head:
     return head.fit_head(world.signals.x, p_first, weight, world.signals.domain, world.ridge)
 
 
-def _tested(world: hh.World, model: head.Head) -> float:
-    return float(((head.margins(model, world.x_test, world.domain_test) > 0) == world.truth_test).mean())
+def _right(world: hh.World, model: head.Head) -> Array:
+    """Of each test pair whether the model prefers what the truth prefers."""
+    return (head.margins(model, world.x_test, world.domain_test) > 0) == world.truth_test
 
 
 def _key(cell: dict) -> tuple:
@@ -277,7 +286,7 @@ def _said(cell: dict) -> str:
 
 
 def table(cells: Sequence[dict]) -> str:
-    """Mean of the four cases (sd over seeds of that mean) for every method and budget, as Markdown."""
+    """Mean of cases and seeds (± standard error by the pairs) for every method and budget, as Markdown."""
     heads = ["pairs", "features", "method", *(f"{point:.0%}" for point in POINTS)]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for (pairs, kind, method), some in grouped(cells).items():
@@ -287,22 +296,24 @@ def table(cells: Sequence[dict]) -> str:
 
 
 def comparison(cells: Sequence[dict]) -> str:
-    """The default beside RLTHF, and how often it ends below where it began, as Markdown.
+    """The default beside RLTHF and beside random asking with the same model, and how often it ends below where it began.
 
-    Difference in label accuracy, mean of the cases, in points, with its standard error over seeds of the same number.
+    Difference in label accuracy, mean of cases and seeds, in points, with its standard error by the pairs. As Markdown.
     """
-    lines = ["| pairs | features | asked | labels right above rlthf | in standard errors |", "|---|---|---|---|---|"]
+    lines = ["| pairs | features | asked | beside | labels right above it | in standard errors |", "|---" * 6 + "|"]
     groups = grouped(cells)
     for pairs, kind, method in groups:
-        if method != "posterior" or (pairs, kind, "rlthf") not in groups:
-            continue
-        for share in POINTS:
-            ours, theirs = (dict(means(groups[pairs, kind, name], share)) for name in ("posterior", "rlthf"))
-            above = [ours[seed][1] - theirs[seed][1] for seed in ours.keys() & theirs.keys()]
-            if len(above) > 1:
-                error = statistics.stdev(above) / len(above) ** 0.5
-                mean = statistics.fmean(above)
-                lines.append(f"| {pairs:,} | {kind} | {share:.0%} | {mean:+.1f} ± {error:.2f} | {mean / error:.0f} |")
+        for other in ("rlthf", "posterior-random") if method == "posterior" else ():
+            if (pairs, kind, other) not in groups:
+                continue
+            for share in POINTS:
+                ours, theirs = (drawn(groups[pairs, kind, name], share) for name in ("posterior", other))
+                both = sorted(ours.keys() & theirs.keys())
+                if both:
+                    mean, error = _mean_error([[ours[one][1], theirs[one][1]] for one in both])
+                    lines.append(
+                        f"| {pairs:,} | {kind} | {share:.0%} | {other} | {mean:+.1f} ± {error:.2f} | {mean / error:.0f} |"
+                    )
     below, runs = fallen(cells)
     return "\n".join([*lines, "", f"Runs of the default with {ENOUGH} answers or more: {runs}. {below}"])
 
@@ -330,12 +341,52 @@ def grouped(cells: Sequence[dict]) -> dict[tuple, list[dict]]:
 
 
 def _mean(cells: Sequence[dict], share: float) -> str:
-    """gap % / label accuracy %, each a mean over cases with its sd over seeds."""
-    said = []
-    for values in zip(*(found for _, found in means(cells, share)), strict=True):
-        spread = f"±{statistics.stdev(values):.1f}" if len(values) > 1 else ""
-        said.append(f"{statistics.fmean(values):.1f}{spread}")
-    return " / ".join(said) or "–"
+    """gap % / label accuracy %, each a mean over cases and seeds with its standard error by the pairs."""
+    found = list(drawn(cells, share).values())
+    figures = [_mean_error([[one[at]] for one in found]) for at in (0, 1)] if found else []
+    return " / ".join(f"{mean:.1f}±{error:.1f}" for mean, error in figures) or "–"
+
+
+def _mean_error(cells: Sequence[Sequence[Array]]) -> tuple[float, float]:
+    """Mean over cells, of the first less the second where there are two, and its standard error over the draws."""
+    values = np.array([one[0] - one[1] if len(one) > 1 else one[0] for one in cells]).mean(axis=0)
+    return float(values[0]), float(values[1:].std())
+
+
+def drawn(cells: Sequence[dict], share: float) -> dict[tuple, tuple[Array, Array]]:
+    """(teacher, judge, seed) → gap % and label accuracy % of the cells that were measured at this share; of the seeds that
+    have all cases. [1 + draws]: first the figure itself, then the same with the pairs drawn anew."""
+    seeds = {seed for seed, _ in means(cells, share)}
+    found = dict[tuple, tuple[Array, Array]]()
+    for cell in cells:
+        for point in cell["curve"]:
+            if cell["seed"] in seeds and abs(point["share"] - share) < 0.002:
+                test, low, high = (
+                    np.array([where[name], *where[name + "_drawn"]])
+                    for where, name in ((point, "test"), (cell, "ai_only"), (cell, "all_human"))
+                )
+                labels = 100 * np.array([point["labels"], *point["labels_drawn"]])
+                found[cell["teacher"], cell["judge"], cell["seed"]] = (100 * (test - low) / (high - low), labels)
+    return found
+
+
+def errors_by_pairs(cells: Sequence[dict]) -> list[dict]:
+    """Mean and standard error by the pairs of gap and labels, percent, for every size, feature set, method and share."""
+    lines = []
+    for (pairs, kind, method), some in grouped(cells).items():
+        for share in POINTS:
+            if found := list(drawn(some, share).values()):
+                (gaps, gap_error), (labels, label_error) = (_mean_error([[one[at]] for one in found]) for at in (0, 1))
+                line = {"pairs": pairs, "features": kind, "method": method, "share": share, "cells": len(found)}
+                figures = {"gap": gaps, "gap_error": gap_error, "labels": labels, "labels_error": label_error}
+                lines.append(line | {name: round(value, 3) for name, value in figures.items()})
+    return lines
+
+
+def _without_draws(cell: dict) -> dict:
+    """The cell as it is kept: what is drawn from it stays in the cells' own file."""
+    kept = {name: value for name, value in cell.items() if not name.endswith("_drawn")}
+    return kept | {"curve": [_without_draws(point) for point in cell["curve"]]} if "curve" in cell else kept
 
 
 def means(cells: Sequence[dict], share: float) -> list[tuple[int, tuple[float, float]]]:

@@ -6,6 +6,7 @@ pairs are drawn anew, with replacement, jointly for all runs that had them; what
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -33,3 +34,15 @@ def errors_removed(outcomes: Sequence[Outcome], draws: int = DRAWS, seed: int = 
     drawn = np.random.default_rng(seed).multinomial(len(rows), np.full(len(rows), 1 / len(rows)), draws)
     found = ((drawn @ gain) / np.maximum(drawn @ wrong, 1)).mean(axis=1)
     return float((gain.sum(axis=0) / np.maximum(wrong.sum(axis=0), 1)).mean()), float(found.std())
+
+
+def drawn_shares(right: Array, draws: int) -> Array:
+    """Share of the pairs that are right, [draws]: of runs on as many pairs, in the same order, the same pairs are drawn anew."""
+    return np.round(_weights(len(right), draws) @ right.astype(np.float32) / len(right), 6)
+
+
+@cache
+def _weights(pairs: int, draws: int) -> Array:
+    """How often each pair is drawn, float32 [draws, pairs]."""
+    generator, shares = np.random.default_rng([pairs, draws]), np.full(pairs, 1 / pairs)
+    return np.stack([generator.multinomial(pairs, shares).astype(np.float32) for _ in range(draws)])
