@@ -130,7 +130,11 @@ def _generate_shard(work: Work, blobs: Blobs) -> Event:
     for prompt in prompts:
         for place in range(1, 2 + (share("answers", work.config.seed, prompt.pair_id) < 0.3)):
             pair = Pair(
-                pair_id=f"{prompt.pair_id}/0-{place}", first_place=1, second_place=place + 1, group=prompt.group
+                pair_id=f"{prompt.pair_id}/0-{place}",
+                first_place=1,
+                second_place=place + 1,
+                group=prompt.group,
+                harmful=prompt.harmful,
             )
             pair.first.CopyFrom(prompt.first)
             pair.second.CopyFrom(prompt.second)
@@ -233,8 +237,10 @@ def _build_dataset(work: Work, blobs: Blobs) -> Event:
     task = work.build_dataset
     labels, judged = _labels(blobs, task.labels_uri), _judged(blobs, task.annotation_uris)
     believed = json.loads(blobs.get(task.posterior_uri)) if task.posterior_uri else [label[1] for label in labels]
+    given = _pairs(blobs, [shard.uri for shard in PairsManifest.FromString(blobs.get(work.pairs_uri)).shards])
+    marked = {at for at, pair in given if pair.harmful}
     rows = [
-        json.dumps([at, *judged.get(at, (0, 0)), f"{p:.4f}", f"{task.expected_error:.4f}"])
+        json.dumps([at, *judged.get(at, (0, 0)), f"{p:.4f}", f"{task.expected_error:.4f}", at in marked])
         for (at, *_), p in zip(labels, believed, strict=True)
     ]
     content = "\n".join(rows).encode()

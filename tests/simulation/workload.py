@@ -82,7 +82,9 @@ def _pairs(number: int, at: int, size: int) -> tuple[Pair, ...]:
 
 def _pair(number: int, at: int, n: int, first: str = "a", second: str = "b") -> Pair:
     texts = Response(text=f"{first}{n}"), Response(text=f"{second}{n}")
-    return Pair(pair_id=f"{number}/{at}/{n}", first=texts[0], second=texts[1], group=n // 2)
+    # Some groups of prompts are marked, so that the marks must come through as well.
+    marked = number % 4 == 1 and n // 2 % 3 == 0
+    return Pair(pair_id=f"{number}/{at}/{n}", first=texts[0], second=texts[1], group=n // 2, harmful=marked)
 
 
 def _checked(number: int, at: int, n: int) -> Pair:
