@@ -170,9 +170,10 @@ def main() -> None:
         found = circumstances({"prompts": count, "samples": SAMPLES}) | carried_out(
             folder, count, f"{url}#{llama.MODEL}", f"{judge.url}#style"
         )
-    print(json.dumps(found, indent=1, default=str))
     if asked.json:
         write(asked.json, found)
+    else:
+        print(json.dumps(found, indent=1, default=str))
 
 
 if __name__ == "__main__":

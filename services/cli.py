@@ -35,6 +35,7 @@ try:
         flags,
         judge,
         place,
+        prompts,
         redteam,
         replay,
         results,
@@ -55,6 +56,7 @@ except (ImportError, MemoryError, OSError) as error:
 # In the order in which `concord --help` lists them.
 COMMANDS = (
     flags.with_settings(run.run),
+    prompts.prompts,
     certify.certify,
     annotate.annotate,
     steer.pause,

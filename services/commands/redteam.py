@@ -1,26 +1,19 @@
 """`concord redteam`: attack prompts, what answers to them do, and pairs in which the safe answer is chosen."""
 
-import asyncio
-import json
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from concord.client.intake import answered
-from concord.client.intake.text_lines import unreadable
 from concord.client.results import red_pairs
-from concord.client.run import options, preflight, progress
-from concord.commands import home
-from concord.kit.errors import InvalidInput
-from concord.kit.files import whole
+from concord.client.run import progress
+from concord.commands.writer import asking, put
 from concord.kit.plural import many
 from concord.redteam import attacks as attacking
 from concord.redteam import variants
-from concord.v1.config_pb2 import JudgeConfig
 
 Requests = Annotated[str, typer.Argument(metavar="FILE", help="Requests for harm, one a line, or rows with `prompt`.")]
 File = Annotated[str, typer.Argument(metavar="FILE", help="JSON Lines: `prompt`, `responses`, `harmful`.")]
@@ -50,15 +43,15 @@ def attacks(
         wordings = _wordings(requests, writer, count, api_key_env, told)
         made += [red_pairs.attacked(one, f"attack-{len(held) + number}") for number, one in enumerate(wordings)]
         progress.say(", ".join(f"{why}: {number:,}" for why, number in told.items()))
-    _write(out, made)
+    put(out, made)
     progress.say(f"{many(len(made), 'attack prompt')} of {many(len(requests), 'request')}, marked as harmful")
 
 
 def classify(path: File, judge: Judge = "", api_key_env: Key = "", out: Out = None) -> None:
     """Say of each answer whether it complies, in part, or refuses, with the sentence that decided."""
-    ask = _asking(judge, api_key_env, writes=False) if judge else None
+    ask = asking(judge, api_key_env, writes=False) if judge else None
     rows = list(red_pairs.conduct(answered.read(path), ask))
-    _write(out, rows)
+    put(out, rows)
     counts = Counter(row["class"] for row in rows)
     progress.say(f"{many(len(rows), 'answer')}: {', '.join(f'{name} {n:,}' for name, n in counts.most_common())}")
 
@@ -66,9 +59,9 @@ def classify(path: File, judge: Judge = "", api_key_env: Key = "", out: Out = No
 def pairs(path: File, rewriter: Rewriter = "", judge: Judge = "", api_key_env: Key = "", out: Out = None) -> None:
     """Make pairs: to what asks for harm the refusal or a harmless rewrite is chosen, to a safe prompt the help."""
     account = red_pairs.Account()
-    ask = _asking(rewriter, api_key_env) if rewriter else None
-    judging = _asking(judge, api_key_env, writes=False) if judge else None
-    _write(out, red_pairs.paired(answered.read(path), account, ask, judging))
+    ask = asking(rewriter, api_key_env) if rewriter else None
+    judging = asking(judge, api_key_env, writes=False) if judge else None
+    put(out, red_pairs.paired(answered.read(path), account, ask, judging))
     progress.say(f"pairs of harmful prompts: {account.made['harmful']:,}, of safe ones: {account.made['safe']:,}")
     told = (
         ("the judge says", account.judged),
@@ -81,7 +74,7 @@ def pairs(path: File, rewriter: Rewriter = "", judge: Judge = "", api_key_env: K
 
 
 def _wordings(requests: list[str], writer: str, count: int, key: str, told: Counter[str]) -> Iterator[attacking.Attack]:
-    said = _asking(writer, key)([variants.messages(request, count) for request in requests])
+    said = asking(writer, key)([variants.messages(request, count) for request in requests])
     for request, text in zip(requests, said, strict=True):
         found = variants.read(request, text or "", count)
         told["wordings"] += len(found.texts)
@@ -89,38 +82,3 @@ def _wordings(requests: list[str], writer: str, count: int, key: str, told: Coun
         told["requests of which the model wrote none"] += not found.texts
         for wording in found.texts:
             yield attacking.Attack("a model's wording", request, (("user", wording),))
-
-
-def _asking(spec: str, key: str, writes: bool = True) -> red_pairs.Ask:
-    """What asks the model, which writes texts or judges them; raises InvalidInput where it is none, or its key is not there."""
-    from concord.labeling import writing
-
-    if not options.is_url(spec):
-        raise InvalidInput(f"{spec}: the URL of an endpoint is expected, such as https://host/v1#model")
-    asked = options.resolve({"judge": spec, "api_key_env": key or None})
-    config: JudgeConfig = options.judge_config(asked, spec, None)
-    home.opened()
-    preflight.check((config,))
-    environ = {config.api_key_env: os.environ.get(config.api_key_env, "")} if config.api_key_env else {}
-
-    def ask(chats):
-        said, used = asyncio.run(writing.written(chats, config, environ, writing.WARM if writes else 0.0))
-        progress.say(f"asked {config.name}: {many(used.calls, 'call')}")
-        return said
-
-    return ask
-
-
-def _write(out: Path | None, rows: Iterable[red_pairs.Row]) -> None:
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    if out is None:
-        for line in lines:
-            print(line, end="")
-        return
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with whole(out) as unfinished, unfinished.open("w", encoding="utf-8") as file:
-            file.writelines(lines)
-    except OSError as error:
-        raise unreadable(out, error) from None
-    progress.say(str(out))
