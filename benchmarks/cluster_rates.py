@@ -23,6 +23,7 @@ from concord.kit.log.topics import FACTS, SCORE, fact_partition
 from concord.kit.loop import reactor
 from concord.kit.loop.fold import Fold
 from concord.kit.loop.reactor import Reactor
+from concord.kit.loop.units import Begun, of_future
 from concord.kit.loop.worker import Worker
 from concord.kit.store import SqlStore
 from concord.operate import run_log
@@ -87,10 +88,10 @@ class Rates:
         answer = Event()
         answer.shard_scored.CopyFrom(Event.FromString(self.fact).shard_scored)
 
-        def start(work: Work) -> Future:
+        def start(work: Work) -> Begun:
             done: Future[Event] = Future()
             done.set_result(answer)
-            return done
+            return of_future(done)
 
         # `step` counts an item when it takes it, and again when it has said it.
         return self._drive(Worker(uuid4().hex, SCORE, start, self._log, blobs, time.time, batch), 2 * self.items) / 2

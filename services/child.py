@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 from concord.kit.blobs import Blobs
 from concord.kit.errors import InvalidInput, Unavailable
@@ -19,11 +20,11 @@ from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
 
 
-def scoring(blobs: Blobs) -> Callable[[Work], Event]:
+def scoring(settings: Settings, blobs: Blobs) -> Callable[[Work], Event]:
     """The units of scoring."""
     from concord.scoring.units import Units
 
-    return Units(blobs).do
+    return Units(blobs, Path(settings.home)).do
 
 
 SERVICES = {"scoring": scoring}
@@ -47,7 +48,7 @@ def main(name: str) -> None:
 def _opened(name: str, settings: Settings) -> Callable[[Work], Event]:
     """The service's units. Raises Unavailable, and nothing that would be counted against a unit."""
     try:
-        return SERVICES[name](open_blobs(settings))
+        return SERVICES[name](settings, open_blobs(settings))
     except InvalidInput as error:
         # The process that started this one could open the same blobs: what is refused now may be mended while it runs.
         raise Unavailable(str(error)) from error

@@ -8,8 +8,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
@@ -20,12 +21,14 @@ from concord.kit.ids import unit_name
 from concord.kit.log import Log, topics
 from concord.kit.loop.children import Children
 from concord.kit.loop.reactor import Reactor
+from concord.kit.loop.units import Begun, in_thread, of_future
 from concord.kit.loop.worker import Worker
 from concord.kit.rpc import Servicer
 from concord.kit.settings import Settings, allowed_keys
 from concord.kit.store import SqlStore
 from concord.labeling import service as labeling
 from concord.preference.stages import STAGES
+from concord.reward.models import KINDS, Kinds
 from concord.runs import service as runs
 from concord.runs.state import restore
 from concord.scoring import service as scoring
@@ -33,6 +36,8 @@ from concord.scoring.units import Units
 from concord.tasks import service as tasks
 from concord.tasks.slots import SqlSlots
 from concord.training import service as training
+from concord.training.devices import Devices, found
+from concord.training.trainer import Trainer
 from concord.triage import service as triage
 from concord.v1.events_pb2 import Event
 from concord.v1.runs_service_pb2 import RUN_STATUS_CANCELLED
@@ -44,10 +49,10 @@ SWEEP_S = 30.0
 # Whoever still waits when the process ends is given so long.
 GRACE_S = 5.0
 # Who does the units of a topic: made of the blobs, `do` makes a unit's fact. Labels are asked for all at once: `_judging`.
-UNITS: Mapping[topics.Topic, Callable[[Blobs], Any]] = {
-    topics.SCORE: Units,
-    topics.TRIAGE: triage.Triage,
-    topics.TRAIN: training.Training,
+UNITS: Mapping[topics.Topic, Callable[[Settings, Blobs, Kinds], Any]] = {
+    topics.SCORE: lambda settings, blobs, kinds: Units(blobs, Path(settings.home), kinds),
+    topics.TRIAGE: lambda settings, blobs, kinds: triage.Triage(blobs),
+    topics.TRAIN: lambda settings, blobs, kinds: training.Training(blobs, _trainer(settings, blobs, kinds)),
 }
 
 
@@ -60,6 +65,8 @@ class Parts:
     store: SqlStore
     blobs: Blobs
     stop: threading.Event
+    # What trains models and scores with them.
+    kinds: Kinds = field(default_factory=lambda: KINDS)
 
 
 class Stepper(Protocol):
@@ -127,8 +134,8 @@ def _labeling(parts: Parts) -> Service:
     thread.start()
     judging = _judging(parts.settings, parts.blobs)
 
-    def start(work: Work) -> "Future[Event]":
-        return asyncio.run_coroutine_threadsafe(judging.do(work), loop)
+    def start(work: Work) -> Begun:
+        return of_future(asyncio.run_coroutine_threadsafe(judging.do(work), loop))
 
     async def let_go() -> None:
         """Whoever still waits for a verdict hears that there will be none."""
@@ -160,9 +167,11 @@ def _labeling(parts: Parts) -> Service:
 
 def _scoring(parts: Parts) -> Service:
     """Features are Python that computes: threads would take turns on one core."""
-    served = scoring.servicer(scoring.Scoring(parts.blobs))
+    served = scoring.servicer(scoring.Scoring(parts.blobs, Path(parts.settings.home), parts.kinds))
     if count := processes(parts.settings):
-        told = {"CONCORD_BLOB_URL": parts.settings.blob_url, "CONCORD_LOG_LEVEL": parts.settings.log_level}
+        told = {
+            f"CONCORD_{name.upper()}": str(getattr(parts.settings, name)) for name in ("home", "blob_url", "log_level")
+        }
         children = Children(scoring.SERVICE, count, told)
         return Service(served, _worker(parts, scoring.SERVICE, topics.SCORE, children.start), end=children.close)
     return _in_threads(parts, scoring.SERVICE, topics.SCORE, lambda doing: served)
@@ -179,17 +188,35 @@ def _triage(parts: Parts) -> Service:
 
 
 def _training(parts: Parts) -> Service:
-    return _in_threads(parts, training.SERVICE, topics.TRAIN, training.servicer)
+    """A unit that trains a language model is a thread that waits for a program of its own, and stops it."""
+    return _in_threads(parts, training.SERVICE, topics.TRAIN, training.servicer, in_thread)
 
 
-def _in_threads(parts: Parts, name: str, topic: topics.Topic, served: Callable[[Any], Servicer]) -> Service:
-    doing = UNITS[topic](parts.blobs)
+def _trainer(settings: Settings, blobs: Blobs, kinds: Kinds) -> Trainer:
+    return Trainer(blobs, Path(settings.home), Devices(found(os.environ), settings.unit_devices), kinds)
+
+
+def _submitted(pool: ThreadPoolExecutor, do: Callable[[Work], Event], work: Work) -> Begun:
+    """A unit that takes moments: once begun it comes to its end."""
+    return of_future(pool.submit(do, work))
+
+
+def _in_threads(
+    parts: Parts,
+    name: str,
+    topic: topics.Topic,
+    served: Callable[[Any], Servicer],
+    begun: Callable[..., Begun] = _submitted,
+) -> Service:
+    doing = UNITS[topic](parts.settings, parts.blobs, parts.kinds)
     pool = ThreadPoolExecutor(parts.settings.concurrency, name)
-    make = _worker(parts, name, topic, lambda work: pool.submit(doing.do, work))
+    make = _worker(parts, name, topic, lambda work: begun(pool, doing.do, work))
     return Service(served(doing), make, end=lambda: pool.shutdown(cancel_futures=True))
 
 
-def _worker(parts: Parts, name: str, topic: topics.Topic, start, concurrency: int = 0) -> Callable[[], Worker]:
+def _worker(
+    parts: Parts, name: str, topic: topics.Topic, start: Callable[[Work], Begun], concurrency: int = 0
+) -> Callable[[], Worker]:
     units = concurrency or parts.settings.concurrency
     return lambda: Worker(name, topic, start, parts.log, parts.blobs, time.monotonic, units, _cancelled(parts.store))
 
@@ -223,7 +250,11 @@ def done(settings: Settings, blobs: Blobs, work: Work) -> Event:
     topic = STAGES[work.unit.stage].topic
     if topic is None:
         raise InvalidInput(f"unit {unit_name(work.unit)} is people's, and no service does it")
-    return asyncio.run(_judged(settings, blobs, work)) if topic is topics.LABEL else UNITS[topic](blobs).do(work)
+    return (
+        asyncio.run(_judged(settings, blobs, work))
+        if topic is topics.LABEL
+        else UNITS[topic](settings, blobs, KINDS).do(work)
+    )
 
 
 async def _judged(settings: Settings, blobs: Blobs, work: Work) -> Event:

@@ -1,9 +1,10 @@
-"""An S3 server of thirty lines that can be told to misbehave, over real HTTP; keeps objects in memory, checks no keys."""
+"""A small S3 server that can be told to misbehave, over real HTTP; keeps objects in memory, checks no keys."""
 
 import threading
 from collections import deque
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl
 
 OLD, BUSY, LOSE_ANSWER, CONFLICT, REFUSES = "ignores If-None-Match", "503", "does it and hangs up", "409", "403"
 CUT_BODY = "hangs up in the middle of the content"
@@ -22,6 +23,8 @@ class FaultyS3:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        # Path and id of an upload → its parts by their numbers.
+        self.uploads: dict[str, dict[int, bytes]] = {}
         self.faults: deque[str] = deque()
         self.always = ""
         self.requests: list[str] = []
@@ -32,6 +35,10 @@ class FaultyS3:
             return 412
         self.objects[key] = content
         return 200
+
+    def complete(self, key: str, upload: str, only_new: bool) -> int:
+        parts = self.uploads.pop(upload)
+        return self.put(key, b"".join(parts[number] for number in sorted(parts)), only_new)
 
 
 @contextmanager
@@ -44,15 +51,56 @@ def faulty_s3():
 
         def do_PUT(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"]))
-            self._serve(lambda: (store.put(self.path, content, self.headers["If-None-Match"] == "*"), b""))
+            key, query = self._asked()
+
+            def put() -> tuple[int, bytes]:
+                if "uploadId" in query:
+                    store.uploads[query["uploadId"]][int(query["partNumber"])] = content
+                    return 200, b""
+                return store.put(key, content, self.headers["If-None-Match"] == "*"), b""
+
+            self._serve(put)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            key, query = self._asked()
+
+            def post() -> tuple[int, bytes]:
+                if "uploadId" in query:
+                    done = store.complete(key, query["uploadId"], self.headers["If-None-Match"] == "*")
+                    return done, b"<CompleteMultipartUploadResult/>"
+                name = f"upload-{len(store.requests)}"
+                store.uploads[name] = {}
+                return 200, f"<R><UploadId>{name}</UploadId></R>".encode()
+
+            self._serve(post)
+
+        def do_DELETE(self) -> None:
+            _, query = self._asked()
+            self._serve(lambda: (200 if store.uploads.pop(query["uploadId"], None) is not None else 404, b""))
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
 
         def do_GET(self) -> None:
-            self._serve(lambda: (200, store.objects[self.path]) if self.path in store.objects else (404, b""))
+            key, _ = self._asked()
+
+            def get() -> tuple[int, bytes]:
+                if key not in store.objects:
+                    return 404, b""
+                first, _, last = (self.headers["Range"] or "bytes=0-").removeprefix("bytes=").partition("-")
+                return 200, store.objects[key][int(first) : int(last) + 1 if last else None]
+
+            self._serve(get)
+
+        def _asked(self) -> tuple[str, dict[str, str]]:
+            key, _, query = self.path.partition("?")
+            return key, dict(parse_qsl(query, keep_blank_values=True))
 
         def _serve(self, do) -> None:
             with lock:
                 fault = store.always or (store.faults.popleft() if store.faults else "")
-                store.requests.append(f"{self.command} {self.path.rpartition('/')[2]}")
+                store.requests.append(f"{self.command} {self.path.partition('?')[0].rpartition('/')[2]}")
                 status, body = (int(fault), b"") if fault in (BUSY, CONFLICT, REFUSES) else do()
             if fault == LOSE_ANSWER:
                 self.close_connection = True
@@ -64,7 +112,8 @@ def faulty_s3():
             self.send_header("ETag", '"x"')
             self.end_headers()
             self.close_connection = fault == CUT_BODY
-            self.wfile.write(body[: len(body) // 2] if fault == CUT_BODY else body)
+            if self.command != "HEAD":
+                self.wfile.write(body[: len(body) // 2] if fault == CUT_BODY else body)
 
         def log_message(self, *_: object) -> None: ...
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from concord.kit.blobs import Blobs
 from concord.kit.log.topics import TRAIN
+from concord.kit.loop.units import Begun, of_future
 from concord.kit.loop.worker import Worker
 from concord.kit.settings import from_environment
 from concord.kit.telemetry import log_json
@@ -57,7 +58,7 @@ def service(parts: Parts, begun: Path, intervals: int, interval_s: float) -> Ser
     """Training with this unit in place of the product's."""
     over = threading.Event()
 
-    def start(work: Work) -> "Future[Event]":
+    def start(work: Work) -> Begun:
         future: Future[Event] = Future()
 
         def run() -> None:
@@ -67,7 +68,7 @@ def service(parts: Parts, begun: Path, intervals: int, interval_s: float) -> Ser
                 future.set_exception(error)
 
         threading.Thread(target=run, daemon=True).start()
-        return future
+        return of_future(future)
 
     make = lambda: Worker("training", TRAIN, start, parts.log, parts.blobs, time.monotonic, 1)  # noqa: E731
     return Service(SERVICES["training"](parts).servicer, make, end=over.set)

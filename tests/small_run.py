@@ -96,20 +96,27 @@ def small_run(
     judge_inverted: bool = False,
     people: int = 1,
     opposing: str = "",
+    workers: Callable[[MemoryBlobs], tuple[Units, Training]] = lambda blobs: (Units(blobs), Training(blobs)),
 ) -> SmallRun:
     """Runs it to its end, or until a stage of kind `stop_at` opens.
 
     `texts`: prompt, first and second response of single pairs. `judge_inverted`: it always prefers what is worse.
     `people`: how many share the questions; the one of them named `opposing` (`person-1` …) says the opposite, always.
+    `workers`: what does the units of scoring and of training.
     """
-    world = _World(config or config_of(), pairs, texts or {}, judge_inverted)
+    world = _World(config or config_of(), pairs, texts or {}, judge_inverted, workers)
     world.people, world.opposing = people, opposing
     return world.run(stop_at)
 
 
 class _World:
     def __init__(
-        self, config: RunConfig, count: int, texts: Mapping[int, tuple[str, str, str]], inverted: bool
+        self,
+        config: RunConfig,
+        count: int,
+        texts: Mapping[int, tuple[str, str, str]],
+        inverted: bool,
+        workers: Callable,
     ) -> None:
         self.config, self.left, self.clock = config, SmallRun(), 1_760_000_000.0
         self.invented = _invent(count, texts)
@@ -118,7 +125,7 @@ class _World:
             self.left.truth[index] = FIRST if sound > 0 else SECOND if sound < 0 else TIE
         self.id = run_id(hashlib.sha256(b"small").hexdigest(), config.SerializeToString(deterministic=True))
         self.runs, self.tasks = start_run(RUNS, self.id), start_run(TASKS, self.id)
-        scoring, training = Units(self.left.blobs), Training(self.left.blobs)
+        scoring, training = workers(self.left.blobs)
         triage = Triage(self.left.blobs)
         self.do: dict[str, Callable] = {"label_shard": self._label} | dict.fromkeys(
             ("fit_features", "featurise_shard", "score_shard"), scoring.do

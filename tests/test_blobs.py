@@ -1,12 +1,18 @@
 """One contract for every blob store: bytes under their hash, markers made once."""
 
+import random
+import resource
 import threading
+import tracemalloc
+from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 
-from concord.kit.blobs import FileBlobs, MemoryBlobs
+from concord.kit.blobs import FileBlobs, MemoryBlobs, s3_parts
+from concord.kit.blobs.pieces import write
 from concord.kit.blobs.s3 import SENT, S3Blobs
+from concord.kit.blobs.s3_parts import PART
 from concord.kit.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from concord.kit.ids import uri_of
 from deploy.local.s3 import BUCKET
@@ -46,6 +52,53 @@ def test_what_was_never_stored_is_not_found(blobs):
         blobs.get(uri_of(b"x"))
 
 
+LARGE = random.Random(5).randbytes(PART + 100_000)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", LARGE], ids=["nothing", "a word", "more than one part"])
+def test_a_file_lies_under_the_hash_of_its_bytes_as_bytes_do_and_comes_back_as_a_file(blobs, tmp_path, content):
+    (tmp_path / "given").write_bytes(content)
+    uri = blobs.put_file(tmp_path / "given")
+    assert uri == uri_of(content) == blobs.put_file(tmp_path / "given") == blobs.put(content)
+    assert blobs.get(uri) == content
+    write(blobs.pieces(uri), tmp_path / "deep" / "got")
+    assert (tmp_path / "deep" / "got").read_bytes() == content
+
+
+def test_pieces_of_any_length_are_the_content_that_they_make_together(blobs):
+    pieces = [b"", b"a", LARGE, b"", b"z" * 3]
+    uri = blobs.put_pieces(iter(pieces))
+    assert uri == uri_of(b"".join(pieces)) == blobs.put_pieces([b"".join(pieces)])
+    assert b"".join(blobs.pieces(uri)) == b"".join(pieces)
+    assert max(len(piece) for piece in blobs.pieces(uri)) <= PART
+
+
+def test_pieces_of_what_was_never_stored_are_not_found_and_make_no_file(blobs, tmp_path):
+    with pytest.raises(NotFound, match=uri_of(b"x")):
+        write(blobs.pieces(uri_of(b"x")), tmp_path / "got")
+    with pytest.raises(InvalidInput, match="not a blob URI"):
+        write(blobs.pieces("sha256:x"), tmp_path / "got")
+    assert not (tmp_path / "got").exists()
+
+
+def test_a_stream_that_breaks_off_stores_nothing(blobs, tmp_path):
+    def broken() -> Iterator[bytes]:
+        yield b"half of it"
+        raise Unavailable("the line is dead")
+
+    with pytest.raises(Unavailable, match="the line is dead"):
+        blobs.put_pieces(broken())
+    with pytest.raises(NotFound):
+        blobs.get(uri_of(b"half of it"))
+    assert [path for path in tmp_path.rglob("partial/*") if path.is_file()] == []
+
+
+def test_a_file_that_cannot_be_read_is_named(blobs, tmp_path):
+    for path in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(InvalidInput, match=f"the file {path} cannot be read"):
+            blobs.put_file(path)
+
+
 def test_the_first_writer_of_a_marker_wins(blobs):
     assert blobs.marker("done/a") is None
     assert blobs.put_if_absent("done/a", b"first") == b"first"
@@ -77,6 +130,68 @@ def test_bytes_that_changed_on_disk_are_corrupt_never_an_answer(tmp_path):
     path.write_bytes(b"what was st0red")
     with pytest.raises(Corrupt, match=uri):
         blobs.get(uri)
+
+
+def test_a_file_of_bytes_that_changed_on_disk_is_never_made(tmp_path):
+    blobs = FileBlobs(tmp_path / "blobs")
+    uri = blobs.put(LARGE)
+    (path,) = [path for path in (tmp_path / "blobs" / "blobs").rglob("*") if path.is_file()]
+    path.write_bytes(LARGE[:-1])
+    with pytest.raises(Corrupt, match=f"{uri}.*their hash is {uri_of(LARGE[:-1])}"):
+        write(blobs.pieces(uri), tmp_path / "got")
+    assert [path.name for path in tmp_path.iterdir()] == ["blobs"]
+
+
+def megabytes(count: int) -> Iterator[bytes]:
+    """So many, none of them like another."""
+    numbers = random.Random(7)
+    yield from (numbers.randbytes(2**20) for _ in range(count))
+
+
+def peak_megabytes(do) -> float:
+    """What Python's objects took at most while this was done."""
+    tracemalloc.start()
+    try:
+        do()
+        return tracemalloc.get_traced_memory()[1] / 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_passes_through_stands_in_memory_a_piece_at_a_time(tmp_path):
+    """Sixty-four megabytes go in, come out as a file, and go in as one."""
+    blobs = FileBlobs(tmp_path / "blobs")
+
+    def there_and_back() -> None:
+        uri = blobs.put_pieces(megabytes(64))
+        write(blobs.pieces(uri), tmp_path / "file")
+        assert blobs.put_file(tmp_path / "file") == uri
+
+    assert peak_megabytes(there_and_back) < 8
+
+
+def test_of_a_file_that_goes_to_a_bucket_and_back_a_few_parts_stand_in_memory(some_s3, tmp_path):
+    blobs = S3Blobs(some_s3.url("large"))
+
+    def there_and_back() -> None:
+        uri = blobs.put_pieces(megabytes(48))
+        write(blobs.pieces(uri), tmp_path / "file")
+
+    assert peak_megabytes(there_and_back) < 32
+
+
+def test_a_full_disk_is_unavailable_says_so_and_leaves_nothing_behind(tmp_path):
+    blobs = FileBlobs(tmp_path / "blobs")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3 * 2**20, hard))
+    try:
+        with pytest.raises(Unavailable, match=r"partial cannot be read or written: File too large"):
+            blobs.put_pieces(megabytes(5))
+        with pytest.raises(Unavailable, match=r"got cannot be written: File too large; is there room"):
+            write(megabytes(5), tmp_path / "got")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 NO_URIS = [
@@ -164,6 +279,55 @@ def test_a_blob_of_many_parts_is_stored_once_as_well(some_s3):
     uri = blobs.put(content)
     assert blobs.put(content) == uri
     assert blobs.get(uri) == content
+
+
+def test_what_is_in_the_bucket_already_is_not_sent_again(s3_keys, tmp_path):
+    (tmp_path / "file").write_bytes(LARGE)
+    with faulty_s3() as server:
+        blobs = S3Blobs(server.url)
+        uri = blobs.put_file(tmp_path / "file")
+        server.requests.clear()
+        assert blobs.put_file(tmp_path / "file") == uri
+        assert server.requests == [f"HEAD {uri.removeprefix('sha256:')}"]
+
+
+def test_a_part_that_breaks_off_is_fetched_again_and_not_the_whole(s3_keys, tmp_path):
+    with faulty_s3() as server:
+        blobs = S3Blobs(server.url)
+        uri = blobs.put_pieces([LARGE])
+        server.requests.clear()
+        # The size, the first part, and the second one for the first time.
+        server.faults += ["", "", CUT_BODY]
+        assert b"".join(blobs.pieces(uri)) == LARGE
+        assert len(server.requests) == 4
+
+
+def test_of_two_that_send_one_file_the_later_one_finds_it_there(s3_keys, tmp_path):
+    (tmp_path / "file").write_bytes(LARGE)
+    with faulty_s3() as server:
+        blobs = S3Blobs(server.url)
+        # Not there yet when it is asked for; then another one's is.
+        server.faults += ["", "", "", "", CONFLICT]
+        uri = blobs.put_file(tmp_path / "file")
+        assert blobs.get(uri) == LARGE
+        assert server.uploads == {}, "parts that belong to nothing are taken back"
+
+
+def test_a_file_that_changes_while_it_is_sent_is_not_stored(tmp_path):
+    source = tmp_path / "file"
+    source.write_bytes(LARGE)
+    called: list[str] = []
+
+    def call(method: str, **more: object) -> dict[str, str]:
+        called.append(method)
+        source.write_bytes(bytes(len(LARGE)))
+        return {"UploadId": "1", "ETag": "x"}
+
+    with pytest.raises(Unavailable, match="changed while it was stored"):
+        s3_parts.send(source, uri_of(LARGE), call)
+    assert called == ["create_multipart_upload", "upload_part", "upload_part", "abort_multipart_upload"]
+    with pytest.raises(Unavailable, match="changed while it was stored"):
+        s3_parts.same(source, uri_of(b"x"), b"y")
 
 
 def test_a_bucket_that_is_not_there_is_refused_at_the_start_with_what_to_do(s3):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_a_child_reads_and_writes_the_bucket_that_its_parent_does(some_s3, s3_ke
     ours = S3Blobs(url)
     made = Children("scoring", 1, {"CONCORD_BLOB_URL": url})
     try:
-        fact = made.start(fit(ours)).result().features_fitted
+        fact = made.start(fit(ours)).fact.result().features_fitted
     finally:
         made.close()
     with threadpool_limits(1):
@@ -70,7 +71,7 @@ def pids(children: Children) -> list[int]:
 
 def test_a_child_gives_the_very_answer_that_this_process_would(blobs, children):
     work = fit(blobs)
-    theirs = [children.start(work) for _ in range(4)]
+    theirs = [children.start(work).fact for _ in range(4)]
     with threadpool_limits(1):
         ours = Units(blobs).do(work)
     for answer in (future.result() for future in theirs):
@@ -82,25 +83,25 @@ def test_an_error_comes_back_as_what_it_was(blobs, children):
     work = fit(blobs)
     work.pairs_uri = uri_of(b"nobody stored this")
     with pytest.raises(NotFound, match=work.pairs_uri):
-        children.start(work).result()
+        children.start(work).fact.result()
     work.pairs_uri = "../../etc/passwd"
     with pytest.raises(InvalidInput, match="not a blob URI"):
-        children.start(work).result()
+        children.start(work).fact.result()
     work.ClearField("task")
     with pytest.raises(RuntimeError, match="KeyError"):
-        children.start(work).result()
+        children.start(work).fact.result()
 
 
 def test_a_child_that_was_killed_is_named_as_the_cause_and_replaced(blobs, children):
     before = pids(children)
     for pid in before:
         os.kill(pid, signal.SIGSTOP)
-    future = children.start(fit(blobs))
+    future = children.start(fit(blobs)).fact
     for pid in before:
         os.kill(pid, signal.SIGKILL)
     with pytest.raises(RuntimeError, match="killed by signal 9"):
         future.result()
-    assert children.start(fit(blobs)).result().features_fitted.dimensions
+    assert children.start(fit(blobs)).fact.result().features_fitted.dimensions
     assert pids(children), "there is a new one"
     assert not set(before) & set(pids(children))
 
@@ -112,9 +113,9 @@ def test_where_no_process_can_be_started_units_wait_for_one_and_none_is_lost(blo
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     for _ in range(5):
         with pytest.raises(Unavailable, match="no child process can be started"):
-            children.start(fit(blobs)).result(10)
+            children.start(fit(blobs)).fact.result(10)
     monkeypatch.undo()
-    both = [children.start(fit(blobs)) for _ in range(2)]
+    both = [children.start(fit(blobs)).fact for _ in range(2)]
     assert all(future.result(60).features_fitted.dimensions for future in both)
 
 
@@ -125,18 +126,35 @@ def test_a_child_that_begins_while_the_bucket_refuses_it_says_so_of_a_unit_and_o
         made = Children("scoring", 1, {"CONCORD_BLOB_URL": server.url})
         try:
             with pytest.raises(Unavailable, match="refuses the key"):
-                made.start(work).result()
+                made.start(work).fact.result()
             server.always = ""
-            assert made.start(work).result().features_fitted.dimensions
+            assert made.start(work).fact.result().features_fitted.dimensions
         finally:
             made.close()
+
+
+def test_a_unit_that_is_stopped_ends_in_its_middle_and_its_child_is_replaced(blobs, tmp_path):
+    children = Children("scoring", 1, {"CONCORD_BLOB_URL": f"file://{tmp_path}"})
+    try:
+        (pid,) = pids(children)
+        os.kill(pid, signal.SIGSTOP)
+        first, waiting = children.start(fit(blobs)), children.start(fit(blobs))
+        waiting.stop()
+        first.stop()
+        for unit in (first, waiting):
+            with pytest.raises(CancelledError):
+                unit.fact.result(10)
+        assert children.start(fit(blobs)).fact.result(60).features_fitted.dimensions
+        assert pid not in pids(children)
+    finally:
+        children.close()
 
 
 def test_close_ends_children_in_the_middle_of_a_unit(blobs, tmp_path):
     children = Children("scoring", 1, {"CONCORD_BLOB_URL": f"file://{tmp_path}"})
     (pid,) = pids(children)
     os.kill(pid, signal.SIGSTOP)
-    future = children.start(fit(blobs))
+    future = children.start(fit(blobs)).fact
     children.close()
     assert future.exception() is not None
     with pytest.raises(ProcessLookupError):

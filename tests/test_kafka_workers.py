@@ -9,6 +9,7 @@ from concord.kit.blobs import MemoryBlobs
 from concord.kit.ids import result_id, run_id, work_id
 from concord.kit.log import Entry
 from concord.kit.log.topics import FACTS, TRIAGE, fact_partition
+from concord.kit.loop.units import Begun
 from concord.kit.loop.worker import Worker
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.work_pb2 import Work
@@ -33,12 +34,11 @@ class Member:
         self.begun: list[int] = []
         self.worker = Worker("triage", TRIAGE, self._start, log, blobs, lambda: 1_000.0, UNITS)
 
-    def _start(self, work: Work) -> Future:
+    def _start(self, work: Work) -> Begun:
         self.begun.append(work.unit.number)
         future = self.units[work.unit.number] = Future()
         future.set_running_or_notify_cancel()
-        future.cancel = lambda: self.units.pop(work.unit.number, None) is not None  # a unit that may be ended at once
-        return future
+        return Begun(future, lambda: self.units.pop(work.unit.number, None))
 
     @property
     def partitions(self) -> frozenset[int]:

@@ -13,6 +13,7 @@ from concord.kit.ids import result_id, run_id, work_id
 from concord.kit.log import Entry
 from concord.kit.log.topics import DEAD_LETTERS, FACTS, LABEL, fact_partition
 from concord.kit.loop import worker as worker_module
+from concord.kit.loop.units import Begun, of_future
 from concord.kit.loop.worker import Worker
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.work_pb2 import DeadLetter, Work
@@ -36,9 +37,9 @@ class Place:
         blobs = ProcessBlobs(self.blobs, process) if process else self.blobs
         return Worker("labeling", LABEL, start or self.start, log, blobs, lambda: self.now, concurrency, **more)
 
-    def start(self, work: Work) -> Future:
+    def start(self, work: Work) -> Begun:
         self.started.append((work, Future()))
-        return self.started[-1][1]
+        return of_future(self.started[-1][1])
 
     def ask(self, *numbers: int, partition: int = 0) -> list[Work]:
         units = [{"stage": Stage.STAGE_LABEL, "number": number} for number in numbers]
@@ -69,13 +70,13 @@ def process() -> Process:
 def inline(do):
     """A `start` that does the unit on the spot."""
 
-    def start(work: Work) -> Future:
+    def start(work: Work) -> Begun:
         future: Future = Future()
         try:
             future.set_result(do(work))
         except Exception as error:
             future.set_exception(error)
-        return future
+        return of_future(future)
 
     return start
 

@@ -37,6 +37,8 @@ class Settings:
     concurrency: int = 4
     # Child processes that compute features and rewards; 0: threads of the service; -1: one a core.
     processes: int = -1
+    # GPUs that the training of one language model has; several trainings share those of the machine.
+    unit_devices: int = 1
     # Judge requests in flight, over all units of a process.
     judge_concurrency: int = 64
     # Names of the environment variables that judges may take their keys from, with commas between.
@@ -89,6 +91,7 @@ RANGES = {
     "metrics_port": (0, 65_535),
     "concurrency": (1, 1_000),
     "processes": (-1, 1_000),
+    "unit_devices": (1, 1_000),
     "judge_concurrency": (1, 10_000),
     "batch_look_s": (0.05, 86_400),
     "lease_s": (0.001, 1e9),

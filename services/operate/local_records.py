@@ -99,3 +99,6 @@ class Here:
 
     def blob(self, uri: str) -> bytes:
         return self.blobs.get(uri)
+
+    def pieces(self, uri: str) -> Iterator[bytes]:
+        return self.blobs.pieces(uri)

@@ -14,7 +14,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from concord.client.results.results_dir import folder
-from concord.kit.blobs import FileBlobs, Stored, named
+from concord.kit.blobs import Blobs, FileBlobs, Stored, named, series
 from concord.kit.errors import InvalidInput, Refused
 from concord.kit.ids import result_id, work_id
 from concord.kit.log import Log, Record, topics
@@ -24,7 +24,8 @@ from concord.kit.loop.run_records import BATCH, records
 from concord.kit.settings import Settings, open_blobs, open_log, open_store
 from concord.kit.urls import without_secrets
 from concord.operate import tamper
-from concord.v1.events_pb2 import Event, Stage
+from concord.training.trainer import checkpoint_name, progress_name
+from concord.v1.events_pb2 import Event, ModelManifest, Stage
 from concord.v1.runs_service_pb2 import RunView
 from concord.v1.work_pb2 import DeadLetter, Work
 
@@ -89,8 +90,8 @@ def remove(settings: Settings, log: SqliteLog, run_id: str) -> Removed:
     """Takes the run out of log, store, markers and results. Said again after a crash it does what is left."""
     kept = list(records(log, run_id))
     events = tamper.decoded(run_id, kept)[0].events
-    markers = list(_markers(run_id, events))
     blobs = open_blobs(settings)
+    markers = list(_markers(run_id, events, blobs))
     if isinstance(blobs, FileBlobs):
         for name in markers:
             blobs.drop_marker(name)
@@ -106,7 +107,7 @@ def remove(settings: Settings, log: SqliteLog, run_id: str) -> Removed:
     return Removed(len(kept), items, len(markers), results)
 
 
-def _markers(run_id: str, events: Sequence[Event]) -> Iterator[str]:
+def _markers(run_id: str, events: Sequence[Event], blobs: Blobs) -> Iterator[str]:
     """The names of what workers wrote down about the run's units."""
     units = {event.unit.SerializeToString(): event.unit for event in events if event.unit.stage in Stage.values()}
     for unit in units.values():
@@ -114,6 +115,8 @@ def _markers(run_id: str, events: Sequence[Event]) -> Iterator[str]:
         for number in range(1, MOST_ATTEMPTS + 1):
             yield f"begun/{work_id(run_id, unit)}.{number}"
             yield f"ended/{work_id(run_id, unit)}.{number}"
+        for name in (checkpoint_name, progress_name):
+            yield from series.names(blobs, name(work_id(run_id, unit)))
 
 
 # A unit is given up long before.
@@ -187,7 +190,7 @@ def _named(log: SqliteLog, blobs: FileBlobs) -> tuple[set[str], int]:
     for topic in WORK:
         for partition in log.ends(topic):
             for record in _all(log, topic, partition):
-                names |= _of(record.value, Work, blobs, opened)
+                names |= _of(record.value, Work, blobs, opened) | _begun(record.value, blobs)
     for content in blobs.results():
         names |= _of(content, Event, blobs, opened)
     return names, len(runs)
@@ -197,6 +200,18 @@ def _of(value: bytes, kind: type[Event] | type[Work], blobs: FileBlobs, opened: 
     try:
         return set(named.of_messages([kind.FromString(value)], blobs.get, opened))
     except DecodeError:
+        return set()
+
+
+def _begun(value: bytes, blobs: FileBlobs) -> set[str]:
+    """What was kept of a training that has not come to its end."""
+    try:
+        work = Work.FromString(value)
+        if blobs.marker(f"done/{result_id(work.run_id, work.unit)}") is not None:
+            return set()
+        _, content = series.last(blobs, checkpoint_name(work.work_id))
+        return {uri for _, uri in named.in_message(ModelManifest.FromString(content))}
+    except (DecodeError, ValueError):
         return set()
 
 

@@ -64,7 +64,7 @@ def verified(place: Records, run_id: str) -> Verified:
         flaws += [flaw for flaw in _gaps(place.log, run_id) if flaw.offset is None or flaw.offset > covered]
     else:
         notes.append("not looked at through a front door: gaps in the log, the stores, the units' markers")
-    flaws += [*_blobs(facts, place.blob, notes), *_dataset(facts, place.blob, notes)]
+    flaws += [*_blobs(facts, place, notes), *_dataset(facts, place.blob, notes)]
     in_order = sorted(flaws, key=lambda flaw: (flaw.offset is None, flaw.offset or 0))
     ended = any(event.HasField(kind) for event in facts.events for kind in ("run_finished", "run_cancelled"))
     found = Verified(run_id, tuple(in_order), tuple(notes), good, ended)
@@ -103,13 +103,14 @@ def _gaps(log: Log, run_id: str) -> Iterator[Flaw]:
         yield Flaw(gap, "nothing stands here: a fact of this run, or of another in its partition, was deleted")
 
 
-def _blobs(facts: Facts, blob: Callable[[str], bytes], notes: list[str]) -> Iterator[Flaw]:
-    """Blobs that the facts name and that are gone or are not what their name says."""
-    wanted = sorted(set(named.of_messages(facts.events, blob)))
+def _blobs(facts: Facts, place: Records, notes: list[str]) -> Iterator[Flaw]:
+    """Blobs that the facts name and that are gone or are not what their name says; of a model's files a piece at a time."""
+    wanted = sorted(set(named.of_messages(facts.events, place.blob)))
     broken: list[str] = []
     for uri in wanted:
         try:
-            blob(uri)
+            for _ in place.pieces(uri):
+                pass
         except Unavailable:
             raise
         except ConcordError as error:

@@ -6,7 +6,7 @@ from zlib import crc32
 
 import numpy as np
 
-from concord.v1.events_pb2 import ShardLabeled, StageManifest
+from concord.v1.events_pb2 import ShardLabeled, ShardScored, StageManifest
 from concord.v1.pairs_pb2 import Choice, PairShard
 
 Array = np.ndarray
@@ -40,6 +40,15 @@ def columns_of(features: StageManifest, read: Callable[[str], Mapping[str, Array
     parts = [read(event.shard_featurised.features_uri) for event in features.events]
     x, group, domain = (np.concatenate([part[name] for part in parts]) for name in ("x", "group", "domain"))
     return Columns(x, group, domain)
+
+
+def scores(scored: Iterable[ShardScored], column: str, pairs: int) -> Array:
+    """One column of ShardScored over the whole run, float [pairs]; 0 where no shard has the pair."""
+    found = np.zeros(pairs)
+    for shard in scored:
+        said = getattr(shard, column)
+        found[shard.first_index : shard.first_index + len(said)] = said
+    return found
 
 
 def verdict_column(labeled: Iterable[ShardLabeled], column: str, pairs: int, missing: float) -> Array:

@@ -240,6 +240,23 @@ class Options:
         Setting("audit_share", "Share of each batch that is drawn uniformly; -1: 0.3.", span=(-1, 1), named=0.1),
     ] = -1.0
     # rlthf's reward model scores the pairs that it learnt from.
+    reward_model: Annotated[
+        str,
+        Setting(
+            "reward_model",
+            "Fine-tune reward models from this language model in every round: its name on the hub, or a folder.",
+            BUDGET,
+            longest=300,
+        ),
+    ] = ""
+    reward_knobs: Annotated[
+        str,
+        Setting(
+            "reward_knobs",
+            "Knobs of that training, knob=value with commas between; services/training/reward.py has them.",
+            longest=2_000,
+        ),
+    ] = ""
     folds: Annotated[
         int,
         Setting("folds", "Folds of the reward model; 0: 4, for rlthf 1.", span=(1, 100), follows=True),

@@ -284,9 +284,9 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
             yield answer
 
     def ReadBlob(self, request: pb.ReadBlobRequest, context: grpc.ServicerContext) -> Iterator[pb.ReadBlobResponse]:
-        content = self._blobs.get(request.uri)
-        for at in range(0, len(content), CHUNK):
-            yield pb.ReadBlobResponse(chunk=content[at : at + CHUNK])
+        for piece in self._blobs.pieces(request.uri):
+            for at in range(0, len(piece), CHUNK):
+                yield pb.ReadBlobResponse(chunk=piece[at : at + CHUNK])
 
 
 def servicer(log: Log, store: Store, blobs: Blobs) -> Servicer:

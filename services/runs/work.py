@@ -212,6 +212,8 @@ def _score(state: RunState, work: Work, number: int) -> None:
     work.score_shard.features_uri = state.manifest(Stage.STAGE_FEATURES)
     work.score_shard.models_uri = state.latest(Stage.STAGE_TRAIN)
     work.score_shard.first_index = state.shards[number].first_index
+    if state.view.config.reward_model:
+        work.score_shard.shard_uri = state.shards[number].uri
 
 
 def _triage(state: RunState, work: Work, number: int) -> None:

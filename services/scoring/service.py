@@ -1,6 +1,7 @@
 """Rewards for a caller who waits."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 from zipfile import BadZipFile
 
@@ -14,8 +15,10 @@ from concord.kit.errors import InvalidInput
 from concord.kit.plural import many
 from concord.kit.rpc import Servicer
 from concord.preference.columns import domain_number
-from concord.reward import features, head
-from concord.scoring.units import differences
+from concord.reward import features
+from concord.reward.models import KINDS, Kinds
+from concord.scoring.models import Models, OtherFeatures, Shown
+from concord.scoring.units import HOME, differences
 from concord.v1 import scoring_service_pb2 as pb
 from concord.v1 import scoring_service_pb2_grpc
 
@@ -29,19 +32,28 @@ Parsed = TypeVar("Parsed")
 class Scoring(scoring_service_pb2_grpc.ScoringServiceServicer):
     """ScoringService over the blobs of any run."""
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: Blobs, home: Path = HOME, kinds: Kinds = KINDS) -> None:
+        """`home`: where the files of fine-tuned models are kept; `kinds`: what scores with them."""
+        self._models = Models(blobs, home, kinds)
         self._basis = cached(blobs, lambda content: features.Basis.from_arrays(unpack(content)), 2)
-        self._head = cached(blobs, lambda content: head.Head.from_arrays(unpack(content)), 32)
 
     def ScorePairs(self, request: pb.ScorePairsRequest, context: grpc.ServicerContext) -> pb.ScorePairsResponse:
         if len(request.pairs) > MOST_PAIRS_A_CALL:
             raise InvalidInput(f"{many(len(request.pairs), 'pair')} in one call; at most {MOST_PAIRS_A_CALL} are taken")
-        basis = _read(self._basis, request.basis_uri, "basis_uri", "a basis of features")
-        model = _read(self._head, request.model_uri, "model_uri", "a reward model")
-        if basis.dimensions != model.weights.shape[-1]:
-            raise InvalidInput("basis_uri and model_uri do not belong together: the model reads other features")
-        domain = np.array([domain_number(pair.domain) for pair in request.pairs], np.int64)
-        return pb.ScorePairsResponse(margin=head.margins(model, differences(basis, request.pairs), domain))
+        model = _read(self._models.opened, request.model_uri, "model_uri", "a reward model")
+
+        def features_of() -> tuple[np.ndarray, np.ndarray]:
+            basis = _read(self._basis, request.basis_uri, "basis_uri", "a basis of features")
+            domain = np.array([domain_number(pair.domain) for pair in request.pairs], np.int64)
+            return differences(basis, request.pairs), domain
+
+        try:
+            margin = model(Shown(lambda: request.pairs, features_of))
+        except OtherFeatures:
+            raise InvalidInput(
+                "basis_uri and model_uri do not belong together: the model reads other features"
+            ) from None
+        return pb.ScorePairsResponse(margin=margin)
 
 
 def _read(parsed: Callable[[str], Parsed], uri: str, field: str, wanted: str) -> Parsed:

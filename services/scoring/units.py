@@ -1,9 +1,12 @@
 """Features and rewards as units of work."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 from math import log1p
+from pathlib import Path
+from tempfile import gettempdir
 
 import numpy as np
 
@@ -13,21 +16,26 @@ from concord.kit.blobs.inputs import cached, messages
 from concord.preference.columns import shard_arrays
 from concord.preference.folds import fold_of
 from concord.preference.selecting import list_of
-from concord.reward import features, head
+from concord.reward import features
+from concord.reward.models import KINDS, Kinds
+from concord.scoring.models import Margins, Models, Shown
 from concord.v1.events_pb2 import Event, StageManifest
 from concord.v1.pairs_pb2 import Pair, PairShard, PairsManifest
 from concord.v1.work_pb2 import Work
+
+# Where nobody says where files may be kept.
+HOME = Path(gettempdir()) / "concord"
 
 
 class Units:
     """The units of FIT_FEATURES, FEATURES, EMBED and SCORE, over one set of caches."""
 
-    def __init__(self, blobs: Blobs) -> None:
-        self._blobs = blobs
+    def __init__(self, blobs: Blobs, home: Path = HOME, kinds: Kinds = KINDS) -> None:
+        """`home`: where the files of fine-tuned models are kept; `kinds`: what scores with them."""
+        self._blobs, self._models = blobs, Models(blobs, home, kinds)
         self._pairs = messages(blobs, PairsManifest, 4)
         self._manifest = messages(blobs, StageManifest, 8)
         self._basis = cached(blobs, lambda content: features.Basis.from_arrays(unpack(content)), 2)
-        self._head = cached(blobs, lambda content: head.Head.from_arrays(unpack(content)), 32)
 
     def do(self, work: Work) -> Event:
         """The unit's fact, without its names."""
@@ -91,15 +99,37 @@ class Units:
     def _score(self, work: Work) -> Event:
         """Each pair by the model that did not see its group."""
         task = work.score_shard
-        shard = self._manifest(task.features_uri).events[work.unit.number].shard_featurised
-        arrays = unpack(self._blobs.get(shard.features_uri))
-        models = [self._head(event.fold_trained.model_uri) for event in self._manifest(task.models_uri).events]
+        featurised = self._manifest(task.features_uri).events[work.unit.number].shard_featurised
+        arrays = unpack(self._blobs.get(featurised.features_uri))
+        trained = [event.fold_trained for event in self._manifest(task.models_uri).events]
+        pairs = self._shard(task.shard_uri).pairs if task.shard_uri else ()
+        margin = self._margins([self._models.opened(fold.model_uri) for fold in trained], arrays, pairs)
+        scored = {"first_index": task.first_index, "margin": margin}
+        if task.shard_uri:
+            # Each is opened where its turn comes: of all folds at once they may not fit the device.
+            tuned = [partial(self._by, fold.reward_uri) for fold in trained]
+            scored["reward_margin"] = self._margins(tuned, arrays, pairs)
+        return Event(shard_scored=scored)
+
+    def _by(self, uri: str, shown: Shown) -> np.ndarray:
+        return self._models.opened(uri)(shown)
+
+    def _margins(
+        self, models: Sequence[Margins], arrays: Mapping[str, np.ndarray], pairs: Sequence[Pair]
+    ) -> np.ndarray:
+        """Of each pair by the model of its fold, float32 [pairs]; of a fold without pairs here no model is opened."""
         fold = fold_of(arrays["group"], len(models))
         margin = np.zeros(len(fold), np.float32)
         for number, model in enumerate(models):
-            mine = fold == number
-            margin[mine] = head.margins(model, arrays["x"][mine], arrays["domain"][mine])
-        return Event(shard_scored={"first_index": task.first_index, "margin": margin})
+            mine = np.flatnonzero(fold == number)
+            if len(mine):
+                margin[mine] = model(_shown(arrays, pairs, mine))
+        return margin
+
+
+def _shown(arrays: Mapping[str, np.ndarray], pairs: Sequence[Pair], mine: np.ndarray) -> Shown:
+    """These pairs of a shard."""
+    return Shown(lambda: [pairs[at] for at in mine], lambda: (arrays["x"][mine], arrays["domain"][mine]))
 
 
 def _list_number(pair: Pair) -> int:

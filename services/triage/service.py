@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from zipfile import BadZipFile
 
@@ -17,11 +18,12 @@ from concord.kit.blobs.inputs import cached, messages
 from concord.kit.errors import InvalidInput
 from concord.kit.rpc import Servicer
 from concord.preference import annotations, datasets
-from concord.preference.columns import columns_of
+from concord.preference.columns import columns_of, scores
+from concord.preference.methods import METHODS
 from concord.triage import baselines, corpus, dataset, rlthf, rounds
 from concord.triage.annotators import Deviation, deviations
 from concord.triage.enough import enough
-from concord.triage.signals import Signals, signals_of, taught
+from concord.triage.signals import Signals, by_tuned, signals_of, taught
 from concord.v1 import triage_service_pb2 as pb
 from concord.v1 import triage_service_pb2_grpc
 from concord.v1.events_pb2 import DatasetBuilt, Event, StageManifest
@@ -88,6 +90,8 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
 
     def _decided(self, work: Work, signals: Signals, said: annotations.Answers) -> rounds.Round:
         rule, turn = RULES[work.config.method], self._turn(work)
+        if not METHODS[work.config.method].learns:
+            signals = by_tuned(signals)
         return rule(signals, said, work.config, work.unit.round, work.triage_round.ask, turn)
 
     def _turn(self, work: Work) -> rounds.RoundContext:
@@ -99,12 +103,12 @@ class Triage(triage_service_pb2_grpc.TriageServiceServicer):
 
     def _read_signals(self, pairs_uri: str, labels_uri: str, features_uri: str, scores_uri: str) -> Signals:
         columns = self._columns(features_uri)
-        margin = np.zeros(self._pairs(pairs_uri).pairs)
-        for event in self._manifest(scores_uri).events:
-            at = event.shard_scored.first_index
-            margin[at : at + len(event.shard_scored.margin)] = event.shard_scored.margin
+        pairs = self._pairs(pairs_uri).pairs
+        scored = [event.shard_scored for event in self._manifest(scores_uri).events]
         labeled = [event.shard_labeled for event in self._manifest(labels_uri).events]
-        return signals_of(labeled, margin, columns.x, columns.group, columns.domain)
+        read = signals_of(labeled, scores(scored, "margin", pairs), columns.x, columns.group, columns.domain)
+        is_tuned = any(shard.reward_margin for shard in scored)
+        return replace(read, tuned=scores(scored, "reward_margin", pairs)) if is_tuned else read
 
     def _select(self, work: Work) -> Event:
         embedded = [

@@ -34,6 +34,8 @@ P_CHECK_WRONG = 0.01
 # nearly as good as another judge (fitted on half of LLMBar's ratings: 2.0 to 3.7, less where the judge is at its worst); the
 # others are verdicts of the same mind, and those that spoke share what one of them would count.
 RUBRIC = (2.0, 1.0)
+# Of what fine-tuned reward models say: the light margin's mean, and more room, for they may be much better than that.
+TUNED = (-0.35, 0.5)
 FURTHER = (1.2, 0.8)
 
 
@@ -58,6 +60,7 @@ class Signals:
     # Name → share of the same judge's further verdicts against the label; -1 none.
     further: Mapping[str, Array] = field(default_factory=dict)
     checked: Array | None = None  # bool: checks gave the label, and no judge was asked; None: of no pair
+    tuned: Array | None = None  # as `margin`, by fine-tuned reward models; None: there are none
 
     def is_checked(self, pair: Array) -> Array:
         """bool, of these pairs."""
@@ -178,6 +181,7 @@ def design(signals: Signals, weak: Array) -> Design:
         ("intercept", np.ones(len(a)), -1.3, 1.0),
         ("margin", toward, -0.35, 0.3),
         ("size of the margin", np.abs(toward), 0.0, 0.5),
+        *_tuned(signals),
         # Where the token's odds are known, the confidence is made of them: said once.
         ("confidence", _doubt(np.where(tokens < 0, signals.confidence, -1)), 0.3, 0.7),
         ("log-probabilities", _token_doubt(tokens), 0.4, 0.5),
@@ -198,6 +202,18 @@ def design(signals: Signals, weak: Array) -> Design:
     kept = [row for row in rows if row[0] == "intercept" or np.any(row[1])]
     names, columns, mean, sd = zip(*kept, strict=True)
     return Design(names, np.stack(columns, axis=1), np.array(mean), np.array(sd))
+
+
+def _tuned(signals: Signals) -> list[tuple[str, Array, float, float]]:
+    """What fine-tuned reward models say, beside the light ones; how far which of them is believed, answers show."""
+    if signals.tuned is None:
+        return []
+    return [("fine-tuned margin", _scaled(signals.tuned, signals.domain) * signals.label, *TUNED)]
+
+
+def by_tuned(signals: Signals) -> Signals:
+    """The signals with the fine-tuned margins in place of the light ones, for a rule that has room for one reward model."""
+    return signals if signals.tuned is None else replace(signals, margin=signals.tuned, tuned=None)
 
 
 def _centred(share: Array) -> Array:

@@ -14,6 +14,7 @@ from concord.kit.log import topics
 from concord.kit.loop.facts import entry_of
 from concord.kit.loop.fold import Fold
 from concord.kit.loop.reactor import Reactor
+from concord.kit.loop.units import Begun, of_future
 from concord.kit.loop.worker import Worker
 from concord.kit.store.memory import MemoryStore
 from concord.runs import service as runs
@@ -125,12 +126,12 @@ class Cluster:
         front = runs.Runs(log, store, ProcessBlobs(blobs, process))
         return front, tasks.Tasks(log, store, blobs, self.slots, self.clock, LEASE_S)
 
-    def _begin_unit(self, process: Process, work: Work) -> Future:
+    def _begin_unit(self, process: Process, work: Work) -> Begun:
         replica = next(replica for replica in self.replicas if replica.process is process)
         unit = Unit(process, replica, work)
         self.units.append(unit)
         self.clock.after(self.chance.random() * UNIT_S if self.lively else 0.0, lambda: self._end_unit(unit))
-        return unit.future
+        return of_future(unit.future)
 
     def _end_unit(self, unit: Unit) -> None:
         self.units.remove(unit)

@@ -11,6 +11,7 @@ import grpc
 from concord.client.run import drive, preflight
 from concord.kit import rpc
 from concord.kit.blobs import verified
+from concord.kit.blobs.pieces import checked
 from concord.kit.errors import InvalidInput, NotFound
 from concord.kit.log import Record
 from concord.kit.log.topics import FACTS, fact_partition
@@ -21,6 +22,8 @@ from concord.v1.events_pb2 import Event
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 
 MOST_RUNS_A_PAGE = 1_000
+# A model may take so long to be read.
+LARGE_S = 6 * 3_600.0
 
 
 class Records(Protocol):
@@ -52,6 +55,9 @@ class Records(Protocol):
 
     def blob(self, uri: str) -> bytes:
         """A blob's content."""
+
+    def pieces(self, uri: str) -> Iterator[bytes]:
+        """The same a piece at a time, for what is too big to be held; raises Corrupt behind the last one."""
 
 
 @contextmanager
@@ -104,6 +110,11 @@ class There:
     def blob(self, uri: str) -> bytes:
         answers = _whole(self._address, lambda: self._door.ReadBlob(pb.ReadBlobRequest(uri=uri)))
         return verified(uri, b"".join(answer.chunk for answer in answers))
+
+    def pieces(self, uri: str) -> Iterator[bytes]:
+        with drive.translated(self._address):
+            answers = self._door.ReadBlob(pb.ReadBlobRequest(uri=uri), timeout=LARGE_S)
+            yield from checked(uri, (answer.chunk for answer in answers))
 
 
 def is_whole(name: str) -> bool:

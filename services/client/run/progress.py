@@ -23,7 +23,7 @@ from concord.preference.stages import STAGES
 from concord.report.words import dollars
 from concord.v1.events_pb2 import PauseReason
 from concord.v1.pairs_pb2 import Choice
-from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RunView
+from concord.v1.runs_service_pb2 import RUN_STATUS_PAUSED, RUN_STATUS_RUNNING, RunView
 
 # Judges of a file that are named one by one.
 MOST_JUDGES = 8
@@ -125,12 +125,17 @@ def shown(job: Job) -> Iterator[Callable[[RunView], None]]:
             last = view.stages[-1] if view.stages else None
             bar.update(
                 stage,
-                description=title(view, job.config.method),
+                description=title(view, job.config.method) + training(view),
                 completed=last.settled if last else 0,
                 total=last.units if last else None,
             )
 
         yield seen
+
+
+def training(view: RunView) -> str:
+    """How far language models are in training, behind what is done."""
+    return f" ({view.detail})" if view.status == RUN_STATUS_RUNNING and view.detail else ""
 
 
 def waiting(view: RunView) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from concord.client.results.records import Records, There
-from concord.client.run import desk, drive, selection
+from concord.client.run import desk, drive, selection, trainings
 from concord.client.run.job import Job
 from concord.client.run.options import semantic, set_method
 from concord.client.run.parent_run import link
@@ -58,7 +58,11 @@ def run(
 
     Where answers are missing `missing` is told of which pairs, and says whether to wait; else the run is left as it goes.
     """
-    with rpc.channel(services.address) as channel, drive.translated(services.address):
+    with (
+        rpc.channel(services.address) as channel,
+        drive.translated(services.address),
+        trainings.watched(channel, bool(job.config.reward_model), seen) as seen,
+    ):
         runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
         pairs = [row.pair for row in job.given.rows]
         given = job.given

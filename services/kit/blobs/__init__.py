@@ -3,18 +3,15 @@
 A URI is `sha256:<hex>`. Reading verifies: a blob that is not what its name says is Corrupt, never an answer.
 """
 
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from concord.kit.errors import Corrupt, InvalidInput, NotFound, Unavailable
+from concord.kit.blobs import disk
+from concord.kit.blobs.pieces import PIECE, Hashed, checked, of_file, uri_of_file
+from concord.kit.errors import Corrupt, InvalidInput, NotFound
 from concord.kit.ids import URI, uri_of
-
-Made = TypeVar("Made")
 
 
 class Blobs(Protocol):
@@ -25,6 +22,21 @@ class Blobs(Protocol):
 
     def get(self, uri: str) -> bytes:
         """The bytes; raises NotFound, or Corrupt where their hash is not the URI's."""
+
+    def put_file(self, path: Path) -> str:
+        """Stores a file's bytes as `put` does, a piece at a time: of 20 GB none stand in memory.
+
+        Raises InvalidInput for a file that cannot be read, Unavailable where there is no room for it.
+        """
+
+    def put_pieces(self, pieces: Iterable[bytes]) -> str:
+        """The same of a content that comes in pieces, whose hash is known once the last one is there."""
+
+    def pieces(self, uri: str) -> Iterator[bytes]:
+        """The bytes in order, some megabytes at most at a time; raises as `get` does.
+
+        That they are Corrupt shows behind the last one: `pieces.write` makes a file of them that is what its name says.
+        """
 
     def put_if_absent(self, name: str, content: bytes) -> bytes:
         """Creates the marker `name` unless it exists; returns the content that stands there now: the first writer's."""
@@ -83,6 +95,16 @@ class MemoryBlobs:
             raise NotFound(f"blob {uri} is not in memory")
         return verified(uri, self._blobs[uri])
 
+    def put_file(self, path: Path) -> str:
+        return self.put_pieces(of_file(path))
+
+    def put_pieces(self, pieces: Iterable[bytes]) -> str:
+        return self.put(b"".join(pieces))
+
+    def pieces(self, uri: str) -> Iterator[bytes]:
+        content = self.get(uri)
+        yield from (content[at : at + PIECE] for at in range(0, len(content), PIECE))
+
     def put_if_absent(self, name: str, content: bytes) -> bytes:
         return self._markers.setdefault(name, content)
 
@@ -117,24 +139,49 @@ class FileBlobs:
 
     def get(self, uri: str) -> bytes:
         path = self._path(uri)
-        content = _read(path)
+        content = disk.read(path)
         if content is None:
             raise NotFound(f"blob {uri} is not at {path}")
         return verified(uri, content)
+
+    def put_file(self, path: Path) -> str:
+        """Reads a new file twice: what is there already is not written again."""
+        uri = uri_of_file(path)
+        with disk.translated(self._path(uri)):
+            is_there = self._path(uri).exists()
+        return uri if is_there else self.put_pieces(of_file(path))
+
+    def put_pieces(self, pieces: Iterable[bytes]) -> str:
+        hashed, place = Hashed(pieces), self._root / "partial"
+        with disk.nameless(place) as (file, partial):
+            for piece in hashed:
+                with disk.translated(place):
+                    disk.write(file, piece)
+            path = self._path(hashed.uri)
+            with disk.translated(path):
+                disk.link(file, partial, path)
+        return hashed.uri
+
+    def pieces(self, uri: str) -> Iterator[bytes]:
+        path = self._path(uri)
+        found = disk.pieces(path)
+        if found is None:
+            raise NotFound(f"blob {uri} is not at {path}")
+        yield from checked(uri, found)
 
     def put_if_absent(self, name: str, content: bytes) -> bytes:
         path = self._root / "markers" / name
         if self._create(path, content):
             return content
-        with _translated(path):
+        with disk.translated(path):
             return path.read_bytes()
 
     def note(self, name: str, content: bytes) -> None:
         path = self._root / "markers" / name
-        with _translated(path):
+        with disk.translated(path):
             try:
                 # Neither flushed nor whole from the first moment on.
-                with _in_its_folder(path, lambda: open(path, "xb", buffering=0)) as file:
+                with disk.in_its_folder(path, lambda: open(path, "xb", buffering=0)) as file:
                     try:
                         file.write(content)
                     except OSError:
@@ -144,31 +191,31 @@ class FileBlobs:
                 return
 
     def marker(self, name: str) -> bytes | None:
-        return _read(self._root / "markers" / name)
+        return disk.read(self._root / "markers" / name)
 
     def stored(self) -> Iterator[Stored]:
         """Every blob of the folder."""
         for path in sorted((self._root / "blobs").glob("??/*")):
-            with _translated(path):
+            with disk.translated(path):
                 status = path.stat()
             yield Stored(f"sha256:{path.name}", status.st_size, status.st_mtime)
 
     def results(self) -> Iterator[bytes]:
         """What every marker `done/…` holds: results of units, be they said already or not."""
         for path in sorted((self._root / "markers" / "done").glob("*")):
-            with _translated(path):
+            with disk.translated(path):
                 yield path.read_bytes()
 
     def drop(self, uri: str) -> None:
         """Deletes a blob that nobody names any more."""
         path = self._path(uri)
-        with _translated(path):
+        with disk.translated(path):
             path.unlink(missing_ok=True)
 
     def drop_marker(self, name: str) -> None:
         """Deletes a marker of a run that is gone."""
         path = self._root / "markers" / name
-        with _translated(path):
+        with disk.translated(path):
             path.unlink(missing_ok=True)
 
     def _path(self, uri: str) -> Path:
@@ -177,50 +224,9 @@ class FileBlobs:
 
     def _create(self, path: Path, content: bytes) -> bool:
         """True if this call created the file; False if it was there."""
-        with _translated(path):
+        with disk.translated(path):
             if path.exists():
                 return False
-            handle, partial = tempfile.mkstemp(dir=self._root / "partial")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                return _linked(partial, path)
-            finally:
-                os.unlink(partial)
-
-
-def _linked(partial: str, path: Path) -> bool:
-    """Gives the whole file its name; False where another one has it already."""
-    try:
-        _in_its_folder(path, lambda: os.link(partial, path))
-    except FileExistsError:
-        return False
-    return True
-
-
-def _in_its_folder(path: Path, make: Callable[[], Made]) -> Made:
-    """What `make` makes of the path; where its folder is missing, that is made first. Most often it is there."""
-    try:
-        return make()
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return make()
-
-
-def _read(path: Path) -> bytes | None:
-    with _translated(path):
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            return None
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """A full, unreadable or read-only disk may be mended while we run: whoever wanted the file tries again."""
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(f"the file {path} cannot be read or written: {error.strerror or error}") from error
+            with disk.nameless(self._root / "partial") as (file, partial):
+                disk.write(file, content)
+                return disk.link(file, partial, path)

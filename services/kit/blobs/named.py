@@ -6,7 +6,7 @@ from google.protobuf.message import DecodeError, Message
 
 from concord.kit.errors import ConcordError
 from concord.kit.ids import URI
-from concord.v1.events_pb2 import DatasetManifest, StageManifest
+from concord.v1.events_pb2 import DatasetManifest, ModelManifest, StageManifest
 from concord.v1.pairs_pb2 import PairsManifest
 
 Read = Callable[[str], bytes]
@@ -16,6 +16,9 @@ HOLDS: dict[str, type[Message]] = {
     "manifest_uri": StageManifest,
     "annotation_uris": StageManifest,
     "dataset_uri": DatasetManifest,
+    "reward_uri": ModelManifest,
+    # Of PolicyTrained; the light model's is none, and names nothing.
+    "model_uri": ModelManifest,
 }
 
 

@@ -5,23 +5,24 @@ wins. Credentials come from where every AWS client looks (AWS_ACCESS_KEY_ID and 
 pod's role), never from the URL.
 """
 
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit
+from pathlib import Path
+from typing import Any
 
 import s3fs
 from aiohttp import ClientError as BrokenOff
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
-from concord.kit.blobs import digest_of, verified
+from concord.kit.blobs import digest_of, disk, s3_parts, verified
+from concord.kit.blobs.pieces import checked, uri_of_file
+from concord.kit.blobs.s3_parts import PART
+from concord.kit.blobs.s3_url import Place, parse
 from concord.kit.errors import ConcordError, InvalidInput, NotFound, Unavailable
 from concord.kit.ids import uri_of
-from concord.kit.urls import without_secrets
 
-OPTIONS = ("endpoint_url", "region")
-FORM = "s3://BUCKET[/PREFIX][?endpoint_url=URL&region=NAME] is expected"
 # Of one request: to connect, to be answered, and how often it is sent. Who says nothing counts as away after 45 s.
 CONNECT_S, ANSWER_S, SENT = 4, 15, 3
 # More at once would only wait for each other in one process.
@@ -48,40 +49,6 @@ REFUSED = frozenset(
 CONFLICT = ("ConditionalRequestConflict", "OperationAborted")
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where the blobs are."""
-
-    bucket: str
-    prefix: str  # "" or ends with a slash
-    endpoint_url: str | None
-    region: str | None
-
-    @property
-    def shown(self) -> str:
-        at = f" at {without_secrets(self.endpoint_url)}" if self.endpoint_url else ""
-        return f"s3://{self.bucket}/{self.prefix}{at}"
-
-
-def parse(url: str) -> Place:
-    """The place in an `s3://` URL. Raises InvalidInput that names the part which is wrong."""
-    split = urlsplit(url)
-    shown = without_secrets(url)
-    if split.scheme != "s3" or not split.netloc or "@" in split.netloc or ":" in split.netloc:
-        raise InvalidInput(f"CONCORD_BLOB_URL={shown!r}: {FORM}; keys come from AWS_ACCESS_KEY_ID and its like")
-    given = dict(parse_qsl(split.query, keep_blank_values=True))
-    for name in given:
-        if name not in OPTIONS:
-            raise InvalidInput(
-                f"CONCORD_BLOB_URL={shown!r}: there is no option {name!r}; there are {', '.join(OPTIONS)}"
-            )
-    endpoint = given.get("endpoint_url")
-    if endpoint is not None and not endpoint.startswith(("http://", "https://")):
-        raise InvalidInput(f"CONCORD_BLOB_URL={shown!r}: endpoint_url must begin with http:// or https://")
-    prefix = split.path.strip("/")
-    return Place(split.netloc, f"{prefix}/" if prefix else "", endpoint, given.get("region"))
-
-
 class S3Blobs:
     """Blobs as objects `PREFIX/blobs/ab/abcd…` and `PREFIX/markers/…`. Thread-safe; not to be carried over a fork."""
 
@@ -100,6 +67,29 @@ class S3Blobs:
         uri = uri_of(content)
         self._create(self._path(uri), content)
         return uri
+
+    def put_file(self, path: Path) -> str:
+        """Reads the file twice: its name follows from its hash, and what is there already is not sent."""
+        uri = uri_of_file(path)
+        if self._size(self._path(uri)) is None:
+            self._send(path, uri)
+        return uri
+
+    def put_pieces(self, pieces: Iterable[bytes]) -> str:
+        """By way of a file on this machine's disk (TMPDIR)."""
+        place = Path(tempfile.gettempdir())
+        with disk.nameless(place) as (file, partial):
+            for piece in pieces:
+                with disk.translated(place):
+                    disk.write(file, piece)
+            return self.put_file(Path(partial))
+
+    def pieces(self, uri: str) -> Iterator[bytes]:
+        path = self._path(uri)
+        size = self._size(path)
+        if size is None:
+            raise NotFound(f"blob {uri} is not at s3://{path}")
+        yield from checked(uri, (self._part(path, at, min(at + PART, size)) for at in range(0, size, PART)))
 
     def get(self, uri: str) -> bytes:
         path = self._path(uri)
@@ -133,16 +123,62 @@ class S3Blobs:
 
     def _create(self, path: str, content: bytes) -> bool:
         """True if this call created the object; False if it was there."""
+
+        def send() -> None:
+            with self._translated(path):
+                self._files.pipe_file(path, content, mode="create")
+
+        return self._first_of(path, send)
+
+    def _first_of(self, path: str, send: Callable[[], None]) -> bool:
+        """Whether what `send` sends became the object; it is sent again where another one sends at the same moment."""
         for _ in range(SENT):
             try:
-                with self._translated(path):
-                    self._files.pipe_file(path, content, mode="create")
+                send()
                 return True
             except FileExistsError:
                 return False
             except _Conflict:
                 continue
         raise Unavailable(f"s3://{path} is being written by others all the time; trying again later")
+
+    def _send(self, source: Path, uri: str) -> None:
+        """Creates the object of a file that may be large, unless it is there; of a file that changes meanwhile, nothing."""
+        path = self._path(uri)
+        if source.stat().st_size <= PART:
+            self._create(path, s3_parts.same(source, uri, source.read_bytes()))
+        else:
+            self._first_of(path, lambda: s3_parts.send(source, uri, self._caller(path)))
+
+    def _caller(self, path: str) -> s3_parts.Call:
+        """S3's own calls about this object, with our words for what goes wrong."""
+        bucket, _, key = path.partition("/")
+
+        def call(method: str, **more: object) -> Mapping[str, Any]:
+            with self._translated(path):
+                return self._files.call_s3(method, Bucket=bucket, Key=key, **more)
+
+        return call
+
+    def _size(self, path: str) -> int | None:
+        """How many bytes the object has; None where there is none."""
+        try:
+            return int(self._caller(path)("head_object")["ContentLength"])
+        except FileNotFoundError:
+            return None
+
+    def _part(self, path: str, start: int, end: int) -> bytes:
+        """One request's worth; where it breaks off it is asked for again, or one in a thousand would cost all of them."""
+        for left in reversed(range(SENT)):
+            try:
+                with self._translated(path):
+                    return self._files.cat_file(path, start=start, end=end)
+            except Unavailable:
+                if not left:
+                    raise
+            except FileNotFoundError:
+                raise NotFound(f"s3://{path} was there and is gone") from None
+        raise AssertionError("the last try returns or raises")
 
     def _read(self, path: str) -> bytes | None:
         try:

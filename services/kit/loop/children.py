@@ -11,13 +11,14 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 from typing import IO
 
 import structlog
 
 from concord.kit import errors
+from concord.kit.loop.units import Begun, Stop, in_thread
 from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
 
@@ -45,9 +46,9 @@ class Children:
         for _ in range(count):
             self._idle.put(self._born())
 
-    def start(self, work: Work) -> "Future[Event]":
-        """Begins the unit in an idle child."""
-        return self._pool.submit(self._do, work)
+    def start(self, work: Work) -> Begun:
+        """Begins the unit in an idle child; stopped, the unit's child is killed, and replaced for the next one."""
+        return in_thread(self._pool, self._do, work)
 
     def processes(self) -> Sequence[subprocess.Popen]:
         """The children that live now."""
@@ -64,21 +65,20 @@ class Children:
             child.kill()
         return child
 
-    def _do(self, work: Work) -> Event:
+    def _do(self, work: Work, stop: Stop) -> Event:
+        stop.check()
         child = self._idle.get()
         if child.poll() is not None:
             child = self._replaced(child)
-        assert child.stdin is not None and child.stdout is not None
-        try:
-            write(child.stdin, work.SerializeToString(deterministic=True))
-            answer = read(child.stdout)
-        except OSError:
-            answer = None
-        if answer is None:
-            # The next unit replaces it.
-            self._idle.put(child)
-            raise RuntimeError(f"the child process that did the unit {_ended(child.wait())}")
+        with stop.then(child.kill):
+            answer = _asked(child, work)
+        # Where there is none the next unit replaces the child.
         self._idle.put(child)
+        if answer is None:
+            code = child.wait()
+            if stop.asked:
+                raise CancelledError
+            raise RuntimeError(f"the child process that did the unit {_ended(code)}")
         if answer[:1] == DONE:
             return Event.FromString(answer[1:])
         raise _error_of(answer[1:])
@@ -112,6 +112,16 @@ class Children:
             with suppress(subprocess.TimeoutExpired):
                 child.wait(CLOSE_S)
             self._forget(child)
+
+
+def _asked(child: subprocess.Popen, work: Work) -> bytes | None:
+    """The child's answer; None where it is gone."""
+    assert child.stdin is not None and child.stdout is not None
+    try:
+        write(child.stdin, work.SerializeToString(deterministic=True))
+        return read(child.stdout)
+    except OSError:
+        return None
 
 
 def _ended(code: int) -> str:

@@ -21,8 +21,9 @@ from concord.kit.ids import id_bytes, result_id, unit_name
 from concord.kit.log import Entry, Log, Record
 from concord.kit.log.topics import Topic
 from concord.kit.loop import facts
+from concord.kit.loop.units import Begun
 from concord.kit.plural import many
-from concord.v1.events_pb2 import Event, Usage
+from concord.v1.events_pb2 import Usage
 from concord.v1.work_pb2 import Work
 
 ATTEMPTS = 3
@@ -51,7 +52,7 @@ class _Held:
     # The number of the try that runs or ran last.
     begun: int = 0
     alone: bool = False
-    future: Future | None = None
+    running: Begun | None = None
 
 
 class Worker:
@@ -61,16 +62,17 @@ class Worker:
         self,
         service: str,
         topic: Topic,
-        start: Callable[[Work], "Future[Event]"],
+        start: Callable[[Work], Begun],
         log: Log,
         blobs: Blobs,
         clock: Callable[[], float],
         concurrency: int,
         cancelled: Callable[[str], bool] = lambda run_id: False,
     ) -> None:
-        """`start(work)` begins a unit elsewhere (thread, loop, child) and answers at once with its future.
+        """`start(work)` begins a unit elsewhere (thread, loop, child) and answers at once with what is to be known of it.
 
-        The future's event carries `kind` and `usage`; the worker adds the names. `cancelled(run)` may be stale.
+        Its fact carries `kind` and `usage`; the worker adds the names. `cancelled(run)` may be stale. A unit that was taken
+        away or whose run was cancelled is stopped, be it begun or not.
         """
         self._service, self._start, self._log, self._blobs, self._clock = service, start, log, blobs, clock
         self._concurrency, self._cancelled = concurrency, cancelled
@@ -103,7 +105,7 @@ class Worker:
         return len(records) + said
 
     def _running(self) -> list[_Held]:
-        return [held for held in self._held.values() if held.future is not None]
+        return [held for held in self._held.values() if held.running is not None]
 
     def _drop_revoked(self) -> None:
         """Units of a partition that another member owns now are ended and not committed."""
@@ -124,8 +126,8 @@ class Worker:
                 self._unsaid.append((held.record, []))
 
     def _stop(self, held: _Held) -> None:
-        if held.future is not None:
-            held.future.cancel()
+        if held.running is not None:
+            held.running.stop()
             attempts.end(self._blobs, held.work.work_id, held.begun, attempts.STOPPED)
 
     def _accept(self, record: Record) -> None:
@@ -152,7 +154,7 @@ class Worker:
         if self._draining:
             return
         now, running = self._clock(), self._running()
-        for held in [h for h in self._held.values() if h.future is None and h.not_before <= now]:
+        for held in [h for h in self._held.values() if h.running is None and h.not_before <= now]:
             # One that runs alone is the first of those that run.
             if len(running) >= self._concurrency or (running and running[0].alone):
                 break
@@ -170,8 +172,8 @@ class Worker:
                 break
             held.begun, held.started = len(before) + 1, now
             attempts.begin(self._blobs, held.work.work_id, held.begun, held.alone)
-            held.future = self._start(held.work)
-            held.future.add_done_callback(self._wake)
+            held.running = self._start(held.work)
+            held.running.fact.add_done_callback(self._wake)
             running.append(held)
         self._in_flight.set(len(running))
 
@@ -185,21 +187,21 @@ class Worker:
     def _collect(self) -> None:
         """An outage in the middle leaves the future where it is: its outcome is taken again, with the same result."""
         for held in self._running():
-            assert held.future is not None
-            if not held.future.done():
+            assert held.running is not None
+            if not held.running.fact.done():
                 continue
             entries = self._outcome(held)
             self._unit_seconds.observe(self._clock() - held.started)
-            held.future = None
+            held.running = None
             if entries:
                 self._conclude(held, entries)
 
     def _outcome(self, held: _Held) -> list[Entry]:
         """The entries that settle the unit; none where it is to be tried again."""
-        assert held.future is not None
+        assert held.running is not None
         work = held.work
         try:
-            event = held.future.result()
+            event = held.running.fact.result()
         except (Deferred, Unavailable) as error:
             self._units["deferred"].inc()
             again_s = error.retry_after_s if isinstance(error, Deferred) else AWAY_S
@@ -286,8 +288,8 @@ class Worker:
         """Writes how the units ended, as many as can be written: each of the others seems to have killed its process."""
         running, until = self._running(), self._clock() + CLOSING_S
         for held in running:
-            assert held.future is not None
-            held.future.cancel()
+            assert held.running is not None
+            held.running.stop()
         unwritten, why = 0, ""
         for held in running:
             if unwritten and self._clock() >= until:
