@@ -164,7 +164,7 @@ PARTS: dict[str, dict[str, Bound]] = {
     "EmbedShard": {"shard_uri": URI, "basis_uri": URI},
     "GenerateShard": {"shard_uri": URI},
     "SelectPairs": {"embeddings_uri": URI},
-    "ScoreShard": {"features_uri": URI, "models_uri": URI, "first_index": INDEX},
+    "ScoreShard": {"features_uri": URI, "models_uri": URI, "first_index": INDEX, "shard_uri": URI},
     "TriageRound": {
         "labels_uri": URI,
         "features_uri": URI,
