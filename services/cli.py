@@ -31,6 +31,7 @@ try:
     from concord.commands import (
         annotate,
         certify,
+        console,
         criteria,
         flags,
         judge,
@@ -59,6 +60,8 @@ COMMANDS = (
     prompts.prompts,
     certify.certify,
     annotate.annotate,
+    console.console,
+    console.link,
     steer.pause,
     steer.resume,
     steer.cancel,

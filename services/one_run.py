@@ -12,6 +12,7 @@ from concord.client.results.records import Records
 from concord.client.run import session
 from concord.client.run.drive import JUDGE_STOPPED
 from concord.client.run.job import Job
+from concord.client.run.voters import WEB
 from concord.kit.plural import many
 from concord.preference import answer_faults, datasets
 from concord.preference.pairs import ids_at
@@ -60,6 +61,8 @@ class Questions:
     def _how(self) -> str:
         annotate = f"`{self.command} annotate {self.job.run_id[:8]}{self.flag}` asks them here"
         kind, _, file = self.job.options.annotators.partition(":")
+        if kind == WEB and self.wait:
+            return "the pages ask them"
         if kind != "file":
             return annotate
         go_on = "" if self.wait else " and give the same command again"

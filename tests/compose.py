@@ -74,7 +74,7 @@ class Compose:
     """`docker compose` on the project's file with images made here."""
 
     def __init__(self, host: str, port: int) -> None:
-        images = {f"{name.upper()}_IMAGE": f"concord-{name}:{TAG}" for name in SERVICES}
+        images = {f"{name.upper()}_IMAGE": f"concord-{name}:{TAG}" for name in (*SERVICES, "console")}
         parts = {
             f"{name.upper()}_IMAGE": f"localhost/concord-{name}:{TAG}" for name in ("kafka", "postgres", "s3", "door")
         }

@@ -14,10 +14,14 @@ PAIRS = (40, 7, 99)
 
 
 def opened(
-    quorum: int = 2, deadline_s: float = 0.0, pairs: tuple[int, ...] = PAIRS, again: tuple[bool, ...] = ()
+    quorum: int = 2,
+    deadline_s: float = 0.0,
+    pairs: tuple[int, ...] = PAIRS,
+    again: tuple[bool, ...] = (),
+    most_votes: int = 0,
 ) -> TasksState:
     """A run that asks about these pairs since second 100, and one person more about those of `again`."""
-    config = RunConfig(quorum=quorum, annotation_deadline_s=deadline_s)
+    config = RunConfig(quorum=quorum, annotation_deadline_s=deadline_s, most_votes=most_votes)
     return hear(
         queue.initial(RUN),
         Event(run_id=RUN, run_created={"config": config}),

@@ -27,6 +27,7 @@ MAY_KNOW = {
     "redteam": {"kit", "checks"},
     **{service: SHARED for service in SERVICES},
     "report": {"kit", "preference", "certificate", "reward"},
+    "console": {"kit", "preference", "report", "client"},
     "client": SHARED | {"report"},
     "operate": SHARED | {"report", "client", *SERVICES},
 }
@@ -49,7 +50,7 @@ ONLY_IN = {
         "labeling/answer_cache.py",
         "labeling/batch_notes.py",
     ),
-    "fastapi": ("console/",),
+    **dict.fromkeys(("starlette", "uvicorn", "jinja2", "markdown_it", "pygments", "nh3"), ("console/",)),
     "matplotlib": ("report/pictures.py",),
     "huggingface_hub": ("labeling/wire.py", "client/intake/fetch.py"),
     "pyarrow": ("client/intake/parquet.py",),
@@ -223,7 +224,20 @@ def test_no_command_waits_for_what_only_some_commands_need():
     }
 
 
-EXTRA = ("kafka", "psycopg", "alembic", "s3fs", "fsspec", "botocore", "pyarrow", "crc32c")
+EXTRA = (
+    "kafka",
+    "psycopg",
+    "alembic",
+    "s3fs",
+    "fsspec",
+    "botocore",
+    "pyarrow",
+    "crc32c",
+    "starlette",
+    "uvicorn",
+    "jinja2",
+    "nh3",
+)
 
 
 def test_without_the_extras_everything_starts_and_what_needs_one_says_which():
@@ -233,6 +247,7 @@ import sys
 for name in {EXTRA!r}:
     sys.modules[name] = None
 import concord.__main__, concord.cli, concord.child
+from concord.commands.console import check_names
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import from_environment, open_blobs, open_log, open_store
 urls = (("LOG", open_log, "kafka://x:1"), ("STATE", open_store, "postgresql://x/y"), ("BLOB", open_blobs, "s3://x"))
@@ -241,11 +256,18 @@ for name, opened, url in urls:
         opened(from_environment({{f"CONCORD_{{name}}_URL": url}}))
     except InvalidInput as error:
         print(error)
+try:
+    check_names("web", ["ann"])
+except InvalidInput as error:
+    print(error)
 """
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, cwd=ROOT, env=os.environ)
-    assert re.findall(r"pip install 'concord-preference\[(\w+)\]'", done.stdout) == ["kafka", "postgres", "s3"], (
-        done.stderr
-    )
+    assert re.findall(r"pip install 'concord-preference\[(\w+)\]'", done.stdout) == [
+        "kafka",
+        "postgres",
+        "s3",
+        "web",
+    ], done.stderr
 
 
 def test_the_folds_and_the_algorithms_are_declared_pure():

@@ -117,7 +117,7 @@ def requirements(extras: str) -> subprocess.CompletedProcess:
 
 def test_the_extras_of_the_images_exist_and_none_brings_torch():
     given = re.findall(r'^ARG \w*EXTRAS="?([\w,]*)"?$', (ROOT / "deploy/Dockerfile").read_text(), re.M)
-    assert given == ["kafka,postgres,s3", ""]
+    assert given == ["kafka,postgres,s3,web", ""]
     for extras in given:
         asked = requirements(extras)
         assert asked.returncode == 0, asked.stderr
@@ -213,6 +213,36 @@ def test_the_door_leads_each_call_to_its_service():
         assert re.search(
             rf'location /{re.escape(full_name(name))}/ {{ set \$to "{name}\$domain:7070"; grpc_pass', text
         ), name
+
+
+# --- the pages
+
+
+def test_the_pages_have_an_image_a_compose_entry_and_a_manifest_that_start_them_in_front_of_runs():
+    stage = (ROOT / "deploy/Dockerfile").read_text().split("\nFROM control AS console\n")[1].split("\nFROM ")[0]
+    assert 'ENTRYPOINT ["python", "-m", "concord.console"]' in stage and "USER 10001:10001" in stage
+    entry = compose()["services"]["console"]
+    assert entry["build"] == {"context": ".", "dockerfile": "deploy/Dockerfile", "target": "console"}
+    assert entry["read_only"] is True and entry["cap_drop"] == ["ALL"]
+    assert entry["environment"]["CONCORD_CONSOLE_DOOR"] == "runs:7070"
+    for overlay in OVERLAYS:
+        (container,) = containers(of_kind("Deployment", built(overlay))["console"])
+        said = {name: one.get("value") for name, one in env(container).items()}
+        assert said["CONCORD_CONSOLE_DOOR"] == "runs:7070"
+        ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+        assert said["CONCORD_CONSOLE_LISTEN"] == f"0.0.0.0:{ports['http']}"
+        mounts = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+        assert said["CONCORD_CONSOLE_SECRET_FILE"] == f"{mounts['secret']}/secret"
+        assert all(container[probe]["httpGet"]["path"] == "/health" for probe in ("readinessProbe", "livenessProbe"))
+        service = of_kind("Service", built(overlay))["console"]["spec"]
+        assert service["ports"][0]["targetPort"] == "http"
+
+
+def test_the_pages_reach_nothing_but_runs():
+    (rule,) = of_kind("NetworkPolicy", built("prod"))["console"]["spec"]["egress"]
+    assert rule["to"] == [
+        {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "runs", "app.kubernetes.io/part-of": "concord"}}}
+    ] or rule["to"] == [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "runs"}}}]
 
 
 # --- Kubernetes

@@ -40,6 +40,38 @@ def test_a_task_is_resolved_by_majority_once_every_vote_is_used(choices, outcome
     assert due(hear(state, resolved)) == []
 
 
+@pytest.mark.parametrize(
+    ("choices", "outcome", "choice"),
+    [
+        ([FIRST, FIRST], DECIDED, FIRST),
+        ([TIE, TIE], TIED, TIE),
+        ([FIRST, SECOND, SECOND], DECIDED, SECOND),
+        ([FIRST, TIE, FIRST], DECIDED, FIRST),
+        ([FIRST, SECOND, None, FIRST], DECIDED, FIRST),
+        ([FIRST, SECOND, TIE, SECOND], DECIDED, SECOND),
+        ([FIRST, SECOND, TIE, None], TIED, TIE),
+        ([FIRST, None], DECIDED, FIRST),
+    ],
+)
+def test_where_people_disagree_one_more_is_asked_at_a_time_up_to_the_most_that_the_run_asks(choices, outcome, choice):
+    state = opened(quorum=2, most_votes=4)
+    for vote, said in enumerate(choices):
+        assert due(state) == []
+        who = f"person-{vote}"
+        state = hear(state, skipped(0, who, vote) if said is None else judged(0, who, vote, said))
+    (resolved,) = due(state)
+    assert (resolved.task_resolved.outcome, resolved.task_resolved.choice) == (outcome, choice)
+    assert resolved.task_resolved.counted == 0
+
+
+def test_a_third_opinion_is_refused_where_the_two_have_agreed_since():
+    state = hear(opened(quorum=2, most_votes=3), judged(0, "ann", 0), judged(0, "bob", 1, SECOND))
+    assert due(state) == []
+    state = hear(state, judged(0, "bob", 1, FIRST, revision=2), judged(0, "cid", 2, SECOND))
+    (resolved,) = due(state)
+    assert resolved.task_resolved.annotators == ["ann", "bob"]
+
+
 ANSWERS = st.lists(
     st.one_of(
         st.builds(

@@ -17,7 +17,7 @@ from concord.tasks.leases import SAY_AGAIN_S, Slot
 from concord.tasks.slots import SqlSlots
 from concord.tasks.tables import FREE, SLOTS, TASKS
 from concord.v1.events_pb2 import Event, Stage
-from tests.queue_world import RUN, due, hear, judged, opened, withdrawn
+from tests.queue_world import FIRST, RUN, SECOND, TIE, due, hear, judged, opened, withdrawn
 from tests.simulation.memory_slots import MemorySlots
 
 LEASE_S = 60.0
@@ -158,6 +158,53 @@ def test_a_lease_that_is_given_back_is_free_at_once_and_an_answer_stays(table):
         (1, 0),
         (1, 1),
     ]
+
+
+def test_a_live_lease_is_extended_and_none_that_ran_out_was_answered_or_is_of_somebody_else(table):
+    held, answered, late = table.slots.lease("ann", RUN, OPENED + 1, LEASE_S, 3)
+    assert table.submit(answered, 1, b"said", OPENED + 2)
+    ids = [slot.task_id for slot in (held, answered)]
+    until = OPENED + 40 + LEASE_S
+    assert table.slots.extend(ids, "bob", RUN, OPENED + 40, until) == []
+    assert table.slots.extend(ids, "ann", "another", OPENED + 40, until) == []
+    assert table.slots.extend(ids, "ann", RUN, OPENED + 40, until) == [held.task_id]
+    after = OPENED + 2 + LEASE_S
+    assert table.held(held.task_id, "ann").lease_until == until
+    assert table.slots.extend([late.task_id], "ann", RUN, after, until) == []
+    assert {table.lease(who, after).number for who in ("bob", "cid", "dan", "eve")} >= {0, 2}
+    assert len([slot for slot in table.slots.open(RUN, after, -1, 9) if "ann" in slot.leased_by]) == 1
+
+
+def test_how_many_somebody_answered_and_may_still_answer_is_counted_for_each(table):
+    first = table.lease("ann")
+    assert table.submit(first, 1, b"said", OPENED + 2)
+    table.lease("ann")
+    assert table.slots.of_annotator(RUN, "ann", OPENED + 3) == (1, 2)
+    assert table.slots.of_annotator(RUN, "new", OPENED + 3) == (0, 3)
+    table.lease("bob")
+    assert table.slots.of_annotator(RUN, "new", OPENED + 3) == (0, 2)
+    assert table.slots.of_annotator("another", "ann", OPENED + 3) == (0, 0)
+
+
+def test_a_lease_of_another_run_is_not_given_back(table):
+    slot = table.lease("ann")
+    table.slots.return_([slot.task_id], "ann", "another")
+    assert table.held(slot.task_id, "ann") == slot
+
+
+def test_a_task_on_which_people_disagree_is_leased_to_one_more_until_they_agree(make_table):
+    table, state = make_table(), opened(quorum=2, most_votes=3)
+    table.follow(state)
+    one, other = table.lease("ann"), table.lease("bob")
+    assert table.lease("cid").number == 1
+    table.slots.return_([table.lease("cid").task_id], "cid")
+    for slot in (one, other):
+        assert table.submit(slot, 1, b"said", OPENED + 2)
+    state, touched = queue.evolve(state, [(judged(0, "ann", 0), OPENED + 2), (judged(0, "bob", 1, SECOND), OPENED + 3)])
+    table.follow(state, touched)
+    third = table.lease("cid")
+    assert (third.number, third.vote) == (0, 2)
+    assert table.lease("dan").number == 1
 
 
 def test_what_still_wants_an_answer_is_listed_page_by_page_with_who_holds_it(table):
@@ -306,11 +353,11 @@ def test_folding_again_forgets_neither_slots_nor_what_is_still_to_be_said(table)
 class Overlap(RuleBasedStateMachine):
     """Annotators do what they like, time passes, facts are folded late; overlap stays exact and both tables agree."""
 
-    quorum = 2
+    quorum, most_votes = 2, 3
 
     def __init__(self) -> None:
         super().__init__()
-        self.now, self.state = OPENED + 1, opened(self.quorum)
+        self.now, self.state = OPENED + 1, opened(self.quorum, most_votes=self.most_votes)
         self.tables = [memory_table(), self.other_table()]
         self.waiting: list[Event] = []
         self.leased: dict[str, Slot] = {}
@@ -342,7 +389,8 @@ class Overlap(RuleBasedStateMachine):
         if held[0] is None:
             return
         slot, revision = held[0], held[0].revision + 1
-        answer = judged(slot.number, who, slot.vote, revision=revision)
+        choice = data.draw(st.sampled_from([FIRST, SECOND, TIE]))
+        answer = judged(slot.number, who, slot.vote, choice, revision=revision)
         for table in self.tables:
             assert table.submit(slot, revision, answer.SerializeToString(), self.now)
         if data.draw(st.booleans()):
@@ -384,9 +432,10 @@ class Overlap(RuleBasedStateMachine):
         for task in self.state.tasks.values():
             people = [self.tables[0].held(task.task_id, who) for who in ("ann", "bob", "cid", "dan")]
             live = [slot for slot in people if slot and (slot.submitted or slot.lease_until > self.now)]
-            assert len(live) <= self.quorum
+            assert len(live) <= self.most_votes
             assert len({slot.vote for slot in live}) == len(live)
-            assert all(slot.vote < self.quorum for slot in live)
+            assert all(slot.vote < self.most_votes for slot in live)
+            assert len(queue.counted(task)) <= self.most_votes
 
     def teardown(self) -> None:
         """Whatever was taken in is folded in the end, or a withdrawal or a resolution came before it."""

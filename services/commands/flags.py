@@ -50,6 +50,14 @@ Wait = Annotated[
     bool,
     Option("--wait", help="Wait for missing answers instead of ending with exit code 3.", rich_help_panel=PEOPLE),
 ]
+Annotator = Annotated[
+    list[str] | None,
+    Option(
+        metavar="NAME",
+        help="With --annotators web: who gets a link to the pages; may be repeated. None: whoever you are here.",
+        rich_help_panel=PEOPLE,
+    ),
+]
 Columns = Annotated[
     str,
     Option(

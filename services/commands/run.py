@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -37,6 +37,7 @@ def run(
     new: flags.New = "",
     skip_unanswered: flags.SkipUnanswered = False,
     wait: flags.Wait = False,
+    annotator: flags.Annotator = None,
     resume: flags.Resume = False,
     accept_judge: flags.AcceptJudge = False,
     out: flags.Results = None,
@@ -50,6 +51,7 @@ def run(
 ) -> None:
     """Judge, triage, ask people, train: from a file of pairs to dataset.jsonl and report.html."""
     asked = partial(options.resolve, said, read_yaml(config) if config else None, str(config))
+    from concord.commands.console import check_names
     from concord.embedded import allowing
 
     settings = home.opened()
@@ -73,9 +75,10 @@ def run(
         if dry_run:
             return _say_estimate(wanted, job, estimate.same_judge(job.config, records.views()), as_json)
         out = out or results_dir.folder(settings.home, job.run_id, server)
+        names = check_names(job.options.annotators, annotator or [])
         request.begin(wanted, job, records, out, progress.say)
-        questions = Questions(job, out, wait, progress.say, progress.command(), records.flag)
-        view, methods = carry_out(job, allowing(settings, job.config), records, compare, wanted, questions)
+        questions = Questions(job, out, wait or bool(names), progress.say, progress.command(), records.flag)
+        view, methods = carry_out(job, allowing(settings, job.config), records, compare, wanted, questions, names)
         report = _write(questions.job, view, records, out, wanted, methods, compare)
     if as_json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
@@ -148,12 +151,14 @@ def carry_out(
     compare: bool,
     wanted: Request,
     questions: Questions,
+    names: Sequence[str] = (),
 ) -> tuple[RunView, Mapping[str, Method]]:
     """The finished run, and the other methods where they are wanted; raises Exit where the run stands still."""
+    from concord.commands.console import beside
     from concord.embedded import serving
 
     with serving(settings, wanted.server, len(job.given.rows)) as running:
-        with progress.shown(job) as seen:
+        with beside(job.run_id, settings, running.address, names, progress.say), progress.shown(job) as seen:
             view = driven(job, running, seen, wanted.how, questions)
         if view.status != RUN_STATUS_FINISHED:
             _say_why(view, questions, records)

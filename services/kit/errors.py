@@ -3,6 +3,7 @@
 ConcordError                INTERNAL             our own fault
 ├── InvalidInput            INVALID_ARGUMENT     the user's data, flags or settings; the message says what to do
 ├── NotFound                NOT_FOUND            no such run, task, blob
+├── Denied                  PERMISSION_DENIED    who asks may not: another's run, another role, a link that holds no more
 ├── Refused                 FAILED_PRECONDITION  right form, wrong moment (pairs after the start, a closed task)
 ├── StandsStill             FAILED_PRECONDITION  a run waits for people; the message says why and how it goes on
 ├── Unavailable             UNAVAILABLE          a log, store or blob store does not answer; try again
@@ -36,6 +37,12 @@ class NotFound(ConcordError):
     """No such run, task or blob."""
 
     status = grpc.StatusCode.NOT_FOUND
+
+
+class Denied(ConcordError):
+    """Whoever asks may not; the message says why, and nothing of what lies behind."""
+
+    status = grpc.StatusCode.PERMISSION_DENIED
 
 
 class Refused(ConcordError):

@@ -50,6 +50,19 @@ class Settings:
     # Units that run when the process is told to stop may go on for so long; less than a pod is given to end.
     grace_s: float = 20.0
     log_level: str = "info"
+    # Where the pages listen; port 0 picks a free one.
+    console_listen: str = "127.0.0.1:7080"
+    # What links begin with; empty: http:// and where the pages listen.
+    console_url: str = ""
+    # The front door that the pages ask; of `concord console` alone.
+    console_door: str = "127.0.0.1:7070"
+    # A file with the secret that links are signed with; empty: one in the home, made when it is first needed.
+    console_secret_file: str = ""
+    # Proxies whose identity header is believed, as addresses or networks with commas between; none: nobody's.
+    console_proxies: str = ""
+    console_identity_header: str = "X-Forwarded-User"
+    # Whom such a proxy may name, and as what: NAME=ROLE,…; `*` as a name: anybody.
+    console_people: str = ""
 
     def resolved(self) -> "Settings":
         """With the URLs that follow from `home` where none is given."""
@@ -111,9 +124,16 @@ def _checked(settings: Settings) -> Settings:
             raise InvalidInput(f"CONCORD_{name.upper()}={value}: a number from {low:g} to {high:g} is expected")
     if settings.log_level.lower() not in LEVELS:
         raise InvalidInput(f"CONCORD_LOG_LEVEL={settings.log_level!r} is not one of {', '.join(LEVELS)}")
-    place = LISTEN.fullmatch(settings.listen)
-    if place is None or int(place[2]) > 65_535:
-        raise InvalidInput(f"CONCORD_LISTEN={settings.listen!r}: HOST:PORT is expected, such as 127.0.0.1:7070")
+    for name in ("listen", "console_listen"):
+        place = LISTEN.fullmatch(getattr(settings, name))
+        if place is None or int(place[2]) > 65_535:
+            raise InvalidInput(
+                f"CONCORD_{name.upper()}={getattr(settings, name)!r}: HOST:PORT is expected, such as {getattr(Settings, name)}"
+            )
+    if settings.console_url and not re.fullmatch(r"https?://[^\s/?#]+/?", settings.console_url):
+        raise InvalidInput(
+            f"CONCORD_CONSOLE_URL={settings.console_url!r}: what links begin with is expected, such as https://annotate.example.org"
+        )
     return settings
 
 

@@ -253,6 +253,9 @@ def _commands(facts: Sequence[Fact]) -> Iterator[Odd]:
                 )
             case "run_cancelled":
                 yield Odd(fact.offset, fact.at, f"cancelled: {event.run_cancelled.reason or 'no reason given'}")
+            case "access_revoked":
+                said = event.access_revoked
+                yield Odd(fact.offset, fact.at, f"{said.name} is let in no more: {said.reason or 'no reason given'}")
 
 
 def _silence(stage: int, facts: Sequence[Fact]) -> Iterator[Odd]:

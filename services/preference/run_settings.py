@@ -172,13 +172,28 @@ class Options:
         str,
         Setting(
             "annotators",
-            "recorded, simulated:ERROR_RATE, file:PATH (may be missing yet) or people.",
+            "recorded, simulated:ERROR_RATE, file:PATH (may be missing yet), people or web (pages for --annotator NAME).",
             PEOPLE,
             longest=300,
             aliases=("humans",),
         ),
     ] = "recorded"
     quorum: Annotated[int, Setting("quorum", "Votes a task needs.", PEOPLE, span=(1, 99))] = 1
+    most_votes: Annotated[
+        int,
+        Setting(
+            "most_votes",
+            "Where people disagree one more is asked, up to so many votes a task; 0: the quorum.",
+            PEOPLE,
+            span=(0, 99),
+        ),
+    ] = 0
+    most_each: Annotated[
+        int,
+        Setting(
+            "most_each", "Tasks that one person answers or skips at most; 0: any number.", PEOPLE, span=(0, 1_000_000)
+        ),
+    ] = 0
     re_ask: Annotated[
         float,
         Setting(

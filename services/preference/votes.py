@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
+from concord.kit.errors import InvalidInput
+from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import TaskOutcome, TaskResolved
 from concord.v1.pairs_pb2 import Choice
 
@@ -27,6 +29,24 @@ def majority(choices: Sequence[Choice.ValueType], skipped: bool) -> Outcome:
     if best == Choice.CHOICE_TIE or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
         return TaskOutcome.TASK_OUTCOME_TIE, Choice.CHOICE_TIE
     return TaskOutcome.TASK_OUTCOME_DECIDED, best
+
+
+def check(config: RunConfig) -> None:
+    """Refuses a third opinion where there is no second one. Raises InvalidInput."""
+    if config.most_votes and config.quorum < 2:
+        raise InvalidInput(
+            f"most_votes {config.most_votes}: with a quorum of {config.quorum} nobody can disagree; ask two: --quorum 2"
+        )
+    if 0 < config.most_votes < config.quorum:
+        raise InvalidInput(
+            f"most_votes {config.most_votes} is below the quorum of {config.quorum}; leave it out, or name more"
+        )
+
+
+def undecided(choices: Sequence[Choice.ValueType]) -> bool:
+    """Whether two or more answers have no most frequent one among them: another vote may decide."""
+    ranked = Counter(choices).most_common(2)
+    return len(ranked) > 1 and ranked[0][1] == ranked[1][1]
 
 
 def by_person(task: TaskResolved) -> list[tuple[str, Choice.ValueType]]:

@@ -16,10 +16,11 @@ from concord.runs import judge_health
 from concord.runs.state import ENDED, MOST_PAIRS, RunState, chosen, unit_row
 from concord.v1.events_pb2 import Corpus, Event, PauseReason, Stage, TaskOutcome
 from concord.v1.pairs_pb2 import Choice, ShardRef
-from concord.v1.runs_service_pb2 import RunStatus, RunView, StageView
+from concord.v1.runs_service_pb2 import Revocation, RunStatus, RunView, StageView
 from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot
 
 MOST_REFUSALS = 20
+MOST_REVOCATIONS = 10_000
 MOST_VOTES = 2**32 - 1
 # A dependency that is down is asked again within a day, whatever it says of itself.
 MOST_WAIT_S = 86_400.0
@@ -81,11 +82,20 @@ def _apply(state: RunState, event: Event, at: float, touched: set[str]) -> None:
             _open(state, event, at, touched)
         case "stage_closed":
             _close(state, event, touched)
+        case "access_revoked":
+            _revoke(view, event.access_revoked.name, at)
         case "run_finished" if not _refused(state, event, view.status not in ENDED, "the run has ended"):
             finished = event.run_finished
             view.status, view.detail = RunStatus.RUN_STATUS_FINISHED, ""
             view.dataset_uri, view.dataset_sha256 = finished.dataset_uri, finished.dataset_sha256
             view.history_sha256, view.through_offset = finished.history_sha256, finished.through_offset
+
+
+def _revoke(view: RunView, name: str, at: float) -> None:
+    """A later word on the same name stands for the earlier ones; beyond the bound the oldest go, whose links ran out first."""
+    kept = [one for one in view.revocations if one.name != name]
+    del view.revocations[:]
+    view.revocations.extend([*kept, Revocation(name=name, before=at)][-MOST_REVOCATIONS:])
 
 
 def _refused(state: RunState, event: Event, fits: bool, why: str) -> bool:

@@ -215,6 +215,14 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         view = self._command(request.run_id, f"cancel/{request.request_id}", run_cancelled={"reason": request.reason})
         return pb.CancelRunResponse(run=view)
 
+    def RevokeAccess(self, request: pb.RevokeAccessRequest, context: grpc.ServicerContext) -> pb.RevokeAccessResponse:
+        self._ordered(request)
+        if not request.name:
+            raise InvalidInput("name is empty; whose access is to end?")
+        revoked = {"name": request.name, "reason": request.reason}
+        view = self._command(request.run_id, f"revoked/{request.request_id}", access_revoked=revoked)
+        return pb.RevokeAccessResponse(run=view)
+
     def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:
         return pb.GetRunResponse(run=self._state(request.run_id).view)
 

@@ -64,8 +64,14 @@ class Slots(Protocol):
     def free(self, slot: Slot) -> None:
         """Gives the slot back, after a withdrawal; an answer given since then stays."""
 
-    def return_(self, task_ids: Sequence[str], annotator: str) -> None:
-        """Gives leases back that hold no answer."""
+    def return_(self, task_ids: Sequence[str], annotator: str, run_id: str = "") -> None:
+        """Gives leases back that hold no answer; an empty run means any."""
+
+    def extend(self, task_ids: Sequence[str], annotator: str, run_id: str, now: float, until: float) -> list[str]:
+        """Lets live leases without an answer last until then; those that this annotator holds. An empty run means any."""
+
+    def of_annotator(self, run_id: str, annotator: str, now: float) -> tuple[int, int]:
+        """(tasks of the run that this annotator answered or skipped, open ones that it may still answer now)."""
 
     def open(self, run_id: str, now: float, after: int, most: int) -> list[Open]:
         """The run's offered tasks with a number above `after`, in their order."""

@@ -1,8 +1,9 @@
 """The queue of questions for people: how facts change it and when a task is settled. Pure.
 
-A task takes exactly `quorum` votes, and one more where it is asked again to see how often people err. A skip uses its slot up;
-a withdrawal frees it. A task is resolved once every slot is used: by the majority of the answers (of the first `quorum` of
-them), as a tie where there is none, as skipped where nobody answered. The order in which votes come changes nothing.
+A task takes exactly `quorum` votes, one more where it is asked again to see how often people err, and where people disagree one
+more at a time up to `most_votes`. A skip uses its slot up; a withdrawal frees it. A task is resolved once every slot is used: by
+the majority of the answers (of the first `quorum` of them where one was asked again), as a tie where there is none, as skipped
+where nobody answered. The order in which votes come changes nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from concord.kit.ids import event_id, unit_name
 from concord.kit.loop.fold import Append, Context
 from concord.preference.stages import HUMAN
-from concord.preference.votes import majority
+from concord.preference.votes import majority, undecided
 from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskResolved, Unit
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot, TasksSnapshot
 
@@ -86,8 +87,16 @@ def _full(state: TasksState, task: TaskSnapshot) -> bool:
 
 
 def slots_of(state: TasksState, task: TaskSnapshot) -> int:
-    """How many persons the task is for: the quorum, or one more where it is asked again to see how often people err."""
-    return state.run.quorum + task.re_ask
+    """How many persons the task is for: the quorum, or one more where it is asked again to see how often people err; where they
+    disagree one more than have answered, up to the most that the run asks of a task."""
+    base = state.run.quorum + task.re_ask
+    if state.run.most_votes <= base or state.run.quorum < 2:
+        return base
+    held = counted(task)
+    if len(held) < base:
+        return base
+    wanted = len(held) + undecided([answer.choice for answer in held if not answer.skipped])
+    return min(wanted, state.run.most_votes)
 
 
 def _on_run(state: TasksState, event: Event, at: float, touched: set[str]) -> None:
@@ -100,6 +109,7 @@ def _on_run(state: TasksState, event: Event, at: float, touched: set[str]) -> No
                 config.annotation_deadline_s,
                 config.judge.criteria,
             )
+            run.most_votes, run.most_each = config.most_votes, config.most_each
         case "run_started":
             # A pause from before the start was refused.
             run.pairs_uri = event.run_started.pairs_uri
@@ -257,12 +267,13 @@ def _resolve(state: TasksState, task: TaskSnapshot) -> Append:
     resolved = TaskResolved(pair_index=task.pair_index, annotation_ids=[answer.event_id for answer in answers])
     # Who was asked to see how often people err decides nothing, but for somebody who could not say.
     choices = [answer.choice for answer in answers]
-    resolved.outcome, resolved.choice = majority(choices[: state.run.quorum], skipped=len(held) > len(answers))
+    decide = max(state.run.quorum, slots_of(state, task) - task.re_ask)
+    resolved.outcome, resolved.choice = majority(choices[:decide], skipped=len(held) > len(answers))
     resolved.annotators.extend(answer.annotator for answer in answers)
     if len(choices) > 1:
         resolved.choices.extend(choices)
-    if len(choices) > state.run.quorum:
-        resolved.counted = state.run.quorum
+    if len(choices) > decide:
+        resolved.counted = decide
     name = event_id(state.run_id, "resolved", unit_name(task.unit))
     return Append(Event(event_id=name, run_id=state.run_id, unit=task.unit, task_resolved=resolved))
 

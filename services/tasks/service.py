@@ -67,7 +67,9 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     def _next(self, annotator: str, run_id: str, most: int, of: Sequence[str] = ()) -> tuple[list[pb.Task], bool]:
         """Tasks under a lease, as few as fit in one message, and whether more may come."""
         limits.check_annotator(annotator)
-        slots = self._slots.lease(annotator, run_id, self._clock(), self._lease_s, most, of)
+        slots = self._within_limits(
+            annotator, self._slots.lease(annotator, run_id, self._clock(), self._lease_s, most, of)
+        )
         if not slots:
             return [], self._more_expected(run_id)
         runs = {slot.run_id: self._run(slot.run_id) for slot in slots}
@@ -82,6 +84,20 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
             tasks.append(task)
         return tasks, True
 
+    def _within_limits(self, annotator: str, slots: list[Slot]) -> list[Slot]:
+        """The leases that this person may hold: of a run that limits what one answers, those beyond are given back."""
+        kept = list[Slot]()
+        for run_id in dict.fromkeys(slot.run_id for slot in slots):
+            own, most = [slot for slot in slots if slot.run_id == run_id], self._run(run_id).run.most_each
+            if most:
+                answered, _ = self._slots.of_annotator(run_id, annotator, self._clock())
+                left = max(0, most - answered)
+                if beyond := [slot.task_id for slot in own[left:]]:
+                    self._slots.return_(beyond, annotator, run_id)
+                own = own[:left]
+            kept += own
+        return [slot for slot in slots if slot in kept]
+
     def _task(self, run: TasksState, slot: Slot) -> pb.Task:
         return pb.Task(
             task_id=slot.task_id,
@@ -92,6 +108,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
             quorum=run.run.quorum,
             lease_until=slot.lease_until,
             criteria=run.run.criteria,
+            revision=slot.revision + 1,
         )
 
     def _run(self, run_id: str) -> TasksState:
@@ -140,7 +157,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
                 raise InvalidInput(
                     f"choice of task {answer.task_id} must be first, second or tie, or unspecified to skip"
                 )
-        return pb.SubmitAnnotationsResponse(answers=self._answer(request.annotator, request.answers))
+        return pb.SubmitAnnotationsResponse(answers=self._answer(request.annotator, request.answers, request.run_id))
 
     def _answer_one(self, annotator: str, answer: pb.GivenAnswer) -> int:
         taken = self._answer(annotator, [answer])[0]
@@ -148,16 +165,18 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
             raise Refused(taken.refused)
         return taken.revision
 
-    def _answer(self, annotator: str, answers: Sequence[pb.GivenAnswer]) -> list[pb.TakenAnswer]:
+    def _answer(self, annotator: str, answers: Sequence[pb.GivenAnswer], run_id: str = "") -> list[pb.TakenAnswer]:
         """The slots are marked first: from then on the answers are never lost, and a retry says the same events.
 
-        The same answer again is that answer: whoever heard nothing of the first try may send it once more.
+        The same answer again is that answer: whoever heard nothing of the first try may send it once more. An empty run means any.
         """
         limits.check_annotator(annotator)
-        slots = self._slots.held([answer.task_id for answer in answers], annotator)
+        slots = _of_run(self._slots.held([answer.task_id for answer in answers], annotator), run_id)
         headers = {run_id: self._run(run_id).run for run_id in {slot.run_id for slot in slots.values()}}
         taken = {
-            answer.task_id: pb.TakenAnswer(refused=_why_not(annotator, answer.task_id, slots, headers))
+            answer.task_id: pb.TakenAnswer(
+                refused=_why_not(annotator, answer.task_id, slots, headers) or _overtaken(slots[answer.task_id], answer)
+            )
             for answer in answers
         }
         said = {
@@ -209,7 +228,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         self, request: pb.WithdrawAnnotationRequest, context: grpc.ServicerContext
     ) -> pb.WithdrawAnnotationResponse:
         limits.check_annotator(request.annotator)
-        slots = self._slots.held([request.task_id], request.annotator)
+        slots = _of_run(self._slots.held([request.task_id], request.annotator), request.run_id)
         headers = {slot.run_id: self._run(slot.run_id).run for slot in slots.values()}
         if not slots and was_tried(context):
             # The first try gave it back, and its answer never arrived.
@@ -217,6 +236,9 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         if why_not := _why_not(request.annotator, request.task_id, slots, headers):
             raise Refused(why_not)
         slot = slots[request.task_id]
+        if 0 < request.revision < slot.revision or (request.revision == slot.revision and not slot.submitted):
+            # It was taken back before: a later answer stands, or the task is out again to the same person.
+            return pb.WithdrawAnnotationResponse()
         if not slot.submitted:
             raise Refused("there is no answer to take back")
         if self._resolved(slot.run_id, [slot.number]):
@@ -238,7 +260,12 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         # A paused run offers none of its tasks, resolved or not.
         left = self._unresolved(request.run_id) if header.paused else offered
         resolved = max(0, header.tasks - left) if header.stage else 0
-        return pb.GetQueueResponse(open=left, leased=leased, resolved=resolved, stage=header.stage, round=header.round)
+        queue_ = pb.GetQueueResponse(
+            open=left, leased=leased, resolved=resolved, stage=header.stage, round=header.round
+        )
+        if request.annotator:
+            queue_.answered, queue_.left = self._slots.of_annotator(request.run_id, request.annotator, self._clock())
+        return queue_
 
     def ListTasks(self, request: pb.ListTasksRequest, context: grpc.ServicerContext) -> pb.ListTasksResponse:
         most = request.page_size or limits.MOST_LISTED
@@ -265,12 +292,32 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         limits.check_annotator(request.annotator)
         limits.check_count("task_ids", len(request.task_ids))
         limits.check_ids(request.task_ids)
-        self._slots.return_(request.task_ids, request.annotator)
+        self._slots.return_(request.task_ids, request.annotator, request.run_id)
         return pb.ReturnTasksResponse()
+
+    def ExtendLeases(self, request: pb.ExtendLeasesRequest, context: grpc.ServicerContext) -> pb.ExtendLeasesResponse:
+        limits.check_annotator(request.annotator)
+        limits.check_count("task_ids", len(request.task_ids))
+        limits.check_ids(request.task_ids)
+        now = self._clock()
+        until = now + self._lease_s
+        held = self._slots.extend(request.task_ids, request.annotator, request.run_id, now, until)
+        return pb.ExtendLeasesResponse(task_ids=held, lease_until=until)
 
     def _unresolved(self, run_id: str) -> int:
         tasks = queue.restore(run_id, self._store.rows(SERVICE, run_id)).tasks
         return sum(not task.resolved for task in tasks.values())
+
+
+def _of_run(slots: dict[str, Slot], run_id: str) -> dict[str, Slot]:
+    """Those of this run; an empty one means any."""
+    return {task_id: slot for task_id, slot in slots.items() if run_id in ("", slot.run_id)}
+
+
+def _overtaken(slot: Slot, answer: pb.GivenAnswer) -> str:
+    """Why an answer that says its revision comes too late, or too early, in words; empty where it comes at its time."""
+    known = answer.revision == slot.revision and slot.submitted
+    return "" if not answer.revision or known or answer.revision == slot.revision + 1 else TOO_LATE
 
 
 def _why_not(annotator: str, task_id: str, slots: dict[str, Slot], headers: dict[str, TasksSnapshot]) -> str:
@@ -293,7 +340,12 @@ def _event(slot: Slot, header: TasksSnapshot, name: str, **kind: object) -> Even
 
 
 def _said(slot: Slot, header: TasksSnapshot, answer: pb.GivenAnswer) -> tuple[int, Event]:
-    """The answer's revision and the answer as a fact; one that is stored already is that one again."""
+    """The answer's revision and the answer as a fact; one that is stored already is that one again.
+
+    What was said first under a revision is what that revision says.
+    """
+    if slot.submitted and slot.said and answer.revision == slot.revision:
+        return slot.revision, Event.FromString(slot.said)
     again = _as_revision(slot.revision, slot, header, answer)
     if slot.submitted and again.SerializeToString(deterministic=True) == slot.said:
         return slot.revision, again
@@ -307,7 +359,8 @@ def _as_revision(revision: int, slot: Slot, header: TasksSnapshot, answer: pb.Gi
     if not answer.choice:
         return _event(slot, header, f"skipped/{slot.annotator}/{revision}", task_skipped=common | {"reason": text})
     marks = {"first_mark": answer.first_mark, "second_mark": answer.second_mark}
-    said = common | marks | {"choice": answer.choice, "seconds": answer.seconds, "comment": text}
+    seen = {"strength": answer.strength, "view": answer.view, "swapped": answer.swapped}
+    said = common | marks | seen | {"choice": answer.choice, "seconds": answer.seconds, "comment": text}
     return _event(slot, header, f"judged/{slot.annotator}/{revision}", annotation_submitted=said)
 
 

@@ -23,8 +23,10 @@ from concord.tasks.leases import SAY_AGAIN_S, Given, Open, Slot
 from concord.tasks.queue import TasksState, slots_of
 from concord.tasks.tables import (
     ALL_FOLDED,
+    ANSWERED,
     BORN,
     EXPIRE,
+    EXTEND,
     FOLDED,
     FREE,
     FREE_OF,
@@ -35,16 +37,19 @@ from concord.tasks.tables import (
     HOLDERS,
     KEY,
     KNOWN,
+    LEFT,
     LIVE,
     LIVE_OF,
     LOCK,
     OPEN,
     RETURN,
     SLOTS,
+    STILL_LIVE,
     SUBMIT,
     TASKS,
     UNSAID,
     VOTES,
+    WIDEN,
     WITHDRAW,
 )
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
@@ -136,9 +141,20 @@ class SqlSlots:
         with self._store.begin() as connection:
             self._give_back(connection, slot.task_id, slot.annotator, slot.revision)
 
-    def return_(self, task_ids: Sequence[str], annotator: str) -> None:
+    def return_(self, task_ids: Sequence[str], annotator: str, run_id: str = "") -> None:
         with self._store.begin() as connection:
-            connection.execute(RETURN, {"of_tasks": list(task_ids), "of_annotator": annotator})
+            connection.execute(RETURN, {"of_tasks": list(task_ids), "of_annotator": annotator, "of_run": run_id})
+
+    def extend(self, task_ids: Sequence[str], annotator: str, run_id: str, now: float, until: float) -> list[str]:
+        mine = {"of_tasks": list(task_ids), "of_annotator": annotator, "of_run": run_id, "now": now}
+        with self._store.begin() as connection:
+            connection.execute(EXTEND, mine | {"until": until})
+            return list(connection.scalars(STILL_LIVE, mine))
+
+    def of_annotator(self, run_id: str, annotator: str, now: float) -> tuple[int, int]:
+        mine = {"of_run": run_id, "of_annotator": annotator, "now": now}
+        with self._store.begin(reads=True) as connection:
+            return connection.scalar(ANSWERED, mine) or 0, connection.scalar(LEFT, mine) or 0
 
     def open(self, run_id: str, now: float, after: int, most: int) -> list[Open]:
         with self._store.begin(reads=True) as connection:
@@ -175,6 +191,9 @@ class SqlSlots:
             tasks = [state.tasks.get(int(name[5:])) for name in touched if name.startswith("task/")] if state else []
             if state and (changed := [task for task in tasks if task is not None]):
                 self._mend(connection, state.run_id, changed)
+                if state.run.most_votes:
+                    widths = [{"of_task": task.task_id, "persons": slots_of(state, task)} for task in changed]
+                    connection.execute(WIDEN, sorted(widths, key=lambda width: str(width["of_task"])))
 
     def _offer(self, connection: sa.Connection, run_id: str, state: TasksState | None) -> None:
         """The run's stage or standing changed: withdraw what is gone, hold back what is paused.

@@ -75,6 +75,10 @@ FREE = (
     # Without a wait: whoever leases at the same moment goes on to the next task. (SQLite has one writer, and no such words.)
     .with_for_update(skip_locked=True)
 )
+# What the annotator may still answer: tasks with a free slot that it does not hold, and those that it holds.
+GAVE = sa.exists().where(ITS_SLOTS, OF_ANNOTATOR, SLOTS.c.submitted)
+HOLDS = sa.exists().where(ITS_SLOTS, OF_ANNOTATOR, ~SLOTS.c.submitted, SLOTS.c.lease_until > NOW)
+LEFT = sa.select(sa.func.count()).where(TASKS.c.run_id == OF_RUN, OFFERED, ~GAVE, sa.or_(TASKS.c.quorum > USED, HOLDS))
 # The same, of some tasks only.
 OF_THESE = TASKS.c.task_id.in_(sa.bindparam("of_tasks", expanding=True))
 LIVE_OF, FREE_OF = LIVE.where(OF_THESE), FREE.where(OF_THESE)
@@ -91,7 +95,12 @@ SUBMIT = sa.update(SLOTS).where(
 )
 OVERTAKEN = (OF_TASK, OF_ANNOTATOR, SLOTS.c.submitted, SLOTS.c.revision <= sa.bindparam("up_to"))
 GIVE_BACK = sa.update(SLOTS).where(*OVERTAKEN).values(GIVEN_BACK)
-RETURN = sa.update(SLOTS).where(OF_TASKS, OF_ANNOTATOR, ~SLOTS.c.submitted).values(GIVEN_BACK)
+OF_THE_RUN = sa.or_(OF_RUN == "", SLOTS.c.run_id == OF_RUN)
+RETURN = sa.update(SLOTS).where(OF_TASKS, OF_ANNOTATOR, OF_THE_RUN, ~SLOTS.c.submitted).values(GIVEN_BACK)
+IS_LIVE = (OF_TASKS, OF_ANNOTATOR, OF_THE_RUN, ~SLOTS.c.submitted, SLOTS.c.vote.is_not(None), SLOTS.c.lease_until > NOW)
+EXTEND = sa.update(SLOTS).where(*IS_LIVE).values(lease_until=sa.bindparam("until"))
+STILL_LIVE = sa.select(SLOTS.c.task_id).where(*IS_LIVE)
+ANSWERED = sa.select(sa.func.count()).where(SLOTS.c.run_id == OF_RUN, OF_ANNOTATOR, SLOTS.c.submitted)
 FREE_VOTE = sa.update(SLOTS).where(OF_TASK, SLOTS.c.vote == OF_VOTE, ~OF_ANNOTATOR).values(GIVEN_BACK)
 KNOWN = sa.select(SLOTS.c.task_id, SLOTS.c.annotator, SLOTS.c.revision, SLOTS.c.submitted).where(OF_TASKS)
 FOLDED = (
@@ -103,4 +112,10 @@ UNSAID = (
     .where(SLOTS.c.submitted, ~SLOTS.c.folded, SLOTS.c.submitted_at < sa.bindparam("before"))
 )
 WITHDRAW = sa.update(TASKS).where(TASKS.c.task_id == sa.bindparam("of_task")).values(offered=False)
+# How many persons a task is for changes with what they say.
+WIDEN = (
+    sa.update(TASKS)
+    .where(TASKS.c.task_id == sa.bindparam("of_task"), TASKS.c.quorum != sa.bindparam("persons"))
+    .values(quorum=sa.bindparam("persons"))
+)
 ALL_FOLDED = sa.update(SLOTS).where(OF_TASK).values(folded=True)

@@ -85,11 +85,36 @@ class MemorySlots:
             self._slots[task_id][annotator] = given
             self._unsaid.pop((task_id, annotator), None)
 
-    def return_(self, task_ids: Sequence[str], annotator: str) -> None:
+    def return_(self, task_ids: Sequence[str], annotator: str, run_id: str = "") -> None:
         for task_id in task_ids:
             mine = self._slots.get(task_id, {}).get(annotator)
-            if mine is not None and not mine.submitted:
+            if mine is not None and not mine.submitted and run_id in ("", mine.run_id):
                 self._slots[task_id][annotator] = replace(mine, vote=GIVEN_BACK, lease_until=0.0)
+
+    def extend(self, task_ids: Sequence[str], annotator: str, run_id: str, now: float, until: float) -> list[str]:
+        live = [
+            slot
+            for task_id in task_ids
+            for slot in self._taken(task_id, now)
+            if slot.annotator == annotator and not slot.submitted and run_id in ("", slot.run_id)
+        ]
+        for slot in live:
+            self._slots[slot.task_id][annotator] = replace(slot, lease_until=until)
+        return [slot.task_id for slot in live]
+
+    def of_annotator(self, run_id: str, annotator: str, now: float) -> tuple[int, int]:
+        mine = {
+            task_id: held[annotator]
+            for task_id, held in self._slots.items()
+            if annotator in held and held[annotator].run_id == run_id
+        }
+        gave = {task_id for task_id, slot in mine.items() if slot.submitted}
+        left = 0
+        for (run, _), (task_id, _, quorum, offered, _) in self._tasks.items():
+            taken = self._taken(task_id, now)
+            may = len(taken) < quorum or mine.get(task_id) in taken
+            left += run == run_id and offered and task_id not in gave and may
+        return len(gave), left
 
     def open(self, run_id: str, now: float, after: int, most: int) -> list[Open]:
         found = []
@@ -142,6 +167,9 @@ class MemorySlots:
                 self._give_back(task.task_id, answer.annotator, answer.revision)
             elif mine.submitted and mine.revision == answer.revision:
                 self._unsaid.pop((task.task_id, answer.annotator), None)
+        row = self._tasks.get((state.run_id, number))
+        if row is not None:
+            self._tasks[state.run_id, number] = (*row[:2], slots_of(state, task), *row[3:])
         if task.resolved:
             row = self._tasks.get((state.run_id, number))
             if row is not None:

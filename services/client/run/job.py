@@ -122,7 +122,7 @@ def _of_answers(
     written: voters.Written, joined: Joined, given: intake.Input, skip_bad: Path | None, options: Options
 ) -> tuple[str, ...]:
     """What the user should hear of the file of answers."""
-    if options.annotators == "people":
+    if options.annotators in voters.LIVE:
         return ()
     known, all_ids = {row.pair.pair_id for row in given.rows}, {row.pair.pair_id for row in joined.given.rows}
     aside = all_ids - known | joined.left_out

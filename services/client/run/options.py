@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from concord.client.intake.verdicts import Judges
 from concord.kit.errors import InvalidInput
 from concord.kit.urls import secret_option
-from concord.preference import further, generating, run_settings, selecting, stops
+from concord.preference import further, generating, run_settings, selecting, stops, votes
 from concord.preference.judges import JUDGE_KINDS, kind_of, networked
 from concord.preference.methods import METHODS
 from concord.preference.run_settings import DEFAULTS, Options
@@ -234,7 +234,7 @@ def usual_shard(judges: Iterable[JudgeConfig]) -> int:
 
 def run_config(options: Options, judges: Judges | None) -> RunConfig:
     """The configuration that is recorded with the run, defaults resolved."""
-    votes, share = share_of(options.budget)
+    budget, share = share_of(options.budget)
     recorded_helpers = iter(judges.helpers if judges else ())
     helpers = [
         judge_config(options, spec, judges, next(recorded_helpers) if recorded_name(spec) else "")
@@ -246,7 +246,7 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
         judge=judge,
         helpers=helpers,
         generators=generators,
-        human_budget=votes,
+        human_budget=budget,
         human_budget_share=share,
         shard_pairs=options.shard_pairs or usual_shard((judge, *helpers, *generators)),
     )
@@ -259,6 +259,7 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
     further.check(config)
     further.check_method(config)
     selecting.check(config)
+    votes.check(config)
     generating.check(config)
     stops.check(config)
     return config

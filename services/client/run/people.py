@@ -38,7 +38,7 @@ def answerer(spec: str, rows: Sequence[Row], seed: int, re_ask: bool = False) ->
     if kind == SIMULATED:
         return simulated(rows, seed, _rate(rest))
     raise InvalidInput(
-        f"--annotators {spec}: recorded, simulated:ERROR_RATE (such as simulated:0.1), file:PATH or people is expected"
+        f"--annotators {spec}: recorded, simulated:ERROR_RATE (such as simulated:0.1), file:PATH, people or web is expected"
     )
 
 
@@ -164,7 +164,7 @@ def _need_truth(rows: Sequence[Row], what: str) -> None:
     if all(row.truth is None for row in rows):
         raise InvalidInput(
             f"{what}: no row of the input says what people prefer (`human_majority`, or `chosen` and `rejected`), so there "
-            "is nobody to answer; use --annotators file:PATH or people"
+            "is nobody to answer; use --annotators file:PATH, people or web"
         )
 
 

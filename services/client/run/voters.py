@@ -11,6 +11,8 @@ from concord.client.run.answers import NO_MARKS, SKIP, Choice, Marks
 from concord.kit.errors import InvalidInput
 from concord.preference.pairs import Row, pair_hash
 
+# People whose answers come by other ways than a file: in a terminal or over gRPC, or on the pages that stand beside the run.
+PEOPLE, WEB = LIVE = ("people", "web")
 # (hash of the pair, number of the vote) -> what was answered before.
 Reused = Mapping[tuple[str, int], Choice]
 
@@ -138,11 +140,11 @@ def reusing(voters: Voters, reused: Reused, rows: Iterable[Row]) -> Voters:
 
 
 def written(spec: str, rows: Sequence[Row], quorum: int = 99) -> Written | None:
-    """The voters that `file:PATH` or `people` names; None for another spec. Raises InvalidInput."""
+    """The voters that `file:PATH`, `people` or `web` names; None for another spec. Raises InvalidInput."""
     kind, _, path = spec.partition(":")
     if kind == "file" and path:
         return Written(Path(path), rows, quorum)
-    if spec == "people":
+    if spec in LIVE:
         return Written(None, rows, quorum)
     return None
 

@@ -1,0 +1,206 @@
+"""The operators' pages: which runs there are, one of them as it goes on, the people, the report; and what may be told a run."""
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Sequence
+from functools import lru_cache
+from math import isfinite
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
+
+from concord.client.results.records import There
+from concord.console import entrance, gate, overview, persons, roles
+from concord.console.asked import Asked, Console
+from concord.kit.errors import ConcordError, Denied, InvalidInput, Refused
+from concord.preference.deviating import words
+from concord.v1.events_pb2 import Event
+from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunView
+from concord.v1.runs_service_pb2_grpc import RunServiceStub
+
+# How often a page that is open looks; the longest that one connection lasts, for a browser opens it again by itself.
+LOOK_S = 1.0
+STREAM_S = 600.0
+MOST_LINKS = 50
+# The report is one file with its style inside, and no script at all.
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def runs(console: Console, asked: Asked) -> Response:
+    """The runs, newest first; of a page of them at a time."""
+    views, following = console.desk.views(asked.request.query_params.get("page", "")[:20])
+    own = [overview.brief(view) for view in reversed(views)]
+    return console.page("runs.html", asked.holder, runs=own, following=following)
+
+
+def run(console: Console, asked: Asked) -> Response:
+    """One run: where it stands, what it may be told, who is let in."""
+    view = console.desk.view(asked.run_id)
+    return console.page("run.html", asked.holder, **_said(console, view), links=(), said="")
+
+
+def _said(console: Console, view: RunView) -> dict[str, Any]:
+    return {"run": view, "now": overview.standing(view, console.desk.queue(view.run_id))}
+
+
+def live(console: Console, asked: Asked) -> Response:
+    """The page's changing part whenever it changed, as server-sent events."""
+
+    async def stream() -> AsyncIterator[str]:
+        last, begun, pace = "", console.clock(), overview.Pace()
+        while console.clock() - begun < STREAM_S:
+            try:
+                view = await run_in_threadpool(console.desk.view, asked.run_id)
+                gate.check(asked.held, roles.WATCH, asked.run_id, view)
+                pace = pace.then(view, console.clock())
+                queue = await run_in_threadpool(console.desk.queue, asked.run_id)
+                now = overview.standing(view, queue, pace)
+                html = console.templates.get_template("standing.html").render(run=view, now=now)
+            except Denied:
+                return
+            except ConcordError:
+                # The services are away: the page keeps what it shows, and hears of them again.
+                html = last
+            if html != last:
+                yield f"data: {json.dumps(html)}\n\n"
+                last = html
+            else:
+                yield ": still here\n\n"
+            await asyncio.sleep(LOOK_S)
+
+    return StreamingResponse(stream(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+
+def people(console: Console, asked: Asked) -> Response:
+    """Who annotates, how fast, how far they agree; as a table for a spreadsheet where `?as=csv` asks for it."""
+    view = console.desk.view(asked.run_id)
+    events = _events(console, asked.run_id)
+    found = persons.persons(events, view.last_round.deviations, words)
+    if asked.request.query_params.get("as") == "csv":
+        name = f"annotators-{asked.run_id[:8]}.csv"
+        return PlainTextResponse(
+            _table(found), media_type="text/csv", headers={"content-disposition": f"attachment; filename={name}"}
+        )
+    said = {"run": view, "people": found, "agreement": persons.agreement(events)}
+    return console.page("people.html", asked.holder, **said)
+
+
+def _table(found: Sequence[persons.Person]) -> str:
+    out = io.StringIO()
+    table = csv.writer(out)
+    table.writerow(["annotator", "answers", "skips", "taken_back", "seconds", "median_seconds"])
+    for one in found:
+        median = "" if one.median_s is None else f"{one.median_s:.1f}"
+        table.writerow([_cell(one.name), one.answers, one.skips, one.taken_back, f"{one.total_s:.0f}", median])
+    return out.getvalue()
+
+
+def _cell(text: str) -> str:
+    """A name that a spreadsheet would take for a formula, as a text."""
+    return f"'{text}" if text[:1] in "=+-@\t\r" else text
+
+
+def _records(console: Console) -> There:
+    return There(RunServiceStub(console.desk.channel), console.desk.address)
+
+
+def _events(console: Console, run_id: str) -> list[Event]:
+    return [event for event, _ in _records(console).events(run_id)]
+
+
+def report(console: Console, asked: Asked) -> Response:
+    """The report of a finished run, as `concord report` writes it. Raises Refused for another one."""
+    view = console.desk.view(asked.run_id)
+    if view.status != RUN_STATUS_FINISHED:
+        raise Refused("the report is there once the run is finished")
+    return HTMLResponse(
+        _report(_records(console), asked.run_id, view.history_sha256),
+        headers={"content-security-policy": REPORT_POLICY},
+    )
+
+
+@lru_cache(maxsize=8)
+def _report(records: There, run_id: str, history: str) -> str:
+    """Kept by the history's hash: a finished run says nothing more. The drawings are loaded by whoever wants a report."""
+    from concord.report.figures import figures_of
+    from concord.report.page import page
+
+    return page(figures_of(records.events(run_id), records.blob))
+
+
+def pause(console: Console, asked: Asked) -> Response:
+    """Nothing more is issued."""
+    console.desk.pause(asked.run_id, _why(asked))
+    return _back(asked)
+
+
+def resume(console: Console, asked: Asked) -> Response:
+    """It goes on; `accept_judge`: with a judge that fell silent or follows the place of an answer."""
+    console.desk.resume(asked.run_id, asked.text("accept_judge") == "yes")
+    return _back(asked)
+
+
+def cancel(console: Console, asked: Asked) -> Response:
+    """It ends for good; the beginning of its id is typed, so that no slip of a finger does it."""
+    if asked.text("sure") != asked.run_id[:8]:
+        raise InvalidInput(f"to cancel the run, type the beginning of its id: {asked.run_id[:8]}")
+    console.desk.cancel(asked.run_id, _why(asked))
+    return _back(asked)
+
+
+def budget(console: Console, asked: Asked) -> Response:
+    """Its limits move."""
+    votes, dollars = _number(asked, "votes"), _number(asked, "dollars")
+    if votes != int(votes):
+        raise InvalidInput("votes: a whole number is expected")
+    console.desk.set_budget(asked.run_id, int(votes), dollars)
+    return _back(asked)
+
+
+def link(console: Console, asked: Asked) -> Response:
+    """Links for these names, one a line, shown once."""
+    role, names = (
+        asked.text("role", 20),
+        [one.strip() for one in asked.text("names", 5_000).splitlines() if one.strip()],
+    )
+    if not roles.may_admit(asked.held.role, role):
+        raise Denied(f"the role {asked.held.role} lets in nobody of the role {role!r}")
+    if not 0 < len(names) <= MOST_LINKS:
+        raise InvalidInput(f"names: 1 to {MOST_LINKS} are expected, one a line")
+    days = min(entrance.MOST_DAYS, max(0.01, _number(asked, "days")))
+    made = [(name, entrance.link(console, role, name, asked.run_id, days)) for name in names]
+    view = console.desk.view(asked.run_id)
+    return console.page("run.html", asked.holder, **_said(console, view), links=made, said="")
+
+
+def revoke(console: Console, asked: Asked) -> Response:
+    """What this name was given lets nobody in any more."""
+    console.desk.revoke(asked.run_id, asked.text("name", 100), _why(asked))
+    return _back(asked)
+
+
+def _why(asked: Asked) -> str:
+    """The reason, as the run's story will tell it, with who gave it. Raises InvalidInput."""
+    why = asked.text("why", 500)
+    if not why:
+        raise InvalidInput("why: a reason is expected, for the run's story")
+    return f"{why} ({asked.held.name})"
+
+
+def _number(asked: Asked, name: str) -> float:
+    try:
+        value = float(asked.text(name, 30))
+    except ValueError:
+        value = -1.0
+    if not isfinite(value) or value < 0:
+        raise InvalidInput(f"{name}: a number from 0 on is expected")
+    return value
+
+
+def _back(asked: Asked) -> Response:
+    return RedirectResponse(f"/runs/{asked.run_id}", 303)

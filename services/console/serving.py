@@ -1,0 +1,112 @@
+"""The pages over HTTP: a server in a thread, for as long as a block or a process lasts; and where its secret comes from."""
+
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from concord.console import credentials
+from concord.console.app import application
+from concord.console.asked import Console
+from concord.console.desk import Desk
+from concord.console.gate import Gate, networks, people
+from concord.kit import rpc
+from concord.kit.errors import InvalidInput, Unavailable
+from concord.kit.settings import Settings, host_of
+
+START_S = 30.0
+# Streams to open pages end at once when the server does.
+GRACE_S = 2
+
+
+def secret_of(settings: Settings) -> bytes:
+    """The secret that passes are signed with: a file that is named, or one of our own in the home, made once."""
+    if settings.console_secret_file:
+        path = Path(settings.console_secret_file)
+        try:
+            return credentials.check_secret(path.read_bytes().strip(), f"CONCORD_CONSOLE_SECRET_FILE={path}")
+        except OSError as error:
+            raise InvalidInput(f"CONCORD_CONSOLE_SECRET_FILE={path}: cannot be read: {error.strerror}") from None
+    path = Path(settings.home) / "console-secret"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise InvalidInput(
+            f"{path}: cannot be written: {error.strerror}; name another folder in CONCORD_HOME"
+        ) from None
+    return credentials.check_secret(path.read_bytes().strip(), str(path))
+
+
+def gate_of(settings: Settings) -> Gate:
+    """Who is let in, by the settings. Raises InvalidInput."""
+    return Gate(
+        secret_of(settings),
+        networks(settings.console_proxies),
+        settings.console_identity_header,
+        people(settings.console_people),
+    )
+
+
+@contextmanager
+def serving(settings: Settings, door: str, hold_s: float = 10.0) -> Iterator[Console]:
+    """The pages in front of the services behind `door`, for as long as the block lasts. Raises InvalidInput, Unavailable."""
+    gate = gate_of(settings)
+    with rpc.channel(door) as channel, _bound(settings.console_listen) as (socket, port):
+        host = host_of(settings.console_listen)
+        url = settings.console_url.rstrip("/") or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        console = Console(Desk(channel, door), gate, url, hold_s=hold_s)
+        made = uvicorn.Config(
+            application(console),
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        server = uvicorn.Server(made)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, name="console", daemon=True)
+        thread.start()
+        try:
+            _wait(server, thread)
+            yield console
+        finally:
+            server.should_exit = True
+            thread.join(START_S)
+
+
+@contextmanager
+def _bound(listen: str) -> Iterator[tuple]:
+    import socket
+
+    host, port = host_of(listen), int(listen.rpartition(":")[2])
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        bound = socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot listen on {listen}: {error.strerror or error}. Choose another with CONCORD_CONSOLE_LISTEN, such as "
+            f"{listen.rpartition(':')[0]}:0 for a free port"
+        ) from None
+    with bound:
+        yield bound, bound.getsockname()[1]
+
+
+def _wait(server: uvicorn.Server, thread: threading.Thread) -> None:
+    """Until it answers."""
+    look = threading.Event()
+    for _ in range(int(START_S / 0.02)):
+        if server.started:
+            return
+        if not thread.is_alive():
+            break
+        look.wait(0.02)
+    raise Unavailable("the pages did not start; the log has the reason")

@@ -1,0 +1,167 @@
+"""The pages in a real browser: a run finished by five people who use the keyboard alone, a connection that is lost, pictures."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from concord.v1 import runs_service_pb2 as runs_pb
+from tests.chrome import DESKTOP, PHONE, PROGRAM, Tab, browser
+from tests.console_world import World, world_in
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(PROGRAM is None, reason="no Chromium: apt-get install chromium")]
+ROOT = Path(__file__).parent.parent
+AXE = ROOT / ".tools" / "axe"
+AXE_VERSION = "4.14.1"
+READY = "!document.getElementById('task').hidden || /All done/.test(document.getElementById('waiting').textContent)"
+OVER = "/All done/.test(document.getElementById('waiting').textContent) && document.getElementById('task').hidden"
+KEPT = "Object.keys(localStorage).length"
+
+
+async def person(tab: Tab, link: str, number: int) -> int:
+    """Answers whatever comes, by keys alone; how many answers stand in the end."""
+    await tab.open(link)
+    given = turn = 0
+    while True:
+        await tab.until(READY)
+        if await tab.value(OVER):
+            return given
+        turn += 1
+        key = "120B"[(turn + number) % 4]
+        if turn % 5 == 3:
+            await tab.press("d")
+        if turn % 7 == 5:
+            await tab.press("s")
+            await tab.until("document.getElementById('why').open")
+            key = "2"
+        await tab.press(key)
+        given += 1
+        if turn % 4 == 2:
+            await tab.press("u")
+            await tab.until("/Taken back|counts already/.test(document.getElementById('said').textContent)")
+            given -= "Taken back" in await tab.value("document.getElementById('said').textContent")
+
+
+def test_five_people_finish_a_run_by_keyboard_and_no_answer_is_lost_or_counted_twice(tmp_path):
+    with world_in(tmp_path, hold_s=0.4, quorum=2, budget="24") as world:
+
+        async def all_of_them() -> list[int]:
+            async with browser() as chrome:
+                tabs = [await chrome.tab() for _ in range(5)]
+                people = [person(tab, world.link("annotator", f"p{n}"), n) for n, tab in enumerate(tabs)]
+                given = await asyncio.gather(*people)
+                assert [await tab.value(KEPT) for tab in tabs] == [0] * 5
+                return list(given)
+
+        given = asyncio.run(asyncio.wait_for(all_of_them(), 240))
+        view = world.view()
+        assert view.status == runs_pb.RUN_STATUS_FINISHED
+        resolved = world.facts("task_resolved")
+        standing = {}
+        for kind in ("annotation_submitted", "task_skipped", "annotation_withdrawn"):
+            for one in world.facts(kind):
+                known = standing.get((one.annotator, one.pair_index), (0, ""))
+                standing[one.annotator, one.pair_index] = max(known, (one.revision, kind))
+        stands = [who for who, (_, kind) in standing.items() if kind != "annotation_withdrawn"]
+        assert len(stands) == sum(given)
+        assert view.votes == sum(len(one.annotation_ids) for one in resolved)
+        assert all(len(set(one.annotators)) == len(one.annotators) <= 2 for one in resolved)
+
+
+def test_a_lost_connection_loses_nothing_and_a_page_loaded_anew_sends_what_was_kept(tmp_path):
+    with world_in(tmp_path, hold_s=0.2, quorum=2, budget="24") as world:
+
+        async def one() -> None:
+            async with browser() as chrome:
+                tab = await chrome.tab()
+                await tab.open(world.link("annotator", "ann"))
+                await tab.until("queue.length >= 2")
+                await tab.offline(True)
+                await tab.press("1")
+                await tab.press("2")
+                await tab.until("!document.getElementById('offline').hidden")
+                assert await tab.value(KEPT) == 2
+                assert not world.facts("annotation_submitted")
+                await tab.offline(False)
+                await tab.do("Page.reload")
+                await tab.until("document.readyState === 'complete' && Object.keys(localStorage).length === 0")
+
+        asyncio.run(asyncio.wait_for(one(), 120))
+        said = world.facts("annotation_submitted")
+        assert len(said) == 2 and {one.annotator for one in said} == {"ann"}
+
+
+def axe() -> str:
+    """axe-core's source, fetched once by npm."""
+    found = AXE / "node_modules/axe-core/axe.min.js"
+    if not found.exists():
+        if shutil.which("npm") is None:
+            pytest.skip("no npm to fetch axe-core with")
+        AXE.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "install", "--prefix", str(AXE), "--no-audit", "--no-fund", f"axe-core@{AXE_VERSION}"]
+        subprocess.run(command, check=True, capture_output=True)
+    return found.read_text()
+
+
+async def faults(tab: Tab, source: str) -> list[str]:
+    """What axe-core finds wrong by WCAG 2.2 AA."""
+    await tab.value(f"{source}; true")
+    wanted = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+    found = await tab.value(
+        f"axe.run(document, {json.dumps(wanted)}).then((found) => JSON.stringify(found.violations))"
+    )
+    return [f"{one['id']}: {node['html']}" for one in json.loads(found) for node in one["nodes"]]
+
+
+def test_every_page_is_accessible_in_light_dark_on_a_phone_and_enlarged(tmp_path):
+    """With PICTURES=FOLDER in the environment the pages are also drawn there."""
+    source = axe()
+    with world_in(tmp_path, method="all-human", quorum=4, budget="240", batch=1.0, pilot=0) as world:
+        asyncio.run(asyncio.wait_for(looked_at(world, source), 240))
+
+
+async def looked_at(world: World, source: str) -> None:
+    pictures = os.environ.get("PICTURES", "")
+    async with browser() as chrome:
+        tab = await chrome.tab()
+        await tab.open(world.link("annotator", "ann"))
+        await tab.until("queue.length > 0")
+        await pages(tab, "annotate", source, pictures)
+        await tab.press("d")
+        await pages(tab, "differences", source, pictures)
+        await tab.press("?")
+        await pages(tab, "help", source, pictures)
+        await tab.press("Escape")
+        for key in "1102":
+            await tab.until(READY)
+            await tab.press(key)
+        operator = await chrome.tab()
+        await operator.open(world.link("admin", "op", ""))
+        await pages(operator, "runs", source, pictures)
+        await operator.open(f"{world.console.url}/runs/{world.job.run_id}")
+        await operator.until("/Open questions/.test(document.body.innerText)")
+        await pages(operator, "run", source, pictures)
+        await operator.open(f"{world.console.url}/runs/{world.job.run_id}/people")
+        await pages(operator, "people", source, pictures)
+        await operator.open(f"{world.console.url}/nothing")
+        await pages(operator, "lost", source, pictures)
+
+
+async def pages(tab: Tab, name: str, source: str, pictures: str) -> None:
+    for kind, size, dark, zoom in (
+        ("light", DESKTOP, False, 1),
+        ("dark", DESKTOP, True, 1),
+        ("phone", PHONE, False, 1),
+        ("zoomed", DESKTOP, False, 2),
+    ):
+        await tab.look(size, dark, zoom)
+        wide = await tab.value("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{name}, {kind}: the page scrolls sideways by {wide} px"
+        if pictures:
+            await tab.picture(Path(pictures) / f"{name}-{kind}.png")
+        assert not await faults(tab, source), f"{name}, {kind}"
+    await tab.look(DESKTOP, False)
