@@ -39,8 +39,8 @@ test: $(VENV)/dev  ## the tests, on a real Kafka (where there is Maven), Postgre
 test-all: $(VENV)/dev test-trl  ## what `make test` leaves out: kills, chaos, upgrades, whole clusters, benchmarks, long waits, TRL
 	$(BIN)/pytest --quiet -m slow --numprocesses 2 --dist loadfile
 
-test-trl: $(TRL)/trl  ## TRL's own trainers on an export; torch, so a virtual environment of its own
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(TRL)/bin/pytest -m trl tests/test_trl.py
+test-trl: $(TRL)/trl  ## reward models and policies, TRL's own trainers on an export; torch, so a virtual environment of its own
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(TRL)/bin/pytest -m trl tests/test_trl*.py
 
 check: $(VENV)/dev  ## style, types and the contract's compatibility
 	$(BIN)/ruff format --check .

@@ -125,7 +125,7 @@ def test_every_flag_is_in_the_docs_and_every_flag_there_exists():
     # Of a switch that can be turned either way the docs may name the way that is not the default.
     switches = [param for command in COMMANDS for param in params_of(command) if param.secondary_opts]
     hidden = {flag for name in COMMANDS for param in params_of(name) if param.hidden for flag in param.opts}
-    others = re.compile(r"^.*(?:docker compose|kubectl) .*$", re.M)
+    others = re.compile(r"^.*(?:docker compose|kubectl|torchrun) .*$", re.M)
     own = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", others.sub("", WHOLE))) - {"--help"}
     off = {flag for switch in switches for flag in switch.secondary_opts}
     said = own | {flag for switch in switches if own & set(switch.secondary_opts) for flag in switch.opts}

@@ -34,9 +34,11 @@ MAY_KNOW = {
 ROOTS = ("wiring", "process", "embedded", "child", "cli", "__main__", "commands", "one_run", "home", "notebook")
 # torch and friends: only where big models are trained or scored; Kafka, PostgreSQL and S3: only where they are spoken to.
 ONLY_IN = {
-    "torch": ("scoring/torch.py", "training/reward.py", "training/policy.py"),
-    "transformers": ("scoring/torch.py", "training/reward.py", "training/policy.py"),
-    "trl": ("training/reward.py", "training/policy.py"),
+    "torch": ("scoring/transformer.py", "training/fit/"),
+    "transformers": ("scoring/transformer.py", "training/fit/"),
+    "peft": ("scoring/transformer.py", "training/fit/"),
+    "trl": ("training/fit/",),
+    "datasets": ("training/fit/",),
     "kafka": ("kit/log/kafka/",),
     "psycopg": ("kit/store/postgres.py",),
     "alembic": ("kit/store/migrations/",),
@@ -50,7 +52,8 @@ ONLY_IN = {
         "labeling/answer_cache.py",
         "labeling/batch_notes.py",
     ),
-    **dict.fromkeys(("starlette", "uvicorn", "jinja2", "markdown_it", "pygments", "nh3"), ("console/",)),
+    **dict.fromkeys(("starlette", "uvicorn", "markdown_it", "pygments", "nh3"), ("console/",)),
+    "jinja2": ("console/", "reward/encoding.py"),
     "matplotlib": ("report/pictures.py",),
     "huggingface_hub": ("labeling/wire.py", "client/intake/fetch.py"),
     "pyarrow": ("client/intake/parquet.py",),
@@ -198,6 +201,13 @@ def test_a_console_drives_and_reads_runs_without_a_service_a_database_or_picture
     loaded = loaded_by(f"import {module}")
     assert module in loaded
     assert not loaded & (BEHIND_THE_DOOR | {"matplotlib", "numpy", "concord.report"})
+
+
+@pytest.mark.parametrize("module", ["concord.training.reward", "concord.training.policy", "concord.scoring.batches"])
+def test_a_spec_is_read_and_refused_without_torch(module):
+    loaded = loaded_by(f"import {module}")
+    assert module in loaded
+    assert not loaded & {"torch", "transformers", "trl", "peft", "datasets", "concord.training.service"}
 
 
 def test_no_part_of_the_client_loads_a_service_or_a_database():

@@ -1,0 +1,1 @@
+"""What needs torch: TRL's trainers on the lessons of a spec."""

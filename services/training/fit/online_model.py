@@ -1,0 +1,83 @@
+"""A policy by TRL's RLOOTrainer or GRPOTrainer, whose reward is what ScoringService says."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from peft import AutoPeftModelForCausalLM
+from transformers import set_seed
+from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+
+from concord.reward.encoding import Asked, encoded
+from concord.training import model_folder
+from concord.training.fit import common
+from concord.training.fit.policy_model import KIND, USE, model_of
+from concord.training.lessons import Lessons, Material
+from concord.training.online import Knobs
+from concord.training.progress import STOPPED, Progress, Stop, is_first
+from concord.training.remote_rewards import RemoteRewards, Words
+
+_TRAINERS: Mapping[str, tuple[Any, Any]] = {"rloo": (RLOOTrainer, RLOOConfig), "grpo": (GRPOTrainer, GRPOConfig)}
+
+
+def train(knobs: Knobs, held: Material, folder: Path, what: Mapping[str, Any], stop: Stop, progress: Progress) -> bool:
+    """Trains to the end and writes the model's folder; False: stopped before, to be gone on with."""
+    common.quiet()
+    set_seed(knobs.seed)
+    tokenizer = common.tokenizer_of(knobs.model)
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    asked = [one.prompt for one in held.learn]
+    fits = [prompt for prompt, size in zip(asked, sizes(tokenizer, asked), strict=True) if size <= knobs.max_length]
+    found = Lessons([], [], left_out={**held.left_out, f"above {knobs.max_length:,} tokens": len(asked) - len(fits)})
+    remote = RemoteRewards(knobs.scoring, knobs.reward_model, knobs.basis, knobs.patience_s)
+
+    def reward(prompts: Sequence[Words], completions: Sequence[Words], **_: Any) -> list[float]:
+        # The service may be waited for longer than somebody who asks for an end will wait.
+        if stop.asked:
+            raise SystemExit(STOPPED)
+        return remote.rewards(prompts, completions)
+
+    def trainer() -> Any:
+        return made(knobs, tokenizer, fits, reward, folder / model_folder.CHECKPOINTS)
+
+    checkpoints = folder / model_folder.CHECKPOINTS
+    kept = common.trained(trainer, knobs, checkpoints, (len(fits) * knobs.samples, 0), 0.0, stop, progress)
+    if kept is None:
+        return False
+    if is_first():
+        common.take_files(kept, folder)
+        if knobs.merged and knobs.lora_rank:
+            common.merge(AutoPeftModelForCausalLM, folder, folder / "merged", common.dtype(knobs))
+        common.write_down(KIND, knobs, held, found, kept, folder, what, USE, progress)
+    return True
+
+
+def sizes(tokenizer: Any, prompts: Sequence[Words]) -> list[int]:
+    """Tokens of each prompt."""
+    asked = [
+        Asked(prompt, ("",) if isinstance(prompt, str) else ([{"role": "assistant", "content": ""}],))
+        for prompt in prompts
+    ]
+    return [len(one.prompt) for one in encoded(tokenizer, asked)]
+
+
+def made(knobs: Knobs, tokenizer: Any, prompts: Sequence[Words], reward: Any, checkpoints: Path) -> Any:
+    """The trainer, ready to train."""
+    kind, config = _TRAINERS[knobs.method]
+    steps = common.steps_of(knobs, len(prompts) * knobs.samples)
+    set_seed(knobs.seed)
+    return kind(
+        model=model_of(knobs.model, knobs),
+        reward_funcs=reward,
+        args=config(
+            num_generations=knobs.samples,
+            max_completion_length=knobs.max_new_tokens,
+            temperature=knobs.temperature,
+            beta=knobs.beta,
+            **{**common.arguments(knobs, checkpoints, steps), "metric_for_best_model": None},
+        ),
+        train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in prompts]),
+        processing_class=tokenizer,
+        peft_config=common.lora(knobs, "CAUSAL_LM"),
+    )
