@@ -337,7 +337,7 @@ def test_five_people_finish_a_run_over_the_pages_and_every_answer_is_counted_onc
                     with lock:
                         given.append((me.path, task["id"]))
                 if not asked["tasks"]:
-                    time.sleep(0.05)
+                    threading.Event().wait(0.05)
 
         people = [threading.Thread(target=person, args=(n,)) for n in range(5)]
         for one in people:
@@ -355,6 +355,22 @@ def test_five_people_finish_a_run_over_the_pages_and_every_answer_is_counted_onc
         assert "script" not in report.headers["content-security-policy"]
         people_page = operator.get("/people").text
         assert "alpha" in people_page
+
+
+def test_whoever_walks_away_loses_the_task_to_somebody_else_and_whoever_reads_keeps_it(tmp_path):
+    with world_in(tmp_path, settings={"lease_s": 1.5}, quorum=1, budget="12", pilot=1) as world:
+        gone = world.annotator("gone")
+        left = [task["id"] for task in gone.tasks()]
+        begun = time.monotonic()
+        bob = world.enter("annotator", "bob")
+        (got, *_) = until(bob.tasks, "the task of somebody who walked away")
+        assert got["id"] in left and time.monotonic() - begun < 1.5 + 5
+        for _ in range(8):
+            threading.Event().wait(0.4)
+            assert bob.post("/extend", {"task_ids": [got["id"]]}).json() == {"task_ids": [got["id"]]}
+        assert gone.tasks() == []
+        assert "no lease" in gone.answer({"id": got["id"], "revision": 1})["refused"]
+        assert bob.answer(got)["refused"] == ""
 
 
 def test_services_that_are_away_are_said_to_be_and_nothing_breaks(tmp_path):

@@ -31,7 +31,9 @@ from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.scoring_service_pb2 import ScorePairsRequest
 from concord.v1.scoring_service_pb2_grpc import ScoringServiceStub
 from concord.v1.tasks_service_pb2 import (
+    ExtendLeasesRequest,
     GetQueueRequest,
+    GivenAnswer,
     ListTasksRequest,
     NextTaskRequest,
     NextTasksRequest,
@@ -39,6 +41,7 @@ from concord.v1.tasks_service_pb2 import (
     ReturnTasksRequest,
     SkipTaskRequest,
     SubmitAnnotationRequest,
+    SubmitAnnotationsRequest,
     Task,
     WithdrawAnnotationRequest,
 )
@@ -331,6 +334,58 @@ def test_what_is_open_is_listed_without_a_lease_page_by_page_and_can_be_leased_b
 )
 def test_what_cannot_be_asked_of_the_desk_is_refused_in_words(tasks, name, request_, said):
     assert said in refused(getattr(tasks, name), request_)
+
+
+def test_nobody_answers_more_than_the_run_leaves_one_person(runs, tasks):
+    run_id = begun(runs, "limited", method="all-human", most_each=2, budget="100%")
+    asked(tasks, run_id, "ann")
+    wanted = NextTasksRequest(annotator="ann", run_id=run_id, most=64)
+    given = tasks.NextTasks(wanted).tasks
+    assert len(given) == 2
+    for task in given:
+        tasks.SubmitAnnotation(
+            SubmitAnnotationRequest(task_id=task.task_id, annotator="ann", choice=Choice.CHOICE_FIRST)
+        )
+    assert not tasks.NextTasks(wanted).tasks
+    assert not tasks.NextTasks(NextTasksRequest(annotator="ann", most=64, task_ids=[given[0].task_id])).tasks
+    queue = tasks.GetQueue(GetQueueRequest(run_id=run_id, annotator="ann"))
+    assert queue.answered == 2 and queue.left > 0
+    assert len(tasks.NextTasks(NextTasksRequest(annotator="bob", run_id=run_id, most=64)).tasks) == 2
+    runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
+
+
+def test_where_two_disagree_a_third_is_asked_and_decides(runs, tasks):
+    run_id = begun(runs, "third", quorum=2, most_votes=3, budget="20%")
+    task = asked(tasks, run_id, "ann")
+    tasks.NextTasks(NextTasksRequest(annotator="bob", run_id=run_id, most=1, task_ids=[task.task_id]))
+    only = {"run_id": run_id, "most": 1, "task_ids": [task.task_id]}
+    assert not tasks.NextTasks(NextTasksRequest(annotator="cid", **only)).tasks
+    for who, choice in (("ann", Choice.CHOICE_FIRST), ("bob", Choice.CHOICE_SECOND)):
+        tasks.SubmitAnnotation(SubmitAnnotationRequest(task_id=task.task_id, annotator=who, choice=choice))
+    (third,) = until(lambda: tasks.NextTasks(NextTasksRequest(annotator="cid", **only)).tasks, "a third opinion")
+    assert (third.task_id, third.vote) == (task.task_id, 2)
+    tasks.SubmitAnnotation(SubmitAnnotationRequest(task_id=task.task_id, annotator="cid", choice=Choice.CHOICE_SECOND))
+    until(lambda: tasks.GetQueue(GetQueueRequest(run_id=run_id)).resolved, "its resolution")
+    assert not tasks.NextTasks(NextTasksRequest(annotator="dan", **only)).tasks
+    runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
+
+
+def test_calls_for_one_run_touch_no_task_of_another(runs, tasks):
+    run_id, other = begun(runs, "mine", quorum=2, budget="20%"), new_run("elsewhere")
+    task = asked(tasks, run_id, "ann")
+    answer = GivenAnswer(task_id=task.task_id, choice=Choice.CHOICE_FIRST, revision=task.revision)
+    (taken,) = tasks.SubmitAnnotations(
+        SubmitAnnotationsRequest(annotator="ann", answers=[answer], run_id=other)
+    ).answers
+    assert "holds no lease" in taken.refused
+    extend = {"annotator": "ann", "task_ids": [task.task_id]}
+    assert not tasks.ExtendLeases(ExtendLeasesRequest(**extend, run_id=other)).task_ids
+    assert tasks.ExtendLeases(ExtendLeasesRequest(**extend, run_id=run_id)).lease_until > task.lease_until
+    tasks.SubmitAnnotations(SubmitAnnotationsRequest(annotator="ann", answers=[answer], run_id=run_id))
+    assert "holds no lease" in refused(
+        tasks.WithdrawAnnotation, WithdrawAnnotationRequest(task_id=task.task_id, annotator="ann", run_id=other)
+    )
+    runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
 
 
 def test_the_queue_of_a_paused_run_is_as_long_as_before(runs, tasks):

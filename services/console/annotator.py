@@ -132,6 +132,8 @@ def standing(view: pb.RunView, queue: GetQueueResponse) -> tuple[str, bool]:
         return texts.STANDING[ended[view.status]], True
     if view.status == pb.RUN_STATUS_PAUSED:
         return texts.STANDING["paused"], False
+    if 0 < view.config.most_each <= queue.answered:
+        return texts.STANDING["full"], False
     asks = bool(view.stages) and _asks(view.stages)
     return texts.STANDING["others" if asks and queue.open else "works"], False
 

@@ -215,7 +215,7 @@ def _lost(console: Console) -> Callable[[Request, Exception], Response]:
     def answer(request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 404)
         if _wants_page(request.headers):
-            return console.page("said.html", None, status, head=texts.LOST, why="", ask="")
+            return console.page("said.html", None, status, head=texts.LOST, why=texts.CUT, ask="")
         return JSONResponse({"why": texts.LOST}, status)
 
     return answer

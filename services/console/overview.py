@@ -89,7 +89,7 @@ def brief(view: RunView) -> Brief:
         view.run_id,
         name,
         status,
-        steering.place(view).removeprefix(" in "),
+        _doing(view),
         f"{view.pairs:,}",
         votes,
         _spent(view),
@@ -99,11 +99,9 @@ def brief(view: RunView) -> Brief:
 
 def standing(view: RunView, queue: GetQueueResponse, pace: Pace | None = None) -> Standing:
     """All that the page shows of a run."""
-    last = view.stages[-1] if view.stages else None
-    doing = STAGES[last.stage].doing if last is not None and not last.closed and last.stage in STAGES else ""
     return Standing(
         steering.status(view),
-        doing if view.status == RunStatus.RUN_STATUS_RUNNING else "",
+        _doing(view) if view.status == RunStatus.RUN_STATUS_RUNNING else "",
         view.detail,
         tuple(_numbers(view, queue)),
         tuple(_step(stage, pace or Pace()) for stage in reversed(view.stages)),
@@ -112,6 +110,15 @@ def standing(view: RunView, queue: GetQueueResponse, pace: Pace | None = None) -
         view.status == RunStatus.RUN_STATUS_PAUSED,
         view.pause_reason in JUDGE,
     )
+
+
+def _doing(view: RunView) -> str:
+    """The open stage in words, and how far it is; empty where none is open."""
+    last = view.stages[-1] if view.stages else StageView(closed=True)
+    if last.closed:
+        return ""
+    words = STAGES[last.stage].doing if last.stage in STAGES else f"stage {last.stage}"
+    return f"{words}: {last.settled:,} of {last.units:,}"
 
 
 def _numbers(view: RunView, queue: GetQueueResponse) -> Sequence[tuple[str, str, str]]:

@@ -100,6 +100,7 @@ STANDING: Mapping[str, str] = {
 DENIED = "You cannot open this"
 ASK = "Ask whoever sent you here for a link."
 LOST = "There is nothing here"
+CUT = "The address may have been cut. Open the link that you were given once more"
 AWAY = "The services do not answer at the moment. Nothing is lost; try again in a moment."
 FAILED = "Something went wrong here. It is noted; try again."
 TOO_OFTEN = "Too many requests at once. Wait a second and try again."
