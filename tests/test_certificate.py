@@ -1,5 +1,7 @@
 """The certificate's estimators: what audit answers say of all labels, and what people's own error does to it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,18 @@ def test_a_label_that_prefers_nothing_is_half_wrong_and_so_is_a_preference_where
 def test_a_question_that_nobody_could_answer_says_nothing():
     made = evidence(np.ones(3), np.full(3, np.nan), answers([1, np.nan, 0]))
     assert made.pair.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("other", [0.0, 1.0])
+@pytest.mark.parametrize("others", range(25))
+def test_people_who_call_nearly_everything_a_tie_make_no_certainty(others, other):
+    """Each tie is half an error: that they are all alike is no proof that the labels nobody looked at are as well."""
+    error = np.full(100, 0.5)
+    error[:others] = other
+    made = replace(asked(10_000, 100, 0.2), error=error)
+    found = estimate(made)
+    low, high = found.ends()
+    assert found.error == pytest.approx(error.mean(), abs=0.01) and high - low > 0.05
 
 
 def test_where_everything_was_looked_at_nothing_is_uncertain():

@@ -142,7 +142,12 @@ def test_a_judge_that_said_nothing_has_no_accuracy_of_zero():
 
 def _without_labels(rows: Rows) -> Rows:
     nothing = np.zeros_like(rows.label)
-    return Rows(rows.index, np.full_like(nothing, Choice.CHOICE_TIE), nothing, np.full(len(nothing), "none"))
+    return replace(
+        rows,
+        label=np.full_like(nothing, Choice.CHOICE_TIE),
+        judge_label=nothing,
+        source=np.full(len(nothing), "none"),
+    )
 
 
 def test_calls_without_a_price_have_no_sum():

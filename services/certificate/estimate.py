@@ -123,4 +123,6 @@ def _spread(error: Array, left: Array) -> float:
 
 
 def _enough(error: Array) -> bool:
-    return min(error.sum(), len(error) - error.sum()) >= LEAST_OF_EACH
+    """Whether answers differ often enough; where nearly all are ties, each half an error, they do not, whatever their sum."""
+    commonest = np.unique(error, return_counts=True)[1].max(initial=0)
+    return bool(min(error.sum(), len(error) - error.sum(), len(error) - commonest) >= LEAST_OF_EACH)

@@ -18,6 +18,7 @@ from concord.report import accuracy, bias, certified, judge_answers, ledger, mar
 from concord.report.annotator_agreement import Between, between
 from concord.report.calibration import Calibration, calibration
 from concord.report.checks import Checks, checks
+from concord.report.contests import Contest, contests
 from concord.report.cost import LABEL_PRICE, Cost, cost_of
 from concord.report.deviations import Deviating, deviations
 from concord.report.history import History, read_history
@@ -144,6 +145,7 @@ class Figures:
     signals: tuple[signal_table.Said, ...]
     judges: str  # judge and helpers on the answers that were drawn at random, in words; empty without helpers
     satisfaction: Satisfaction | None
+    contests: tuple[Contest, ...]  # models beside each other, where pairs are of two
     overruled_count: int
     overruled: tuple[Overruled, ...]
 
@@ -234,6 +236,7 @@ def figures_of(
         signals=signal_table.signals(history),
         judges=signal_table.judges(history),
         satisfaction=satisfaction(history),
+        contests=contests(history),
         overruled_count=overruled_count,
         overruled=shown,
         dataset_sha256=finished.dataset_sha256 if finished else "",

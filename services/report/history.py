@@ -96,6 +96,8 @@ class Rows:
     label: Array  # int8, a Choice
     judge_label: Array  # int8, a Choice: the label that the judge gave, or checks where they decided; 0 none
     source: Array  # str: "judge", "checked", "flipped", "people" or "none"
+    first_model: Array  # str, who wrote the first answer; empty where not known
+    second_model: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,10 +311,17 @@ def _rows(manifests: Mapping[tuple[int, int], StageManifest], read: Read) -> Row
     if not built:
         return None
     kept = [
-        (row["index"], _CHOICES[row["label"]], _CHOICES.get(_given(row) or "", 0), row["source"])
+        (row["index"], _CHOICES[row["label"]], _CHOICES.get(_given(row) or "", 0), row["source"], *_models(row))
         for row in datasets.rows(built[0].dataset_uri, read)
     ]
-    index, label, judge_label, source = zip(*kept, strict=True) if kept else ((), (), (), ())
+    index, label, judge_label, *texts = zip(*kept, strict=True) if kept else ((),) * 6
+    source, first, second = (np.array(column, str) for column in texts)
     return Rows(
-        np.array(index, np.int64), np.array(label, np.int8), np.array(judge_label, np.int8), np.array(source, str)
+        np.array(index, np.int64), np.array(label, np.int8), np.array(judge_label, np.int8), source, first, second
     )
+
+
+def _models(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Who wrote the first and the second answer."""
+    chosen, rejected = row.get("chosen_model") or "", row.get("rejected_model") or ""
+    return (rejected, chosen) if row["label"] == "second" else (chosen, rejected)

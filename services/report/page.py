@@ -4,6 +4,7 @@ from importlib.resources import files
 from string import Template
 
 from concord.report import (
+    contest_table,
     distribution,
     judge_answer_cases,
     overruled_cases,
@@ -26,6 +27,7 @@ _SECTIONS = (
     sections.leanings,
     signal_section.signals,
     satisfaction_table.satisfaction,
+    contest_table.contests,
     judge_answer_cases.unusable,
     overruled_cases.overruled,
     sections.replay,

@@ -31,9 +31,7 @@ class Satisfaction:
 
 def satisfaction(history: History) -> Satisfaction | None:
     """None where nothing is known of any answer but which one is preferred."""
-    verified = history.labels.verified
-    marked = _marks(history)
-    safe = _safe(history.labels.conduct[0]), _safe(history.labels.conduct[1])
+    verified, marked, safe = _told(history)
     first, second = measures.good(verified, *marked, safe)
     known = ~np.isnan(first) | ~np.isnan(second)
     if not known.any():
@@ -51,6 +49,18 @@ def satisfaction(history: History) -> Satisfaction | None:
         judge_alarm=measures.alarm(came, judge),
         dataset_alarm=measures.alarm(came, dataset) if dataset else None,
     )
+
+
+def known_good(history: History) -> tuple[Array, Array]:
+    """Of the first and the second answers: 1 correct and acceptable, 0 not, NaN not known; [pairs]."""
+    verified, marked, safe = _told(history)
+    return measures.good(verified, *marked, safe)
+
+
+def _told(history: History) -> tuple[Array, tuple[Array, Array], tuple[Array, Array]]:
+    """What checks, people's marks and the safety class say, as `measures.good` takes it."""
+    first, second = history.labels.conduct
+    return history.labels.verified, _marks(history), (_safe(first), _safe(second))
 
 
 def _safe(conduct: Array) -> Array:

@@ -79,8 +79,8 @@ def of(share: Share | None) -> str:
 
 def summary(figures: Figures) -> str:
     """What happened, in a few sentences. Says that labels are right only where the input carries truth."""
-    parts = (_standing(figures), _onward(figures), _asked(figures), _silent(figures), _order(figures), _right(figures))
-    return " ".join(part for part in parts if part)
+    parts = (_standing, _onward, _asked, _silent, _order, _right, _contests)
+    return " ".join(said for part in parts if (said := part(figures)))
 
 
 def sobered(rounds: Sequence[Round]) -> str:
@@ -136,6 +136,10 @@ def _silent(figures: Figures) -> str:
         f"{figures.without_verdict:,} of {count(figures.pairs, 'pair')} {verb} no usable verdict from the judge: a tie, unless "
         "a person decided."
     )
+
+
+def _contests(figures: Figures) -> str:
+    return " ".join(f"By the judge's verdicts {one.says}." for one in figures.contests if one.says)
 
 
 def _order(figures: Figures) -> str:

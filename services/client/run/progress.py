@@ -199,7 +199,7 @@ def ended(
         say(f"  {answers['says']}: {answers['do']}")
     if report["order"]:
         say(report["order"]["says"])
-    for line in _accuracy(report):
+    for line in (*_accuracy(report), *(one["says"] for one in report["contests"] if one["says"])):
         say(line)
     for name, method in sorted(report["methods"].items()) if compared else ():
         known = method["label_accuracy"] is not None
