@@ -5,8 +5,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from concord.client.run.session import Cluster, Services
+from concord.kit.errors import InvalidInput, Permanent
 from concord.kit.settings import Settings
 from concord.process import Running
+from concord.reward.models import KINDS, POLICY, REWARD, ModelKind
+from concord.training.trainer import check_installed
 from concord.v1.config_pb2 import RunConfig
 from concord.wiring import SERVICES
 
@@ -28,13 +31,26 @@ def embedded(settings: Settings, pairs: int = 0) -> Iterator[Running]:
 
 
 @contextmanager
-def serving(settings: Settings, server: str, pairs: int) -> Iterator[Services]:
-    """The services behind the front door `server`, or all of them in this process."""
+def serving(settings: Settings, server: str, pairs: int, config: RunConfig) -> Iterator[Services]:
+    """The services behind the front door `server`, or all of them in this process.
+
+    Raises InvalidInput where this run needs an extra that is not installed here: nothing was paid yet.
+    """
     if server:
         yield Cluster(server)
     else:
+        equipped(config)
         with embedded(settings, pairs) as running:
             yield running
+
+
+def equipped(config: RunConfig) -> None:
+    """Raises InvalidInput that says what to install for the models that the run trains."""
+    for kind, model in ((REWARD, config.reward_model), (POLICY, config.policy)):
+        try:
+            check_installed(KINDS[kind] if model else ModelKind())
+        except Permanent as error:
+            raise InvalidInput(str(error)) from None
 
 
 def allowing(settings: Settings, config: RunConfig) -> Settings:

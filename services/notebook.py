@@ -132,7 +132,7 @@ def _say_nothing(line: str) -> None:
 def _carried_out(wanted: Request, job: Job, settings: Settings, records: Records, questions: Questions) -> RunView:
     """The finished run. Raises StandsStill."""
     request.begin(wanted, job, records, questions.out, questions.tell)
-    with serving(allowing(settings, job.config), wanted.server, len(job.given.rows)) as running:
+    with serving(allowing(settings, job.config), wanted.server, len(job.given.rows), job.config) as running:
         view = driven(job, running, progress.plain(questions.tell), wanted.how, questions)
     if view.status == RUN_STATUS_RUNNING:
         raise StandsStill(questions.line(), job.run_id)

@@ -99,8 +99,9 @@ def results(
     methods: Mapping[str, Method] | None = None,
 ) -> tuple[Mapping[str, object], tuple[int, Path]]:
     """Writes what a finished run leaves; what report.json holds, and the questions that were skipped with their file."""
-    from concord.client.results import outputs
+    from concord.client.results import models, outputs
 
+    models.write(out, view, records)
     events = records.events(job.run_id)
     dataset = datasets.parts(view.dataset_uri, records.blob)
     report = outputs.write(out, job.truth, events, records.blob, dataset, evaluation, methods or {})
@@ -109,8 +110,9 @@ def results(
 
 def written_again(records: Records, view: RunView, out: Path) -> Mapping[str, object]:
     """Writes what a finished run leaves where its input is not at hand; what report.json holds."""
-    from concord.client.results import outputs
+    from concord.client.results import models, outputs
 
+    models.write(out, view, records)
     truth = results_dir.remembered_truth(out, view.run_id)
     dataset = datasets.parts(view.dataset_uri, records.blob)
     outputs.forget_asked(out)

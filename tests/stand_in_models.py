@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from concord.reward.models import LIGHT, REWARD, ModelKind
+from concord.reward.models import LIGHT, POLICY, REWARD, ModelKind
 from concord.scoring.models import Margins, Shown
 
 KINDS = {
     LIGHT: ModelKind(scores="concord.scoring.light:opened"),
     REWARD: ModelKind("tests.stand_in_trainer", "tests.stand_in_models:opened", "torch", needs="json", micro_batch=4),
+    POLICY: ModelKind("tests.stand_in_trainer", extra="torch", needs="json", micro_batch=2),
 }
 
 

@@ -202,7 +202,9 @@ def test_every_stage_is_explained_and_no_other():
 def test_the_stages_of_the_table_are_those_that_some_method_has():
     planned = set()
     for name in METHODS:
-        config = RunConfig(method=name, quorum=1, pilot=-1, folds=4, batch_share=0.01, people_teach=True, select="easy")
+        config = RunConfig(
+            method=name, quorum=1, pilot=-1, folds=4, batch_share=0.01, people_teach=True, select="easy", policy="x"
+        )
         config.generators.add()
         planned |= {Stage.Name(stage).removeprefix("STAGE_") for stage, _ in plan.stages(config, 1_000, 100)}
     table = first_cells(section(PAGES["docs/methods.md"], "The stages"))

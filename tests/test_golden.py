@@ -46,9 +46,9 @@ def events_of(name: str) -> list[Event]:
 TOLD = {name: events_of(name) for name in NAMES}
 EVENTS = [event for events in TOLD.values() for event in events]
 # Facts of stages that no method's plan holds yet.
-NOT_YET = {"policy_trained"}
+NOT_YET: set[str] = set()
 # The most that all histories together may weigh.
-MOST_BYTES = 880_000
+MOST_BYTES = 900_000
 
 
 def test_each_recorded_history_is_one_of_the_table_and_the_other_way_round():

@@ -291,13 +291,13 @@ def test_a_series_ends_where_it_ends_however_long_it_is():
 
 
 def test_knobs_are_read_as_yaml_reads_them():
-    assert knobs_of(" lora_rank=8, learning_rate=1e-4 ,too_long=leave_out,") == {
+    assert knobs_of(" lora_rank=8, learning_rate=1e-4 ,too_long=leave_out,", "x") == {
         "lora_rank": 8, "learning_rate": "1e-4", "too_long": "leave_out",
     }  # fmt: skip
-    assert knobs_of("") == {}
+    assert knobs_of("", "x") == {}
     for text, says in (("lora_rank", "knob=value is expected"), ("a=[", "neither a number nor a plain text")):
-        with pytest.raises(InvalidInput, match=says):
-            knobs_of(text)
+        with pytest.raises(InvalidInput, match=f"policy_knobs: .*{says}"):
+            knobs_of(text, "policy_knobs")
 
 
 def test_a_folder_is_named_by_its_whole_path_and_a_name_on_the_hub_stays(tmp_path, monkeypatch):

@@ -1,21 +1,27 @@
 """Runs whose reward models are fine-tuned as well: by the stand-in, through every service."""
 
+import json
 import os
 import threading
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from concord.client.results import models
+from concord.client.results.records import there
 from concord.client.run import drive, options
+from concord.embedded import equipped
 from concord.kit import ids, rpc
 from concord.kit.arrays import unpack
 from concord.kit.blobs import named
+from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings, from_environment, open_blobs
 from concord.process import Running
-from concord.reward.models import KINDS, REWARD, ModelKind
+from concord.reward.models import KINDS, POLICY, REWARD, ModelKind
 from concord.scoring.units import Units
 from concord.training.devices import Devices
 from concord.training.service import Training
@@ -154,7 +160,8 @@ class Door:
 
 
 def test_a_run_ends_with_a_model_that_scores_for_whoever_asks(tmp_path):
-    with Door(tmp_path, stand_in_models.KINDS, reward_knobs="steps=2") as door:
+    both = {"reward_knobs": "steps=2", "policy": "a-model", "policy_knobs": "steps=1,leaves=policy"}
+    with Door(tmp_path, stand_in_models.KINDS, **both) as door:
         door.begin()
         until(lambda: door.view().status == pb.RUN_STATUS_FINISHED, "the run's end")
         job = door.job()
@@ -163,6 +170,23 @@ def test_a_run_ends_with_a_model_that_scores_for_whoever_asks(tmp_path):
         assert len(margins) == 8 and len(set(margins)) > 1
         manifest = ModelManifest.FromString(open_blobs(door.settings).get(job.event.final_trained.reward_uri))
         assert '"steps": 2' in manifest.settings
+        policy = ModelManifest.FromString(open_blobs(door.settings).get(door.view().policy_uri))
+        assert policy.kind == POLICY
+        learned = open_blobs(door.settings).get(policy.inputs[0].uri).splitlines()
+        assert len(learned) == 48 and {"prompt", "chosen", "rejected", "p_chosen"} <= set(json.loads(learned[0]))
+        with there(door.running.address) as records:
+            for _ in range(2):
+                made = models.write(tmp_path / "out", door.view(), records)
+                assert [path.name for path in made] == ["reward-model", "policy"]
+                assert (made[1] / "manifest.json").exists() and (made[1] / "weights" / "model").exists()
+            other = pb.RunView(policy_uri=door.view().reward_uri)
+            models.write(tmp_path / "out", other, records)
+            assert json.loads((made[1] / "manifest.json").read_text())["kind"] == REWARD, (
+                "another run's takes its place"
+            )
+            (made[1] / "manifest.json").unlink()
+            with pytest.raises(InvalidInput, match="no model of an earlier run"):
+                models.write(tmp_path / "out", other, records)
 
 
 def pid_in(file: Path) -> int:
@@ -219,6 +243,14 @@ def test_without_torch_the_run_stops_and_says_what_to_install(tmp_path):
         door.begin()
         until(lambda: door.view().status == pb.RUN_STATUS_PAUSED, "the pause")
         assert "pip install 'concord-preference[torch]'" in door.view().detail
+
+
+@pytest.mark.skipif(find_spec("trl") is not None, reason="TRL is installed here")
+def test_a_command_says_what_to_install_before_anything_is_paid():
+    for config in (RunConfig(reward_model="x"), RunConfig(policy="x")):
+        with pytest.raises(InvalidInput, match=r"pip install 'concord-preference\[torch\]'"):
+            equipped(config)
+    equipped(RunConfig())
 
 
 def test_a_run_without_it_is_what_it_was():

@@ -89,7 +89,7 @@ def _reached(settings: Settings, server: str, view: RunView) -> Iterator[session
         with door_alone(settings) as address:
             yield session.Cluster(address)
     else:
-        with serving(allowing(settings, view.config), server, view.pairs) as running:
+        with serving(allowing(settings, view.config), server, view.pairs, view.config) as running:
             yield running
 
 

@@ -157,7 +157,7 @@ def carry_out(
     from concord.commands.console import beside
     from concord.embedded import serving
 
-    with serving(settings, wanted.server, len(job.given.rows)) as running:
+    with serving(settings, wanted.server, len(job.given.rows), job.config) as running:
         with beside(job.run_id, settings, running.address, names, progress.say), progress.shown(job) as seen:
             view = driven(job, running, seen, wanted.how, questions)
         if view.status != RUN_STATUS_FINISHED:

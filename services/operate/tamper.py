@@ -35,6 +35,7 @@ RESULTS = (
     "dataset_built",
     "fold_trained",
     "final_trained",
+    "policy_trained",
 )
 Read = Callable[[str], bytes]
 

@@ -23,6 +23,8 @@ SELECTION = ((Stage.STAGE_FIT_FEATURES, 0), (Stage.STAGE_EMBED, 0), (Stage.STAGE
 GENERATION = ((Stage.STAGE_GENERATE, 0),)
 LABELS = ((Stage.STAGE_LABEL, 0), (Stage.STAGE_FIT_FEATURES, 0), (Stage.STAGE_FEATURES, 0))
 END = ((Stage.STAGE_FINAL, 0), (Stage.STAGE_DATASET, 0))
+# What becomes of the dataset, in a run that asks for it.
+ALIGNMENT = ((Stage.STAGE_POLICY, 0),)
 
 
 def _head(round_: int) -> tuple[Step, ...]:

@@ -162,7 +162,7 @@ PARTS: dict[str, dict[str, Bound]] = {
         "set_aside": Many(10_000, NAME),
         **dict.fromkeys(("label_shard", "fit_features", "featurise_shard", "score_shard"), INNER),
         **dict.fromkeys(("triage_round", "build_dataset", "train_fold", "train_final"), INNER),
-        **dict.fromkeys(("teach_shard", "embed_shard", "select_pairs", "generate_shard"), INNER),
+        **dict.fromkeys(("teach_shard", "embed_shard", "select_pairs", "generate_shard", "train_policy"), INNER),
     },
     "LabelShard": {"shard_uris": URIS, "pair_indexes": Many(MOST_URIS, INDEX)},
     "FitFeatures": {"max_texts": INDEX},
@@ -170,6 +170,7 @@ PARTS: dict[str, dict[str, Bound]] = {
     "EmbedShard": {"shard_uri": URI, "basis_uri": URI},
     "GenerateShard": {"shard_uri": URI},
     "SelectPairs": {"embeddings_uri": URI},
+    "TrainPolicy": {"dataset_uri": URI},
     "ScoreShard": {"features_uri": URI, "models_uri": URI, "first_index": INDEX, "shard_uri": URI},
     "TriageRound": {
         "labels_uri": URI,

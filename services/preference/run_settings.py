@@ -272,6 +272,23 @@ class Options:
             longest=2_000,
         ),
     ] = ""
+    policy: Annotated[
+        str,
+        Setting(
+            "policy",
+            "Align this language model on the dataset once it stands: its name on the hub, or a folder.",
+            RESULTS,
+            longest=300,
+        ),
+    ] = ""
+    policy_knobs: Annotated[
+        str,
+        Setting(
+            "policy_knobs",
+            "Knobs of that training, knob=value with commas between; services/training/policy.py has them.",
+            longest=2_000,
+        ),
+    ] = ""
     folds: Annotated[
         int,
         Setting("folds", "Folds of the reward model; 0: 4, for rlthf 1.", span=(1, 100), follows=True),

@@ -58,6 +58,7 @@ STAGES: dict[int, StageKind] = {
     Stage.STAGE_ANNOTATE: StageKind("people answer", "People", counted=True),
     Stage.STAGE_FINAL: StageKind("training the reward model", "Final model", topics.TRAIN),
     Stage.STAGE_DATASET: StageKind("writing the dataset", "Dataset", topics.TRIAGE),
+    Stage.STAGE_POLICY: StageKind("aligning the policy", "Policy", topics.TRAIN),
 }
 # The stages that people do, and those whose units are the AI judge's verdicts.
 HUMAN = tuple(stage for stage, kind in STAGES.items() if kind.people)

@@ -341,6 +341,9 @@ def _keep(view: RunView, event: Event, touched: set[str]) -> None:
             touched.add("round")
         case "final_trained":
             view.model_uri = event.final_trained.model_uri
+            view.reward_uri = event.final_trained.reward_uri
+        case "policy_trained":
+            view.policy_uri = event.policy_trained.model_uri
         case "dataset_built":
             view.dataset.CopyFrom(event.dataset_built)
 

@@ -264,6 +264,10 @@ def _dataset(state: RunState, work: Work, number: int) -> None:
             task.audited_error = state.view.last_round.audited_error
 
 
+def _policy(state: RunState, work: Work, number: int) -> None:
+    work.train_policy.dataset_uri = state.view.dataset.dataset_uri
+
+
 # What each stage is about, and what its work items say; what else a stage is stands in `preference/stages.py`.
 WORK: dict[int, StageWork] = {
     Stage.STAGE_GENERATE: StageWork(_a_shard, _generate),
@@ -281,6 +285,7 @@ WORK: dict[int, StageWork] = {
     Stage.STAGE_ANNOTATE: StageWork(_a_pair, choose=_choose_asked),
     Stage.STAGE_FINAL: StageWork(_one, _final),
     Stage.STAGE_DATASET: StageWork(_one, _dataset),
+    Stage.STAGE_POLICY: StageWork(_one, _policy),
 }
 
 

@@ -22,15 +22,15 @@ def seed_of(seed: int) -> int:
     return seed % MOST_SEED
 
 
-def knobs_of(text: str) -> Mapping[str, Any]:
-    """`knob=value,knob=value` as a mapping; raises InvalidInput that names what is none."""
+def knobs_of(text: str, setting: str) -> Mapping[str, Any]:
+    """`knob=value,knob=value` as a mapping; raises InvalidInput that names the setting and what is none."""
     found: dict[str, Any] = {}
     for said in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = said.partition("=")
         if not equals or not name:
-            raise InvalidInput(f"reward_knobs: {said!r}: knob=value is expected, such as lora_rank=8")
+            raise InvalidInput(f"{setting}: {said!r}: knob=value is expected, such as lora_rank=8")
         try:
             found[name.strip()] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise InvalidInput(f"reward_knobs: {said!r}: the value is neither a number nor a plain text") from None
+            raise InvalidInput(f"{setting}: {said!r}: the value is neither a number nor a plain text") from None
     return found

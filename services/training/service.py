@@ -1,7 +1,8 @@
 """Reward models as units of work, and what became of them for a caller who asks."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 from uuid import UUID
 
 import grpc
@@ -18,14 +19,14 @@ from concord.preference import annotations
 from concord.preference.columns import Columns, columns_of, judge_targets
 from concord.preference.folds import fold_of
 from concord.reward import head
-from concord.reward.models import REWARD
+from concord.reward.models import POLICY, REWARD
 from concord.reward.targets import Lesson, final_lesson, lesson
 from concord.reward.texts import rows
 from concord.training.asked import knobs_of, located, seed_of
 from concord.training.trainer import Trainer, Wanted, progress_of
 from concord.v1 import training_service_pb2 as pb
 from concord.v1 import training_service_pb2_grpc
-from concord.v1.events_pb2 import Event, Stage, StageManifest
+from concord.v1.events_pb2 import DatasetManifest, Event, Stage, StageManifest
 from concord.v1.pairs_pb2 import Pair, PairShard, PairsManifest
 from concord.v1.work_pb2 import Work
 
@@ -34,7 +35,7 @@ Array = np.ndarray
 
 
 class Training(training_service_pb2_grpc.TrainingServiceServicer):
-    """The units of TRAIN and FINAL, on the light model and where a run asks for it on a language model, and TrainingService."""
+    """The units of TRAIN and FINAL, light and where a run asks for it fine-tuned as well, of POLICY, and TrainingService."""
 
     def __init__(self, blobs: Blobs, trainer: Trainer | None = None) -> None:
         """`trainer`: of language models; without one those units fail."""
@@ -47,7 +48,8 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
     def do(self, work: Work, stop: Stop | None = None) -> Event:
         """The unit's fact, without its names; raises CancelledError where it is stopped before there is one."""
         began = time.monotonic()
-        event = {"train_fold": self._fold, "train_final": self._final}[work.WhichOneof("task")](work, stop or Stop())
+        units = {"train_fold": self._fold, "train_final": self._final, "train_policy": self._policy}
+        event = units[work.WhichOneof("task")](work, stop or Stop())
         event.usage.seconds = time.monotonic() - began
         return event
 
@@ -83,13 +85,27 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
 
     def _tune(self, work: Work, p_first: Array, weight: Array, stop: Stop) -> str:
         """The URI of the language model that was taught the same."""
+        config = work.config
+        lines = rows(self._read_pairs(work.pairs_uri), p_first, weight)
+        return self._train(
+            work, REWARD, config.reward_model, knobs_of(config.reward_knobs, "reward_knobs"), lines, stop
+        )
+
+    def _policy(self, work: Work, stop: Stop) -> Event:
+        """The language model, aligned on the dataset's rows as they are."""
+        config, parts = work.config, DatasetManifest.FromString(self._blobs.get(work.train_policy.dataset_uri))
+        lines = (piece for uri in parts.part_uris for piece in self._blobs.pieces(uri))
+        uri = self._train(work, POLICY, config.policy, knobs_of(config.policy_knobs, "policy_knobs"), lines, stop)
+        return Event(policy_trained={"model_uri": uri})
+
+    def _train(
+        self, work: Work, kind: str, model: str, knobs: Mapping[str, Any], lines: Iterable[bytes], stop: Stop
+    ) -> str:
+        """The manifest of the model that the trainer makes of these rows."""
         if self._trainer is None:
             raise Permanent("this process trains no language models: a worker of `training` does")
-        config = work.config
-        wanted = Wanted(
-            work.work_id, REWARD, located(config.reward_model), knobs_of(config.reward_knobs), seed_of(config.seed)
-        )
-        return self._trainer.train(wanted, rows(self._read_pairs(work.pairs_uri), p_first, weight), stop)
+        wanted = Wanted(work.work_id, kind, located(model), knobs, seed_of(work.config.seed))
+        return self._trainer.train(wanted, lines, stop)
 
     def _read_pairs(self, pairs_uri: str) -> Iterator[Pair]:
         """The run's pairs in order, shard by shard."""

@@ -4,6 +4,7 @@ It is stopped with all that it started; what it has done by then is kept, and an
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -83,7 +84,10 @@ class Trainer:
             stop.check()
             (job.folder / SPEC).write_text(json.dumps(job.spec, indent=2), encoding="utf-8")
             run = Script(
-                command(job.kind.trains, self._devices.each), job.folder, {**ONE_THREAD, **visible}, self._grace_s
+                command(job.kind.trains, self._devices.each),
+                job.folder,
+                {**ONE_THREAD, **visible, **found_from_anywhere()},
+                self._grace_s,
             )
             with stop.then(run.stop):
                 for line in run.lines():
@@ -102,6 +106,12 @@ def command(module: str, devices: int) -> Sequence[str]:
     python = [sys.executable, "-P", "-m"]
     many = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(devices), "-m"] if devices > 1 else []
     return [*python, *many, module, SPEC]
+
+
+def found_from_anywhere() -> Mapping[str, str]:
+    """PYTHONPATH as it is meant here, for a program that runs in a folder of its own."""
+    paths = [str(Path(path).absolute()) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    return {"PYTHONPATH": os.pathsep.join(paths)} if paths else {}
 
 
 def check_installed(kind: ModelKind) -> None:

@@ -19,6 +19,7 @@ from concord.process import Running
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from concord.wiring import SERVICES, Parts, Service
+from tests import stand_in_models
 from tests.golden import tales
 from tests.golden.tales import World
 from tests.judged_run import endpoint
@@ -46,6 +47,11 @@ class History:
 def plain(method: str, pairs: int = 64, **more: object) -> History:
     """An undisturbed run of the method."""
     return History(pairs, {"method": method, "budget": "20%", "batch": 0.1, "shard_pairs": 32, **more})
+
+
+def with_stand_in(name: str) -> Callable[[Parts], Service]:
+    """The service, with the stand-in in place of language models."""
+    return lambda parts: SERVICES[name](replace(parts, kinds=stand_in_models.KINDS))
 
 
 HISTORIES: dict[str, History] = {
@@ -113,6 +119,16 @@ HISTORIES: dict[str, History] = {
         {"method": "random", "budget": "20", "pilot": 0, "batch": 0.2, "re_ask": 0.3, "annotators": "simulated:0.2"},
     ),
     "harmful": History(8, {"method": "longest", "shard_pairs": 8, "components": 4}, harmful=True),
+    # What trains and scores beside the light models is the stand-in: record it with PYTHONPATH=.
+    "tuned": History(
+        32,
+        {
+            **{"method": "margin", "budget": "4", "pilot": 0, "batch": 0.1, "shard_pairs": 32, "components": 4},
+            **{"folds": 2, "reward_model": "a-model", "reward_knobs": "steps=1"},
+            **{"policy": "a-model", "policy_knobs": "steps=1,leaves=policy"},
+        },
+        services={name: with_stand_in(name) for name in ("training", "scoring")},
+    ),
     "silent": History(192, {**OVER_HTTP, "method": "none", "shard_pairs": 32, "window": 1}, tales.silent_and_mended),
 }
 

@@ -213,6 +213,9 @@ def ended(
         say(line)
     say(str(out / "dataset.jsonl"))
     say(str(out / "report.html"))
+    for folder, asked in (("reward-model", job.config.reward_model), ("policy", job.config.policy)):
+        if asked:
+            say(str(out / folder))
     say(f"replay it with: {command()} replay {job.run_id[:8]}{flag}")
 
 

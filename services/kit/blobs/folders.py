@@ -4,9 +4,10 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from concord.kit.blobs import Blobs
 from concord.kit.blobs.pieces import write
@@ -41,7 +42,13 @@ def _size(path: Path) -> int:
         raise InvalidInput(f"the file {path} is gone: {error.strerror}") from error
 
 
-def get(blobs: Blobs, files: Iterable[Filed], folder: Path) -> None:
+class Pieces(Protocol):
+    """Whoever has blobs and gives them a piece at a time."""
+
+    def pieces(self, uri: str) -> Iterator[bytes]: ...
+
+
+def get(blobs: Pieces, files: Iterable[Filed], folder: Path) -> None:
     """Makes the folder of these files; where there is one already it stays as it is: it came from here.
 
     Raises NotFound or Corrupt where a blob is gone or broken, Unavailable where there is no room; then there is no folder.

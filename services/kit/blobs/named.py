@@ -17,6 +17,7 @@ HOLDS: dict[str, type[Message]] = {
     "annotation_uris": StageManifest,
     "dataset_uri": DatasetManifest,
     "reward_uri": ModelManifest,
+    "policy_uri": ModelManifest,
     # Of PolicyTrained; the light model's is none, and names nothing.
     "model_uri": ModelManifest,
 }
