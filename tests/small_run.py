@@ -131,7 +131,7 @@ class _World:
             ("fit_features", "featurise_shard", "score_shard"), scoring.do
         )
         self.do |= dict.fromkeys(("triage_round", "build_dataset"), triage.do)
-        self.do |= dict.fromkeys(("train_fold", "train_final"), training.do)
+        self.do |= dict.fromkeys(("train_fold", "train_final", "train_policy"), training.do)
 
     def run(self, stop_at: int) -> SmallRun:
         self._create()
