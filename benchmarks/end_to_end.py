@@ -1,6 +1,6 @@
 """From prompts to a certified dataset with a real small model: answers sampled, pairs chosen, checked, judged, answered, certified.
 
-    make llama; python -m benchmarks.end_to_end [--quick] [--keep FOLDER] [--json [FILE]]
+    make llama; python -m benchmarks.end_to_end [--quick] [--threads N] [--keep FOLDER] [--json [FILE]]
 
 200 prompts (sums, products, capitals and other short facts) whose right answer a program knows. SmolLM2-135M behind a real
 llama.cpp server samples four answers to each; one pair a prompt is chosen (`drop-similar`); of every second prompt the run is told
@@ -158,11 +158,14 @@ def main() -> None:
 
     parser = parser_of(__doc__, "16 prompts")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the run and its report stay")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="of the server; 0: one a core. One bears a busy machine best"
+    )
     asked = asked_of(parser)
     count = QUICK_PROMPTS if asked.quick else PROMPTS
     with (
         tempfile.TemporaryDirectory(prefix="end-to-end-") as name,
-        llama.served() as url,
+        llama.served(threads=asked.threads) as url,
         endpoint(StyleJudge, flips=0.1) as judge,
     ):
         folder = asked.keep or Path(name)

@@ -20,11 +20,14 @@ CONTEXT = 8192
 
 
 @contextmanager
-def served(slots: int = 2, context: int = CONTEXT) -> Iterator[str]:
-    """Its base URL, ending in /v1; it works on `slots` requests at once. Raises RuntimeError where `make llama` was not said."""
+def served(slots: int = 2, context: int = CONTEXT, threads: int = 0) -> Iterator[str]:
+    """Its base URL, ending in /v1; it works on `slots` requests at once with so many threads, 0: one a core.
+
+    Raises RuntimeError where `make llama` was not said.
+    """
     if not PYTHON.exists():
         raise RuntimeError("there is no llama.cpp server here; `make llama` gets one (225 MB)")
-    command = [str(PYTHON), "-m", "deploy.local.llama", str(slots), str(context)]
+    command = [str(PYTHON), "-m", "deploy.local.llama", str(slots), str(context), str(threads)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None and process.stdout is not None
         try:
@@ -46,7 +49,7 @@ def weights() -> Path:
     return next(Path(package.submodule_search_locations[0]).glob("*.gguf"))
 
 
-def serve(slots: int, context: int) -> None:
+def serve(slots: int, context: int, threads: int) -> None:
     """Serves in this process, which needs xllamacpp, until standard input ends."""
     import xllamacpp
 
@@ -57,10 +60,13 @@ def serve(slots: int, context: int) -> None:
     parameters.port = 0
     parameters.n_parallel, parameters.n_ctx = slots, context
     parameters.verbosity = -1
+    if threads:
+        parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
     server = xllamacpp.Server(parameters)
     print(server.listening_address, flush=True)
     sys.stdin.read()
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]) if sys.argv[1:] else 2, int(sys.argv[2]) if sys.argv[2:] else CONTEXT)
+    given = [int(word) for word in sys.argv[1:]]
+    serve(*(given + [2, CONTEXT, 0][len(given) :]))
