@@ -54,7 +54,7 @@ class Lessons:
 def material(knobs: Run) -> Material:
     """Reads and checks the data; InvalidInput names the file and line of what cannot be."""
     path = Path(knobs.data)
-    found: Taken = taken(_rows(path), str(path), knobs.people_weight, knobs.harmful)
+    found: Taken = taken(rows(path), str(path), knobs.people_weight, knobs.harmful)
     learn, held = split(found.examples, knobs.validation, knobs.validation_most, knobs.seed)
     return Material(learn, held, sha256_of(path), dict(found.left_out), _certificate(knobs.certificate))
 
@@ -63,7 +63,7 @@ def prompts(knobs: Run) -> Material:
     """The different prompts of the data, as examples without answers."""
     path = Path(knobs.data)
     found: dict[str, Example] = {}
-    for line, row in _rows(path):
+    for line, row in rows(path):
         said = row.get("prompt")
         if not said or not isinstance(said, str | list):
             raise InvalidInput(f"{path}, line {line}: `prompt` is expected as a text or a list of messages")
@@ -73,7 +73,8 @@ def prompts(knobs: Run) -> Material:
     return Material(list(found.values()), [], sha256_of(path), {}, _certificate(knobs.certificate))
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """(line, object) of a file of JSON Lines, plain or gzipped. Raises InvalidInput."""
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8") as lines:  # type: ignore[operator]

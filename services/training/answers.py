@@ -1,0 +1,158 @@
+"""Has models answer prompts: `python -m concord.training.answers spec.yaml [knob=value …]`.
+
+A policy beside the model that it began as: both answer the prompts that its training held out, or those of any file. What comes out
+is a file for `concord run`, whose report then says whose answers are preferred and whose are good. It needs the extra `torch`.
+Exit codes: 0 the file stands; 2 the spec or the data cannot be; 75 stopped.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from concord.kit.errors import InvalidInput
+from concord.kit.files import whole
+from concord.training import knobs as common
+from concord.training import lessons, model_folder, script, spec
+from concord.training.examples import Words
+from concord.training.progress import BAD_INPUT, STOPPED, Progress, Stop, own_output
+
+# What a prompt's row has beside it and a run makes use of.
+_KEPT = ("reference", "answers", "choices", "constraints", "domain", "harmful")
+NAMES = ("policy", "start")
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """Everything that may be set, and what it is where nothing is said. Relative paths are from where the command runs."""
+
+    policy: str  # the folder of a trained policy
+    out: str  # the file to write, .jsonl
+    start: str = ""  # what it is compared with, a folder or a name on the hub; by itself the model that it began as
+    data: str = ""  # rows with `prompt`, .jsonl or .jsonl.gz; by itself the prompts that the policy's training held out
+    most: int = 200  # prompts, the first ones of the data
+    max_new_tokens: int = 256
+    max_length: int = 1024  # tokens of a prompt; longer ones are counted and left out
+    temperature: float = 1.0  # 0: always the likeliest token
+    batch: int = 8  # prompts answered at once
+    precision: str = "auto"  # bfloat16 where the device has it, else float32
+    seed: int = 0
+
+
+RANGES: Mapping[str, tuple[float, float]] = {
+    "most": (1, 1e9),
+    "max_new_tokens": (1, 1e6),
+    "max_length": (8, 1e6),
+    "temperature": (0, 10),
+    "batch": (1, 65_536),
+    "seed": (0, 2**31 - 1),
+}
+CHOICES: Mapping[str, tuple[str, ...]] = {"precision": common.CHOICES["precision"]}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One prompt, and what its row says beside it."""
+
+    prompt: Words
+    beside: Mapping[str, Any]
+
+
+def questions(knobs: Knobs) -> tuple[list[Question], str]:
+    """The prompts, none twice, and the model to compare with. Raises InvalidInput."""
+    if knobs.data and knobs.start:
+        return _of_file(knobs), knobs.start
+    settings = _settings(knobs)
+    start = knobs.start or str(settings.get("model", ""))
+    if not start:
+        raise InvalidInput(f"start must be given: {knobs.policy} does not say what it began as")
+    return (_of_file(knobs) if knobs.data else _held_out(knobs, settings)), start
+
+
+def row(number: int, question: Question, said: Sequence[str]) -> dict[str, Any]:
+    """A row for `concord run`: both answers, each with its model's name."""
+    answers = [{"text": text, "model": name} for name, text in zip(NAMES, said, strict=True)]
+    # Who stands first is nobody's own place.
+    return {
+        "id": f"held-out-{number}",
+        "prompt": question.prompt,
+        "responses": answers[:: 1 if number % 2 else -1],
+    } | dict(question.beside)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Has both answer as the arguments say; the exit code."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0 if arguments else BAD_INPUT
+    stop, out = Stop().listen(), own_output()
+    try:
+        knobs = spec.read(arguments[0], arguments[1:], Knobs, RANGES, CHOICES)
+        return 0 if answered(knobs, stop, out) else STOPPED
+    except (InvalidInput, OSError) as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+
+
+def answered(knobs: Knobs, stop: Stop, out: TextIO) -> bool:
+    """Writes the file, saying on `out` how far it is; False: stopped before. Raises InvalidInput or OSError."""
+    asked, start = questions(knobs)
+    path = Path(knobs.out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    progress = Progress(path.with_name(f"{path.name}.{model_folder.PROGRESS}"), out)
+    said = script.trainer_of("sampled").answers(knobs, (knobs.policy, start), asked, stop, progress)
+    if said is None:
+        return False
+    with whole(path) as unfinished, unfinished.open("w", encoding="utf-8") as lines:
+        for number, (question, both) in enumerate(said):
+            lines.write(json.dumps(row(number, question, both), ensure_ascii=False) + "\n")
+    progress.say("done", prompts=len(said), left_out=len(asked) - len(said))
+    return True
+
+
+def _of_file(knobs: Knobs) -> list[Question]:
+    found: dict[str, Question] = {}
+    for line, held in lessons.rows(Path(knobs.data)):
+        said = held.get("prompt")
+        if not said or not isinstance(said, str | list):
+            raise InvalidInput(f"{knobs.data}, line {line}: `prompt` is expected as a text or a list of messages")
+        beside = {name: held[name] for name in _KEPT if held.get(name) is not None}
+        found.setdefault(json.dumps(said), Question(said, beside))
+    if not found:
+        raise InvalidInput(f"data: {knobs.data} has no rows")
+    return list(found.values())[: knobs.most]
+
+
+def _held_out(knobs: Knobs, settings: Mapping[str, Any]) -> list[Question]:
+    """The prompts that the policy's training held out: the same rows, drawn by the same hash."""
+    from concord.training.policy import SCRIPT
+
+    try:
+        trained = SCRIPT.knobs(**{**settings, "out": knobs.policy})
+    except TypeError:
+        raise InvalidInput(f"{knobs.policy} was trained by another version: name the prompts as `data`") from None
+    held = lessons.material(trained).held
+    if not held:
+        raise InvalidInput(f"{knobs.policy}: its training held nothing out: name the prompts as `data`")
+    found = {json.dumps(one.prompt): Question(one.prompt, {}) for one in held}
+    return list(found.values())[: knobs.most]
+
+
+def _settings(knobs: Knobs) -> Mapping[str, Any]:
+    """What the policy was trained with, by its manifest."""
+    path = Path(knobs.policy) / model_folder.MANIFEST
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InvalidInput(
+            f"{path} does not say how the policy was trained ({error}): name both `start` and `data`"
+        ) from None
+    if not isinstance(held, dict):
+        raise InvalidInput(f"{path}: `settings` is no object: name both `start` and `data`")
+    return held
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
