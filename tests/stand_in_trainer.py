@@ -14,6 +14,14 @@ import sys
 from pathlib import Path
 
 STEPS, WAITS_AT, STOPPED = 6, 3, 75
+TOLD = {
+    "pairs": {"learned": 40, "held_out": 8},
+    "validation": {"accuracy": 0.75, "margin": 0.5},
+    "curves": {
+        "loss": [{"step": 1, "loss": 0.7}, {"step": 2, "loss": 0.6}],
+        "validation": [{"step": 2, "margin": 0.5}],
+    },
+}
 
 
 def say(event: str, **facts: object) -> None:
@@ -76,7 +84,7 @@ def main(path: str) -> int:
     (out / "weights" / "model").write_text(state)
     (out / "progress.jsonl").write_text(str(os.getpid()))
     left = spec.get("leaves", "reward-model")
-    (out / "manifest.json").write_text(json.dumps({"kind": left, "versions": {"stand-in": "1"}}))
+    (out / "manifest.json").write_text(json.dumps({"kind": left, "versions": {"stand-in": "1"}, **TOLD}))
     for old in out.glob("checkpoints/*/*"):
         old.unlink()
     for folder in [*out.glob("checkpoints/*"), out / "checkpoints"]:

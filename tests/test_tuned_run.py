@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -17,15 +18,19 @@ from concord.client.run import drive, options
 from concord.embedded import equipped
 from concord.kit import ids, rpc
 from concord.kit.arrays import unpack
-from concord.kit.blobs import named
+from concord.kit.blobs import named, series
 from concord.kit.errors import InvalidInput
+from concord.kit.ids import work_id
 from concord.kit.settings import Settings, from_environment, open_blobs
+from concord.operate import removal
 from concord.process import Running
+from concord.report.figures import figures_of
+from concord.report.page import page
 from concord.reward.models import KINDS, POLICY, REWARD, ModelKind
 from concord.scoring.units import Units
 from concord.training.devices import Devices
 from concord.training.service import Training
-from concord.training.trainer import Trainer
+from concord.training.trainer import Trainer, checkpoint_name
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import ModelManifest, Stage, Unit
@@ -54,6 +59,17 @@ def tuned(home: Path, **settings: object) -> SmallRun:
 
     config = config_of(reward_model="a-model", reward_knobs="steps=1", **settings)
     return small_run(config, pairs=96, workers=workers)
+
+
+def test_the_report_tells_of_each_training_and_of_none_where_there_was_none(both):
+    run, plain = (figures_of(one.events, one.blobs.get, one.truth) for one in both)
+    assert [(one.unit, one.kind, one.accuracy) for one in run.tunings] == [
+        ("TRAIN.1/0", REWARD, 0.75), ("TRAIN.1/1", REWARD, 0.75), ("FINAL/0", REWARD, 0.75)
+    ]  # fmt: skip
+    assert run.tunings[0].loss == ((1, 0.7), (2, 0.6)) and run.as_json()["tunings"][0]["margins"] == [[2, 0.5]]
+    html = page(run)
+    assert "Language models" in html and "a-model" in html and "How the trainings went" in html
+    assert "Language models" not in page(plain) and plain.tunings == ()
 
 
 def said(run: SmallRun, kind: str) -> list:
@@ -155,6 +171,7 @@ class Door:
         return list(self.scores.ScorePairs(ScorePairsRequest(model_uri=uri, pairs=self._pairs[:8])).margin)
 
     def __exit__(self, *error: object) -> None:
+        self.last = self.view() if error[0] is None else pb.RunView()
         self.channel.__exit__(*error)
         self.running.stop()
 
@@ -187,6 +204,20 @@ def test_a_run_ends_with_a_model_that_scores_for_whoever_asks(tmp_path):
             (made[1] / "manifest.json").unlink()
             with pytest.raises(InvalidInput, match="no model of an earlier run"):
                 models.write(tmp_path / "out", other, records)
+
+
+def kept_of(door: Door) -> set[str]:
+    """The blobs of the last checkpoint of the run's final training."""
+    work = work_id(door.run_id, Unit(stage=Stage.STAGE_FINAL))
+    content = series.last(open_blobs(door.settings), checkpoint_name(work))[1]
+    return {file.uri for file in ModelManifest.FromString(content).files}
+
+
+def garbage(door: Door) -> set[str]:
+    """What `concord gc` would free."""
+    with removal.alone(door.settings, list(SERVICES)) as log:
+        found = removal.garbage(log, open_blobs(door.settings), time.time() + 60, 0.0)
+        return {blob.uri for blob in found.gone}
 
 
 def pid_in(file: Path) -> int:
@@ -229,12 +260,19 @@ def test_a_process_that_is_told_to_stop_leaves_a_checkpoint_and_the_next_goes_on
         door.begin()
         pid = pid_in(go.with_suffix(".begun"))
     assert gone(pid)
+    assert kept_of(door) and not kept_of(door) & garbage(door), "it is needed yet"
     go.with_suffix(".begun").unlink()
     go.touch()
     with Door(tmp_path, stand_in_models.KINDS, reward_knobs=f"wait_for={go}") as door:
         until(lambda: door.view().status == pb.RUN_STATUS_FINISHED, "the run's end")
         assert door.job().attempts == 2
         assert pid_in(go.with_suffix(".begun")) != pid, "from the second step on, so that it met the third again"
+    assert kept_of(door) <= garbage(door), "now nobody needs it"
+    model = ModelManifest.FromString(open_blobs(door.settings).get(door.last.reward_uri))
+    assert not {file.uri for file in model.files} & garbage(door)
+    with removal.alone(door.settings, list(SERVICES)) as log:
+        removal.remove(door.settings, log, door.run_id)
+    assert not kept_of(door) and not list((tmp_path / "blobs" / "markers" / "progress").iterdir())
 
 
 def test_without_torch_the_run_stops_and_says_what_to_install(tmp_path):

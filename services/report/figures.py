@@ -29,6 +29,7 @@ from concord.report.rewards import RewardCurve, reward_curve
 from concord.report.rounds_gain import Bought, bought, curve
 from concord.report.satisfaction import Satisfaction, satisfaction
 from concord.report.shares import Share
+from concord.report.tunings import Tuning, tunings
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event
 
@@ -146,6 +147,7 @@ class Figures:
     judges: str  # judge and helpers on the answers that were drawn at random, in words; empty without helpers
     satisfaction: Satisfaction | None
     contests: tuple[Contest, ...]  # models beside each other, where pairs are of two
+    tunings: tuple[Tuning, ...]  # language models that were trained
     overruled_count: int
     overruled: tuple[Overruled, ...]
 
@@ -237,6 +239,7 @@ def figures_of(
         judges=signal_table.judges(history),
         satisfaction=satisfaction(history),
         contests=contests(history),
+        tunings=tunings(history, read),
         overruled_count=overruled_count,
         overruled=shown,
         dataset_sha256=finished.dataset_sha256 if finished else "",

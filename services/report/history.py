@@ -278,7 +278,8 @@ def _margins(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> 
     for (stage, round_), manifest in manifests.items():
         for event in manifest.events if stage == Stage.STAGE_SCORE else ():
             margin, shard = margins.setdefault(round_, np.full(pairs, np.nan)), event.shard_scored
-            margin[shard.first_index : shard.first_index + len(shard.margin)] = shard.margin
+            said = shard.reward_margin or shard.margin
+            margin[shard.first_index : shard.first_index + len(said)] = said
     return margins
 
 

@@ -12,6 +12,7 @@ from concord.report import (
     satisfaction_table,
     sections,
     signal_section,
+    tuning_table,
 )
 from concord.report.figures import Figures
 from concord.report.markup import joined, text
@@ -28,6 +29,7 @@ _SECTIONS = (
     signal_section.signals,
     satisfaction_table.satisfaction,
     contest_table.contests,
+    tuning_table.tuned,
     judge_answer_cases.unusable,
     overruled_cases.overruled,
     sections.replay,

@@ -149,6 +149,28 @@ def margin_picture(figures: Figures) -> Markup | None:
     )
 
 
+def tuning_picture(figures: Figures) -> Markup | None:
+    """Loss over the steps of each training, and below it the margin of held-out pairs; None where no curve is known."""
+    told = [one for one in figures.tunings if one.loss]
+    if not told:
+        return None
+    colour = {one.kind: ORANGE if one.kind == "policy" else BLUE for one in told}
+    judged = any(one.margins for one in told)
+
+    def draw(picture: Figure) -> None:
+        panels = picture.subplots(2 if judged else 1, sharex=True, squeeze=False)
+        for one in told:
+            for axes, curve in zip(panels[:, 0], (one.loss, one.margins), strict=False):
+                axes.plot(*zip(*curve, strict=True), color=colour[one.kind], linewidth=1.4) if curve else None
+        panels[0, 0].set_ylabel("loss")
+        if judged:
+            panels[1, 0].set_ylabel("margin, held out")
+        panels[-1, 0].set_xlabel("steps")
+
+    kinds = [Key(f"line {'orange' if kind == 'policy' else 'blue'}", kind) for kind in sorted(colour)]
+    return drawn(draw, 340 if judged else 220, 340 if judged else 220, "How the trainings went", kinds)
+
+
 def share_picture(title: str, rows: Sequence[tuple[str, Share]], middle: str) -> Markup | None:
     """Shares with their intervals, one a row; `middle` says what 50 % means. None where all rows are empty."""
     rows = [(name, share) for name, share in rows if share.of]
