@@ -123,6 +123,7 @@ def test_the_extras_of_the_images_exist_and_none_brings_torch():
         assert asked.returncode == 0, asked.stderr
         assert "numpy" in asked.stdout
         assert "torch" not in asked.stdout
+    assert "trl>=" in requirements("torch").stdout, "what TRAINING_EXTRAS may name"
     assert "kafka-python" in requirements("kafka,postgres,s3").stdout
 
 
@@ -486,6 +487,11 @@ def test_training_asks_for_a_gpu_and_for_a_node_that_has_one():
     assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
     assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    environment = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
+    assert environment["CONCORD_CONCURRENCY"] == "1" and environment["CONCORD_GRACE_S"], (
+        "one training at a time, stopped as ever"
+    )
+    assert {"name": "tmp", "emptyDir": {"sizeLimit": "100Gi"}} in pod["volumes"]
 
 
 # --- metrics
