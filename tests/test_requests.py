@@ -24,7 +24,8 @@ from concord.v1.pairs_pb2 import Pair, RecordedVerdict, Response
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.triage_service_pb2 import PreviewTriageRequest
 from concord.v1.triage_service_pb2_grpc import TriageServiceStub
-from tests import requests, the_sample
+from tests import contract_requests as requests
+from tests import the_sample
 from tests.small_pairs import pair
 
 RUN = ids.run_id("a run whose requests are looked at", b"")

@@ -15,7 +15,7 @@ from concord.kit.settings import from_environment
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.pairs_pb2 import Pair, Response
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
-from tests import requests
+from tests import contract_requests as requests
 from tests.fuzz_messages import message
 
 # What no call may end with: our own fault, or that of the library that saw it.
