@@ -7,17 +7,21 @@ import time
 from dataclasses import replace
 from types import SimpleNamespace
 
+import grpc
 import httpx2
 import pytest
 
 from concord.console import annotator, roles, texts
 from concord.console.app import PAGES, SECURITY, application
 from concord.console.credentials import Pass, form_token, sign
+from concord.console.desk import Desk
 from concord.console.paces import Paces
+from concord.console.serving import serving
+from concord.kit.settings import from_environment
 from concord.v1 import pairs_pb2 as pairs
 from concord.v1 import runs_service_pb2 as runs_pb
 from concord.v1.tasks_service_pb2 import ListTasksRequest
-from tests.console_world import world_in
+from tests.console_world import Browser, world_in
 from tests.waiting import until
 
 MATRIX_RUN = {"/pause", "/resume", "/cancel", "/budget", "/links", "/revoke"}
@@ -162,6 +166,78 @@ def test_an_operator_gives_links_to_annotators_and_viewers_and_to_nobody_above(w
         assert client.get(links[0]).status_code == 303
     assert operator.send("/links", names="lou", role="admin", days="1").status_code == 403
     assert operator.send("/links", names="", role="annotator", days="1").status_code == 400
+
+
+ANNOTATING = {
+    "GetRun",
+    "NextTasks",
+    "GetQueue",
+    "SubmitAnnotations",
+    "WithdrawAnnotation",
+    "ExtendLeases",
+    "ReturnTasks",
+}
+WATCHING = {"GetRun", "GetQueue", "ListRuns", "ReadFacts", "ReadBlob"}
+STEERING = {"PauseRun", "ResumeRun", "RetryStage", "SetBudget", "CancelRun", "RevokeAccess"}
+CALLS = {
+    "annotator": ANNOTATING,
+    "viewer": WATCHING,
+    "operator": WATCHING | STEERING,
+    "admin": WATCHING | STEERING,
+    "nobody": set(),
+}
+
+
+class Heard(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
+    """Notes which calls went to the services, and whose name they said."""
+
+    def __init__(self) -> None:
+        self.calls: set[str] = set()
+        self.names: set[str] = set()
+
+    def intercept_unary_unary(self, continuation, details, request):
+        self.calls.add(details.method.rpartition("/")[2])
+        self.names.add(getattr(request, "annotator", ""))
+        return continuation(details, request)
+
+    intercept_unary_stream = intercept_unary_unary
+
+
+@pytest.mark.parametrize("role", CALLS)
+def test_no_page_of_a_role_calls_what_is_not_for_that_role(world, role):
+    """Every page of all, asked by this role with fields that are as they should be, and with another's name in them."""
+    heard = Heard()
+    desk = Desk(grpc.intercept_channel(world.console.desk.channel, heard), world.console.desk.address)
+    app = application(replace(world.console, desk=desk))
+    headers, form = cookie_of(world, role, world.job.run_id if role != "admin" else "", "mia")
+    headers = headers if role != "nobody" else {}
+    said = {
+        **{
+            "form": form,
+            "annotator": "eve",
+            "task_id": "t",
+            "task_ids": ["t"],
+            "revision": 1,
+            "role": "viewer",
+            "names": "zoe",
+        },
+        **{"days": "1", "why": "to see", "votes": "1800", "dollars": "0", "name": "nobody", "sure": "no"},
+        "answers": [{"task_id": "t", "revision": 1, "choice": "tie", "view": "whole", "annotator": "eve"}],
+    }
+
+    async def all_pages() -> None:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://x") as client:
+            for page in sorted(PAGES, key=lambda one: one.path.endswith("/resume")):
+                if not page.path.endswith("/live"):
+                    path = page.path.format(run_id=world.job.run_id)
+                    await client.request(
+                        page.method, path, headers=headers, json=said if page.method == "POST" else None
+                    )
+
+    asyncio.run(all_pages())
+    assert heard.calls <= CALLS[role]
+    assert heard.calls >= CALLS[role] - {"ReadBlob", "RetryStage", "CancelRun", "ListRuns"}
+    assert heard.names <= ({"", "mia"} if role == "annotator" else {""})
 
 
 # ── answers ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -373,10 +449,22 @@ def test_whoever_walks_away_loses_the_task_to_somebody_else_and_whoever_reads_ke
         assert bob.answer(got)["refused"] == ""
 
 
-def test_services_that_are_away_are_said_to_be_and_nothing_breaks(tmp_path):
-    from concord.console.serving import serving
-    from concord.kit.settings import from_environment
+def test_a_page_server_that_is_replaced_in_the_middle_lets_everybody_go_on(tmp_path):
+    with world_in(tmp_path, quorum=2, budget="24") as world:
+        ann = world.annotator("ann")
+        task = ann.tasks()[0]
+        cookie = {"cookie": f"concord-annotate={ann.client.cookies['concord-annotate']}"}
+        given = from_environment({}, home=str(world.home), console_listen="127.0.0.1:0")
+        with serving(given, world.console.desk.address) as another:
+            client = httpx2.Client(base_url=another.url, headers=cookie)
+            moved = Browser(client, ann.path, ann.form)
+            same = moved.tasks()[0]
+            assert {**same, "seconds": 0} == {**task, "seconds": 0}
+            assert moved.answer(task)["refused"] == ann.answer(task)["refused"] == ""
+        assert len(world.facts("annotation_submitted")) == 1
 
+
+def test_services_that_are_away_are_said_to_be_and_nothing_breaks(tmp_path):
     given = from_environment({}, home=str(tmp_path), console_listen="127.0.0.1:0")
     with serving(given, "127.0.0.1:9") as console:
         cookies, _ = cookie_of(SimpleNamespace(console=console), "annotator", "r")

@@ -1,6 +1,6 @@
 """What a run's facts say of those who annotate: how much, how fast, how far they agree with each other. Pure."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -28,6 +28,8 @@ class Person:
     # Share of this one's votes that another vote on the same question says as well, and how many there are to compare.
     agree: float | None
     compared: int
+    # Why it was skipped → how often, the most frequent first.
+    reasons: tuple[tuple[str, int], ...] = ()
     # In words, where this one deviates from the others.
     alarm: str = ""
 
@@ -44,7 +46,7 @@ class Agreement:
 def persons(events: Sequence[Event], deviations: Iterable[Deviation] = (), words=str) -> list[Person]:
     """Everybody who said anything, in the order of their names. `words` tells a deviation."""
     given: defaultdict[str, dict[str, AnnotationSubmitted]] = defaultdict(dict)
-    skips: defaultdict[str, int] = defaultdict(int)
+    skips: defaultdict[str, Counter[str]] = defaultdict(Counter)
     back: defaultdict[str, int] = defaultdict(int)
     for event in events:
         match event.WhichOneof("kind"):
@@ -52,7 +54,7 @@ def persons(events: Sequence[Event], deviations: Iterable[Deviation] = (), words
                 said = event.annotation_submitted
                 given[said.annotator][_question(event)] = said
             case "task_skipped":
-                skips[event.task_skipped.annotator] += 1
+                skips[event.task_skipped.annotator][event.task_skipped.reason.partition(":")[0]] += 1
             case "annotation_withdrawn":
                 back[event.annotation_withdrawn.annotator] += 1
                 given[event.annotation_withdrawn.annotator].pop(_question(event), None)
@@ -92,13 +94,13 @@ def _same(resolved: Iterable[TaskResolved]) -> defaultdict[str, list[bool]]:
 
 
 def _person(
-    name: str, given: Sequence[AnnotationSubmitted], skips: int, back: int, same: Sequence[bool], alarm: str
+    name: str, given: Sequence[AnnotationSubmitted], skips: Counter[str], back: int, same: Sequence[bool], alarm: str
 ) -> Person:
     seconds = [one.seconds for one in given if one.seconds > 0]
     return Person(
         name,
         len(given),
-        skips,
+        skips.total(),
         back,
         _share([one.choice == Choice.CHOICE_TIE for one in given]),
         median(seconds) if seconds else None,
@@ -106,6 +108,7 @@ def _person(
         _share([one.view == View.VIEW_DIFFERENCES for one in given if one.view]),
         _share(same),
         len(same),
+        tuple(skips.most_common()),
         alarm,
     )
 

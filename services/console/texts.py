@@ -66,6 +66,14 @@ SKIPS: Mapping[str, str] = {
     "broken": "The question or an answer is broken",
     "unpleasant": "I would rather not read this",
 }
+# The same in a table.
+SKIPPED: Mapping[str, str] = {
+    "unclear": "cannot tell",
+    "knowledge": "too little known",
+    "language": "another language",
+    "broken": "broken",
+    "unpleasant": "unpleasant",
+}
 # What the script says.
 SCRIPT: Mapping[str, str] = {
     "kept": "No connection. Your answers are kept here and sent as soon as there is one.",
