@@ -15,6 +15,7 @@ from concord.kit.errors import Corrupt, Fenced, Unavailable
 from concord.kit.loop.commands import append_and_wait
 from concord.kit.settings import from_environment, open_blobs, open_log, open_store
 from concord.operate import run_log
+from concord.operate.local_records import here
 from concord.preference import run_settings
 from concord.runs import limits
 from concord.runs.service import MOST_WATCHERS
@@ -367,6 +368,48 @@ def test_where_two_disagree_a_third_is_asked_and_decides(runs, tasks):
     tasks.SubmitAnnotation(SubmitAnnotationRequest(task_id=task.task_id, annotator="cid", choice=Choice.CHOICE_SECOND))
     until(lambda: tasks.GetQueue(GetQueueRequest(run_id=run_id)).resolved, "its resolution")
     assert not tasks.NextTasks(NextTasksRequest(annotator="dan", **only)).tasks
+    runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
+
+
+def test_settled_questions_are_asked_again_at_the_rate_that_is_set_and_count_nowhere(running, runs, tasks):
+    run_id = begun(runs, "gold", method="all-human", quorum=2, gold=0.5, budget="100%", batch=1.0, pilot=0)
+    asked(tasks, run_id, "ann")
+
+    def answer(who: str, task, choice) -> None:
+        said = GivenAnswer(task_id=task.task_id, choice=choice, revision=task.revision)
+        (taken,) = tasks.SubmitAnnotations(
+            SubmitAnnotationsRequest(annotator=who, answers=[said], run_id=run_id)
+        ).answers
+        assert not taken.refused
+
+    settled = set()
+    for _ in range(6):
+        only = tasks.NextTasks(NextTasksRequest(annotator="ann", run_id=run_id, most=1, task_ids=())).tasks
+        (task,) = only
+        tasks.NextTasks(NextTasksRequest(annotator="bob", run_id=run_id, most=1, task_ids=[task.task_id]))
+        for who in ("ann", "bob"):
+            answer(who, task, Choice.CHOICE_FIRST)
+        settled.add(task.task_id)
+    until(lambda: tasks.GetQueue(GetQueueRequest(run_id=run_id)).resolved >= 6, "six resolutions")
+    votes = until(lambda: (view := runs.GetRun(pb.GetRunRequest(run_id=run_id)).run).votes == 12 and view, "12 votes")
+    again = []
+    for _ in range(14):
+        found = tasks.NextTasks(NextTasksRequest(annotator="cid", run_id=run_id, most=3)).tasks
+        assert [one.task_id for one in found] == [
+            one.task_id for one in tasks.NextTasks(NextTasksRequest(annotator="cid", run_id=run_id, most=3)).tasks
+        ]
+        gold = [one for one in found if one.task_id in settled]
+        again += gold[:1]
+        answer("cid", (gold or found)[0], Choice.CHOICE_SECOND)
+    assert 2 <= len(again) == len({one.task_id for one in again}) <= 6
+    with here(running.settings) as records:
+        said = [
+            event.annotation_submitted for event, _ in records.events(run_id) if event.HasField("annotation_submitted")
+        ]
+    assert len([one for one in said if one.gold]) == len(again) and all(
+        one.annotator == "cid" for one in said if one.gold
+    )
+    assert runs.GetRun(pb.GetRunRequest(run_id=run_id)).run.votes == votes.votes
     runs.CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="over"))
 
 

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from concord.kit.store import SqlStore
 from concord.kit.store.sql import open_engine
 from concord.tasks import queue
-from concord.tasks.leases import SAY_AGAIN_S, Slot
+from concord.tasks.leases import GOLD_VOTE, SAY_AGAIN_S, Slot
 from concord.tasks.slots import SqlSlots
 from concord.tasks.tables import FREE, SLOTS, TASKS
 from concord.v1.events_pb2 import Event, Stage
@@ -207,6 +207,29 @@ def test_a_task_on_which_people_disagree_is_leased_to_one_more_until_they_agree(
     assert table.lease("dan").number == 1
 
 
+def test_a_settled_task_is_given_to_others_beside_its_votes_and_to_nobody_twice(table):
+    one, other = table.lease("ann"), table.lease("bob")
+    for slot in (one, other):
+        assert table.submit(slot, 1, b"said", OPENED + 2)
+    state = hear(opened(quorum=2), judged(0, "ann", 0), judged(0, "bob", 1))
+    state = hear(state, *due(state))
+    table.follow(state)
+    now, ids = OPENED + 3, [one.task_id]
+    gold = table.slots.gold("cid", RUN, ids, now, LEASE_S)
+    assert (gold.task_id, gold.vote, gold.revision) == (one.task_id, GOLD_VOTE, 0)
+    assert table.slots.gold("cid", RUN, ids, now + 1, LEASE_S) == gold, "who holds one is given it again"
+    assert table.slots.gold("dan", RUN, ids, now, LEASE_S).vote == GOLD_VOTE + 1
+    assert table.slots.gold("ann", RUN, ids, now, LEASE_S) is None
+    assert table.slots.gold("cid", "another", [], now, LEASE_S) is None
+    assert table.submit(gold, 1, b"gold", now + 1)
+    assert table.slots.gold("cid", RUN, ids, now + 2, LEASE_S) is None
+    assert (RUN, b"gold") in table.slots.unsaid(now + 100)
+    table.follow(*queue.evolve(state, [(judged(0, "cid", GOLD_VOTE, SECOND), now)]))
+    assert (RUN, b"gold") not in table.slots.unsaid(now + 100)
+    assert table.held(one.task_id, "ann").submitted and table.held(other.task_id, "bob").submitted
+    assert table.slots.counts(RUN, now)[0] == 2
+
+
 def test_what_still_wants_an_answer_is_listed_page_by_page_with_who_holds_it(table):
     answered, leased = table.slots.lease("ann", RUN, OPENED + 1, LEASE_S, 2)
     assert table.submit(answered, 1, b"said", OPENED + 2)
@@ -376,6 +399,15 @@ class Overlap(RuleBasedStateMachine):
         if first:
             self.leased[who] = first[-1 if last else 0]
 
+    @rule(who=people)
+    def gold(self, who: str) -> None:
+        sure = [task.task_id for task in self.state.tasks.values() if queue.is_sure(task)]
+        first, second = (table.slots.gold(who, RUN, sure, self.now, LEASE_S) for table in self.tables)
+        assert first == second
+        if first:
+            assert first.task_id in sure or first.vote >= GOLD_VOTE
+            self.leased[who] = first
+
     @rule(seconds=st.sampled_from([1.0, 30.0, 61.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -432,6 +464,7 @@ class Overlap(RuleBasedStateMachine):
         for task in self.state.tasks.values():
             people = [self.tables[0].held(task.task_id, who) for who in ("ann", "bob", "cid", "dan")]
             live = [slot for slot in people if slot and (slot.submitted or slot.lease_until > self.now)]
+            live = [slot for slot in live if slot.vote < GOLD_VOTE]
             assert len(live) <= self.most_votes
             assert len({slot.vote for slot in live}) == len(live)
             assert all(slot.vote < self.most_votes for slot in live)

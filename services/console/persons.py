@@ -1,7 +1,7 @@
 """What a run's facts say of those who annotate: how much, how fast, how far they agree with each other. Pure."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -28,6 +28,9 @@ class Person:
     # Share of this one's votes that another vote on the same question says as well, and how many there are to compare.
     agree: float | None
     compared: int
+    # Questions that two or more had answered the same before, and how many of them this one answered so too.
+    gold: int = 0
+    gold_right: int = 0
     # Why it was skipped → how often, the most frequent first.
     reasons: tuple[tuple[str, int], ...] = ()
     # In words, where this one deviates from the others.
@@ -59,11 +62,11 @@ def persons(events: Sequence[Event], deviations: Iterable[Deviation] = (), words
                 back[event.annotation_withdrawn.annotator] += 1
                 given[event.annotation_withdrawn.annotator].pop(_question(event), None)
     same = _same(event.task_resolved for event in events if event.HasField("task_resolved"))
+    settled = {_question(event): event.task_resolved.choice for event in events if event.HasField("task_resolved")}
     alarms = {one.annotator: words(one) for one in deviations}
     names = sorted({*given, *skips, *back})
     return [
-        _person(name, list(given[name].values()), skips[name], back[name], same[name], alarms.get(name, ""))
-        for name in names
+        _person(name, given[name], settled, skips[name], back[name], same[name], alarms.get(name, "")) for name in names
     ]
 
 
@@ -94,9 +97,17 @@ def _same(resolved: Iterable[TaskResolved]) -> defaultdict[str, list[bool]]:
 
 
 def _person(
-    name: str, given: Sequence[AnnotationSubmitted], skips: Counter[str], back: int, same: Sequence[bool], alarm: str
+    name: str,
+    answers: Mapping[str, AnnotationSubmitted],
+    settled: Mapping[str, int],
+    skips: Counter[str],
+    back: int,
+    same: Sequence[bool],
+    alarm: str,
 ) -> Person:
+    given = list(answers.values())
     seconds = [one.seconds for one in given if one.seconds > 0]
+    gold = [said.choice == settled[question] for question, said in answers.items() if said.gold and question in settled]
     return Person(
         name,
         len(given),
@@ -108,6 +119,8 @@ def _person(
         _share([one.view == View.VIEW_DIFFERENCES for one in given if one.view]),
         _share(same),
         len(same),
+        len(gold),
+        sum(gold),
         tuple(skips.most_common()),
         alarm,
     )

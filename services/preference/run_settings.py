@@ -194,6 +194,15 @@ class Options:
             "most_each", "Tasks that one person answers or skips at most; 0: any number.", PEOPLE, span=(0, 1_000_000)
         ),
     ] = 0
+    gold: Annotated[
+        float,
+        Setting(
+            "gold_share",
+            "Share of what each person is given that is settled already, to see how the person answers; counts nowhere.",
+            PEOPLE,
+            span=(0, 0.5),
+        ),
+    ] = 0.0
     re_ask: Annotated[
         float,
         Setting(

@@ -32,10 +32,15 @@ def majority(choices: Sequence[Choice.ValueType], skipped: bool) -> Outcome:
 
 
 def check(config: RunConfig) -> None:
-    """Refuses a third opinion where there is no second one. Raises InvalidInput."""
+    """Refuses a third opinion, and settled questions to be asked again, where there is no second opinion. Raises InvalidInput."""
     if config.most_votes and config.quorum < 2:
         raise InvalidInput(
             f"most_votes {config.most_votes}: with a quorum of {config.quorum} nobody can disagree; ask two: --quorum 2"
+        )
+    if config.gold_share and config.quorum < 2:
+        raise InvalidInput(
+            f"gold {config.gold_share:g}: only what two people agree on is sure enough; with a quorum of {config.quorum} nothing "
+            "is: --quorum 2"
         )
     if 0 < config.most_votes < config.quorum:
         raise InvalidInput(

@@ -144,7 +144,7 @@ def late_votes(history: History) -> int:
     newest: dict[tuple[int, str], tuple[int, str]] = {}
     for event, _ in history.events:
         said, kind = event.annotation_submitted, event.WhichOneof("kind")
-        if kind == "annotation_submitted" and said.pair_index in settled:
+        if kind == "annotation_submitted" and said.pair_index in settled and not said.gold:
             who = (said.pair_index, said.annotator)
             newest[who] = max(newest.get(who, (0, "")), (said.revision, event.event_id))
         if kind == "annotation_withdrawn":

@@ -40,6 +40,8 @@ class Open:
     leased_by: tuple[str, ...]
 
 
+# Votes from this one on are on tasks that were settled when they were given.
+GOLD_VOTE = 1_000
 # An answer on its way into the table: the slot, the answer's revision, and the event that says it.
 Given = tuple[Slot, int, bytes]
 
@@ -66,6 +68,9 @@ class Slots(Protocol):
 
     def return_(self, task_ids: Sequence[str], annotator: str, run_id: str = "") -> None:
         """Gives leases back that hold no answer; an empty run means any."""
+
+    def gold(self, annotator: str, run_id: str, task_ids: Sequence[str], now: float, lease_s: float) -> Slot | None:
+        """The annotator's live lease on a settled task, else one on the first of these that it never had; None: it had them all."""
 
     def extend(self, task_ids: Sequence[str], annotator: str, run_id: str, now: float, until: float) -> list[str]:
         """Lets live leases without an answer last until then; those that this annotator holds. An empty run means any."""

@@ -99,6 +99,12 @@ def slots_of(state: TasksState, task: TaskSnapshot) -> int:
     return min(wanted, state.run.most_votes)
 
 
+def is_sure(task: TaskSnapshot) -> bool:
+    """Whether the task is settled and two or more answered it, all of them the same: somebody else's answer can be held to it."""
+    said = [answer.choice for answer in counted(task) if not answer.skipped]
+    return task.resolved and len(said) > 1 and set(said) == {task.choice}
+
+
 def _on_run(state: TasksState, event: Event, at: float, touched: set[str]) -> None:
     run = state.run
     match event.WhichOneof("kind"):
@@ -110,6 +116,7 @@ def _on_run(state: TasksState, event: Event, at: float, touched: set[str]) -> No
                 config.judge.criteria,
             )
             run.most_votes, run.most_each = config.most_votes, config.most_each
+            run.gold_share = config.gold_share
         case "run_started":
             # A pause from before the start was refused.
             run.pairs_uri = event.run_started.pairs_uri

@@ -18,8 +18,9 @@ from concord.kit.loop.facts import entry_of
 from concord.kit.loop.fold import Fold
 from concord.kit.rpc import Servicer, was_tried
 from concord.kit.store import Store
+from concord.preference.seeded import uniform
 from concord.tasks import limits, queue
-from concord.tasks.leases import Slot, Slots
+from concord.tasks.leases import GOLD_VOTE, Slot, Slots
 from concord.tasks.queue import TasksState
 from concord.v1 import tasks_service_pb2 as pb
 from concord.v1 import tasks_service_pb2_grpc
@@ -31,6 +32,8 @@ SERVICE = "tasks"
 MOST_TEXT = 2_000
 # Shards whose texts are kept, of at most 2 MB each: the pairs of a batch lie all over a run, so more would seldom help.
 KEPT_SHARDS = 16
+# Settled tasks among which one is looked for that somebody has not had.
+MOST_LOOKED_AT = 64
 # Messages stay under gRPC's 4 MB.
 MOST_BYTES = 2_000_000
 TOO_LATE = "the lease ran out and the task went to somebody else, or a newer answer came first"
@@ -67,9 +70,10 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     def _next(self, annotator: str, run_id: str, most: int, of: Sequence[str] = ()) -> tuple[list[pb.Task], bool]:
         """Tasks under a lease, as few as fit in one message, and whether more may come."""
         limits.check_annotator(annotator)
-        slots = self._within_limits(
-            annotator, self._slots.lease(annotator, run_id, self._clock(), self._lease_s, most, of)
-        )
+        gold = self._gold(annotator, run_id) if run_id and not of else []
+        free = most - len(gold)
+        leased = self._slots.lease(annotator, run_id, self._clock(), self._lease_s, free, of) if free else []
+        slots = self._within_limits(annotator, [*leased, *gold])
         if not slots:
             return [], self._more_expected(run_id)
         runs = {slot.run_id: self._run(slot.run_id) for slot in slots}
@@ -83,6 +87,24 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
                 break
             tasks.append(task)
         return tasks, True
+
+    def _gold(self, annotator: str, run_id: str) -> list[Slot]:
+        """A lease on a task that is settled, where the draw for this person's next answer says so; else none.
+
+        Drawn by how many this person has answered, so that asking again draws nothing anew.
+        """
+        header = self._run(run_id).run
+        if header.gold_share <= 0 or header.paused:
+            return []
+        answered, _ = self._slots.of_annotator(run_id, annotator, self._clock())
+        if uniform("gold", run_id, annotator, answered) >= header.gold_share:
+            return []
+        tasks = queue.restore(run_id, self._store.rows(SERVICE, run_id)).tasks
+        sure = [task.task_id for task in tasks.values() if queue.is_sure(task)]
+        first = int(uniform("which gold", run_id, annotator, answered) * len(sure))
+        looked_at = (sure[first:] + sure[:first])[:MOST_LOOKED_AT]
+        found = self._slots.gold(annotator, run_id, looked_at, self._clock(), self._lease_s)
+        return [found] if found else []
 
     def _within_limits(self, annotator: str, slots: list[Slot]) -> list[Slot]:
         """The leases that this person may hold: of a run that limits what one answers, those beyond are given back."""
@@ -201,7 +223,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
             own = {id_: event for id_, (_, event) in said.items() if event.run_id == run_id and id_ not in lost}
             if own:
                 append_and_wait(self._log, self._store, SERVICE, list(own.values()))
-            for task in self._resolved(run_id, [slots[id_].number for id_ in own]):
+            for task in self._resolved(run_id, [slots[id_].number for id_ in own if not _is_gold(slots[id_])]):
                 if own[task.task_id].event_id not in {answer.event_id for answer in task.answers}:
                     taken[task.task_id] = pb.TakenAnswer(refused=RESOLVED)
         return list(taken.values())
@@ -212,7 +234,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         """Takes out what would count for nothing: a new answer to a task that is resolved. The same answer again may come."""
         new: dict[str, list[int]] = {}
         for task_id, (revision, _) in said.items():
-            if revision > slots[task_id].revision:
+            if revision > slots[task_id].revision and not _is_gold(slots[task_id]):
                 new.setdefault(slots[task_id].run_id, []).append(slots[task_id].number)
         for run_id, numbers in new.items():
             for task in self._resolved(run_id, numbers):
@@ -309,6 +331,10 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         return sum(not task.resolved for task in tasks.values())
 
 
+def _is_gold(slot: Slot) -> bool:
+    return slot.vote >= GOLD_VOTE
+
+
 def _of_run(slots: dict[str, Slot], run_id: str) -> dict[str, Slot]:
     """Those of this run; an empty one means any."""
     return {task_id: slot for task_id, slot in slots.items() if run_id in ("", slot.run_id)}
@@ -359,7 +385,7 @@ def _as_revision(revision: int, slot: Slot, header: TasksSnapshot, answer: pb.Gi
     if not answer.choice:
         return _event(slot, header, f"skipped/{slot.annotator}/{revision}", task_skipped=common | {"reason": text})
     marks = {"first_mark": answer.first_mark, "second_mark": answer.second_mark}
-    seen = {"strength": answer.strength, "view": answer.view, "swapped": answer.swapped}
+    seen = {"strength": answer.strength, "view": answer.view, "swapped": answer.swapped, "gold": _is_gold(slot)}
     said = common | marks | seen | {"choice": answer.choice, "seconds": answer.seconds, "comment": text}
     return _event(slot, header, f"judged/{slot.annotator}/{revision}", annotation_submitted=said)
 

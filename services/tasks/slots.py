@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from concord.kit.store import SqlStore
 from concord.kit.store.sql import insert_if_absent, upsert
-from concord.tasks.leases import SAY_AGAIN_S, Given, Open, Slot
+from concord.tasks.leases import GOLD_VOTE, SAY_AGAIN_S, Given, Open, Slot
 from concord.tasks.queue import TasksState, slots_of
 from concord.tasks.tables import (
     ALL_FOLDED,
@@ -43,6 +43,7 @@ from concord.tasks.tables import (
     LOCK,
     OPEN,
     RETURN,
+    SETTLED_LIVE,
     SLOTS,
     STILL_LIVE,
     SUBMIT,
@@ -144,6 +145,28 @@ class SqlSlots:
     def return_(self, task_ids: Sequence[str], annotator: str, run_id: str = "") -> None:
         with self._store.begin() as connection:
             connection.execute(RETURN, {"of_tasks": list(task_ids), "of_annotator": annotator, "of_run": run_id})
+
+    def gold(self, annotator: str, run_id: str, task_ids: Sequence[str], now: float, lease_s: float) -> Slot | None:
+        mine = {"of_run": run_id, "of_annotator": annotator, "now": now}
+        with self._store.begin() as connection:
+            if live := connection.execute(SETTLED_LIVE, mine).first():
+                return _slot(live)
+            # Nobody else is given a vote on them meanwhile.
+            connection.execute(LOCK, {"of_tasks": list(task_ids)})
+            known = connection.execute(KNOWN, {"of_tasks": list(task_ids)})
+            had = {row.task_id for row in known if row.annotator == annotator}
+            fresh = next((task_id for task_id in task_ids if task_id not in had), None)
+            if fresh is None:
+                return None
+            held = _votes(connection, [fresh])[fresh]
+            vote = max([GOLD_VOTE - 1, *(vote for vote in held if vote is not None)]) + 1
+            row = {
+                **GIVEN_BACK,
+                **{"task_id": fresh, "annotator": annotator, "run_id": run_id, "vote": vote, "revision": 0},
+                **{"submitted_at": 0.0, "said": b"", "lease_until": now + lease_s, "handed_at": now, "folded": False},
+            }
+            connection.execute(upsert(connection, SLOTS, KEY, ("vote", "lease_until", "handed_at")), [row])
+            return self._held(connection, [fresh], annotator).get(fresh)
 
     def extend(self, task_ids: Sequence[str], annotator: str, run_id: str, now: float, until: float) -> list[str]:
         mine = {"of_tasks": list(task_ids), "of_annotator": annotator, "of_run": run_id, "now": now}

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from concord.kit.store import METADATA
+from concord.tasks.leases import GOLD_VOTE
 
 TASKS = sa.Table(
     "tasks",
@@ -100,6 +101,13 @@ RETURN = sa.update(SLOTS).where(OF_TASKS, OF_ANNOTATOR, OF_THE_RUN, ~SLOTS.c.sub
 IS_LIVE = (OF_TASKS, OF_ANNOTATOR, OF_THE_RUN, ~SLOTS.c.submitted, SLOTS.c.vote.is_not(None), SLOTS.c.lease_until > NOW)
 EXTEND = sa.update(SLOTS).where(*IS_LIVE).values(lease_until=sa.bindparam("until"))
 STILL_LIVE = sa.select(SLOTS.c.task_id).where(*IS_LIVE)
+SETTLED_LIVE = HELD.where(
+    TASKS.c.run_id == OF_RUN,
+    OF_ANNOTATOR,
+    ~SLOTS.c.submitted,
+    SLOTS.c.vote >= GOLD_VOTE,
+    SLOTS.c.lease_until > NOW,
+)
 ANSWERED = sa.select(sa.func.count()).where(SLOTS.c.run_id == OF_RUN, OF_ANNOTATOR, SLOTS.c.submitted)
 FREE_VOTE = sa.update(SLOTS).where(OF_TASK, SLOTS.c.vote == OF_VOTE, ~OF_ANNOTATOR).values(GIVEN_BACK)
 KNOWN = sa.select(SLOTS.c.task_id, SLOTS.c.annotator, SLOTS.c.revision, SLOTS.c.submitted).where(OF_TASKS)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from concord.tasks.leases import SAY_AGAIN_S, Given, Open, Slot
+from concord.tasks.leases import GOLD_VOTE, SAY_AGAIN_S, Given, Open, Slot
 from concord.tasks.queue import TasksState, slots_of
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
 
@@ -90,6 +90,21 @@ class MemorySlots:
             mine = self._slots.get(task_id, {}).get(annotator)
             if mine is not None and not mine.submitted and run_id in ("", mine.run_id):
                 self._slots[task_id][annotator] = replace(mine, vote=GIVEN_BACK, lease_until=0.0)
+
+    def gold(self, annotator: str, run_id: str, task_ids: Sequence[str], now: float, lease_s: float) -> Slot | None:
+        known = {task_id: (number, pair) for (run, number), (task_id, pair, *_) in self._tasks.items() if run == run_id}
+        for task_id in known:
+            mine = self._slots.get(task_id, {}).get(annotator)
+            if mine and mine.vote >= GOLD_VOTE and not mine.submitted and mine.lease_until > now:
+                return mine
+        for task_id in task_ids:
+            held = self._slots.setdefault(task_id, {})
+            if annotator not in held:
+                vote = max([GOLD_VOTE - 1, *(slot.vote for slot in held.values())]) + 1
+                number, pair = known[task_id]
+                held[annotator] = Slot(task_id, run_id, number, pair, vote, annotator, now + lease_s, now, 0, False)
+                return held[annotator]
+        return None
 
     def extend(self, task_ids: Sequence[str], annotator: str, run_id: str, now: float, until: float) -> list[str]:
         live = [
