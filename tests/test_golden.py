@@ -94,6 +94,7 @@ def follow_each_other(kinds: list[str], *wanted: str) -> bool:
         ("dollars", ("run_paused", "budget_changed", "run_resumed", "run_finished")),
         ("two-minds", ("annotation_submitted", "annotation_withdrawn", "task_skipped", "task_resolved")),
         ("cancelled", ("stage_opened", "run_cancelled")),
+        ("revoked", ("access_revoked", "run_cancelled")),
     ],
 )
 def test_a_history_tells_what_its_name_says(name, what_happened):

@@ -23,6 +23,7 @@ from concord.v1.runs_service_pb2 import (
     CancelRunRequest,
     PauseRunRequest,
     ResumeRunRequest,
+    RevokeAccessRequest,
     RunView,
     SetBudgetRequest,
     WatchRunRequest,
@@ -125,6 +126,18 @@ def cancelled(world: World) -> None:
     cancel = CancelRunRequest(run_id=world.job.run_id, request_id=NAME, reason="the wrong file")
     seen = once(stands_in(Stage.STAGE_ANNOTATE), lambda view: world.runs.CancelRun(cancel))
     assert world.go_on(seen).status == RUN_STATUS_CANCELLED
+
+
+def revoked(world: World) -> None:
+    """Somebody's link is revoked while people answer, then the run is cancelled."""
+    revoke = RevokeAccessRequest(run_id=world.job.run_id, request_id=NAME, name="ann", reason="left the team")
+    cancel = CancelRunRequest(run_id=world.job.run_id, request_id=NAME, reason="nobody is left")
+
+    def end(view: RunView) -> None:
+        world.runs.RevokeAccess(revoke)
+        world.runs.CancelRun(cancel)
+
+    assert world.go_on(once(stands_in(Stage.STAGE_PILOT_ANNOTATE), end)).status == RUN_STATUS_CANCELLED
 
 
 def failed_and_retried(world: World) -> None:
