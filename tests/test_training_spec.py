@@ -250,6 +250,9 @@ def test_a_folder_of_another_training_is_refused_and_the_same_one_goes_on(tmp_pa
     out = tmp_path / "model"
     assert model_folder.begin(out, {"settings": {"seed": 1}, "data_sha256": "a"})
     assert model_folder.begin(out, {"settings": {"seed": 1}, "data_sha256": "a"})
+    assert model_folder.begin(out, {"settings": {"seed": 2}, "data_sha256": "a"}), "nothing was trained yet"
+    assert model_folder.begin(out, {"settings": {"seed": 1}, "data_sha256": "a"})
+    (out / "checkpoints" / "checkpoint-3").mkdir(parents=True)
     with pytest.raises(InvalidInput, match="other data_sha256 and settings"):
         model_folder.begin(out, {"settings": {"seed": 2}, "data_sha256": "b"})
     with pytest.raises(InvalidInput, match="holds other files"):

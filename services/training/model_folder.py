@@ -46,7 +46,11 @@ def begin(folder: Path, what: Mapping[str, Any], first: bool = True) -> bool:
             continue
         held = json.loads(path.read_text(encoding="utf-8"))
         differ = sorted(key for key in what if held.get(key) != json.loads(json.dumps(what[key])))
-        if differ:
+        if differ and name == TRAINING and not any((folder / CHECKPOINTS).rglob("checkpoint-*")):
+            # Nothing was trained yet: whoever mends a spec does so in the same folder.
+            if first:
+                shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        elif differ:
             raise InvalidInput(
                 f"{folder} holds a training with other {' and '.join(differ)}: name another folder as `out`, or remove this one"
             )

@@ -1,5 +1,6 @@
 """What both trainers share around TRL: arguments, LoRA, the tokenizer, one training to its end, and the model's files."""
 
+import os
 import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, disable_progress_bars
 from peft import LoraConfig
 from transformers import AutoTokenizer, PrinterCallback, Trainer
 from transformers.utils import logging as transformers_logging
@@ -119,7 +120,9 @@ def dataset(lessons: Sequence[Lesson], columns: Callable[[Lesson], dict[str, Any
 
 
 def quiet() -> None:
-    """Libraries' warnings stay, their chatter goes."""
+    """Libraries' warnings stay, their chatter goes: what fails is told by the end of standard error."""
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    disable_progress_bars()
     transformers_logging.set_verbosity_warning()
     transformers_logging.disable_progress_bar()
 
