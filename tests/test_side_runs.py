@@ -88,6 +88,14 @@ def test_the_side_run_of_a_method_is_not_the_run_that_its_own_command_begins(tmp
     assert beside.run_id not in (job.run_id, own.run_id)
 
 
+def test_what_is_compared_are_labels_so_a_side_run_aligns_no_policy(tmp_path):
+    asked = {"judge": "sample", "reward_model": "a-model", "policy": "a-model", "policy_knobs": "beta=1"}
+    job = prepare(str(small_file(tmp_path, 60)), options.resolve(asked), None, "")
+    config = session._config_with(job, "random")
+    assert (config.reward_model, config.policy, config.policy_knobs) == ("a-model", "", "")
+    assert (job.config.policy, job.config.policy_knobs) == ("a-model", "beta=1")
+
+
 def test_runs_are_listed_with_their_sides_below_them_and_a_side_without_its_run_by_itself():
     views = [pb.RunView(run_id=run_id) for run_id in (OWN, LATER)]
     views.append(pb.RunView(run_id=BESIDE, side_of=OWN))

@@ -270,6 +270,19 @@ def test_the_work_of_a_cancelled_run_is_passed_over(place):
     assert place.committed() == 1
 
 
+def test_the_unit_of_a_run_that_is_cancelled_in_its_middle_is_stopped_and_its_item_is_settled(place):
+    place.ask(0)
+    cancelled: list[str] = []
+    worker = place.worker(cancelled=cancelled.__contains__)
+    worker.step(0)
+    assert not place.started[0][1].cancelled()
+    cancelled.append(RUN)
+    worker.step(0)
+    assert place.started[0][1].cancelled()
+    assert place.facts() == []
+    assert place.committed() == 1
+
+
 def test_a_partition_that_was_taken_away_is_neither_finished_nor_committed(place):
     place.ask(0)
     worker = place.worker()

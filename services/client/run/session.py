@@ -147,6 +147,8 @@ def beside(job: Job, method: str, config: RunConfig) -> Job:
 def _config_with(job: Job, method: str) -> RunConfig:
     config = RunConfig()
     config.CopyFrom(job.config)
+    # What is compared are labels: nobody needs a policy of each.
+    config.policy = config.policy_knobs = ""
     set_method(config, replace(job.options, method=method))
     if job.earlier:
         link(config, job.earlier, len(job.given.rows))
