@@ -8,7 +8,8 @@ from concord.client.run.session import Cluster, Services
 from concord.kit.errors import InvalidInput, Permanent
 from concord.kit.settings import Settings
 from concord.process import Running
-from concord.reward.models import KINDS, POLICY, REWARD, ModelKind
+from concord.reward.models import KINDS, POLICY, REWARD
+from concord.training.asked import check_knobs
 from concord.training.trainer import check_installed
 from concord.v1.config_pb2 import RunConfig
 from concord.wiring import SERVICES
@@ -45,12 +46,18 @@ def serving(settings: Settings, server: str, pairs: int, config: RunConfig) -> I
 
 
 def equipped(config: RunConfig) -> None:
-    """Raises InvalidInput that says what to install for the models that the run trains."""
-    for kind, model in ((REWARD, config.reward_model), (POLICY, config.policy)):
-        try:
-            check_installed(KINDS[kind] if model else ModelKind())
-        except Permanent as error:
-            raise InvalidInput(str(error)) from None
+    """Raises InvalidInput for a knob that is none, and where something is to be installed for the models that the run trains."""
+    asked = (
+        (REWARD, config.reward_model, config.reward_knobs, "reward_knobs"),
+        (POLICY, config.policy, config.policy_knobs, "policy_knobs"),
+    )
+    for kind, model, knobs, setting in asked:
+        if model:
+            check_knobs(KINDS[kind].trains, knobs, setting)
+            try:
+                check_installed(KINDS[kind])
+            except Permanent as error:
+                raise InvalidInput(str(error)) from None
 
 
 def allowing(settings: Settings, config: RunConfig) -> Settings:

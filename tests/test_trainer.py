@@ -16,7 +16,7 @@ from concord.kit.ids import run_id, uri_of, work_id
 from concord.kit.loop.units import Stop
 from concord.reward.models import KINDS, REWARD, ModelKind
 from concord.training import heard, trainer
-from concord.training.asked import knobs_of, located, seed_of
+from concord.training.asked import check_knobs, knobs_of, located, seed_of
 from concord.training.devices import Devices, found
 from concord.training.places import place
 from concord.training.trainer import Trainer, Wanted, checkpoint_name, progress_of
@@ -298,6 +298,22 @@ def test_knobs_are_read_as_yaml_reads_them():
     for text, says in (("lora_rank", "knob=value is expected"), ("a=[", "neither a number nor a plain text")):
         with pytest.raises(InvalidInput, match=f"policy_knobs: .*{says}"):
             knobs_of(text, "policy_knobs")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("lora_rnk=8", "policy_knobs: lora_rnk=8: there is no knob 'lora_rnk'; did you mean lora_rank"),
+        ("lora_rank=many", "policy_knobs: lora_rank=many: lora_rank: 'many' is not a whole number"),
+        ("beta=1e9", "policy_knobs: .*beta"),
+        ("beta", "policy_knobs: 'beta': knob=value is expected"),
+    ],
+)
+def test_a_knob_that_the_program_would_refuse_is_refused_before_it_runs(text, says):
+    with pytest.raises(InvalidInput, match=says):
+        check_knobs("concord.training.policy", text, "policy_knobs")
+    check_knobs("concord.training.policy", "lora_rank=8, beta=.5,max_steps=3", "policy_knobs")
+    check_knobs("concord.training.reward", "", "reward_knobs")
 
 
 def test_a_folder_is_named_by_its_whole_path_and_a_name_on_the_hub_stays(tmp_path, monkeypatch):

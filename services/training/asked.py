@@ -1,12 +1,17 @@
 """What a run asks of the trainer of language models, as that takes it."""
 
+import json
+import tempfile
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from concord.kit.errors import InvalidInput
+from concord.training import spec
+from concord.training.knobs import CHOICES
 
 # Torch takes no larger seed.
 MOST_SEED = 2**31 - 1
@@ -34,3 +39,17 @@ def knobs_of(text: str, setting: str) -> Mapping[str, Any]:
         except yaml.YAMLError:
             raise InvalidInput(f"{setting}: {said!r}: the value is neither a number nor a plain text") from None
     return found
+
+
+def check_knobs(program: str, text: str, setting: str) -> None:
+    """Raises InvalidInput, in the program's own words, for knobs that it would refuse."""
+    knobs_of(text, setting)
+    module = import_module(program)
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump({"model": "", "data": "", "out": ""}, file)
+        file.flush()
+        said = [part.strip() for part in text.split(",") if part.strip()]
+        try:
+            spec.read(file.name, said, module.Knobs, module.RANGES, CHOICES)
+        except InvalidInput as error:
+            raise InvalidInput(f"{setting}: {error}") from None
