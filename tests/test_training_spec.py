@@ -213,7 +213,7 @@ def test_no_pair_is_dropped_in_silence(tmp_path):
     cut_ones = lessons(held, long, Words())
     assert cut_ones.cut > 0 and len(cut_ones.learn) + len(cut_ones.held) == 40
     left = lessons(held, replace(long, too_long="leave_out"), Words())
-    assert len(left.learn) + len(left.held) + left.left_out["above 16 tokens"] == 40 and left.cut == 0
+    assert len(left.learn) + len(left.held) + left.left_out["above max_length (16)"] == 40 and left.cut == 0
     with pytest.raises(InvalidInput, match="raise max_length"):
         lessons(held, replace(long, max_length=8, too_long="leave_out"), Words())
 

@@ -52,7 +52,7 @@ def test_while_a_stage_trains_the_view_is_shown_again_with_how_far_it_is():
     given = view(Stage.STAGE_TRAIN)
     first, second, *_ = told(given, Jobs())
     assert first == given and not first.detail
-    assert second.detail == "step 30 of 80, loss 0.5, 200 tokens/s, 75 s left"
+    assert second.detail == "step 30 of 80, loss 0.5, 200 tokens a second, 75 s left"
     assert progress.training(second) == f" ({second.detail})" and not progress.training(first)
 
 

@@ -188,5 +188,5 @@ def test_knobs_and_manifest_say_the_same(world, tmp_path):
     manifest = json.loads((out / "manifest.json").read_text())
     assert set(manifest["settings"]) < set(Knobs.__dataclass_fields__)
     kept = manifest["pairs"]
-    assert kept["learned"] + kept["held_out"] + kept["left_out"]["above 20 tokens"] == 120
+    assert kept["learned"] + kept["held_out"] + kept["left_out"]["above max_length (20)"] == 120
     assert asdict(replace(Knobs("m", "d", "o"), max_steps=2))["max_steps"] == manifest["settings"]["max_steps"]

@@ -151,4 +151,4 @@ def _unfit(tokens: Encoded, knobs: Run) -> str:
     if not all(tokens.answers):
         return "without a token in an answer"
     too_long = tokens.longest > knobs.max_length and knobs.too_long == "leave_out"
-    return f"above {knobs.max_length:,} tokens" if too_long else ""
+    return f"above max_length ({knobs.max_length:,})" if too_long else ""

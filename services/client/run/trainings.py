@@ -85,7 +85,7 @@ def progress_words(trainings: Sequence[TrainingProgress]) -> str:
     left = max(one.seconds_left for one in trainings)
     words = [f"step {step:,} of {of:,}"]
     words += [f"loss {loss:.3g}"] if loss else []
-    words += [f"{pace:,.0f} tokens/s"] if pace else []
+    words += [many(round(pace), "token a second", "tokens a second")] if pace else []
     words += [f"{_time(left)} left"] if left else []
     return ", ".join(words)
 
