@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concord.console.differences import linked, sentences
+from concord.console.differences import linked, sentences, unfenced
 
 
 def links(first: str, second: str) -> tuple[list[int], list[int]]:
@@ -31,6 +31,10 @@ def test_code_is_the_same_only_letter_for_letter():
     code = "```\nx = 1\n```"
     assert links(f"Do this:\n{code}", f"Then:\n{code}")[0] == [0, 1]
     assert links(f"Do this:\n{code}", "Then:\n```\nx = 2\n```") == ([0, 0], [0, 0])
+
+
+def test_a_block_of_code_is_shown_without_its_fences():
+    assert unfenced("```python\nx = 1\n```") == "x = 1" and unfenced("```\nx") == "x"
 
 
 def test_sentences_are_told_apart_at_ends_and_lines_and_keep_their_text():

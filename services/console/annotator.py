@@ -14,8 +14,8 @@ from concord.preference.stages import HUMAN
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.tasks_service_pb2 import GetQueueResponse, Task
 
-# The one whose answer can still be taken back, the one on the screen, and the next.
-LEASED = 3
+# The one on the screen, and the next; more would keep tasks from others who have nothing to do.
+LEASED = 2
 # Longer answers are not compared sentence by sentence.
 MOST_COMPARED = 60_000
 
@@ -30,7 +30,9 @@ def page(console: Console, asked: Asked) -> Response:
 def tasks(console: Console, asked: Asked) -> Response:
     """What to answer now, ready to be shown, and how far this person is; without a task, how the run stands."""
     who, run_id = asked.held.name, asked.run_id
-    found = console.desk.next(run_id, who, LEASED)
+    # The page still holds the lease of an answer that it has not sent, so that it can be taken back.
+    unsent = asked.request.query_params.get("unsent") == "1"
+    found = console.desk.next(run_id, who, LEASED + unsent)
     queue = console.desk.queue(run_id, who)
     said: dict[str, Any] = {
         "tasks": [shown(task, who, console.clock()) for task in found],
@@ -113,7 +115,7 @@ def compared(left: str, right: str) -> tuple[list[dict[str, Any]], ...] | None:
 
 
 def _sentence(one: differences.Sentence) -> dict[str, Any]:
-    said: dict[str, Any] = {"text": one.text}
+    said: dict[str, Any] = {"text": differences.unfenced(one.text) if one.code else one.text}
     return (
         said
         | {name: True for name in ("code", "ends_line") if getattr(one, name)}

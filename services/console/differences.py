@@ -48,6 +48,11 @@ def sentences(text: str) -> list[Sentence]:
     return found
 
 
+def unfenced(code: str) -> str:
+    """A block of code without the lines that fence it."""
+    return re.sub(r"\A```[^\n]*\n?|\n?```\Z", "", code)
+
+
 def linked(first: str, second: str) -> tuple[list[Sentence], list[Sentence]]:
     """The sentences of both, those that say the same with the same number: each with at most one, the most alike first."""
     one, other = sentences(first), sentences(second)

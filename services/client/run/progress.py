@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from concord.certificate import words as certificate
 from concord.client.run.job import Job
+from concord.client.run.voters import LIVE
 from concord.kit.plural import many
 from concord.preference import deviating, generating
 from concord.preference.judges import simulated
@@ -71,7 +72,7 @@ def began(job: Job, aside: Path | None, say: Callable[[str], object] = say) -> N
     config = job.config
     for line in account(job, aside):
         say(line)
-    who = "who answer as they come" if config.annotators == "people" else config.annotators
+    who = "who answer as they come" if config.annotators in LIVE else config.annotators
     people = "" if not asks(config) else f", people {who}, budget {job.options.budget}"
     if config.generators:
         models = ", ".join(one.name for one in config.generators)

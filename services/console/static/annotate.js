@@ -70,7 +70,7 @@ function compared(side, sentences) {
   for (const one of sentences || []) {
     const made = element(one.code ? "pre" : "span", one.text, one.link ? "same" : "own");
     if (one.link) made.dataset.link = one.link;
-    place.append(made, one.ends_line && !one.code ? element("br") : " ");
+    place.append(made, ...(one.code ? [] : one.ends_line ? [element("br")] : [" "]));
   }
 }
 
@@ -131,7 +131,7 @@ async function load() {
   loading = true;
   clearTimeout(lookTimer);
   try {
-    const said = await call("/tasks");
+    const said = await call("/tasks" + (kept.length ? "?unsent=1" : ""));
     online(true);
     progress = said;
     const mine = (task) => answered.has(keyOf({task_id: task.id, revision: task.revision}));
