@@ -55,6 +55,7 @@ def entered(link: str) -> Browser:
     return Browser(client, path, re.search(r'name="form" content="([^"]+)"', client.get(path).text)[1])
 
 
+@pytest.mark.slow
 def test_a_run_prints_a_link_for_each_and_goes_on_as_answers_come_also_after_an_interruption(tmp_path):
     write_blind(tmp_path)
     with started(tmp_path, *WORDS) as run:
