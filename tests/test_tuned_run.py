@@ -24,8 +24,8 @@ from concord.kit.ids import work_id
 from concord.kit.settings import Settings, from_environment, open_blobs
 from concord.operate import removal
 from concord.process import Running
+from concord.report import tuning_table
 from concord.report.figures import figures_of
-from concord.report.page import page
 from concord.reward.models import KINDS, POLICY, REWARD, ModelKind
 from concord.scoring.units import Units
 from concord.training.devices import Devices
@@ -67,9 +67,9 @@ def test_the_report_tells_of_each_training_and_of_none_where_there_was_none(both
         ("TRAIN.1/0", REWARD, 0.75), ("TRAIN.1/1", REWARD, 0.75), ("FINAL/0", REWARD, 0.75)
     ]  # fmt: skip
     assert run.tunings[0].loss == ((1, 0.7), (2, 0.6)) and run.as_json()["tunings"][0]["margins"] == [[2, 0.5]]
-    html = page(run)
+    html = str(tuning_table.tuned(run))
     assert "Language models" in html and "a-model" in html and "How the trainings went" in html
-    assert "Language models" not in page(plain) and plain.tunings == ()
+    assert plain.tunings == () and tuning_table.tuned(plain) is None
 
 
 def said(run: SmallRun, kind: str) -> list:
