@@ -150,6 +150,19 @@ def test_one_that_is_killed_fails_and_the_next_try_goes_on_from_its_checkpoint(b
     assert Node(blobs, tmp_path / "two").train(wait_for=str(go), micro_batch=1)
 
 
+def test_whatever_goes_wrong_on_our_side_the_program_ends(blobs, tmp_path):
+    """No word of how far it is can be written down: a file stands where their folder should be."""
+    (tmp_path / "blobs" / "markers" / "progress").write_text("a file where a folder should be")
+    node = Node(blobs, tmp_path / "home")
+    under_way = node.begin(wait_for=str(tmp_path / "never"))
+    (pid,) = pids_of(tmp_path / "never")
+    assert is_alive(pid), "a word that cannot be written down ends no training"
+    node.stop.ask()
+    with pytest.raises(CancelledError):
+        under_way.result(10)
+    assert not is_alive(pid)
+
+
 def test_a_checkpoint_of_other_settings_is_left_alone_and_so_is_one_that_is_broken(blobs, tmp_path):
     settings = json.dumps({"model": "another", "micro_batch": 2})
     series.add(blobs, checkpoint_name(WORK), ModelManifest(settings=settings).SerializeToString())

@@ -89,10 +89,14 @@ class Trainer:
                 {**ONE_THREAD, **visible, **found_from_anywhere()},
                 self._grace_s,
             )
-            with stop.then(run.stop):
-                for line in run.lines():
-                    job.hear(line)
-            code = run.wait()
+            try:
+                with stop.then(run.stop):
+                    for line in run.lines():
+                        job.hear(line)
+            finally:
+                # Whatever was raised here: nothing goes on that nobody listens to.
+                run.stop()
+                code = run.wait()
             if code == 0:
                 return
             job.keep()

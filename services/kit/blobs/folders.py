@@ -30,9 +30,16 @@ def put(blobs: Blobs, folder: Path, wanted: Callable[[str], bool] = lambda name:
     """
     if not folder.is_dir():
         raise InvalidInput(f"there is no folder {folder}")
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    kept = [name for name in names if wanted(name)]
+    kept = [name for name in _names(folder) if wanted(name)]
     return tuple(Filed(name, blobs.put_file(folder / name), _size(folder / name)) for name in kept)
+
+
+def _names(folder: Path) -> list[str]:
+    """The files below the folder; raises InvalidInput where it changes too fast to be listed."""
+    try:
+        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    except OSError as error:
+        raise InvalidInput(f"the folder {folder} changes while it is read: {error.strerror}") from error
 
 
 def _size(path: Path) -> int:
