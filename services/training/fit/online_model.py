@@ -29,7 +29,9 @@ def train(knobs: Knobs, held: Material, folder: Path, what: Mapping[str, Any], s
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     asked = [one.prompt for one in held.learn]
     fits = [prompt for prompt, size in zip(asked, sizes(tokenizer, asked), strict=True) if size <= knobs.max_length]
-    found = Lessons([], [], left_out={**held.left_out, f"above max_length ({knobs.max_length:,})": len(asked) - len(fits)})
+    found = Lessons(
+        [], [], left_out={**held.left_out, f"above max_length ({knobs.max_length:,})": len(asked) - len(fits)}
+    )
     remote = RemoteRewards(knobs.scoring, knobs.reward_model, knobs.basis, knobs.patience_s)
 
     def reward(prompts: Sequence[Words], completions: Sequence[Words], **_: Any) -> list[float]:
