@@ -85,6 +85,8 @@ class Compose:
             **parts,
             **twice,
             "PORT": str(port),
+            # Any free one.
+            "CONSOLE_PORT": "0",
             "DOCKER_HOST": host,
             "COMPOSE_PROJECT_NAME": "concord-test",
         }

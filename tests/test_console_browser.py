@@ -124,6 +124,24 @@ def test_every_page_is_accessible_in_light_dark_on_a_phone_and_enlarged(tmp_path
         asyncio.run(asyncio.wait_for(looked_at(world, source), 240))
 
 
+def test_an_operator_s_forms_reach_the_run_from_a_real_browser(tmp_path):
+    with world_in(tmp_path, quorum=2, budget="24") as world:
+
+        async def one() -> None:
+            async with browser() as chrome:
+                tab = await chrome.tab()
+                await tab.open(world.link("operator", "op"))
+                form = """document.querySelector('form[action$="/pause"]')"""
+                await tab.until(f"{form} !== null")
+                await tab.value(f"{form}.why.value = 'tea'; {form}.querySelector('button').click(); true")
+                await tab.until("document.querySelector('#standing .status')?.textContent === 'paused'")
+                await tab.until("document.body && document.body.innerText.includes('tea (op)')")
+                await tab.value("""document.querySelector('form[action$="/resume"] button').click(); true""")
+                await tab.until("document.querySelector('#standing .status')?.textContent === 'running'")
+
+        asyncio.run(asyncio.wait_for(one(), 120))
+
+
 async def looked_at(world: World, source: str) -> None:
     pictures = os.environ.get("PICTURES", "")
     async with browser() as chrome:

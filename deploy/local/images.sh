@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Images for machines that reach no image registry: images.sh WORK-FOLDER. From Debian's packages, Maven's jars and a Go
 # module it makes localhost/concord-{base,parts,kafka,postgres,s3,door}; they take the same variables, ports and paths as
-# the images that docker-compose.yml names. Then it builds the six services on that base. Tests only: keep what they prove
+# the images that docker-compose.yml names. Then it builds the six services and the pages on that base. Tests only: keep what they prove
 # apart from what the real images would.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -35,6 +35,6 @@ for part in kafka postgres s3 door; do
   esac
   build -t localhost/concord-$part:$tag --build-arg BASE=localhost/concord-parts:$tag "$work/$part"
 done
-for service in runs tasks labeling scoring triage training; do
+for service in runs tasks labeling scoring triage training console; do
   build -f "$root/deploy/Dockerfile" --target $service -t concord-$service:$tag --build-arg BASE=localhost/concord-base:$tag "$root"
 done
