@@ -40,7 +40,7 @@ test-all: $(VENV)/dev test-trl  ## what `make test` leaves out: kills, chaos, up
 	$(BIN)/pytest --quiet -m slow --numprocesses 2 --dist loadfile
 
 test-trl: $(TRL)/trl  ## reward models and policies, TRL's own trainers on an export; torch, so a virtual environment of its own
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(TRL)/bin/pytest -m trl tests/test_trl*.py
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(TRL)/bin/pytest -m trl --numprocesses 2 --dist loadfile tests/test_trl*.py
 
 check: $(VENV)/dev  ## style, types and the contract's compatibility
 	$(BIN)/ruff format --check .
