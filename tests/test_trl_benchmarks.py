@@ -44,3 +44,18 @@ def test_the_scripts_are_measured_beside_bare_trl(tmp_path):
     for kind in training_overhead.KINDS:
         assert found[kind]["cpu_seconds"]["ours"]["median"] > 0 and found[kind]["bare_divided_by_ours"] > 0
     assert list(tmp_path.glob("out-*/adapter_model.safetensors"))
+
+
+def test_what_is_measured_on_a_gpu_runs_as_it_is_in_a_tiny_shape(monkeypatch):
+    from benchmarks import gpu
+
+    monkeypatch.setenv("CONCORD_DATA", str(data_path("hh_train.jsonl.gz").parent))
+    found = gpu.measured("tiny", 512, 0.2)
+    assert (
+        found["scoring"]["texts"] == 40 and found["scoring"]["tflops"] > 0 and found["scoring"]["soak"]["passes"] >= 1
+    )
+    assert found["training"]["steps"] == gpu.SHAPES["tiny"].steps and found["training"]["tflops"] > 0
+    # 28 layers of Qwen3-0.6B's sizes have 440 million weights beside the embedding's.
+    assert gpu.SHAPES["0.6B"].weights == pytest.approx(440e6, rel=0.01) and gpu.SHAPES["8B"].weights == pytest.approx(
+        6.95e9, rel=0.01
+    )
