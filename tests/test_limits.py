@@ -35,6 +35,8 @@ NEEDS = {
     "select_share": {"select": "easy"},
     "select_per_prompt": {"select": "easy"},
     "samples": {"select": "easy", "generators": [llm()]},
+    "most_votes": {"quorum": 2},
+    "gold_share": {"quorum": 2},
 }
 
 

@@ -16,6 +16,8 @@ EXTRAS = {
     "s3": "blobs in an S3 bucket, for more than one machine",
     "data": "Parquet and Arrow, in and out",
     "verify": "formulas compared by computation, when answers are checked",
+    "web": "pages for annotators and operators in a browser",
+    "torch": "reward models and policies that TRL trains, rewards by a transformer",
     "dev": "Concord's own tests and checks",
     "bench": "the benchmarks",
     "encoder": "sentence vectors for benchmarks",
