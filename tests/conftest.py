@@ -22,9 +22,10 @@ settings.load_profile("patient")
 
 
 def pytest_configure(config):
-    """Skips are counted, and the workers of a parallel session share one broker."""
+    """Skips are counted, and the workers of a parallel session share one broker; TRL's tests need none and have no Java."""
     config.pluginmanager.register(skips, "skips")
-    if shared_broker.controls_workers(config) and not broker.missing():
+    asks = config.option.markexpr != "trl"
+    if asks and shared_broker.controls_workers(config) and not broker.missing():
         config.pluginmanager.register(shared_broker.SharedBroker(), "shared-broker")
 
 
