@@ -198,6 +198,12 @@ def test_a_judge_that_is_silent_on_at_most_a_third_of_the_last_pairs_goes_on(sil
     assert run.view.status == RunStatus.RUN_STATUS_RUNNING and run.state.open.stage != Stage.STAGE_LABEL
 
 
+def test_a_judge_that_broke_for_good_stops_the_run_whatever_numbers_the_shards_have_that_it_broke_on():
+    """On a busy machine the first shards may come last."""
+    settled = {n: silent(shard(n)) if n < 4 else result(shard(n)) for n in reversed(range(8))}
+    assert judge_health.silence(settled, complete=True) and not judge_health.silence(settled, complete=False)
+
+
 def test_too_few_pairs_say_nothing_of_the_judge_as_long_as_more_are_to_come():
     two = {n: silent(shard(n)) for n in range(2)}
     assert judge_health.silence(two, complete=False) == ""

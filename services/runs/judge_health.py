@@ -14,7 +14,8 @@ from concord.preference.wilson import by_chance
 from concord.v1.events_pb2 import Event, PauseReason
 from concord.v1.pairs_pb2 import Choice
 
-# So many pairs are looked at, those of the last shards: they go out in order, so a judge that broke is silent there.
+# So many pairs are looked at, those of the last shards: they go out in order, so a judge that broke is silent there. On a busy
+# machine they may come in another order: once all have come, all are looked at as well.
 LOOKED_AT = 200
 # A larger share of them without a verdict may stop the run. Not a half: where many shards are under way, the silence is
 # spread over all of them.
@@ -41,7 +42,12 @@ def stopped(settled: Mapping[int, Event], complete: bool) -> "tuple[PauseReason.
 
 def silence(settled: Mapping[int, Event], complete: bool) -> str:
     """Why the judge's silence stops the run, in words; empty where it does not."""
-    last = _last(settled)
+    looks = [_last(settled), *([list(settled.values())] if complete else [])]
+    return next(filter(None, (_silence(last, settled, complete) for last in looks)), "")
+
+
+def _silence(last: Sequence[Event], settled: Mapping[int, Event], complete: bool) -> str:
+    """The same of the facts of these shards."""
     seen = sum(len(checked.judged(event.shard_labeled)) for event in last)
     if not seen and any(event.shard_labeled.choice for event in last):
         return ""  # Checks settled all of them: there was nothing to say.
