@@ -41,12 +41,17 @@ def started(folder: Path, *words: str) -> Iterator[Started]:
     with said.open("w") as out:
         environment = {**os.environ, "CONCORD_HOME": str(folder / "home"), "CONCORD_CONSOLE_LISTEN": "127.0.0.1:0"}
         command = [sys.executable, "-m", "concord.cli", *words]
-        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, env=environment)
+        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, env=environment, preexec_fn=_hears)
         try:
             yield Started(process, said)
         finally:
             process.kill()
             process.wait()
+
+
+def _hears() -> None:
+    """Where the tests run in a shell's background ^C is ignored, and whatever they start would not hear it either."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def entered(link: str) -> Browser:
