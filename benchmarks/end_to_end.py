@@ -158,9 +158,7 @@ def main() -> None:
 
     parser = parser_of(__doc__, "16 prompts")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the run and its report stay")
-    parser.add_argument(
-        "--threads", type=int, default=0, help="of the server; 0: one a core. One bears a busy machine best"
-    )
+    parser.add_argument("--threads", type=int, default=0, help="of the server; 0: one a core")
     asked = asked_of(parser)
     count = QUICK_PROMPTS if asked.quick else PROMPTS
     with (

@@ -1,12 +1,11 @@
 """`python -m concord [NAME…]`: the named services in this process; without names, all of them."""
 
-import signal
 import sys
 import threading
-from types import FrameType
 
 import structlog
 
+from concord.kit.ending import told_to_end
 from concord.kit.errors import ConcordError, Unavailable
 from concord.kit.settings import Settings, from_environment
 from concord.kit.telemetry import log_json
@@ -18,13 +17,7 @@ WAIT_S = 1.0
 
 def main(names: list[str]) -> int:
     """Runs until SIGTERM or SIGINT; 0 after a clean end, 2 for a mistake in names or settings, 4 where it cannot go on."""
-    over = threading.Event()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        over.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    over = told_to_end()
     try:
         settings = from_environment()
         log_json(settings.log_level)

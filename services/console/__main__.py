@@ -1,15 +1,13 @@
 """`python -m concord.console`: the pages as a process of a cluster, in front of the door that CONCORD_CONSOLE_DOOR names."""
 
-import signal
 import sys
-import threading
 from contextlib import ExitStack
-from types import FrameType
 
 import structlog
 
 from concord.console.serving import serving
 from concord.kit import telemetry
+from concord.kit.ending import told_to_end
 from concord.kit.errors import ConcordError
 from concord.kit.settings import from_environment, host_of
 from concord.kit.telemetry import log_json
@@ -17,13 +15,7 @@ from concord.kit.telemetry import log_json
 
 def main() -> int:
     """Runs until SIGTERM or SIGINT; 0 after a clean end, 2 for a mistake in settings."""
-    over = threading.Event()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        over.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    over = told_to_end()
     try:
         settings = from_environment()
         log_json(settings.log_level)

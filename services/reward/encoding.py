@@ -57,6 +57,12 @@ def encoded(tokenizer: Any, asked: Sequence[Asked]) -> list[Encoded]:
     return out
 
 
+def prompt_tokens(tokenizer: Any, prompts: Sequence[Words]) -> list[Ids]:
+    """The tokens of each prompt by itself."""
+    empty = lambda prompt: "" if isinstance(prompt, str) else [{"role": "assistant", "content": ""}]  # noqa: E731
+    return [one.prompt for one in encoded(tokenizer, [Asked(prompt, (empty(prompt),)) for prompt in prompts])]
+
+
 def _tokens(tokenizer: Any, texts: Sequence[str], special: Sequence[bool]) -> list[Ids]:
     """Tokens of each text, all of one kind at once."""
     out: list[Ids] = [[] for _ in texts]

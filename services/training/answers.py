@@ -113,16 +113,10 @@ def answered(knobs: Knobs, stop: Stop, out: TextIO) -> bool:
 
 
 def _of_file(knobs: Knobs) -> list[Question]:
-    found: dict[str, Question] = {}
-    for line, held in lessons.rows(Path(knobs.data)):
-        said = held.get("prompt")
-        if not said or not isinstance(said, str | list):
-            raise InvalidInput(f"{knobs.data}, line {line}: `prompt` is expected as a text or a list of messages")
-        beside = {name: held[name] for name in _KEPT if held.get(name) is not None}
-        found.setdefault(json.dumps(said), Question(said, beside))
-    if not found:
-        raise InvalidInput(f"data: {knobs.data} has no rows")
-    return list(found.values())[: knobs.most]
+    found = lessons.prompt_rows(Path(knobs.data))[: knobs.most]
+    return [
+        Question(held["prompt"], {name: held[name] for name in _KEPT if held.get(name) is not None}) for held in found
+    ]
 
 
 def _held_out(knobs: Knobs, settings: Mapping[str, Any]) -> list[Question]:

@@ -62,15 +62,21 @@ def material(knobs: Run) -> Material:
 def prompts(knobs: Run) -> Material:
     """The different prompts of the data, as examples without answers."""
     path = Path(knobs.data)
-    found: dict[str, Example] = {}
+    found = [Example(row["prompt"], "", "", 1.0, 1.0) for row in prompt_rows(path)]
+    return Material(found, [], sha256_of(path), {}, _certificate(knobs.certificate))
+
+
+def prompt_rows(path: Path) -> list[Mapping[str, Any]]:
+    """The first row of each different prompt. Raises InvalidInput."""
+    found: dict[str, Mapping[str, Any]] = {}
     for line, row in rows(path):
         said = row.get("prompt")
         if not said or not isinstance(said, str | list):
             raise InvalidInput(f"{path}, line {line}: `prompt` is expected as a text or a list of messages")
-        found.setdefault(json.dumps(said), Example(said, "", "", 1.0, 1.0))
+        found.setdefault(json.dumps(said), row)
     if not found:
         raise InvalidInput(f"data: {path} has no rows")
-    return Material(list(found.values()), [], sha256_of(path), {}, _certificate(knobs.certificate))
+    return list(found.values())
 
 
 def rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

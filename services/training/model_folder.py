@@ -19,6 +19,8 @@ TRAINING = "training.json"
 CHECKPOINTS = "checkpoints"
 PROGRESS = "progress.jsonl"
 CARD = "README.md"
+# Stands where LoRA was trained.
+ADAPTER = "adapter_config.json"
 FORMAT = 1
 # Written last into a checkpoint, so that one with it is whole.
 _CHECKPOINT_STATE = "trainer_state.json"
@@ -80,7 +82,7 @@ def finish(folder: Path, kind: str, what: Mapping[str, Any], facts: Mapping[str,
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     (folder / "training_args.bin").unlink(missing_ok=True)
     (folder / CARD).write_text(card, encoding="utf-8")
-    for path in folder.rglob("adapter_config.json"):
+    for path in folder.rglob(ADAPTER):
         _in_order(path)
     manifest = {"kind": kind, "format": FORMAT, **what, **facts, "files": files_of(folder)}
     _write(folder / MANIFEST, manifest)

@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -174,18 +175,44 @@ def merge(kind: Any, adapter: Path, out: Path, weights: torch.dtype, **more: Any
     tokenizer.save_pretrained(out)
 
 
-def write_down(
-    kind: str,
+@dataclass(frozen=True)
+class Made:
+    """What a script makes."""
+
+    kind: str
+    use: str  # a few lines of code that load it, for the card
+    adapter: Any  # what of PEFT loads it where LoRA was trained
+    load: Mapping[str, Any] = field(default_factory=dict)
+
+
+def finish(
+    made: Made,
     knobs: Run,
     held: Material,
     found: Lessons,
     kept: Kept,
     folder: Path,
     what: Mapping[str, Any],
-    use: str,
+    progress: Progress,
+    weights: torch.dtype = torch.float32,
+) -> None:
+    """The best checkpoint's files, merged as well where that is wanted (in `weights`), card and manifest, and the last event."""
+    take_files(kept, folder)
+    if knobs.merged and knobs.lora_rank:
+        merge(made.adapter, folder, folder / "merged", weights, **made.load)
+    _write_down(made, knobs, held, found, kept, folder, what, progress)
+
+
+def _write_down(
+    made: Made,
+    knobs: Run,
+    held: Material,
+    found: Lessons,
+    kept: Kept,
+    folder: Path,
+    what: Mapping[str, Any],
     progress: Progress,
 ) -> None:
-    """Card and manifest, and the last event."""
     last: dict[str, Any] = next((one for one in reversed(kept.validations) if one["step"] == kept.best_step), {})
     facts = {
         "base": knobs.model,
@@ -202,12 +229,14 @@ def write_down(
         "curves": {"loss": kept.losses, "validation": kept.validations},
         "certificate": held.certificate,
     }
-    shown = {"made from": knobs.model, "kind": kind, **_shown(facts), "data, sha256": held.data_sha256}
+    shown = {"made from": knobs.model, "kind": made.kind, **_shown(facts), "data, sha256": held.data_sha256}
     settings = {f"`{name}`": value for name, value in what["settings"].items() if name not in ("model", "data")}
     libraries = ", ".join(f"{name} {said}" for name, said in facts["versions"].items())
-    title = f"{kind} on {Path(knobs.model).name}"
-    card = model_folder.card(title, [*shown.items(), ("versions", libraries), *settings.items()], use, held.certificate)
-    model_folder.finish(folder, kind, what, facts, card)
+    title = f"{made.kind} on {Path(knobs.model).name}"
+    card = model_folder.card(
+        title, [*shown.items(), ("versions", libraries), *settings.items()], made.use, held.certificate
+    )
+    model_folder.finish(folder, made.kind, what, facts, card)
     progress.say("done", out=str(folder), step=kept.best_step, **{k: v for k, v in last.items() if k != "step"})
 
 

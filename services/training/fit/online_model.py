@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from peft import AutoPeftModelForCausalLM
 from transformers import set_seed
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
-from concord.reward.encoding import Asked, encoded
+from concord.reward.encoding import prompt_tokens
 from concord.training import model_folder
 from concord.training.fit import common
-from concord.training.fit.policy_model import KIND, USE, model_of
+from concord.training.fit.policy_model import MADE, model_of
 from concord.training.lessons import Lessons, Material
 from concord.training.online import Knobs
 from concord.training.progress import STOPPED, Progress, Stop, is_first
@@ -28,7 +27,8 @@ def train(knobs: Knobs, held: Material, folder: Path, what: Mapping[str, Any], s
     tokenizer = common.tokenizer_of(knobs.model)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     asked = [one.prompt for one in held.learn]
-    fits = [prompt for prompt, size in zip(asked, sizes(tokenizer, asked), strict=True) if size <= knobs.max_length]
+    tokens = prompt_tokens(tokenizer, asked)
+    fits = [prompt for prompt, ids in zip(asked, tokens, strict=True) if len(ids) <= knobs.max_length]
     found = Lessons(
         [], [], left_out={**held.left_out, f"above max_length ({knobs.max_length:,})": len(asked) - len(fits)}
     )
@@ -48,20 +48,8 @@ def train(knobs: Knobs, held: Material, folder: Path, what: Mapping[str, Any], s
     if kept is None:
         return False
     if is_first():
-        common.take_files(kept, folder)
-        if knobs.merged and knobs.lora_rank:
-            common.merge(AutoPeftModelForCausalLM, folder, folder / "merged", common.dtype(knobs))
-        common.write_down(KIND, knobs, held, found, kept, folder, what, USE, progress)
+        common.finish(MADE, knobs, held, found, kept, folder, what, progress, common.dtype(knobs))
     return True
-
-
-def sizes(tokenizer: Any, prompts: Sequence[Words]) -> list[int]:
-    """Tokens of each prompt."""
-    asked = [
-        Asked(prompt, ("",) if isinstance(prompt, str) else ([{"role": "assistant", "content": ""}],))
-        for prompt in prompts
-    ]
-    return [len(one.prompt) for one in encoded(tokenizer, asked)]
 
 
 def made(knobs: Knobs, tokenizer: Any, prompts: Sequence[Words], reward: Any, checkpoints: Path) -> Any:

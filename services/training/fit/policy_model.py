@@ -21,7 +21,6 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from concord.training import model_folder
 from concord.training.fit import common
 from concord.training.fit.collator import Collator
-from concord.training.fit.course import Kept
 from concord.training.fit.loss import weighted_loss
 from concord.training.knobs import Run
 from concord.training.lessons import Lesson, Lessons, Material, lessons
@@ -38,6 +37,7 @@ model = AutoModelForCausalLM.from_pretrained("FOLDER")
 chat = [{"role": "user", "content": "…"}]
 inputs = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
 print(tokenizer.decode(model.generate(**inputs, max_new_tokens=200)[0]))"""
+MADE = common.Made(KIND, USE, AutoPeftModelForCausalLM)
 
 
 class Weighted(DPOTrainer):
@@ -110,7 +110,7 @@ def train(knobs: Knobs, held: Material, folder: Path, what: Mapping[str, Any], s
     if kept is None:
         return False
     if is_first():
-        _finish(knobs, held, found, kept, folder, what, progress)
+        common.finish(MADE, knobs, held, found, kept, folder, what, progress)
     return True
 
 
@@ -202,18 +202,3 @@ def _supervised_columns(lesson: Lesson) -> dict[str, Any]:
         "input_ids": lesson.prompt + lesson.chosen,
         "labels": [-100] * len(lesson.prompt) + lesson.chosen,
     }
-
-
-def _finish(
-    knobs: Knobs,
-    held: Material,
-    found: Lessons,
-    kept: Kept,
-    folder: Path,
-    what: Mapping[str, Any],
-    progress: Progress,
-) -> None:
-    common.take_files(kept, folder)
-    if knobs.merged and knobs.lora_rank:
-        common.merge(AutoPeftModelForCausalLM, folder, folder / "merged", torch.float32)
-    common.write_down(KIND, knobs, held, found, kept, folder, what, USE, progress)

@@ -20,7 +20,6 @@ from concord.kit.errors import InvalidInput
 from concord.training import model_folder
 from concord.training.fit import common
 from concord.training.fit.collator import Collator
-from concord.training.fit.course import Kept
 from concord.training.fit.loss import weighted_loss
 from concord.training.lessons import Lesson, Lessons, Material, lessons
 from concord.training.progress import Progress, Stop, is_first
@@ -38,6 +37,7 @@ model.config.pad_token_id = tokenizer.pad_token_id
 chat = [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]
 inputs = tokenizer.apply_chat_template(chat, return_tensors="pt", return_dict=True)
 reward = model(**inputs).logits[0, 0]"""
+MADE = common.Made(KIND, _USE, AutoPeftModelForSequenceClassification, {"num_labels": 1})
 
 
 class Weighted(RewardTrainer):
@@ -76,7 +76,7 @@ def train(knobs: Knobs, held: Material, folder: Path, what: Mapping[str, Any], s
     if kept is None:
         return False
     if is_first():
-        _finish(knobs, held, found, kept, folder, what, progress)
+        common.finish(MADE, knobs, held, found, kept, folder, what, progress)
     return True
 
 
@@ -111,7 +111,7 @@ def _model(knobs: Knobs) -> Any:
     """The model with one output; from an earlier round's weights where the knobs say so."""
     start = knobs.warm_start or knobs.model
     load = {"num_labels": 1, "dtype": common.dtype(knobs)}
-    adapter = Path(start) / "adapter_config.json"
+    adapter = Path(start) / model_folder.ADAPTER
     if adapter.exists() and knobs.lora_rank:
         base = json.loads(adapter.read_text())["base_model_name_or_path"]
         if base != knobs.model:
@@ -139,18 +139,3 @@ def own_pad(tokenizer: Any, rows: int, wanted: str) -> str:
     tokenizer.add_special_tokens({"pad_token": found or end})
     tokenizer.padding_side = "right"
     return str(tokenizer.pad_token)
-
-
-def _finish(
-    knobs: Knobs,
-    held: Material,
-    found: Lessons,
-    kept: Kept,
-    folder: Path,
-    what: Mapping[str, Any],
-    progress: Progress,
-) -> None:
-    common.take_files(kept, folder)
-    if knobs.merged and knobs.lora_rank:
-        common.merge(AutoPeftModelForSequenceClassification, folder, folder / "merged", torch.float32, num_labels=1)
-    common.write_down(KIND, knobs, held, found, kept, folder, what, _USE, progress)

@@ -8,13 +8,11 @@ import torch
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM
 
-from concord.reward.encoding import Asked, encoded
+from concord.reward.encoding import prompt_tokens
+from concord.training import model_folder
 from concord.training.answers import Knobs, Question
-from concord.training.examples import Words
 from concord.training.fit import common
 from concord.training.progress import Progress, Stop
-
-_ADAPTER = "adapter_config.json"
 
 
 def answers(
@@ -24,7 +22,7 @@ def answers(
     common.quiet()
     tokenizers = [_tokenizer(name) for name in models]
     # Each model has its own words for the same prompt.
-    tokens = [[one.prompt for one in encoded(each, [_asked(one.prompt) for one in asked])] for each in tokenizers]
+    tokens = [prompt_tokens(each, [one.prompt for one in asked]) for each in tokenizers]
     kept = [
         at for at, both in enumerate(zip(*tokens, strict=True)) if all(0 < len(ids) <= knobs.max_length for ids in both)
     ]
@@ -53,13 +51,8 @@ def _tokenizer(name: str) -> Any:
     return found
 
 
-def _asked(prompt: Words) -> Asked:
-    empty: Words = "" if isinstance(prompt, str) else [{"role": "assistant", "content": ""}]
-    return Asked(prompt, (empty,))
-
-
 def _model(name: str, knobs: Knobs) -> Any:
-    kind = AutoPeftModelForCausalLM if (Path(name) / _ADAPTER).exists() else AutoModelForCausalLM
+    kind = AutoPeftModelForCausalLM if (Path(name) / model_folder.ADAPTER).exists() else AutoModelForCausalLM
     dtype = torch.bfloat16 if common.is_bfloat16(knobs) else torch.float32
     model = common.loaded(lambda: kind.from_pretrained(name, dtype=dtype), name)
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
