@@ -73,7 +73,7 @@ def prod_is_taken_whole(plane: ControlPlane) -> None:
     """Every field of prod is known, also those of KEDA and the Prometheus operator; Pod Security has nothing to say."""
     apply(plane, nodes())
     apply(plane, list(of_kind("Namespace", built("prod")).values()))
-    for name in ("concord-state", "concord-s3", "concord-tls"):
+    for name in ("concord-state", "concord-s3", "concord-tls", "concord-console", "concord-judge-keys"):
         plane.do(
             "-n",
             "concord",
@@ -123,10 +123,13 @@ def service_accounts_may_do_nothing(plane: ControlPlane) -> None:
 
 
 def pods_stand_where_they_should(plane: ControlPlane) -> None:
-    """Replicas of the reactors on nodes of their own; only training on the node with a GPU."""
+    """Replicas of the reactors on nodes of their own; nothing on the node with a GPU, but training once it asks for one."""
     for name in SPREAD:
         where = [place(pod) for pod in pods(plane, name)]
         assert sorted(where) == ["cpu-0", "cpu-1", "cpu-2"], (name, where)
+    assert "gpu-0" not in {place(pod) for name in SERVICES for pod in pods(plane, name)}
+    plane.do("apply", "--validate=strict", "-k", "k8s/overlays/prod-gpu")
+    wait("training stands where a GPU is", lambda: settled(plane))
     for name in SERVICES:
         for pod in pods(plane, name):
             assert (place(pod) == "gpu-0") == (name == "training"), (name, place(pod))

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import yaml
 
@@ -13,7 +14,7 @@ from deploy.local import programs
 
 ROOT = Path(__file__).resolve().parent.parent
 K8S = ROOT / "k8s"
-OVERLAYS = ("dev", "prod")
+OVERLAYS = ("dev", "prod", "prod-gpu")
 VARIABLE = re.compile(r"\$\{(\w+)(?::-((?:[^${}]|\$\{[^}]*\})*))?\}")
 
 
@@ -38,11 +39,25 @@ def targets() -> tuple[str, ...]:
 @cache
 def built(overlay: str) -> tuple[Mapping, ...]:
     """The manifests of an overlay, as kubectl builds them. Raises RuntimeError that says what to install, or what it says."""
+    return _kustomized(str(K8S / "overlays" / overlay))
+
+
+def _kustomized(folder: str) -> tuple[Mapping, ...]:
     command = [str(programs.kubectl()), "kustomize"]
-    done = subprocess.run([*command, str(K8S / "overlays" / overlay)], capture_output=True, text=True)
+    done = subprocess.run([*command, folder], capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} {overlay}: {done.stderr}")
+        raise RuntimeError(f"{' '.join(command)} {folder}: {done.stderr}")
     return tuple(yaml.safe_load_all(done.stdout))
+
+
+@cache
+def with_components(overlay: str, *names: str) -> tuple[Mapping, ...]:
+    """The manifests of an overlay with more components."""
+    with TemporaryDirectory(dir=ROOT) as folder:
+        up = f"../{K8S.name}"
+        made = {"resources": [f"{up}/overlays/{overlay}"], "components": [f"{up}/components/{name}" for name in names]}
+        (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump(made))
+        return _kustomized(folder)
 
 
 def of_kind(kind: str, manifests: tuple[Mapping, ...]) -> dict[str, Mapping]:

@@ -471,6 +471,14 @@ def test_a_setting_that_cannot_be_is_named(judge, says):
     assert "sk\nx" not in str(raised.value)
 
 
+def test_a_key_that_is_bound_to_an_address_goes_nowhere_else():
+    bound = LLMJudges(MemoryAnswers(), {"K": KEY}, homes={"K": ("https://api.example/v1",)})
+    assert bound.of(cfg.JudgeConfig(kind="llm", name="m", url="https://api.example/v1", api_key_env="K"))
+    with pytest.raises(InvalidInput, match=r"evil.example.*CONCORD_JUDGE_KEYS") as raised:
+        bound.of(cfg.JudgeConfig(kind="llm", name="m", url="https://evil.example/v1", api_key_env="K"))
+    assert KEY not in str(raised.value)
+
+
 def test_what_was_spent_before_an_error_is_told():
     async def scenario():
         async with Endpoint() as endpoint:

@@ -19,7 +19,7 @@ from concord.kit.blobs import s3
 from concord.kit.log import topics
 from concord.kit.log.kafka import url
 from concord.kit.log.kafka.topics import settings_of
-from concord.kit.settings import IGNORED, Settings
+from concord.kit.settings import IGNORED, Settings, from_environment, key_homes
 from concord.labeling import service as labeling
 from concord.process import START_S
 from concord.scoring import service as scoring
@@ -34,7 +34,20 @@ from concord.v1 import (
     triage_service_pb2,
 )
 from concord.wiring import GRACE_S, SERVICES
-from tests.manifests import K8S, OVERLAYS, ROOT, built, compose, containers, filled, named, of_kind, targets, workloads
+from tests.manifests import (
+    K8S,
+    OVERLAYS,
+    ROOT,
+    built,
+    compose,
+    containers,
+    filled,
+    named,
+    of_kind,
+    targets,
+    with_components,
+    workloads,
+)
 
 PROTOS = {
     "runs": runs_service_pb2,
@@ -52,10 +65,13 @@ WORK = {
 }
 STRICT = "1.36"
 # What kubernetes-validate has no schema for; `make kube` has the first two checked by a real API server.
-FOREIGN = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PrometheusRule"}
+FOREIGN = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PrometheusRule", "ExternalSecret", "Gateway"}
+FOREIGN |= {"HTTPRoute"}
 SETTING = re.compile(r"\bCONCORD_[A-Z_]+\b")
 KNOWN = {f"CONCORD_{field.name.upper()}" for field in fields(Settings)}
 PLACES = (ROOT / "deploy", ROOT / "k8s")
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+CONTROL = {"runs", "tasks", "door", "console"}
 BINARY = (".binpb", ".pyc")
 DEPLOYED = [
     path for place in PLACES for path in sorted(place.rglob("*")) if path.is_file() and path.suffix not in BINARY
@@ -85,7 +101,7 @@ def test_every_service_has_an_image_a_compose_entry_and_a_manifest():
     for name in SERVICES:
         entry = compose()["services"][name]
         assert entry["build"] == {"context": ".", "dockerfile": "deploy/Dockerfile", "target": name}
-        assert entry["image"] == f"concord-{name}"
+        assert entry["image"] == f"concord-{name}:{VERSION}"
         assert (K8S / "base" / f"{name}.yaml").exists()
     for overlay in OVERLAYS:
         assert set(SERVICES) <= set(of_kind("Deployment", built(overlay)))
@@ -170,6 +186,13 @@ def test_compose_waits_for_log_store_and_bucket_before_the_services_start():
             "postgres": {"condition": "service_healthy"},
             "bucket": {"condition": "service_completed_successfully"},
         }
+
+
+def test_a_fraction_of_a_cpu_is_a_limit_that_scoring_starts_with():
+    with_limit = yaml.safe_load(filled((ROOT / "docker-compose.yml").read_text().replace("SERVICE_CPUS:-1", "X:-1.5")))
+    scoring = with_limit["services"]["scoring"]
+    assert scoring["deploy"]["resources"]["limits"]["cpus"] == scoring["environment"]["CONCORD_PROCESSES"] == "1.5"
+    assert from_environment({"CONCORD_PROCESSES": scoring["environment"]["CONCORD_PROCESSES"]}).processes == 1
 
 
 def test_every_variable_of_compose_has_a_default_and_the_example_names_no_other():
@@ -328,9 +351,13 @@ def test_services_are_headless_and_spread_and_drains_take_one_at_a_time(overlay)
         assert budget["maxUnavailable"] == 1
         assert budget["selector"] == {"matchLabels": chosen}
         pod = of_kind("Deployment", manifests)[name]["spec"]["template"]["spec"]
-        (spread,) = pod["topologySpreadConstraints"]
-        assert spread["nodeTaintsPolicy"] == "Honor"
-        assert spread["labelSelector"] == {"matchLabels": chosen}
+        over = {spread["topologyKey"]: spread for spread in pod["topologySpreadConstraints"]}
+        assert set(over) == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+        # A cluster in one zone, or on one node, must take them all the same.
+        assert over["topology.kubernetes.io/zone"]["whenUnsatisfiable"] == "ScheduleAnyway"
+        for spread in over.values():
+            assert spread["nodeTaintsPolicy"] == "Honor"
+            assert spread["labelSelector"] == {"matchLabels": chosen}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -413,24 +440,129 @@ def test_every_configmap_that_a_pod_names_is_there_and_every_secret_is_there_or_
         keys = set(named(pod, re.compile(r'"secretKeyRef": {[^}]*"name": "([\w-]+)"')))
         keys |= set(named(pod, re.compile(r'"secretName": "([\w-]+)"')))
         for secret in keys:
-            assert secret in of_kind("Secret", manifests) or (overlay == "prod" and secret in said), (name, secret)
+            assert secret in of_kind("Secret", manifests) or (overlay != "dev" and secret in said), (name, secret)
 
 
-def test_prod_brings_no_secret_and_no_floating_image():
+def test_prod_brings_no_secret():
     assert not of_kind("Secret", built("prod"))
-    for workload in workloads(built("prod")).values():
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_image_has_a_version_and_one_that_is_on_its_node_is_taken_from_there(overlay):
+    """Without a tag an image is `latest`, and is pulled always: on a node that has it by hand it would never start."""
+    for name, workload in workloads(built(overlay)).items():
         for container in containers(workload):
-            assert re.search(r":[\w.-]*\d[\w.-]*$", container["image"]), container["image"]
-            assert not container["image"].endswith(":latest")
+            image = container["image"]
+            assert re.search(r":[\w.-]*\d[\w.-]*$|@sha256:[0-9a-f]{64}$", image), image
+            assert container["imagePullPolicy"] == "IfNotPresent", name
+            if "concord-" in image:
+                assert image.endswith(f"concord-{name}:{VERSION}"), image
+
+
+def test_dev_starts_the_very_images_that_compose_builds():
+    for name in (*SERVICES, "console"):
+        (container,) = containers(of_kind("Deployment", built("dev"))[name])
+        assert container["image"] == compose()["services"][name]["image"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_answers_goes_before_what_works_and_nobody_is_put_out_for_a_worker(overlay):
+    classes = of_kind("PriorityClass", built(overlay))
+    assert classes["concord-control"]["value"] > classes["concord-work"]["value"] > 0
+    assert classes["concord-work"]["preemptionPolicy"] == "Never"
+    for name, deployment in of_kind("Deployment", built(overlay)).items():
+        wanted = "concord-control" if name in CONTROL else "concord-work"
+        assert deployment["spec"]["template"]["spec"]["priorityClassName"] == wanted, name
+
+
+@pytest.mark.parametrize("overlay", ["dev", "prod"])
+def test_a_judge_may_have_a_key_and_prod_says_where_it_may_go(overlay):
+    (container,) = containers(of_kind("Deployment", built(overlay))["labeling"])
+    (secret,) = (one["secretRef"] for one in container["envFrom"] if "secretRef" in one)
+    settings = from_environment({"CONCORD_JUDGE_KEYS": settings_in(overlay)["CONCORD_JUDGE_KEYS"]})
+    homes = key_homes(settings)
+    assert homes
+    if overlay == "prod":
+        assert all(home.startswith("https://") for urls in homes.values() for home in urls) and all(homes.values())
+        made = (K8S / "overlays/prod/kustomization.yaml").read_text()
+        assert all(re.search(rf"generic {secret['name']} .*{name}=", made) for name in homes)
+    else:
+        (name,) = (n for n in of_kind("Secret", built("dev")) if n.startswith(secret["name"]))
+        assert set(of_kind("Secret", built("dev"))[name]["data"]) == set(homes)
+
+
+def settings_in(overlay: str) -> dict[str, str]:
+    """The ConfigMap that all services read."""
+    maps = of_kind("ConfigMap", built(overlay))
+    (data,) = (one["data"] for name, one in maps.items() if re.fullmatch(r"concord-[a-z0-9]{10}", name))
+    return data
+
+
+def test_one_file_says_where_everything_outside_is():
+    """Prod's addresses stand in outside.env alone, and every manifest that needs one has it from there."""
+    said = settings_in("prod")
+    lines = (K8S / "overlays/prod/outside.env").read_text().splitlines()
+    given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert given.items() <= said.items()
+    rules = of_kind("NetworkPolicy", built("prod"))["outside"]["spec"]["egress"]
+    assert [rule["to"][0]["ipBlock"]["cidr"] for rule in rules] == [given["KAFKA_NETWORK"], given["POSTGRES_NETWORK"]]
+    ingress = of_kind("Ingress", built("prod"))["console"]["spec"]
+    assert ingress["rules"][0]["host"] == ingress["tls"][0]["hosts"][0] == given["CONSOLE_HOST"]
+    assert given["CONCORD_CONSOLE_URL"] == f"https://{given['CONSOLE_HOST']}"
+    overlay = "".join((K8S / "overlays/prod" / name).read_text() for name in ("kustomization.yaml",))
+    settings = [line for line in overlay.splitlines() if not line.lstrip().startswith("#")]
+    assert not [line for line in settings if ".example" in line and "registry.example" not in line]
+
+
+def test_the_pages_come_in_over_tls_and_the_door_only_with_a_client_certificate():
+    shown = with_components("prod", "door-ingress")
+    services = of_kind("Service", shown)
+    for name, ingress in of_kind("Ingress", shown).items():
+        assert ingress["spec"]["tls"][0]["secretName"] == f"concord-{name}-tls"
+        assert ingress["spec"]["tls"][0]["hosts"] == [rule["host"] for rule in ingress["spec"]["rules"]]
+        (path,) = ingress["spec"]["rules"][0]["http"]["paths"]
+        port = path["backend"]["service"]["port"]["name"]
+        assert port in {one["name"] for one in services[path["backend"]["service"]["name"]]["spec"]["ports"]}
+        kubernetes_validate.validate(ingress, STRICT, strict=True)
+        policies = json.dumps(of_kind("NetworkPolicy", shown)[name if name == "console" else "door-ingress"])
+        assert "concord.dev/ingress" in policies
+    assert set(of_kind("Ingress", shown)) == {"console", "door"}
+    assert set(of_kind("Ingress", built("prod"))) == {"console"}, "the door asks nobody who he is"
+    said = of_kind("Ingress", shown)["door"]["metadata"]["annotations"]
+    assert said["nginx.ingress.kubernetes.io/auth-tls-verify-client"] == "on"
+    assert said["nginx.ingress.kubernetes.io/auth-tls-secret"] == "concord/concord-callers"
+
+
+def test_a_gateway_leads_to_the_pages_over_tls_as_well():
+    shown = with_components("dev", "gateway")
+    (listener,) = of_kind("Gateway", shown)["concord"]["spec"]["listeners"]
+    assert listener["protocol"] == "HTTPS" and listener["tls"]["certificateRefs"] == [{"name": "concord-console-tls"}]
+    (rule,) = of_kind("HTTPRoute", shown)["console"]["spec"]["rules"]
+    assert rule["backendRefs"] == [
+        {"name": "console", "port": of_kind("Service", shown)["console"]["spec"]["ports"][0]["port"]}
+    ]
+
+
+def test_external_secrets_bring_every_secret_with_every_key_that_a_pod_reads():
+    shown = with_components("prod", "external-secrets")
+    brought = {
+        one["spec"]["target"]["name"]: {data["secretKey"] for data in one["spec"].get("data", ())}
+        for one in of_kind("ExternalSecret", shown).values()
+    }
+    for workload in workloads(shown).values():
+        for container in containers(workload):
+            for one in container.get("env", ()):
+                if wanted := one.get("valueFrom", {}).get("secretKeyRef"):
+                    assert wanted["key"] in brought[wanted["name"]]
+            for one in container.get("envFrom", ()):
+                assert "secretRef" not in one or one["secretRef"]["name"] in brought
+    files = set(re.findall(r"/etc/concord/tls/([\w.]+)", settings_in("prod")["CONCORD_LOG_URL"]))
+    assert files <= brought["concord-tls"] and "secret" in brought["concord-console"]
 
 
 def test_the_urls_of_the_overlays_are_such_as_the_services_read():
-    for overlay in OVERLAYS:
-        (data,) = (
-            m["data"]
-            for n, m in of_kind("ConfigMap", built(overlay)).items()
-            if re.fullmatch(r"concord-[a-z0-9]{10}", n)
-        )
+    for overlay in ("dev", "prod"):
+        data = settings_in(overlay)
         kafka = url.parse(data["CONCORD_LOG_URL"])
         s3.parse(data["CONCORD_BLOB_URL"])
         if overlay == "prod":
@@ -482,8 +614,15 @@ def test_training_is_never_scaled_in_while_a_unit_computes():
     assert max(grace, key=grace.get) == "training"
 
 
-def test_training_asks_for_a_gpu_and_for_a_node_that_has_one():
-    pod = of_kind("Deployment", built("prod"))["training"]["spec"]["template"]["spec"]
+@pytest.mark.parametrize("overlay", ["dev", "prod"])
+def test_nothing_asks_for_a_gpu_that_uses_none(overlay):
+    assert "nvidia" not in json.dumps(built(overlay))
+
+
+def test_with_gpus_training_asks_for_one_and_for_a_node_that_has_it_and_nothing_else_does():
+    pods = {name: one["spec"]["template"]["spec"] for name, one in workloads(built("prod-gpu")).items()}
+    assert [name for name, pod in pods.items() if "nvidia" in json.dumps(pod)] == ["training"]
+    pod = pods["training"]
     assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
     assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]

@@ -5,7 +5,15 @@ import socket
 import pytest
 
 from concord.kit.errors import InvalidInput
-from concord.kit.settings import allowed_keys, from_environment, is_loopback, open_blobs, open_log, open_store
+from concord.kit.settings import (
+    allowed_keys,
+    from_environment,
+    is_loopback,
+    key_homes,
+    open_blobs,
+    open_log,
+    open_store,
+)
 from concord.kit.telemetry import serve_metrics
 
 
@@ -93,6 +101,17 @@ def test_judges_may_use_the_variables_that_are_named_and_no_other():
     given = {"ONE_KEY": "sk-1", "DATABASE_PASSWORD": "hunter2"}
     assert allowed_keys(settings, given) == {"ONE_KEY": "sk-1", "OTHER_KEY": ""}
     assert allowed_keys(from_environment({}), given) == {}
+
+
+def test_a_key_may_be_bound_to_where_it_may_be_sent():
+    settings = from_environment({"CONCORD_JUDGE_KEYS": "A@https://a.example/v1, A@https://b.example, FREE"})
+    assert allowed_keys(settings, {"A": "sk-1"}) == {"A": "sk-1", "FREE": ""}
+    assert key_homes(settings) == {"A": ("https://a.example/v1", "https://b.example"), "FREE": ()}
+
+
+def test_processes_may_be_a_limit_of_cpus():
+    for said, wanted in (("1.5", 1), ("0.5", 1), ("2", 2), ("-1", -1), ("0", 0)):
+        assert from_environment({"CONCORD_PROCESSES": said}).processes == wanted
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from concord.kit.urls import secret_option, without_secrets
+from concord.kit.urls import is_under, secret_option, without_secrets
 
 SECRETS = ("api_key", "Token", "client-secret", "sig", "X-Amz-Signature", "password", "sasl_pass", "pwd", "credentials")
 
@@ -19,3 +19,31 @@ def test_an_option_without_a_value_is_one_as_well():
 
 def test_other_options_are_nobodys_secret():
     assert secret_option("api-version=2024-06-01&sslmode=require") == ""
+
+
+@pytest.mark.parametrize("url", ["https://a.example/v1", "https://a.example/v1/", "https://a.example/v1/chat?x=1"])
+def test_what_lies_under_a_url_is_told(url):
+    assert is_under(url, "https://a.example/v1")
+
+
+ELSEWHERE = (
+    "http://a.example/v1",
+    "https://a.example/v10",
+    "https://a.example/",
+    "https://a.example:8443/v1",
+    "https://a.example.evil/v1",
+    "https://a.example@evil/v1",
+    "https://u@a.example/v1",
+    "https://a.example/v1/../v2",
+    "https://a.example/v1/%2e%2E/v2",
+    "https://a.example/v1/%2e%2e%2fv2",
+)
+
+
+@pytest.mark.parametrize("url", ELSEWHERE)
+def test_what_lies_elsewhere_is_not_under_it(url):
+    assert not is_under(url, "https://a.example/v1")
+
+
+def test_nothing_lies_under_what_is_no_url():
+    assert not is_under("a.example", "a.example")

@@ -41,7 +41,8 @@ class Settings:
     unit_devices: int = 1
     # Judge requests in flight, over all units of a process.
     judge_concurrency: int = 64
-    # Names of the environment variables that judges may take their keys from, with commas between.
+    # Names of the environment variables that judges may take their keys from, with commas between; NAME@URL: for
+    # addresses under this URL alone.
     judge_keys: str = ""
     # Seconds between two looks at a batch that was handed in to a judge.
     batch_look_s: float = 60.0
@@ -92,12 +93,18 @@ def from_environment(environment: Mapping[str, str] = os.environ, **given: objec
             known = ", ".join(f"CONCORD_{n.upper()}" for n in kinds)
             raise InvalidInput(f"{variable} is not a setting; there are: {known}")
         try:
-            values[name] = kinds[name](text)
+            values[name] = _whole(text) if name == "processes" else kinds[name](text)
         except ValueError:
             raise InvalidInput(
                 f"{variable}={text!r} is not {'a number' if kinds[name] is not str else 'text'}"
             ) from None
     return _checked(Settings(**{**values, **given}).resolved())  # type: ignore[arg-type]
+
+
+def _whole(text: str) -> int:
+    """So many processes as a limit of CPUs grants, which may be a fraction of one: rounded down, and no fewer than one."""
+    cpus = float(text)
+    return int(cpus) if cpus <= 0 or cpus >= 1 else 1
 
 
 RANGES = {
@@ -157,8 +164,16 @@ def allowed_keys(settings: Settings, environ: Mapping[str, str]) -> Mapping[str,
     A run's configuration names the variable and the URL that its key is sent to, so whoever may create runs could read
     any variable if any were allowed.
     """
-    names = [name.strip() for name in settings.judge_keys.split(",")]
-    return {name: environ.get(name, "") for name in names if name}
+    return {name: environ.get(name, "") for name in key_homes(settings)}
+
+
+def key_homes(settings: Settings) -> Mapping[str, tuple[str, ...]]:
+    """Where the key of each variable may be sent: addresses under one of these URLs; none of them: anywhere."""
+    homes: dict[str, tuple[str, ...]] = {}
+    for said in filter(None, (one.strip() for one in settings.judge_keys.split(","))):
+        name, _, home = said.partition("@")
+        homes[name] = (*homes.get(name, ()), home) if home else ()
+    return homes
 
 
 # Read elsewhere: the tests' data, and keys of judges that a run's configuration names.

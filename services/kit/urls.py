@@ -22,6 +22,16 @@ def secret_option(query: str) -> str:
     return next((name for name, _ in parse_qsl(query, keep_blank_values=True) if _SECRET.search(name)), "")
 
 
+def is_under(url: str, home: str) -> bool:
+    """Whether the URL is `home` or leads below it: the same scheme, host and port, and a path that goes on where its ends."""
+    asked, given = urlsplit(url), urlsplit(home)
+    if (asked.scheme, asked.netloc) != (given.scheme, given.netloc) or not given.netloc:
+        return False
+    path, root = asked.path.rstrip("/") + "/", given.path.rstrip("/") + "/"
+    climbs = ".." in path.lower().replace("%2e", ".").replace("%2f", "/").split("/")
+    return path.startswith(root) and not climbs
+
+
 def address(url: str) -> str:
     """Scheme, hosts and ports alone: of a URL that is still to be checked, where a secret may stand in any other part."""
     split = urlsplit(_BEFORE_HOST.sub("://", url.partition("?")[0]))

@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from concord.kit.errors import InvalidInput
+from concord.kit.urls import is_under
 from concord.labeling import further, judge, questions
 from concord.labeling.answer_cache import Answers
 from concord.labeling.asking import Asker, Question
@@ -107,7 +109,8 @@ class LLMJudge:
 class LLMJudges:
     """All LLM judges of a process: one pace for each endpoint, one chat for each model. For one asyncio loop.
 
-    `environ` holds the variables that judges may use and no other: see `settings.allowed_keys`.
+    `environ` holds the variables that judges may use and no other, `homes` where each key may be sent: see
+    `settings.allowed_keys` and `settings.key_homes`.
     """
 
     def __init__(
@@ -119,8 +122,9 @@ class LLMJudges:
         clock: Callable[[], float] = monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Random | None = None,
+        homes: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
-        self._answers, self._environ, self._settings = answers, environ, settings
+        self._answers, self._environ, self._settings, self._homes = answers, environ, settings, homes
         self._clock, self._sleep, self._random = clock, sleep, random
         self._paces: dict[str, Pace] = {}
         self._chats: dict[_Place, Chat] = {}
@@ -158,7 +162,7 @@ class LLMJudges:
 
     def endpoint(self, config: cfg.JudgeConfig) -> Endpoint:
         """Where the judge is, with its key. Raises InvalidInput for a setting that cannot be."""
-        key = self._key(config.api_key_env)
+        key = self._key(config.api_key_env, config.url)
         if not config.name:
             raise InvalidInput("judge.name is empty; it is the model's name at the endpoint")
         return Endpoint(config.url, config.name, key, config.api_key_env)
@@ -171,12 +175,17 @@ class LLMJudges:
         named = {url for url, *_ in self._chats}
         self._paces = {url: pace for url, pace in self._paces.items() if url in named}
 
-    def _key(self, name: str) -> str:
+    def _key(self, name: str, url: str) -> str:
         """The key in the variable of this name. A caller chooses the name and where the key goes, so not any will do."""
         if name and name not in self._environ:
             raise InvalidInput(
                 f"judge.api_key_env {name[:100]!r} is not a variable that judges may use; whoever runs the labeling "
                 "service names those in CONCORD_JUDGE_KEYS"
+            )
+        if (homes := self._homes.get(name, ())) and not any(is_under(url, home) for home in homes):
+            raise InvalidInput(
+                f"judge.url {url[:200]!r} is not where the key in {name} may be sent: {', '.join(homes)}; whoever runs the "
+                "labeling service says so in CONCORD_JUDGE_KEYS"
             )
         return self._environ[name].strip() if name else ""
 

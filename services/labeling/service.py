@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from concurrent.futures import CancelledError
 from functools import partial
+from types import MappingProxyType
 
 import grpc
 
@@ -49,14 +50,21 @@ Asked = tuple[list[Combined], Usage]
 class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
     """The units of GENERATE, PILOT_LABEL, LABEL and TEACH; every coroutine of it runs in one asyncio loop.
 
-    `environ` holds the variables that judges may take their keys from: those of `settings.allowed_keys`.
+    `environ` holds the variables that judges may take their keys from, `homes` where each key may be sent: those of
+    `settings.allowed_keys` and `settings.key_homes`.
     """
 
     def __init__(
-        self, blobs: Blobs, answers_url: str, concurrency: int, environ: Mapping[str, str], look_s: float = LOOK_S
+        self,
+        blobs: Blobs,
+        answers_url: str,
+        concurrency: int,
+        environ: Mapping[str, str],
+        look_s: float = LOOK_S,
+        homes: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self._blobs, self._look_s, self._computation = blobs, look_s, Computation()
-        self._answers_url, self._concurrency, self._environ = answers_url, concurrency, environ
+        self._answers_url, self._concurrency, self._environ, self._homes = answers_url, concurrency, environ, homes
         self._judges: LLMJudges | None = None
         self._cache: AnswerCache | None = None
         self._batches: Batches | None = None
@@ -202,7 +210,8 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
     def _llm(self) -> LLMJudges:
         if self._judges is None:
             self._cache = AnswerCache(self._answers_url)
-            self._judges = LLMJudges(self._cache, self._environ, ChatSettings(concurrency=self._concurrency))
+            settings = ChatSettings(concurrency=self._concurrency)
+            self._judges = LLMJudges(self._cache, self._environ, settings, homes=self._homes)
         return self._judges
 
     def _batched(self) -> Batches:
