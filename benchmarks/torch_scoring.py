@@ -40,16 +40,15 @@ def texts_of(count: int) -> tuple[list[str], list[str]]:
     return prompts, answers
 
 
-def made(folder: Path, size: dict[str, int]) -> None:
-    """Model and tokenizer in a folder."""
-    import torch
+def save_tokenizer(folder: Path, vocabulary: int) -> None:
+    """A BPE that learned on HH's training responses; 0 pads, 1 is the end."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     learner = trainers.BpeTrainer(
-        vocab_size=size["vocabulary"],
+        vocab_size=vocabulary,
         special_tokens=["<pad>", "</s>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -58,6 +57,14 @@ def made(folder: Path, size: dict[str, int]) -> None:
         (one["text"] for row in islice(rows("hh_train"), 2_000) for one in row["responses"]), learner
     )
     PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token="<pad>", eos_token="</s>").save_pretrained(folder)
+
+
+def made(folder: Path, size: dict[str, int]) -> None:
+    """Model and tokenizer in a folder."""
+    import torch
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    save_tokenizer(folder, size["vocabulary"])
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=size["vocabulary"],

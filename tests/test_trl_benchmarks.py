@@ -8,10 +8,14 @@ from tests.data import data_path
 pytestmark = pytest.mark.trl
 
 
-def test_scoring_is_measured_beside_a_plain_loop_that_gives_the_same_rewards(tmp_path, monkeypatch):
+@pytest.fixture
+def pack(monkeypatch):
+    monkeypatch.setenv("CONCORD_DATA", str(data_path("hh_train.jsonl.gz").parent))
+
+
+def test_scoring_is_measured_beside_a_plain_loop_that_gives_the_same_rewards(tmp_path, pack):
     from benchmarks import torch_scoring
 
-    monkeypatch.setenv("CONCORD_DATA", str(data_path("hh_train.jsonl.gz").parent))
     found = torch_scoring.measured(torch_scoring.QUICK, tmp_path)
     assert found["rewards_apart"] < torch_scoring.TOLERANCE
     assert found["tokens"]["trees"] < found["tokens"]["rows"] <= found["tokens"]["plain"]
@@ -46,10 +50,81 @@ def test_the_scripts_are_measured_beside_bare_trl(tmp_path):
     assert list(tmp_path.glob("out-*/adapter_model.safetensors"))
 
 
-def test_what_is_measured_on_a_gpu_runs_as_it_is_in_a_tiny_shape(monkeypatch):
+def test_dpo_by_four_sources_of_labels_is_measured_on_the_same_pairs(pack, tmp_path):
+    from benchmarks import dpo_arms, label_sources
+
+    found = label_sources.measured(str(dpo_arms.tiny(tmp_path / "tiny")), label_sources.QUICK, tmp_path)
+    right = found["labels_right"]
+    assert right["all people"] == 1 and right["judge"] == pytest.approx(0.75, abs=0.01)
+    assert right["judge + random people"] > right["judge"]
+    assert found["learned"] == label_sources.QUICK.learn
+    assert {one["of"] for one in found["accuracy"]["arms"].values()} == {label_sources.QUICK.held}
+    assert set(found["accuracy"]["differences"]) == {
+        "ours less judge",
+        "ours less judge + random people",
+        "ours less all people",
+        "all people less judge",
+    }
+    label_sources.said(found)
+
+
+def test_dpo_on_pairs_chosen_by_how_they_differ_is_measured_with_as_many_of_each(pack, tmp_path):
+    from benchmarks import dpo_arms, selection_dpo
+
+    found = selection_dpo.measured(str(dpo_arms.tiny(tmp_path / "tiny")), selection_dpo.QUICK, tmp_path)
+    assert set(found["pairs"].values()) == {selection_dpo.QUICK.learn}
+    near = found["mean_cosine"]
+    assert near["easy"] < near["random"] < near["hard"] and near["drop-similar"] < near["hard"]
+    selection_dpo.said(found)
+
+
+def test_a_judge_that_loves_style_is_measured_alone_and_with_answers_checked_first(pack, tmp_path):
+    from benchmarks import dpo_arms, hrlaif
+
+    found = hrlaif.measured(str(dpo_arms.tiny(tmp_path / "tiny")), hrlaif.QUICK, tmp_path)
+    assert found["labels_right"] == {hrlaif.ALONE: 0.5, hrlaif.CHECKED: 1.0}
+    assert set(found["satisfaction"]["arms"]) == {*hrlaif.ARMS, hrlaif.START}
+    assert all(0 <= one["is"] <= 1 for one in found["win_rate"]["arms"].values())
+    hrlaif.said(found)
+
+
+def test_the_warning_and_the_cure_are_told_from_what_judge_and_checks_say():
+    from benchmarks import hrlaif
+
+    asked = [(2, 3), (4, 5), (6, 7)]
+    plain = [f"{a} plus {b} is {a + b}." for a, b in asked]
+    fine_wrong = [f"What a wonderful question! {a} plus {b} is {a + b + 1}. I hope this helps!" for a, b in asked]
+    said = {hrlaif.ALONE: fine_wrong, hrlaif.CHECKED: plain, hrlaif.START: plain}
+    found = hrlaif.figures(said, asked)
+    assert found["win_rate"]["arms"][hrlaif.ALONE]["is"] == 1 and found["win_rate"]["arms"][hrlaif.CHECKED]["is"] == 0.5
+    assert found["satisfaction"]["arms"][hrlaif.ALONE]["is"] == 0 and found["satisfaction"]["arms"]["start"]["is"] == 1
+    assert found["warning"] and found["cure"]
+
+
+def test_the_reference_is_the_start_s_own_log_probability_and_a_label_turned_round_turns_the_lesson(tmp_path, pack):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from benchmarks import dpo_arms
+
+    start = str(dpo_arms.tiny(tmp_path / "tiny"))
+    pairs = [dpo_arms.Pair("Ask: ", f"yes {n} it is", "no", n % 2 == 0) for n in range(6)]
+    known = dpo_arms.known(start, pairs, tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(start).eval()
+    one = known.tokens[3]
+    for side, answer in enumerate(one.answers):
+        ids = torch.tensor([one.prompt + answer])
+        with torch.no_grad():
+            said = model(ids).logits.log_softmax(-1)[0, :-1].gather(1, ids[0, 1:, None])[:, 0]
+        assert known.reference[3, side] == pytest.approx(float(said[len(one.prompt) - 1 :].sum()), abs=1e-3)
+    kept, turned = (dpo_arms._row(known, dpo_arms.Label(3, p)) for p in (0.8, 0.2))
+    assert kept["p_chosen"] == turned["p_chosen"] == 0.8 and kept["chosen_ids"] == turned["rejected_ids"]
+    assert kept["ref_chosen_logps"] == turned["ref_rejected_logps"]
+
+
+def test_what_is_measured_on_a_gpu_runs_as_it_is_in_a_tiny_shape(pack):
     from benchmarks import gpu
 
-    monkeypatch.setenv("CONCORD_DATA", str(data_path("hh_train.jsonl.gz").parent))
     found = gpu.measured("tiny", 512, 0.2)
     assert (
         found["scoring"]["texts"] == 40 and found["scoring"]["tflops"] > 0 and found["scoring"]["soak"]["passes"] >= 1

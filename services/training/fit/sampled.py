@@ -16,7 +16,7 @@ from concord.training.progress import Progress, Stop
 
 
 def answers(
-    knobs: Knobs, models: tuple[str, str], asked: Sequence[Question], stop: Stop, progress: Progress
+    knobs: Knobs, models: Sequence[str], asked: Sequence[Question], stop: Stop, progress: Progress
 ) -> list[tuple[Question, tuple[str, ...]]] | None:
     """Each prompt that is not too long, with one answer of each model; None: stopped before."""
     common.quiet()
@@ -26,7 +26,7 @@ def answers(
     kept = [
         at for at, both in enumerate(zip(*tokens, strict=True)) if all(0 < len(ids) <= knobs.max_length for ids in both)
     ]
-    progress.say("begin", steps=2 * len(kept), left_out=len(asked) - len(kept))
+    progress.say("begin", steps=len(models) * len(kept), left_out=len(asked) - len(kept))
     said: list[list[str]] = []
     stop.at_once = False
     for name, tokenizer, ids in zip(models, tokenizers, tokens, strict=True):
@@ -40,7 +40,7 @@ def answers(
             some = order[begin : begin + knobs.batch]
             torch.manual_seed(knobs.seed + begin)
             found |= dict(zip(some, _generated(model, tokenizer, [ids[at] for at in some], knobs), strict=True))
-            progress.say("step", step=len(said) * len(kept) + len(found), of=2 * len(kept))
+            progress.say("step", step=len(said) * len(kept) + len(found), of=len(models) * len(kept))
         said.append([found[at] for at in kept])
     return [(asked[at], both) for at, both in zip(kept, zip(*said, strict=True), strict=True)]
 
