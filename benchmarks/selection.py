@@ -64,7 +64,7 @@ def lists(source: str, judges: tuple[str, ...]) -> Set:
             prompt.append(number)
             tie.append(choice == "tie")
             wrong.append(_wrong(choice, [_of_pair(row["ai_labels"].get(name), pair) for name in judges]))
-            reported.append(_reported(row))
+            reported.append(is_reported(row))
         texts += spans[-1][1]
     vectors = embeddings(texts)
     at = (np.array(first), np.array(second))
@@ -97,7 +97,7 @@ def given(prefix: str, judges: tuple[str, ...]) -> Set:
         pairs,
         np.array([c == "tie" for c in said]),
         np.array(wrong, float),
-        np.array([_reported(r) for r in held]),
+        np.array([is_reported(r) for r in held]),
         False,
     )
 
@@ -123,7 +123,8 @@ def _prompt(row: dict) -> str:
     return " ".join(message["content"] for message in row["prompt"]).lower()
 
 
-def _reported(row: dict) -> bool:
+def is_reported(row: dict) -> bool:
+    """Whether the row is of the half, by its prompt, that nothing is tuned on."""
     return hashlib.sha256(_prompt(row).encode()).digest()[0] % 2 == 1
 
 

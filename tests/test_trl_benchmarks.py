@@ -88,6 +88,17 @@ def test_a_judge_that_loves_style_is_measured_alone_and_with_answers_checked_fir
     hrlaif.said(found)
 
 
+def test_reward_models_of_every_kind_are_measured_on_the_same_held_out_pairs(pack, tmp_path):
+    from benchmarks import dpo_arms, reward_accuracy
+
+    found = reward_accuracy.measured(str(dpo_arms.tiny(tmp_path / "tiny")), reward_accuracy.QUICK, tmp_path)
+    for one in found["sets"].values():
+        assert set(one["arms"]) == set(reward_accuracy.ARMS) and one["learned"] == reward_accuracy.QUICK.learn
+        assert all(arm["of"] == reward_accuracy.QUICK.held and 0 <= arm["is"] <= 1 for arm in one["arms"].values())
+        assert len(one["differences"]) == len(reward_accuracy.ARMS) - 1
+    reward_accuracy.said(found)
+
+
 def test_the_warning_and_the_cure_are_told_from_what_judge_and_checks_say():
     from benchmarks import hrlaif
 
