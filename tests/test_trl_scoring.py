@@ -1,11 +1,13 @@
 """Rewards and embeddings by a transformer do not hang on how it was computed: order, batches, forms, devices."""
 
+import json
 import random
 
 import numpy as np
 import pytest
 
-from tests.tiny_models import FAMILIES, PLAIN, rows, saved
+from concord.scoring import bench
+from tests.tiny_models import FAMILIES, PLAIN, rows, saved, written
 
 pytestmark = pytest.mark.trl
 # What is promised in float32; rewards of these models are about 1.
@@ -117,3 +119,22 @@ def test_what_is_no_model_is_refused_in_words(tmp_path):
 
     with pytest.raises(InvalidInput, match="no model that can be loaded"):
         Transformer(str(tmp_path))
+
+
+def test_a_reward_model_is_measured_on_a_file_as_reward_bench_has_it(tmp_path, capsys):
+    model = saved(tmp_path / "model", "llama", head=True, width=0.2)
+    held = [
+        {name: row[name][0]["content"] for name in ("prompt", "chosen", "rejected")} | {"subset": f"part {at % 2}"}
+        for at, row in enumerate(rows(30))
+    ]
+    held.append({"prompt": "w1 w2", "chosen": ["kind w3"], "rejected": ["rude w3", "vague w3", "loose"]})
+    assert bench.main([str(model), str(written(tmp_path / "rows.jsonl", held)), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found["subsets"]) == {"part 0", "part 1", bench.EVERYTHING} and found["all"]["of"] == 31
+    from concord.scoring.transformer import Transformer
+
+    one = held[0]
+    chat = [[{"role": "assistant", "content": one[name]}] for name in ("chosen", "rejected")]
+    rewards = Transformer(str(model)).rewards([[{"role": "user", "content": one["prompt"]}]] * 2, chat)
+    margin = bench.margins(str(model), bench.read(tmp_path / "rows.jsonl"), 1_024)[0]
+    assert margin == pytest.approx(float(rewards[0] - rewards[1]), abs=1e-4)
