@@ -35,6 +35,7 @@ try:
         criteria,
         flags,
         judge,
+        model,
         place,
         prompts,
         redteam,
@@ -126,6 +127,12 @@ for command in COMMANDS:
 judges = typer.Typer(no_args_is_help=True)
 judges.command("try")(spoken(judge.try_))
 app.add_typer(judges, name="judge", help="A judge by itself, without a run: `judge try` asks it about three pairs.")
+
+models = typer.Typer(no_args_is_help=True)
+models.command("put")(spoken(model.put))
+app.add_typer(
+    models, name="model", help="Models for --reward-model and --policy: `model put` stores a folder in the blobs."
+)
 
 red = typer.Typer(no_args_is_help=True)
 for part in (redteam.attacks, redteam.classify, redteam.pairs):

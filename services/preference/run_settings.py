@@ -268,7 +268,8 @@ class Options:
         str,
         Setting(
             "reward_model",
-            "Fine-tune reward models from this language model in every round: its name on the hub, or a folder.",
+            "Fine-tune reward models from this language model in every round: its name on the hub, a folder, or what "
+            "`concord model put` printed.",
             BUDGET,
             longest=300,
         ),
@@ -285,7 +286,7 @@ class Options:
         str,
         Setting(
             "policy",
-            "Align this language model on the dataset once it stands: its name on the hub, or a folder.",
+            "Align this language model on the dataset once it stands, called like --reward-model.",
             RESULTS,
             longest=300,
         ),

@@ -1,6 +1,5 @@
 """Reward models of any kind, opened for scoring by their URI."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -8,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from concord.kit.blobs import Blobs, folders
-from concord.kit.blobs.folders import Filed
+from concord.kit.blobs import Blobs
 from concord.kit.blobs.inputs import cached
 from concord.kit.errors import Permanent
+from concord.reward import stored
 from concord.reward.models import KINDS, LIGHT, Kinds, manifest_of
 from concord.v1.events_pb2 import ModelManifest
 from concord.v1.pairs_pb2 import Pair
@@ -44,6 +43,7 @@ class Models:
     def __init__(self, blobs: Blobs, home: Path, kinds: Kinds = KINDS) -> None:
         """`home`: below it lie the folders of models that need files."""
         self._blobs, self._folder, self._kinds = blobs, home / "models", kinds
+        self._bases = home / "bases"
         self._kind = cached(blobs, lambda content: manifest_of(content, kinds).kind, 4 * LIGHT_KEPT)
         self._light = cached(blobs, self._opened, LIGHT_KEPT)
         self._tuned = cached(blobs, self._opened, TUNED_KEPT)
@@ -73,18 +73,8 @@ class Models:
         """The folder of the model's files, which is made where it is missing; None for a model without."""
         if not manifest.files:
             return None
-        files = [Filed(file.name, file.uri, file.size) for file in manifest.files]
-        folder = self._folder / folders.name_of(files)
-        folders.get(self._blobs, files, folder)
-        _forget_old(self._folder, folder)
+        folder = stored.fetched(self._blobs, manifest.files, self._folder, FOLDERS_KEPT)
+        for one in manifest.inputs:
+            if one.name == stored.BASE:
+                stored.lend(self._blobs, one.uri, self._bases, folder)
         return folder
-
-
-def _forget_old(place: Path, used: Path) -> None:
-    """Keeps the folders that were used last; what is open of the others stays readable until it is closed."""
-    used.touch()
-    old = sorted(
-        (path for path in place.iterdir() if not path.name.startswith(".")), key=lambda path: path.stat().st_mtime
-    )
-    for path in old[:-FOLDERS_KEPT]:
-        shutil.rmtree(path, ignore_errors=True)

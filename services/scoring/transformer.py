@@ -18,8 +18,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import AutoPeftModelForCausalLM, AutoPeftModelForSequenceClassification
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from peft import AutoPeftModelForCausalLM, AutoPeftModelForSequenceClassification, PeftModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 from transformers.utils import is_flash_attn_2_available
 
 from concord.kit.errors import InvalidInput
@@ -143,15 +149,25 @@ def _model(folder: str, load: dict[str, Any]) -> Any:
     """The model with its head, where it has one, LoRA merged into its weights; else its backbone."""
     adapter = Path(folder) / "adapter_config.json"
     if adapter.exists():
-        if json.loads(adapter.read_text(encoding="utf-8")).get("task_type") == "SEQ_CLS":
-            return AutoPeftModelForSequenceClassification.from_pretrained(
-                folder, num_labels=1, **load
-            ).merge_and_unload()
-        return _backbone(AutoPeftModelForCausalLM.from_pretrained(folder, **load).merge_and_unload())
+        said = json.loads(adapter.read_text(encoding="utf-8"))
+        has_head = said.get("task_type") == "SEQ_CLS"
+        merged = _merged(folder, str(said.get("base_model_name_or_path")), has_head, load)
+        return merged if has_head else _backbone(merged)
     kinds = AutoConfig.from_pretrained(folder).architectures or ()
     if any(kind.endswith("ForSequenceClassification") for kind in kinds):
         return AutoModelForSequenceClassification.from_pretrained(folder, **load)
     return AutoModel.from_pretrained(folder, **load)
+
+
+def _merged(folder: str, base: str, has_head: bool, load: dict[str, Any]) -> Any:
+    """The model with LoRA's weights in its own; a base that lies within the folder is that one, wherever the folder lies."""
+    more = {**load, **({"num_labels": 1} if has_head else {})}
+    within = Path(folder, base)
+    if within.is_dir() and not Path(base).is_absolute():
+        kind = AutoModelForSequenceClassification if has_head else AutoModelForCausalLM
+        return PeftModel.from_pretrained(kind.from_pretrained(str(within), **more), folder).merge_and_unload()
+    adapted = AutoPeftModelForSequenceClassification if has_head else AutoPeftModelForCausalLM
+    return adapted.from_pretrained(folder, **more).merge_and_unload()
 
 
 def _backbone(model: Any) -> Any:

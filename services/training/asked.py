@@ -18,7 +18,7 @@ MOST_SEED = 2**31 - 1
 
 
 def located(model: str) -> str:
-    """A folder by its whole path, since trainers run in a folder of their own; a name on the hub as it stands."""
+    """A folder by its whole path, since trainers run in a folder of their own; a name on the hub and a URI as they stand."""
     return str(Path(model).resolve()) if Path(model).is_dir() else model
 
 

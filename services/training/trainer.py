@@ -21,6 +21,7 @@ from concord.kit.errors import Corrupt, InvalidInput, NotFound, Permanent, Unava
 from concord.kit.loop.children import ONE_THREAD
 from concord.kit.loop.script import GRACE_S, Script
 from concord.kit.loop.units import Stop
+from concord.reward import stored
 from concord.reward.models import KINDS, Kinds, ModelKind
 from concord.training import heard
 from concord.training.devices import Devices
@@ -45,7 +46,7 @@ class Wanted:
 
     work_id: str
     kind: str
-    # Its name on the hub, or a folder.
+    # Its name on the hub, a folder, or the URI of one that is stored.
     model: str
     # Those of the program that are not its own defaults.
     knobs: Mapping[str, Any]
@@ -60,6 +61,7 @@ class Trainer:
     ) -> None:
         """`home`: where there is room to train in; `grace_s`: what a program has from SIGTERM to SIGKILL."""
         self._blobs, self._home, self._devices = blobs, home / "training", devices
+        self._bases = home / "bases"
         self._kinds, self._grace_s = kinds, grace_s
 
     def train(self, wanted: Wanted, rows: Iterable[bytes], stop: Stop) -> str:
@@ -73,7 +75,10 @@ class Trainer:
         with self._devices.taken(stop) as visible, place(self._home) as folder:
             with (folder / ROWS).open("wb") as file:
                 file.writelines(rows)
-            job = _Job(self._blobs, wanted, kind, folder, self._devices.each)
+            model = wanted.model
+            if stored.is_stored(model):
+                model = stored.lend(self._blobs, model, self._bases, folder)
+            job = _Job(self._blobs, wanted, model, kind, folder, self._devices.each)
             job.restore()
             self._run(job, visible, stop)
             return job.stored()
@@ -135,9 +140,9 @@ def _failure(code: int, complaints: str) -> Exception:
 class _Job:
     """One training in its folder: what it was asked, what is known of it, what is kept of it."""
 
-    def __init__(self, blobs: Blobs, wanted: Wanted, kind: ModelKind, folder: Path, devices: int) -> None:
+    def __init__(self, blobs: Blobs, wanted: Wanted, model: str, kind: ModelKind, folder: Path, devices: int) -> None:
         self._blobs, self._wanted, self.kind, self.folder = blobs, wanted, kind, folder
-        own = {"model": wanted.model, "data": ROWS, "out": OUT, "seed": wanted.seed, "devices": devices}
+        own = {"model": model, "data": ROWS, "out": OUT, "seed": wanted.seed, "devices": devices}
         self.spec: dict[str, Any] = {"micro_batch": kind.micro_batch, **wanted.knobs, **own}
         self._progress, self._began, self._write_at = TrainingProgress(), time.monotonic(), 0.0
         self._logger = structlog.get_logger(service="training", work=wanted.work_id)
@@ -221,6 +226,8 @@ class _Job:
         files = folders.put(self._blobs, self._out, lambda name: name != "progress.jsonl")
         manifest = self._manifest(self._wanted.kind, files)
         manifest.inputs.add(name="rows", uri=self._blobs.put_file(self.folder / ROWS))
+        if stored.is_stored(self._wanted.model):
+            manifest.inputs.add(name=stored.BASE, uri=self._wanted.model)
         manifest.versions.update({name: str(version) for name, version in made.get("versions", {}).items()})
         self._quietly(self._write)
         return self._blobs.put(manifest.SerializeToString(deterministic=True))

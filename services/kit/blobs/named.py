@@ -20,6 +20,9 @@ HOLDS: dict[str, type[Message]] = {
     "policy_uri": ModelManifest,
     # Of PolicyTrained; the light model's is none, and names nothing.
     "model_uri": ModelManifest,
+    # Of a run's configuration, where they are called by the URI of a model that was put there.
+    "reward_model": ModelManifest,
+    "policy": ModelManifest,
 }
 
 
