@@ -28,7 +28,7 @@ from concord.reward import features, head, logistic
 
 Array = np.ndarray
 FULL = Size(learn=300, held=300, pool=6_000, max_length=256)
-QUICK = Size(learn=24, held=20, pool=120, max_length=128)
+QUICK = Size(learn=16, held=16, pool=160, max_length=128)
 LONGER, LIGHT, LIGHT_ALL, FEATURES, LORA = ARMS = (
     "longer wins",
     "light head",
