@@ -17,7 +17,7 @@ from concord.kit.settings import from_environment
 from concord.v1 import pairs_pb2 as pairs
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
-from concord.v1.tasks_service_pb2 import ListTasksRequest
+from concord.v1.tasks_service_pb2 import ListTasksRequest, NextTasksRequest
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from tests.test_asking import facts_of, job_of
 from tests.test_cli import concord
@@ -202,3 +202,30 @@ def test_a_strangers_text_cannot_steer_the_screen():
 def test_without_a_terminal_another_way_is_named(tmp_path):
     refused = concord(tmp_path, "annotate", "last")
     assert refused.returncode == 2 and "--annotators file:PATH" in refused.stderr
+
+
+class Busy:
+    """A task service at which others take the slot that a withdrawal has just freed."""
+
+    def __init__(self, tasks: TaskServiceStub, run_id: str, others: list[str]) -> None:
+        self._tasks, self._run_id, self._others = tasks, run_id, others
+
+    def __getattr__(self, name: str):
+        return getattr(self._tasks, name)
+
+    def WithdrawAnnotation(self, request):
+        answer = self._tasks.WithdrawAnnotation(request)
+        for who in self._others:
+            wanted = NextTasksRequest(annotator=who, run_id=self._run_id, most=1, task_ids=[request.task_id])
+            assert self._tasks.NextTasks(wanted).tasks
+        return answer
+
+
+def test_an_answer_taken_back_whose_question_went_to_others_is_said_to_be_taken_back(tmp_path):
+    with place_in(tmp_path, quorum=2, budget="24") as place:
+        busy = Busy(place.tasks, place.job.run_id, ["bob", "cleo"])
+        sitting = Sitting(place.runs, busy, place.job.run_id, "ann")
+        sitting.answer(place.asked(sitting), pairs.CHOICE_TIE)
+        sitting.hand_in()
+        assert "taken back; somebody else" in sitting.undo()
+        assert sitting.answered == 0 and "no answer" in sitting.undo()

@@ -313,6 +313,33 @@ def test_an_answer_that_comes_again_is_that_answer_and_one_that_was_overtaken_ch
     assert len([one for one in world.facts("annotation_withdrawn") if one.annotator == "again"]) == 1
 
 
+class Busy(Desk):
+    """Others take the slot that a withdrawal has just freed."""
+
+    def withdraw(self, run_id, annotator, task_id, revision):
+        super().withdraw(run_id, annotator, task_id, revision)
+        for who in ("bob", "cleo"):
+            assert self.next(run_id, who, 1, [task_id])
+
+
+def test_an_answer_taken_back_whose_question_went_to_others_is_said_to_be_taken_back(tmp_path):
+    with world_in(tmp_path, quorum=2, budget="24") as world:
+        ann = world.annotator("ann")
+        task = ann.tasks()[0]
+        assert ann.answer(task)["refused"] == ""
+        busy = application(replace(world.console, desk=Busy(world.console.desk.channel, world.console.desk.address)))
+        cookies, form = cookie_of(world, "annotator", world.job.run_id, "ann")
+
+        async def undone() -> dict:
+            async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=busy), base_url="http://x") as client:
+                said = {"task_id": task["id"], "revision": 1}
+                headers = {**cookies, "x-concord-form": form}
+                return (await client.post(f"/annotate/{world.job.run_id}/undo", json=said, headers=headers)).json()
+
+        assert asyncio.run(undone()) == {"task": None, "taken_back": True}
+        assert len(world.facts("annotation_withdrawn")) == 1
+
+
 def test_who_somebody_is_follows_from_the_pass_and_from_no_field(world):
     ann = world.annotator("honest")
     task = ann.tasks()[0]

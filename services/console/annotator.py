@@ -61,14 +61,15 @@ def answers(console: Console, asked: Asked) -> Response:
 
 
 def undo(console: Console, asked: Asked) -> Response:
-    """Takes an answer back and gives its task out again; says so where it counts already."""
+    """Takes an answer back and gives its task out again; says so where it counts already, or where somebody else has it by now."""
     who, run_id, task_id = asked.held.name, asked.run_id, asked.text("task_id", 100)
     try:
         console.desk.withdraw(run_id, who, task_id, replies.revision_of(asked.said))
     except Refused:
-        return JSONResponse({"task": None})
+        return JSONResponse({"task": None, "taken_back": False})
     found = console.desk.next(run_id, who, 1, [task_id])
-    return JSONResponse({"task": shown(found[0], who, console.clock()) if found else None})
+    task = shown(found[0], who, console.clock()) if found else None
+    return JSONResponse({"task": task, "taken_back": True})
 
 
 def extend(console: Console, asked: Asked) -> Response:

@@ -82,6 +82,7 @@ SCRIPT: Mapping[str, str] = {
     "late": "That answer counts already: it cannot be taken back.",
     "nothing": "There is no answer to take back.",
     "undone": "Taken back; answer it anew.",
+    "passed": "Taken back; somebody else has that question now.",
     "gone": "That question went to somebody else: {why}",
     "lease": "You held this question for too long; here is another one.",
     "held": "That was the last question for now. It is handed in in a moment; U takes it back.",

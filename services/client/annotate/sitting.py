@@ -33,6 +33,7 @@ Choice: TypeAlias = pairs.Choice.ValueType
 LEASED = 2
 SKIPPED = "skipped by the annotator"
 TOO_LATE = "that answer counts already: it cannot be taken back"
+PASSED = "taken back; somebody else has that question now"
 _OTHER = {pairs.CHOICE_FIRST: pairs.CHOICE_SECOND, pairs.CHOICE_SECOND: pairs.CHOICE_FIRST}
 
 
@@ -123,26 +124,28 @@ class Sitting:
         """Takes the last answer back: its question, or why it cannot be."""
         if self._held is not None:
             question, self._held = self._held[0], None
-        elif self._handed_in and (given_back := self._withdrawn(self._handed_in[-1])):
-            question = given_back
-            self._handed_in.pop()
-        else:
-            return TOO_LATE if self._handed_in else "there is no answer to take back"
+            self.answered -= 1
+            return self._question(question.task)
+        if not self._handed_in:
+            return "there is no answer to take back"
+        task_id = self._handed_in[-1].task.task_id
+        if not self._withdraws(task_id):
+            return TOO_LATE
+        self._handed_in.pop()
         self.answered -= 1
-        return self._question(question.task)
+        wanted = NextTasksRequest(annotator=self.annotator, run_id=self._run_id, most=1, task_ids=[task_id])
+        tasks = self._tasks.NextTasks(wanted).tasks
+        return self._question(tasks[0]) if tasks else PASSED
 
-    def _withdrawn(self, question: Question) -> Question | None:
-        """The question under a new lease, its answer withdrawn; None where the task is settled."""
-        task_id = question.task.task_id
+    def _withdraws(self, task_id: str) -> bool:
+        """Whether the answer could be withdrawn; False where the task is settled."""
         try:
             self._tasks.WithdrawAnnotation(WithdrawAnnotationRequest(task_id=task_id, annotator=self.annotator))
         except grpc.RpcError as error:
             if error.code() != grpc.StatusCode.FAILED_PRECONDITION:
                 raise
-            return None
-        wanted = NextTasksRequest(annotator=self.annotator, run_id=self._run_id, most=1, task_ids=[task_id])
-        tasks = self._tasks.NextTasks(wanted).tasks
-        return self._question(tasks[0]) if tasks else None
+            return False
+        return True
 
     def leave(self) -> None:
         """Hands in what is held back and gives the leases back, so that nobody waits for them."""

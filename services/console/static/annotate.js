@@ -11,7 +11,7 @@ let kept = Object.keys(localStorage).filter((key) => key.startsWith(KEEP)).map((
 // What was answered here: an answer of the server that was on its way meanwhile must not bring it again.
 const answered = new Set();
 let queue = [], done = [], shownAt = 0, hiddenMs = 0, hiddenAt = 0, active = Date.now(), progress = {}, times = [];
-let sending = null, loading = false, over = false, closed = false, view = "whole", holdTimer = 0, lookTimer = 0, failures = 0;
+let sending = null, loading = false, over = false, closed = false, view = "whole", skipped = null, holdTimer = 0, lookTimer = 0, failures = 0;
 
 const fill = (text, said) => text.replace(/\{(\w+)\}/g, (_, name) => said[name]);
 const keyOf = (one) => KEEP + one.task_id + "/" + one.revision;
@@ -223,17 +223,24 @@ async function undo() {
   } else {
     try {
       const said = await call("/undo", {task_id: task.id, revision: task.revision});
-      if (!said.task) return say(TEXT.late);
-      again(said.task);
+      if (said.task) return again(said.task);
+      if (!said.taken_back) return say(TEXT.late);
+      forget();
+      say(TEXT.passed);
+      load();
     } catch (error) {
       if (!closed) say(error.status ? error.message : TEXT.kept);
     }
   }
 }
 
-function again(task) {
+function forget() {
   done.pop();
   times.pop();
+}
+
+function again(task) {
+  forget();
   queue = [task, ...queue.filter((one) => one.id !== task.id)];
   show();
   say(TEXT.undone);
@@ -271,7 +278,7 @@ function press(key) {
   if (key === "U") return undo();
   if (!asks) return;
   if (key in CHOICES) return answer(CHOICES[key]);
-  if (key === "S") return $("why").showModal();
+  if (key === "S") { skipped = queue[0]; return $("why").showModal(); }
   if (key === "D") { view = view === "whole" ? "differences" : "whole"; lay(); return apart(); }
   if (key === "-") return strength("slight");
   if (key === "+") return strength("much");
@@ -306,7 +313,8 @@ document.addEventListener("click", (event) => {
 $("why").addEventListener("close", () => {
   const why = $("why").returnValue;
   $("why").returnValue = "";
-  if (why && why !== "cancel") answer("skip", why);
+  // A key that comes before this event may have answered the question that the dialog was about.
+  if (why && why !== "cancel" && skipped === queue[0]) answer("skip", why);
 });
 for (const kind of ["mouseover", "mouseout"]) document.addEventListener(kind, (event) => {
   const one = event.target.closest ? event.target.closest(".same") : null;
