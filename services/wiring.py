@@ -30,6 +30,7 @@ from concord.labeling import service as labeling
 from concord.preference.stages import STAGES
 from concord.reward.models import KINDS, Kinds
 from concord.runs import service as runs
+from concord.runs import watchtower
 from concord.runs.state import restore
 from concord.scoring import service as scoring
 from concord.scoring.units import Units
@@ -100,7 +101,8 @@ def _runs(parts: Parts) -> Service:
     fold = runs.fold(parts.settings.reissue_after_s)
     make = lambda: Reactor(runs.SERVICE, fold, parts.log, parts.store, parts.blobs, time.time)  # noqa: E731
     desk = tasks.servicer(parts.log, parts.store, parts.blobs, SqlSlots(parts.store), parts.settings.lease_s)
-    return Service(runs.servicer(parts.log, parts.store, parts.blobs), make, co_served=(desk,))
+    look = lambda: watchtower.keep_looking(parts.store, runs.SERVICE, parts.stop)  # noqa: E731
+    return Service(runs.servicer(parts.log, parts.store, parts.blobs), make, background=look, co_served=(desk,))
 
 
 def _tasks(parts: Parts) -> Service:

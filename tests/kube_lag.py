@@ -1,8 +1,8 @@
-"""KEDA's own operator and adapter on a real API server give labeling replicas by what waits in a real Kafka topic.
+"""KEDA's own operator and adapter on a real API server give labeling replicas by the work that runs says may run.
 
-The ScaledObject is the project's, but for its clocks. Replicas are only counted: no container runs, so this process takes
-the work as the group `labeling`. From nothing to one is the operator's own doing; further it is Kubernetes' autoscaler that
-asks KEDA's adapter for the lag.
+The ScaledObject is the project's, but for its clocks and the address: the page is this process's, served as runs serves it.
+Replicas are only counted, for no container runs. From nothing to one is the operator's own doing; further it is Kubernetes'
+autoscaler that asks KEDA's adapter.
 """
 
 import json
@@ -11,9 +11,9 @@ import subprocess
 from math import ceil
 from pathlib import Path
 
-from concord.kit.log import Entry, topics
-from concord.kit.log.kafka.log import KafkaLog
-from deploy.local.broker import Broker, free_port, start_broker
+from concord.kit.telemetry import serve_metrics
+from concord.runs import demand, watchtower
+from deploy.local.broker import free_port
 from tests.control_plane import TOOLS, ControlPlane, wait
 from tests.manifests import built, of_kind
 
@@ -21,7 +21,6 @@ OPERATOR, ADAPTER = "keda-operator", "keda-adapter"
 # Instead of 10, 300 and 60 s.
 POLL_S, COOL_DOWN_S, STABLE_S = 2, 5, 1
 UNITS = 40
-GROUP = "labeling"
 # KEDA's names of the service that Kubernetes' autoscaler asks.
 GROUP_OF_METRICS, SERVICE = "external.metrics.k8s.io", "keda-metrics-apiserver"
 
@@ -31,32 +30,35 @@ def is_built() -> bool:
 
 
 def replicas_follow_what_waits(plane: ControlPlane, folder: Path) -> None:
-    """0 replicas without work, as many as the waiting units need where there are some, 0 once all are committed."""
-    broker = start_broker(folder / "kafka")
-    log = KafkaLog(f"kafka://{broker.bootstrap}")
+    """0 replicas without work, as many as the wanted units need where there are some, 0 once none is wanted."""
+    port = free_port()
+    end = serve_metrics(port)
     try:
-        # The topic is made by its first user, which labeling is where it starts with one replica.
-        log.end(topics.LABEL, 0)
-        a_replica = _apply(plane, broker)
+        _want(0)
+        a_replica = _apply(plane, port)
         _start_keda(plane, folder)
         wait("labeling is turned off", lambda: replicas(plane) == 0)
-        entries = [Entry(topics.LABEL, n % topics.LABEL.partitions, b"", b"a unit") for n in range(UNITS)]
-        log.append(entries)
-        wait("waiting units turn labeling on", lambda: replicas(plane) > 0)
+        _want(UNITS)
+        wait("wanted units turn labeling on", lambda: replicas(plane) > 0)
         wait("as many replicas as the units need", lambda: replicas(plane) == ceil(UNITS / a_replica))
-        _take(log)
-        wait("labeling is turned off when nothing waits", lambda: replicas(plane) == 0)
+        _want(0)
+        wait("labeling is turned off when nothing is wanted", lambda: replicas(plane) == 0)
     finally:
-        log.close()
-        broker.stop()
+        end()
+
+
+def _want(units: int) -> None:
+    nobody = dict.fromkeys(demand.WORKERS.values(), 0)
+    waits = dict.fromkeys(demand.WORKERS.values(), 0.0)
+    watchtower.show(demand.Survey(nobody | {"labeling": units}, waits, {}, {}, 0))
 
 
 def replicas(plane: ControlPlane) -> int:
     return plane.get("deployment", "labeling")["spec"]["replicas"]
 
 
-def _apply(plane: ControlPlane, broker: Broker) -> int:
-    """Labeling and its autoscaler as prod has them, in a hurry, with this broker; units that wait for each replica."""
+def _apply(plane: ControlPlane, port: int) -> int:
+    """Labeling and its autoscaler as prod has them, in a hurry, with this page; units that are wanted for each replica."""
     deployment = of_kind("Deployment", built("prod"))["labeling"]
     scaled = of_kind("ScaledObject", built("prod"))["labeling"]
     scaled["spec"] |= {"pollingInterval": POLL_S, "cooldownPeriod": COOL_DOWN_S}
@@ -64,14 +66,10 @@ def _apply(plane: ControlPlane, broker: Broker) -> int:
         "stabilizationWindowSeconds"
     ] = STABLE_S
     (trigger,) = scaled["spec"]["triggers"]
-    trigger["metadata"].pop("bootstrapServersFromEnv")
-    trigger["metadata"]["bootstrapServers"] = broker.bootstrap
-    trigger.pop("authenticationRef", None)
-    for name in ("tls", "sasl"):
-        trigger["metadata"].pop(name, None)
+    trigger["metadata"]["url"] = f"http://127.0.0.1:{port}{watchtower.WANTED}"
     plane.do("apply", "-f", "-", given=json.dumps(deployment))
     plane.do("apply", "--validate=strict", "-f", "-", given=json.dumps(scaled))
-    return int(trigger["metadata"]["lagThreshold"])
+    return int(trigger["metadata"]["targetValue"])
 
 
 def _start_keda(plane: ControlPlane, folder: Path) -> None:
@@ -176,17 +174,3 @@ def _found_by_kubernetes(port: int) -> list[dict]:
             },
         },
     ]
-
-
-def _take(log: KafkaLog) -> None:
-    """All units, as a replica of labeling takes and commits them."""
-    consumer = log.subscribe(topics.LABEL, GROUP)
-    try:
-        taken = 0
-        while taken < UNITS:
-            records = consumer.poll(1.0, UNITS)
-            taken += len(records)
-            if records:
-                consumer.commit({record.partition: record.offset + 1 for record in records})
-    finally:
-        consumer.close()

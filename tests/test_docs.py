@@ -250,7 +250,7 @@ def test_a_services_readme_names_its_topics_its_image_and_how_it_scales(name):
     assert f"target `{name}`" in text and f"`python -m concord {name}`" in text
     if name in WORK_TOPIC:
         scaled = yaml.safe_load((ROOT / "k8s" / "components" / "keda" / f"{name}.yaml").read_text())
-        threshold = scaled["spec"]["triggers"][0]["metadata"]["lagThreshold"]
+        threshold = scaled["spec"]["triggers"][0]["metadata"]["targetValue"]
         assert f"a replica for {threshold} units" in text or (threshold == "1" and "a replica a unit" in text)
 
 

@@ -5,8 +5,10 @@ import json
 from random import Random
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from concord.kit import telemetry
 from concord.kit.errors import Deferred, InvalidInput, Permanent
 from concord.labeling.answer_cache import AnswerCache, MemoryAnswers
 from concord.labeling.chat import ChatSettings
@@ -477,6 +479,29 @@ def test_a_key_that_is_bound_to_an_address_goes_nowhere_else():
     with pytest.raises(InvalidInput, match=r"evil.example.*CONCORD_JUDGE_KEYS") as raised:
         bound.of(cfg.JudgeConfig(kind="llm", name="m", url="https://evil.example/v1", api_key_env="K"))
     assert KEY not in str(raised.value)
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, {"endpoint": telemetry.bounded("127.0.0.1"), **labels}) or 0.0
+
+
+def test_calls_tokens_and_those_turned_away_are_counted_by_the_endpoint():
+    async def scenario():
+        async with Endpoint(rate_limited=0.5) as endpoint:
+            llm = judges()
+            await llm.ask(pairs(20), config(endpoint, prompt_dollars=1.0), 1)
+            await llm.close()
+
+    names = [
+        ("concord_judge_calls_total", {"outcome": "answered"}),
+        ("concord_judge_calls_total", {"outcome": "limit"}),
+    ]
+    names += [("concord_judge_tokens_total", {"kind": "prompt"}), ("concord_judge_dollars_total", {})]
+    names += [("concord_judge_seconds_count", {})]
+    before = [counted(name, **labels) for name, labels in names]
+    asyncio.run(scenario())
+    more = [counted(name, **labels) - was for (name, labels), was in zip(names, before, strict=True)]
+    assert more[0] == more[4] >= 40 and min(more) > 0
 
 
 def test_what_was_spent_before_an_error_is_told():

@@ -8,6 +8,7 @@ import tomllib
 from dataclasses import fields
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -22,6 +23,7 @@ from concord.kit.log.kafka.topics import settings_of
 from concord.kit.settings import IGNORED, Settings, from_environment, key_homes
 from concord.labeling import service as labeling
 from concord.process import START_S
+from concord.runs import demand, watchtower
 from concord.scoring import service as scoring
 from concord.training import service as training
 from concord.triage import service as triage
@@ -566,7 +568,6 @@ def test_the_urls_of_the_overlays_are_such_as_the_services_read():
         kafka = url.parse(data["CONCORD_LOG_URL"])
         s3.parse(data["CONCORD_BLOB_URL"])
         if overlay == "prod":
-            assert data["KAFKA_BOOTSTRAP_SERVERS"] == kafka.where
             assert kafka.replication == 3
             mounts = containers(of_kind("Deployment", built("prod"))["runs"])[0]["volumeMounts"]
             (tls,) = (mount["mountPath"] for mount in mounts if mount["name"] == "tls")
@@ -585,22 +586,26 @@ def test_dev_runs_the_same_back_ends_as_compose():
 
 
 @pytest.mark.parametrize("name", WORK)
-def test_keda_counts_the_lag_of_the_workers_own_group_and_topic(name):
+def test_keda_asks_runs_for_the_work_that_may_run(name):
     scaled = of_kind("ScaledObject", built("prod"))[name]["spec"]
     assert scaled["scaleTargetRef"] == {"name": name}
     (trigger,) = scaled["triggers"]
-    assert trigger["type"] == "kafka"
-    assert (trigger["metadata"]["consumerGroup"], trigger["metadata"]["topic"]) == (name, WORK[name].name)
-    assert scaled["minReplicaCount"] <= scaled["maxReplicaCount"] <= WORK[name].partitions
-    assert trigger["metadata"]["offsetResetPolicy"] == "earliest"
+    assert trigger["type"] == "metrics-api"
+    asked = urlsplit(trigger["metadata"]["url"])
+    service = of_kind("Service", built("prod"))["runs"]
+    assert asked.hostname == f"runs.{service['metadata']['namespace']}.svc.cluster.local"
+    assert asked.port in {one["port"] for one in service["spec"]["ports"] if one["name"] == "metrics"}
+    assert asked.path == watchtower.WANTED
+    assert demand.WORKERS[WORK[name]] == trigger["metadata"]["valueLocation"] == name
+    assert scaled["minReplicaCount"] == 0 < scaled["maxReplicaCount"] <= WORK[name].partitions
     # Its number of replicas is KEDA's: an apply must not set it back.
     assert "replicas" not in of_kind("Deployment", built("prod"))[name]["spec"]
-    environment = containers(of_kind("Deployment", built("prod"))[name])[0]["envFrom"]
-    assert trigger["metadata"]["bootstrapServersFromEnv"] == "KAFKA_BOOTSTRAP_SERVERS"
-    assert any("configMapRef" in one for one in environment)
+    policy = of_kind("NetworkPolicy", built("prod"))["wanted"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "runs"}
+    assert policy["ingress"][0]["ports"] == [{"port": "metrics"}]
 
 
-def test_only_workers_are_scaled_by_lag():
+def test_only_workers_are_scaled_by_what_waits():
     assert set(of_kind("ScaledObject", built("prod"))) == set(WORK)
 
 
@@ -654,12 +659,21 @@ def test_alerts_and_panels_ask_for_metrics_that_the_services_have():
     asked += [rule["expr"] for group in rules for rule in group["rules"]]
     for expression in asked:
         wanted = set(re.findall(r"\b(?:concord|process)_\w+", expression))
-        assert wanted
+        assert wanted or "up{" in expression
         assert wanted <= metrics(), expression
 
 
 def dashboard():
     return json.loads((K8S / "components/monitoring/dashboards/concord.json").read_text())
+
+
+def test_kube_prometheus_stack_finds_the_monitor_and_the_alerts():
+    """Its chart reads what is labelled with its release's name, and nothing else."""
+    for kind in ("ServiceMonitor", "PrometheusRule"):
+        labels = of_kind(kind, built("prod"))["concord"]["metadata"]["labels"]
+        assert labels["release"] == "kube-prometheus-stack"
+    dashboards = of_kind("ConfigMap", built("prod"))["concord-dashboard"]["metadata"]["labels"]
+    assert dashboards["grafana_dashboard"] == "1"
 
 
 def test_the_monitor_finds_the_metrics_port_of_every_service():
@@ -693,4 +707,3 @@ def test_the_users_for_strimzi_may_use_every_topic_and_group():
     (prefix,) = (acl["resource"]["name"] for acl in acls if acl["resource"]["type"] == "topic")
     assert groups == set(SERVICES)
     assert all(topic.name.startswith(prefix) for topic in topics.ALL)
-    assert all(acl["operations"] == ["Describe"] for acl in users["concord-keda"]["spec"]["authorization"]["acls"])

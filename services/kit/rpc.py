@@ -89,7 +89,7 @@ class ErrorsToStatuses(grpc.ServerInterceptor):
 
 def _single(behaviour, method: str, check: Check):
     def call(request, context):
-        with _translated(context, method):
+        with telemetry.RPC_SECONDS.labels(method).time(), _translated(context, method):
             check_size(method, request)
             check(request)
             return behaviour(request, context)

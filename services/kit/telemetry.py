@@ -1,22 +1,69 @@
-"""Logs as JSON lines on standard error, and the metrics that an operator's dashboard reads."""
+"""Logs as JSON lines on standard error, and the metrics that an operator's dashboard reads.
 
+Labels are few and bounded: services, outcomes, reasons, and at most MOST_NAMES judges' hosts; what comes beyond is `other`.
+"""
+
+import json
 import logging
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
+from socketserver import ThreadingMixIn
 from typing import TextIO
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram, make_wsgi_app
 
 from concord.kit.errors import InvalidInput
+
+# Units take from a moment to hours, calls of a judge from a tenth of a second to minutes, RPCs less.
+UNIT_BUCKETS = (0.05, 0.2, 1, 3, 10, 30, 60, 120, 300, 600, 1200, 3600, 10_800)
+JUDGE_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300)
+RPC_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 DUPLICATES = Counter("concord_duplicate_facts", "Facts dropped because their id was folded before")
 UNKNOWN_FACTS = Counter("concord_unknown_facts", "Facts of a kind this version does not know")
 FOLDED = Counter("concord_folded_facts", "Facts folded", ["service"])
+FOLD_LAG = Gauge("concord_fold_lag", "Facts of this replica's partitions that it has not folded yet", ["service"])
 UNITS = Counter("concord_units", "Units of work finished", ["service", "outcome"])
-UNIT_SECONDS = Histogram("concord_unit_seconds", "Seconds from a unit's start to its end", ["service"])
+UNIT_SECONDS = Histogram(
+    "concord_unit_seconds", "Seconds from a unit's start to its end", ["service"], buckets=UNIT_BUCKETS
+)
 IN_FLIGHT = Gauge("concord_units_in_flight", "Units being worked on", ["service"])
+DEAD_LETTERS = Counter("concord_dead_letters", "Work given up and kept as a dead letter", ["service"])
+BACKEND_ERRORS = Counter("concord_backend_errors", "Times that a log, store or blob store did not answer", ["what"])
 RPCS = Counter("concord_rpcs", "RPCs answered", ["method", "code"])
+RPC_SECONDS = Histogram(
+    "concord_rpc_seconds", "Seconds to the answer; streams left out", ["method"], buckets=RPC_BUCKETS
+)
+JUDGE_CALLS = Counter("concord_judge_calls", "Requests to a judge's endpoint", ["endpoint", "outcome"])
+JUDGE_SECONDS = Histogram("concord_judge_seconds", "Seconds to a judge's answer", ["endpoint"], buckets=JUDGE_BUCKETS)
+JUDGE_TOKENS = Counter("concord_judge_tokens", "Tokens that a judge's endpoint counted", ["endpoint", "kind"])
+JUDGE_DOLLARS = Counter("concord_judge_dollars", "Dollars by the prices that runs give", ["endpoint"])
+ANSWERS = Counter("concord_answers", "Answers that people handed in")
+# Of the whole cluster, and the same from every replica of runs: an alert takes the greatest.
+WANTED = Gauge("concord_units_wanted", "Units that are out or may go out now", ["service"])
+WAIT_SECONDS = Gauge("concord_wait_seconds", "Longest that a run has waited for the next of its units", ["service"])
+RUNS = Gauge("concord_runs", "Runs that are not over", ["status"])
+PAUSED = Gauge("concord_runs_paused", "Paused runs", ["reason"])
+QUESTIONS = Gauge("concord_open_questions", "Questions that wait for people")
+RUN_DOLLARS = Gauge("concord_run_dollars", "Dollars spent by the dearest runs that are not over", ["run"])
+
+MOST_NAMES = 20
+_names: set[str] = set()
+_names_lock = threading.Lock()
+# Path → what is answered there as JSON, beside the metrics.
+PAGES: dict[str, Callable[[], Mapping[str, object]]] = {}
+
+
+def bounded(name: str) -> str:
+    """The name as a label; `other` once there are MOST_NAMES of them, for whoever starts runs chooses names freely."""
+    with _names_lock:
+        if name not in _names and len(_names) >= MOST_NAMES:
+            return "other"
+        _names.add(name)
+        return name
 
 
 def log_json(level: str = "info", file: TextIO = sys.stderr) -> None:
@@ -36,17 +83,37 @@ def log_json(level: str = "info", file: TextIO = sys.stderr) -> None:
     )
 
 
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """A scrape is no event."""
+
+
 def serve_metrics(port: int, host: str = "127.0.0.1") -> Callable[[], None]:
-    """Prometheus' text format on `http://host:port/metrics`; returns what ends it, so that the port is free again.
+    """Prometheus' text format on `http://host:port/metrics`, and PAGES; returns what ends it, so that the port is free again.
 
     Raises InvalidInput where nothing can listen there.
     """
+    metrics = make_wsgi_app()
+
+    def answer(environ, start_response):
+        page = PAGES.get(environ["PATH_INFO"])
+        if page is None:
+            return metrics(environ, start_response)
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(page()).encode()]
+
     try:
-        server, thread = start_http_server(port, addr=host)
+        server = make_server(host, port, answer, _Server, _Quiet)
     except OSError as error:
         raise InvalidInput(
             f"metrics cannot listen on {host}:{port}: {error.strerror}. Choose another port with CONCORD_METRICS_PORT"
         ) from error
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
 
     def end() -> None:
         server.shutdown()

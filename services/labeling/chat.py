@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 from random import Random
 from time import monotonic
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import structlog
 
+from concord.kit import telemetry
 from concord.kit.errors import Deferred
 from concord.kit.plural import many
 from concord.labeling import judge
@@ -28,6 +30,7 @@ from concord.labeling.reply import Reply
 from concord.labeling.spending import Spent
 from concord.labeling.wire import Endpoint, Wire
 from concord.preference.call_limits import MAX_TOKENS
+from concord.v1.events_pb2 import Usage
 
 log = structlog.get_logger()
 
@@ -76,6 +79,7 @@ class Chat:
     ) -> None:
         """`pace` is shared by all that ask the same endpoint; `timeout_s`: as asked for, 0: as it comes. Raises InvalidInput."""
         self._endpoint, self._settings, self._pace = endpoint, settings, pace
+        self._place = telemetry.bounded(urlsplit(endpoint.url).hostname or "nowhere")
         self._clock, self._sleep, self._random = clock, sleep, random or Random()
         self._wire = Wire(endpoint, settings.concurrency)
         self._timeout_s, self._timeout_is_set = timeout_s or settings.timeout_s, bool(timeout_s)
@@ -86,6 +90,12 @@ class Chat:
 
     async def close(self) -> None:
         await self._wire.close()
+
+    def count(self, used: Usage) -> None:
+        """What a unit used, for the metrics: tokens and dollars."""
+        telemetry.JUDGE_TOKENS.labels(self._place, "prompt").inc(used.prompt_tokens)
+        telemetry.JUDGE_TOKENS.labels(self._place, "completion").inc(used.completion_tokens)
+        telemetry.JUDGE_DOLLARS.labels(self._place).inc(max(0.0, used.dollars))
 
     @property
     def idle(self) -> bool:
@@ -214,12 +224,15 @@ class Chat:
         try:
             reply = await self._wire.send(spoken(request, dialect), self._timeout_s)
         except Trouble as trouble:
+            telemetry.JUDGE_CALLS.labels(self._place, "slow" if trouble.slow else trouble.fault).inc()
             if trouble.paid:
                 spent.add(request, None)
             self._too_much(trouble, began)
             raise
         spent.add(request, reply)
         self._heard_s = self._clock()
+        telemetry.JUDGE_CALLS.labels(self._place, "answered").inc()
+        telemetry.JUDGE_SECONDS.labels(self._place).observe(self._heard_s - began)
         self._terms.answered(dialect)
         self._pace.went_well(began)
         return reply if dialect.room == 1 else replace(reply, room=dialect.room)

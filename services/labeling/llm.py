@@ -251,6 +251,7 @@ class LLMJudges:
             vars(error)["usage"] = usage(spent, config, self._clock() - began)
             raise
         finally:
+            chat.count(usage(spent, config))
             await self._let_go()
         return said, usage(spent, config, self._clock() - began)
 

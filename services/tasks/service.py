@@ -9,6 +9,7 @@ from functools import lru_cache
 import grpc
 import structlog
 
+from concord.kit import telemetry
 from concord.kit.blobs import Blobs
 from concord.kit.errors import ConcordError, InvalidInput, NotFound, Refused
 from concord.kit.ids import event_id, unit_name
@@ -214,6 +215,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         ]
         stored = self._slots.submit(given, self._clock()) if given else []
         lost = {slot.task_id for (slot, _, _), is_stored in zip(given, stored, strict=True) if not is_stored}
+        telemetry.ANSWERS.inc(len(given) - len(lost))
         for task_id, (revision, _) in said.items():
             if task_id in lost:
                 taken[task_id].refused = TOO_LATE

@@ -16,6 +16,7 @@ import s3fs
 from aiohttp import ClientError as BrokenOff
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
+from concord.kit import telemetry
 from concord.kit.blobs import digest_of, disk, s3_parts, verified
 from concord.kit.blobs.pieces import checked, uri_of_file
 from concord.kit.blobs.s3_parts import PART
@@ -230,6 +231,7 @@ def _in_words(place: Place, path: str, error: Exception, refused: type[ConcordEr
         return error
     if code in CONFLICT:
         return _Conflict()
+    telemetry.BACKEND_ERRORS.labels("blobs").inc()
     return Unavailable(f"{place.shown} does not answer: {error}")
 
 

@@ -15,11 +15,13 @@ class Topic:
     retention_s: int | None
 
 
+# Work is kept no longer than Kafka keeps an idle group's offsets (7 days, offsets.retention.minutes): a group that comes back
+# after these were forgotten begins at the front, and finds nothing there that it has done.
 FACTS = Topic("concord.facts.v1", 24, None)
 LABEL = Topic("concord.work.label.v1", 48, 7 * DAY_S)
 SCORE = Topic("concord.work.score.v1", 24, 7 * DAY_S)
 TRIAGE = Topic("concord.work.triage.v1", 8, 7 * DAY_S)
-TRAIN = Topic("concord.work.train.v1", 16, 30 * DAY_S)
+TRAIN = Topic("concord.work.train.v1", 16, 7 * DAY_S)
 DEAD_LETTERS = Topic("concord.dead-letters.v1", 6, 90 * DAY_S)
 
 ALL = (FACTS, LABEL, SCORE, TRIAGE, TRAIN, DEAD_LETTERS)

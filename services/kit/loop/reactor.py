@@ -129,6 +129,8 @@ class Reactor:
         self._overtaken = set()
         if tick := now - self._ticked >= TICK_S:
             self._ticked = now
+            behind = (ends.get(p, 0) - held.position.next_offset for p, held in self._partitions.items() if p in owned)
+            telemetry.FOLD_LAG.labels(self._service).set(sum(max(0, facts) for facts in behind))
         for partition, held in list(self._partitions.items()):
             asked = set(held.runs) if tick else held.stirred & set(held.runs)
             if asked and held.position.next_offset >= ends.get(partition, 1 << 62):

@@ -142,6 +142,7 @@ class Worker:
             id_bytes(work.work_id)
             result = result_id(work.run_id, work.unit)
         except (DecodeError, ValueError) as error:
+            telemetry.DEAD_LETTERS.labels(self._service).inc()
             self._unsaid.append((record, [facts.dead_letter(record, 1, f"does not decode: {error}")]))
             return
         if (known := self._held.get(work.work_id)) is None:
@@ -232,6 +233,7 @@ class Worker:
 
     def _failed(self, held: _Held, attempts: int, error: str, usage: Usage | None = None) -> list[Entry]:
         self._units["failed"].inc()
+        telemetry.DEAD_LETTERS.labels(self._service).inc()
         self._logger.error("unit failed", run=held.work.run_id, unit=unit_name(held.work.unit), error=error)
         return [facts.dead_letter(held.record, attempts, error), facts.failed(held.work, attempts, error, usage)]
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
+from concord.kit import telemetry
 from concord.kit.errors import ConcordError, Corrupt, InvalidInput, Unavailable
 from concord.kit.urls import without_secrets
 
@@ -18,12 +19,14 @@ def answering(engine: sa.Engine, what: str) -> Iterator[None]:
     except sqlite3.Error as error:  # of a connection that was only being made ready
         raise _of_sqlite(engine, what, error) from error
     except sa.exc.TimeoutError as error:
+        telemetry.BACKEND_ERRORS.labels(what).inc()
         raise Unavailable(f"the {what} {shown(engine)} gave no connection in time: {error}") from error
     except sa.exc.DBAPIError as error:
         said = str(error.orig).strip() or type(error.orig).__name__
         if isinstance(error.orig, sqlite3.Error) and _is_damage(error.orig):
             raise _of_sqlite(engine, what, error.orig) from error
         if _is_away(error):
+            telemetry.BACKEND_ERRORS.labels(what).inc()
             raise Unavailable(f"the {what} {shown(engine)} does not answer: {said}") from error
         if isinstance(error, sa.exc.DataError):
             raise InvalidInput(f"the {what} {shown(engine)} cannot hold this: {said}") from error

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from kafka.errors import AuthorizationError, KafkaError
 
+from concord.kit import telemetry
 from concord.kit.errors import InvalidInput, Unavailable
 from concord.kit.log.kafka.workarounds.net import PatientClient
 
@@ -153,7 +154,8 @@ def opened(kind: Callable[..., Client], net: type[PatientClient] = PatientClient
 
 
 def unavailable(settings: KafkaSettings, error: KafkaError) -> Unavailable:
-    """kafka-python's error in words."""
+    """kafka-python's error in words, and counted."""
+    telemetry.BACKEND_ERRORS.labels("log").inc()
     what = str(error) or type(error).__name__
     if isinstance(error, AuthorizationError):
         return Unavailable(
