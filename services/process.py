@@ -14,11 +14,24 @@ from concord.kit.errors import ConcordError, InvalidInput
 from concord.kit.loop.stepping import drive
 from concord.kit.rpc import Servicer, serve, serving
 from concord.kit.settings import Settings, host_of, is_loopback, open_blobs, open_log, open_store
+from concord.kit.store import SqlStore
 from concord.preference import request_bounds
-from concord.wiring import GRACE_S, SERVICES, Parts, Service, Stepper
+from concord.runs.cancelled import Cancelled, Look, at_door, in_store
+from concord.wiring import GRACE_S, HOLD_STORE, SERVICES, Parts, Service, Stepper
 
 START_S = 60.0
 LOOK_S = 0.2
+
+
+def _standing(names: Sequence[str], settings: Settings, opened: ExitStack) -> tuple[SqlStore | None, Look]:
+    """The database, where one of the services holds it or nobody else could say which runs were cancelled; and who says so."""
+    if settings.runs_address and not HOLD_STORE.intersection(names):
+        look, close = at_door(settings.runs_address)
+        opened.callback(close)
+        return None, look
+    store = open_store(settings)
+    opened.callback(store.close)
+    return store, in_store(store)
 
 
 class Running:
@@ -49,9 +62,8 @@ class Running:
         with ExitStack() as opened:
             log = open_log(settings)
             opened.callback(log.close)
-            store = open_store(settings)
-            opened.callback(store.close)
-            parts = Parts(settings, log, store, open_blobs(settings), self._stop)
+            store, look = _standing(names, settings, opened)
+            parts = Parts(settings, log, store, open_blobs(settings), self._stop, Cancelled(look))
             if settings.metrics_port:
                 opened.callback(telemetry.serve_metrics(settings.metrics_port, host_of(settings.listen)))
             opened.callback(self._end_services)

@@ -31,7 +31,6 @@ from concord.preference.stages import STAGES
 from concord.reward.models import KINDS, Kinds
 from concord.runs import service as runs
 from concord.runs import watchtower
-from concord.runs.state import restore
 from concord.scoring import service as scoring
 from concord.scoring.units import Units
 from concord.tasks import service as tasks
@@ -41,10 +40,8 @@ from concord.training.devices import Devices, found
 from concord.training.trainer import Trainer
 from concord.triage import service as triage
 from concord.v1.events_pb2 import Event
-from concord.v1.runs_service_pb2 import RUN_STATUS_CANCELLED
 from concord.v1.work_pb2 import Work
 
-CANCELLED_S = 1.0
 # Between two looks for batches of cancelled runs.
 SWEEP_S = 30.0
 # Whoever still waits when the process ends is given so long.
@@ -63,11 +60,20 @@ class Parts:
 
     settings: Settings
     log: Log
-    store: SqlStore
+    # None: these services hold no database.
+    stored: SqlStore | None
     blobs: Blobs
     stop: threading.Event
+    # Whether a run was cancelled.
+    cancelled: Callable[[str], bool]
     # What trains models and scores with them.
     kinds: Kinds = field(default_factory=lambda: KINDS)
+
+    @property
+    def store(self) -> SqlStore:
+        """The database; of services in HOLD_STORE alone."""
+        assert self.stored is not None
+        return self.stored
 
 
 class Stepper(Protocol):
@@ -157,10 +163,9 @@ def _labeling(parts: Parts) -> Service:
 
     def sweep() -> None:
         """Batches outlive their run: whoever cancels it should not go on paying."""
-        cancelled = _cancelled(parts.store)
         while not parts.stop.wait(SWEEP_S):
             try:
-                asyncio.run_coroutine_threadsafe(judging.sweep(cancelled), loop).result(SWEEP_S)
+                asyncio.run_coroutine_threadsafe(judging.sweep(parts.cancelled), loop).result(SWEEP_S)
             except (ConcordError, TimeoutError) as error:
                 structlog.get_logger(service=labeling.SERVICE).warning("batches not looked through", error=repr(error))
 
@@ -221,21 +226,7 @@ def _worker(
     parts: Parts, name: str, topic: topics.Topic, start: Callable[[Work], Begun], concurrency: int = 0
 ) -> Callable[[], Worker]:
     units = concurrency or parts.settings.concurrency
-    return lambda: Worker(name, topic, start, parts.log, parts.blobs, time.monotonic, units, _cancelled(parts.store))
-
-
-def _cancelled(store: SqlStore) -> Callable[[str], bool]:
-    """Whether a run was cancelled, at most CANCELLED_S stale: a cancelled run must not go on spending."""
-    known: dict[str, tuple[float, bool]] = {}
-
-    def cancelled(run_id: str) -> bool:
-        now = time.monotonic()
-        if run_id not in known or now - known[run_id][0] > CANCELLED_S:
-            view = restore(run_id, store.rows(runs.SERVICE, run_id, ["state"])).view
-            known[run_id] = (now, view.status == RUN_STATUS_CANCELLED)
-        return known[run_id][1]
-
-    return cancelled
+    return lambda: Worker(name, topic, start, parts.log, parts.blobs, time.monotonic, units, parts.cancelled)
 
 
 SERVICES: dict[str, Callable[[Parts], Service]] = {
@@ -246,6 +237,8 @@ SERVICES: dict[str, Callable[[Parts], Service]] = {
     "triage": _triage,
     "training": _training,
 }
+# Which of them hold the database of runs and tasks; the others take work, and say what came of it.
+HOLD_STORE = frozenset({"runs", "tasks"})
 
 
 def done(settings: Settings, blobs: Blobs, work: Work) -> Event:

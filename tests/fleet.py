@@ -14,13 +14,15 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from concord.kit import rpc
-from concord.wiring import SERVICES
+from concord.wiring import HOLD_STORE, SERVICES
 from deploy.local.broker import free_port
 
 ROOT = Path(__file__).parent.parent
 READY_S = 60.0
 # All is ended after so long, so that a run that hangs fails.
 LIMIT_S = 400.0
+# A database that cannot be opened.
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nowhere"
 # Name of a process → the services in it; none named: all of them.
 Plan = Mapping[str, tuple[str, ...]]
 
@@ -108,12 +110,25 @@ class Fleet:
             "CONCORD_METRICS_PORT": str(self.metrics[name] if self._metered else 0),
             "PYTHONPATH": f"{code / 'src'}:{code}",
         }
+        if code == ROOT:
+            own |= self._without_store(name)
         # Equal hashes need equal instruction sets: whatever chose OpenBLAS's kernels here chooses them there.
         kernels = {key: value for key, value in os.environ.items() if key.startswith("OPENBLAS_")}
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.home), **kernels, **self._environment, **own}
         command = [sys.executable, "-m", self._module, *self._plan[name]]
         with (self.home / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(command, env=environment, cwd=self.home, stdout=log, stderr=log)
+
+    def _without_store(self, name: str) -> dict[str, str]:
+        """What a process of workers alone has instead of the database: the front door; labeling keeps judges' answers there.
+
+        Code of an earlier version holds the database in every process.
+        """
+        names = self._plan[name] or tuple(SERVICES)
+        if HOLD_STORE.intersection(names) or not any("runs" in (one or SERVICES) for one in self._plan.values()):
+            return {}
+        out = {"CONCORD_RUNS_ADDRESS": self.replicas("runs")}
+        return out if "labeling" in names else out | {"CONCORD_STATE_URL": NOWHERE}
 
     def kill(self, name: str) -> None:
         """SIGKILL: nothing is saved, nothing is said."""

@@ -35,7 +35,7 @@ from concord.v1 import (
     training_service_pb2,
     triage_service_pb2,
 )
-from concord.wiring import GRACE_S, SERVICES
+from concord.wiring import GRACE_S, HOLD_STORE, SERVICES
 from tests.manifests import (
     K8S,
     OVERLAYS,
@@ -79,6 +79,9 @@ DEPLOYED = [
     path for place in PLACES for path in sorted(place.rglob("*")) if path.is_file() and path.suffix not in BINARY
 ]
 DEPLOYED += [ROOT / "docker-compose.yml", ROOT / ".env.example"]
+
+# The judges' answers are kept in the database as well.
+WITH_STORE = HOLD_STORE | {"labeling"}
 
 
 def full_name(service: str) -> str:
@@ -213,7 +216,8 @@ def test_the_urls_of_compose_are_such_as_the_services_read():
         environment = compose()["services"][name]["environment"]
         assert url.parse(environment["CONCORD_LOG_URL"]).bootstrap == ("kafka:9092",)
         assert s3.parse(environment["CONCORD_BLOB_URL"]).bucket == "concord"
-        assert environment["CONCORD_STATE_URL"].startswith("postgresql://")
+        assert environment.get("CONCORD_STATE_URL", "").startswith("postgresql://") == (name in WITH_STORE)
+        assert environment["CONCORD_RUNS_ADDRESS"] == "runs:7070"
 
 
 def test_the_stand_in_for_kafka_is_the_version_that_compose_names():
@@ -394,6 +398,25 @@ def lets_out(overlay: str, name: str, address: str, port: int) -> bool:
     )
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_workers_have_neither_the_database_s_password_nor_a_way_to_it_and_reach_the_front_door(overlay):
+    deployments, policies = of_kind("Deployment", built(overlay)), of_kind("NetworkPolicy", built(overlay))
+    store_label = {"concord.dev/store": "true"}
+    assert policies["postgres" if overlay == "dev" else "outside-store"]["spec"]["podSelector"]["matchLabels"]
+    for name in SERVICES:
+        template = deployments[name]["spec"]["template"]
+        assert ("concord-state" in json.dumps(template)) == (name in WITH_STORE)
+        assert (store_label.items() <= template["metadata"]["labels"].items()) == (name in WITH_STORE)
+        (container,) = template["spec"]["containers"]
+        address = {one["name"]: one.get("value") for one in container["env"]}.get("CONCORD_RUNS_ADDRESS")
+        assert (address == "runs:7070") == (name not in HOLD_STORE)
+        own = policies[name]["spec"]["egress"]
+        ways = [(json.dumps(rule["to"]), [one["port"] for one in rule["ports"]]) for rule in own]
+        assert any(5432 in ports for _, ports in ways) == (name in WITH_STORE)
+        to_runs = any('"app.kubernetes.io/name": "runs"' in to and 7070 in ports for to, ports in ways)
+        assert to_runs == (name not in HOLD_STORE)
+
+
 INSIDE = (
     "10.0.0.1",
     "172.16.0.1",
@@ -506,8 +529,9 @@ def test_one_file_says_where_everything_outside_is():
     lines = (K8S / "overlays/prod/outside.env").read_text().splitlines()
     given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     assert given.items() <= said.items()
-    rules = of_kind("NetworkPolicy", built("prod"))["outside"]["spec"]["egress"]
-    assert [rule["to"][0]["ipBlock"]["cidr"] for rule in rules] == [given["KAFKA_NETWORK"], given["POSTGRES_NETWORK"]]
+    for name, variable in (("outside", "KAFKA_NETWORK"), ("outside-store", "POSTGRES_NETWORK")):
+        (rule,) = of_kind("NetworkPolicy", built("prod"))[name]["spec"]["egress"]
+        assert rule["to"][0]["ipBlock"]["cidr"] == given[variable]
     ingress = of_kind("Ingress", built("prod"))["console"]["spec"]
     assert ingress["rules"][0]["host"] == ingress["tls"][0]["hosts"][0] == given["CONSOLE_HOST"]
     assert given["CONCORD_CONSOLE_URL"] == f"https://{given['CONSOLE_HOST']}"

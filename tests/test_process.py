@@ -15,11 +15,12 @@ from concord.kit import rpc
 from concord.kit.errors import Refused, Unavailable
 from concord.kit.settings import from_environment
 from concord.process import Running
+from concord.runs.cancelled import FRESH_S
 from concord.v1.labeling_service_pb2 import LabelPairsRequest
 from concord.v1.labeling_service_pb2_grpc import LabelingServiceStub
 from concord.v1.runs_service_pb2 import CancelRunRequest
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
-from concord.wiring import CANCELLED_S, SERVICES, Parts, Service, turn
+from concord.wiring import SERVICES, Parts, Service, turn
 from tests.endpoint import Endpoint
 from tests.small_pairs import pair
 from tests.test_sigkill import endpoint
@@ -135,7 +136,7 @@ def test_a_cancelled_run_stops_spending(tmp_path):
 
         view = session.run(asked, running, cancel)
         assert view.detail == "enough"
-        threading.Event().wait(CANCELLED_S + 1.0)
+        threading.Event().wait(FRESH_S + 1.0)
         before = judge.calls
         threading.Event().wait(1.0)
         assert judge.calls == before < 3_200

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from concord.wiring import SERVICES
+from concord.wiring import HOLD_STORE, SERVICES
 from deploy.local import s3
 
 # The ground that the services stand on, in the order in which it is laid.
@@ -18,6 +18,7 @@ OWN = (
     "CONCORD_STATE_URL",
     "CONCORD_BLOB_URL",
     "CONCORD_LISTEN",
+    "CONCORD_RUNS_ADDRESS",
     "CONCORD_METRICS_PORT",
 )
 
@@ -64,7 +65,13 @@ class Plan:
             return {**kept, "PYTHONPATH": path}
         listen = f"127.0.0.1:{self.ports[name]}"
         own = {"CONCORD_HOME": str(self.folder / "home"), "CONCORD_LISTEN": listen, "PYTHONPATH": path}
-        return {**kept, **s3.ALONE, **self.urls(), **own}
+        urls = self.urls()
+        if service_of(name) not in HOLD_STORE:
+            own["CONCORD_RUNS_ADDRESS"] = self.front
+            # Workers hold no database; the judges' answers are kept in one.
+            if service_of(name) != "labeling":
+                del urls["CONCORD_STATE_URL"]
+        return {**kept, **s3.ALONE, **urls, **own}
 
 
 def names(replicas: int) -> list[str]:

@@ -31,6 +31,8 @@ class Settings:
     blob_url: str = ""
     # Where gRPC listens; port 0 picks a free one.
     listen: str = "127.0.0.1:7070"
+    # The front door that workers ask whether a run was cancelled: HOST:PORT. Empty: they look into the store themselves.
+    runs_address: str = ""
     # Prometheus' port; 0: none.
     metrics_port: int = 0
     # Units at once in each worker.

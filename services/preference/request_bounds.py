@@ -65,6 +65,7 @@ REQUESTS: dict[str, dict[str, Bound]] = {
     "CancelRunRequest": {**COMMAND, "reason": WORDS},
     "RevokeAccessRequest": {**COMMAND, "name": NAME, "reason": WORDS},
     "GetRunRequest": RUN,
+    "FindCancelledRequest": {"run_ids": Many(1_000, RUN_ID)},
     "ListRunsRequest": {"page_size": ANY, "page_token": Text(20)},
     "WatchRunRequest": RUN,
     "ReadDatasetRequest": RUN,

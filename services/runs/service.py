@@ -24,7 +24,7 @@ from concord.kit.store import Store
 from concord.preference import datasets
 from concord.preference.budget import human_budget
 from concord.preference.shards import put_manifest, put_shard
-from concord.runs import limits, loop, state
+from concord.runs import cancelled, limits, loop, state
 from concord.runs.evolve import evolve
 from concord.runs.state import RunState
 from concord.v1 import runs_service_pb2 as pb
@@ -243,6 +243,11 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
                 if size >= MOST_PAGE_BYTES:
                     break
         return pb.ListRunsResponse(runs=views, next_page_token=str(at) if at < len(known) else "")
+
+    def FindCancelled(
+        self, request: pb.FindCancelledRequest, context: grpc.ServicerContext
+    ) -> pb.FindCancelledResponse:
+        return pb.FindCancelledResponse(run_ids=sorted(cancelled.in_store(self._store)(request.run_ids)))
 
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:
         over = threading.Event()
