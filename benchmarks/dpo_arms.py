@@ -23,8 +23,8 @@ from concord.reward.encoding import Asked, Encoded, Words, encoded
 Array = np.ndarray
 SMALL_MODEL = ROOT / ".tools" / "small-model"
 DRAWS = 2_000
-# As in the trials of the small model; not tuned on what is reported.
-RATE, BATCH, BETA, RANK = 2e-4, 8, 0.1, 8
+# As in earlier trials of the small model on other pairs; not tuned on what is reported.
+RATE, BATCH, BETA, RANK = 1e-3, 4, 0.1, 8
 MICRO_BATCH = 4
 
 
@@ -119,7 +119,9 @@ def _row(of: Known, label: Label, with_reference: bool = True) -> dict[str, Any]
     return row
 
 
-def _trainer(start: str, folder: Path, learn: list[dict], held: list[dict], seed: int, epochs: float) -> Any:
+def _trainer(
+    start: str, folder: Path, learn: list[dict], held: list[dict], seed: int, epochs: float, keep: int = 0
+) -> Any:
     """TRL's trainer with our loss; rows that bring the reference's log-probabilities keep them."""
     from datasets import Dataset
     from transformers import set_seed
@@ -145,7 +147,9 @@ def _trainer(start: str, folder: Path, learn: list[dict], held: list[dict], seed
 
     asked = {"learning_rate": RATE, "beta": BETA, "batch": BATCH, "micro_batch": MICRO_BATCH}
     knobs = Knobs(start, "", str(folder), lora_rank=RANK, lora_alpha=2 * RANK, epochs=epochs, seed=seed, **asked)
-    settings = common.arguments(knobs, folder, common.steps_of(knobs, len(learn))) | {"save_strategy": "no"}
+    steps = common.steps_of(knobs, len(learn))
+    kept = {"save_steps": -(-steps // keep), "save_only_model": True} if keep else {"save_strategy": "no"}
+    settings = common.arguments(knobs, folder, steps) | {"save_total_limit": None} | kept
     tokenizer = _tokenizer(start)
     set_seed(seed)
     trainer = Arm(
@@ -164,19 +168,18 @@ def _trainer(start: str, folder: Path, learn: list[dict], held: list[dict], seed
 
 
 def margins(
-    of: Known, labels: Sequence[Label], held: Sequence[int], folder: Path, size: Size, seed: int = 0, keep: bool = False
+    of: Known, labels: Sequence[Label], held: Sequence[int], folder: Path, size: Size, seed: int = 0, keep: int = 0
 ) -> Array:
     """Trains an arm; its implicit reward of the first less that of the second answer, float [held].
 
-    `keep`: the policy is left in the folder.
+    `keep`: so many states of the policy, evenly spaced and the last one among them, are left in `folder/checkpoint-STEP`.
     """
     learn = [_row(of, label) for label in labels]
-    trainer = _trainer(of.start, folder, learn, [_row(of, Label(at, 1.0)) for at in held], seed, size.epochs)
+    tests = [_row(of, Label(at, 1.0)) for at in held]
+    trainer = _trainer(of.start, folder, learn, tests, seed, size.epochs, keep)
     trainer.train()
     trainer.apart = []
     trainer.evaluate()
-    if keep:
-        trainer.save_model(str(folder))
     return np.array(trainer.apart)
 
 

@@ -10,6 +10,9 @@ judge says the rest. DPO teaches a policy each, from the same pairs. Both and th
 Measured: the win rate against the start by the same judge, and satisfaction: the share of answers that are right. HRLAIF (arXiv
 2403.08309) warns that the first rises while the second falls (-4.58 points there), and that checks cure it (+2.08). What came
 here is said as it came.
+
+Each policy is also measured on the way, at thirds of its training: where the wins by the judge that taught it rise and the right
+answers fall, it is over-optimised.
 """
 
 import io
@@ -27,10 +30,11 @@ from concord.preference.pairs import make_pair
 from concord.v1 import pairs_pb2 as pb
 
 Array = np.ndarray
-FULL = Size(learn=120, held=80, pool=0, epochs=2)
+FULL = Size(learn=64, held=60, pool=0, epochs=2, tokens=24)
 QUICK = Size(learn=12, held=8, pool=0, max_length=256, tokens=6)
 ALONE, CHECKED = ARMS = ("judge alone", "checked first")
 START = "start"
+STAGES = 3
 SEED = 0
 FINE = (
     "What a wonderful question! Let us look at it together with care. {said} I truly hope that this helps you!",
@@ -144,20 +148,40 @@ def measured(start: str, size: Size, folder: Path) -> dict:
     wins = np.array([one.first_wins for one in held])
     for number, arm in enumerate(ARMS):
         place = folder / f"arm-{number}"
-        margin = dpo_arms.margins(known, labels(pairs, learn, arm), places, place, size, SEED, keep=True)
+        margin = dpo_arms.margins(known, labels(pairs, learn, arm), places, place, size, SEED, STAGES)
         right[arm] = (margin > 0) == wins
-    models = [str(folder / f"arm-{number}") for number in range(len(ARMS))] + [start]
-    said = dict(zip((*ARMS, START), answers(models, asked, size, folder), strict=True))
+    places_kept = {arm: _kept(folder / f"arm-{number}") for number, arm in enumerate(ARMS)}
+    models = {(arm, step): str(place) for arm, kept in places_kept.items() for step, place in kept}
+    every_said = answers([*models.values(), start], asked, size, folder)
+    of_start, by_step = every_said[-1], dict(zip(models, every_said, strict=False))
+    said = {arm: by_step[arm, kept[-1][0]] for arm, kept in places_kept.items()} | {START: of_start}
     return {
         "labels_right": {
             arm: float(np.mean([(one.p_first > 0.5) == pairs[one.at].first_wins for one in labels(pairs, learn, arm)]))
             for arm in ARMS
         },
         **figures(said, asked),
+        "on_the_way": [
+            {"arm": arm, "step": step, **_measures(texts, of_start, asked)} for (arm, step), texts in by_step.items()
+        ],
         "right_preferred": dpo_arms.paired(right, [(CHECKED, ALONE)]),
         "shown": [
             {"sum": f"{a} plus {b}", **{name: said[name][at] for name in said}} for at, (a, b) in enumerate(asked[:3])
         ],
+    }
+
+
+def _kept(folder: Path) -> list[tuple[int, Path]]:
+    """(step, folder) of each state of a policy that was kept, the last one last."""
+    return sorted((int(place.name.rpartition("-")[2]), place) for place in folder.glob("checkpoint-*"))
+
+
+def _measures(texts: Sequence[str], of_start: Sequence[str], asked: Sequence[tuple[int, int]]) -> dict[str, float]:
+    """What the judge likes of these answers, and what is right of them."""
+    return {
+        "win_rate": float(np.mean(list(map(judge, texts, of_start)))),
+        "fineness": float(np.mean([fineness(text) for text in texts])),
+        "satisfaction": float(np.mean([is_right(text, *one) for text, one in zip(texts, asked, strict=True)])),
     }
 
 
@@ -193,6 +217,11 @@ def said(found: dict) -> None:
     came = {True: "came", False: "did not come"}
     print(f"\nthe paper's warning with the judge alone (wins rise, satisfaction falls) {came[found['warning']]};")
     print(f"its cure with answers checked first (satisfaction is kept) {came[found['cure']]}")
+    print("\non the way: wins by the judge, its liking for the style, right answers")
+    for one in found["on_the_way"]:
+        print(
+            f"  {one['arm']:14} step {one['step']:3}   {one['win_rate']:.3f}   {one['fineness']:.2f}   {one['satisfaction']:.3f}"
+        )
     for one in found["shown"]:
         print("  " + "; ".join(f"{name}: {text!r}" for name, text in one.items()))
 

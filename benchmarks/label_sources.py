@@ -28,7 +28,7 @@ from concord.v1.config_pb2 import RunConfig
 
 Array = np.ndarray
 BUDGET = 0.06
-FULL = Size(learn=200, held=200, pool=4_000)
+FULL = Size(learn=48, held=64, pool=4_000, max_length=96)
 QUICK = Size(learn=16, held=12, pool=300, max_length=128)
 ARMS = ("judge", "judge + random people", "ours", "all people")
 SEED = 0

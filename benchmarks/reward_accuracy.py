@@ -27,7 +27,7 @@ from benchmarks.selection import is_reported
 from concord.reward import features, head, logistic
 
 Array = np.ndarray
-FULL = Size(learn=300, held=300, pool=6_000, max_length=256)
+FULL = Size(learn=120, held=150, pool=6_000, max_length=128)
 QUICK = Size(learn=16, held=16, pool=160, max_length=128)
 LONGER, LIGHT, LIGHT_ALL, FEATURES, LORA = ARMS = (
     "longer wins",

@@ -20,7 +20,7 @@ from benchmarks.label_sources import decided
 from concord.triage.dissimilarity import Candidates, choose
 
 Array = np.ndarray
-FULL = Size(learn=150, held=200, pool=600)
+FULL = Size(learn=48, held=64, pool=240, max_length=96)
 QUICK = Size(learn=12, held=12, pool=60, max_length=128)
 ARMS = ("easy", "random", "hard", "drop-similar")
 # The floor is the light featuriser's, and does not carry over to a model's embeddings: there the quantile alone cuts.

@@ -123,16 +123,16 @@ def service_accounts_may_do_nothing(plane: ControlPlane) -> None:
 
 
 def pods_stand_where_they_should(plane: ControlPlane) -> None:
-    """Replicas of the reactors on nodes of their own; nothing on the node with a GPU, but training once it asks for one."""
+    """Replicas of the reactors on nodes of their own; nothing on the node with GPUs, but what asks for one."""
     for name in SPREAD:
         where = [place(pod) for pod in pods(plane, name)]
         assert sorted(where) == ["cpu-0", "cpu-1", "cpu-2"], (name, where)
     assert "gpu-0" not in {place(pod) for name in SERVICES for pod in pods(plane, name)}
     plane.do("apply", "--validate=strict", "-k", "k8s/overlays/prod-gpu")
-    wait("training stands where a GPU is", lambda: settled(plane))
+    wait("training and scoring stand where GPUs are", lambda: settled(plane))
     for name in SERVICES:
         for pod in pods(plane, name):
-            assert (place(pod) == "gpu-0") == (name == "training"), (name, place(pod))
+            assert (place(pod) == "gpu-0") == (name in ("scoring", "training")), (name, place(pod))
 
 
 def at_least(plane: ControlPlane, name: str, least: int, process: subprocess.Popen) -> int:

@@ -648,18 +648,20 @@ def test_nothing_asks_for_a_gpu_that_uses_none(overlay):
     assert "nvidia" not in json.dumps(built(overlay))
 
 
-def test_with_gpus_training_asks_for_one_and_for_a_node_that_has_it_and_nothing_else_does():
+def test_with_gpus_training_and_scoring_ask_for_one_each_and_for_a_node_that_has_it_and_nothing_else_does():
     pods = {name: one["spec"]["template"]["spec"] for name, one in workloads(built("prod-gpu")).items()}
-    assert [name for name, pod in pods.items() if "nvidia" in json.dumps(pod)] == ["training"]
-    pod = pods["training"]
-    assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
-    assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
-    environment = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
+    assert {name for name, pod in pods.items() if "nvidia" in json.dumps(pod)} == {"scoring", "training"}
+    for pod in (pods["scoring"], pods["training"]):
+        assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+        assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
+        assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+        assert {"name": "tmp", "emptyDir": {"sizeLimit": "100Gi"}} in pod["volumes"]
+    environment = {one["name"]: one.get("value") for one in pods["training"]["containers"][0]["env"]}
     assert environment["CONCORD_CONCURRENCY"] == "1" and environment["CONCORD_GRACE_S"], (
         "one training at a time, stopped as ever"
     )
-    assert {"name": "tmp", "emptyDir": {"sizeLimit": "100Gi"}} in pod["volumes"]
+    of_scoring = {one["name"]: one.get("value") for one in pods["scoring"]["containers"][0]["env"]}
+    assert of_scoring["CONCORD_PROCESSES"] == "1", "one process has the device"
 
 
 # --- metrics

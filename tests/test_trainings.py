@@ -4,9 +4,13 @@ import threading
 from concurrent import futures
 
 import grpc
+import pytest
 
 from concord.client.run import progress
-from concord.client.run.trainings import progress_words, watched
+from concord.client.run.trainings import TRAINS, is_tuned, progress_words, watched
+from concord.kit.log import topics
+from concord.preference.stages import STAGES
+from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
 from concord.v1.runs_service_pb2 import RUN_STATUS_RUNNING, RunView
 from concord.v1.training_service_pb2 import GetJobResponse, TrainingProgress
@@ -48,12 +52,18 @@ def view(stage: int, units: int = 3) -> RunView:
     return RunView(run_id=RUN, status=RUN_STATUS_RUNNING, stages=[{"stage": stage, "round": 1, "units": units}])
 
 
-def test_while_a_stage_trains_the_view_is_shown_again_with_how_far_it_is():
-    given = view(Stage.STAGE_TRAIN)
+@pytest.mark.parametrize("stage", TRAINS)
+def test_while_a_stage_trains_the_view_is_shown_again_with_how_far_it_is(stage):
+    given = view(stage)
     first, second, *_ = told(given, Jobs())
     assert first == given and not first.detail
     assert second.detail == "step 30 of 80, loss 0.5, 200 tokens a second, 75 s left"
     assert progress.training(second) == f" ({second.detail})" and not progress.training(first)
+
+
+def test_every_stage_whose_work_goes_to_training_is_one_of_these_and_a_policy_alone_is_watched_too():
+    assert {stage for stage, kind in STAGES.items() if kind.topic is topics.TRAIN} == set(TRAINS)
+    assert is_tuned(RunConfig(policy="m")) and is_tuned(RunConfig(reward_model="m")) and not is_tuned(RunConfig())
 
 
 def test_nothing_is_said_where_nobody_knows_or_nothing_is_fine_tuned():

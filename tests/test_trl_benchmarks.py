@@ -85,6 +85,11 @@ def test_a_judge_that_loves_style_is_measured_alone_and_with_answers_checked_fir
     assert found["labels_right"] == {hrlaif.ALONE: 0.5, hrlaif.CHECKED: 1.0}
     assert set(found["satisfaction"]["arms"]) == {*hrlaif.ARMS, hrlaif.START}
     assert all(0 <= one["is"] <= 1 for one in found["win_rate"]["arms"].values())
+    way = found["on_the_way"]
+    assert [one["arm"] for one in way] == [arm for arm in hrlaif.ARMS for _ in range(hrlaif.STAGES)]
+    for arm in hrlaif.ARMS:
+        last = [one for one in way if one["arm"] == arm][-1]
+        assert last["win_rate"] == pytest.approx(found["win_rate"]["arms"][arm]["is"])
     hrlaif.said(found)
 
 

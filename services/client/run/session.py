@@ -61,7 +61,7 @@ def run(
     with (
         rpc.channel(services.address) as channel,
         drive.translated(services.address),
-        trainings.watched(channel, bool(job.config.reward_model), seen) as seen,
+        trainings.watched(channel, trainings.is_tuned(job.config), seen) as seen,
     ):
         runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
         pairs = [row.pair for row in job.given.rows]

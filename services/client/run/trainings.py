@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import grpc
 
 from concord.kit.plural import many
+from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage, Unit
 from concord.v1.runs_service_pb2 import RunView
 from concord.v1.training_service_pb2 import GetJobRequest, TrainingProgress
@@ -14,7 +15,12 @@ from concord.v1.training_service_pb2_grpc import TrainingServiceStub
 
 Seen = Callable[[RunView], None]
 LOOK_S = 5.0
-TRAINS = (Stage.STAGE_TRAIN, Stage.STAGE_FINAL)
+TRAINS = (Stage.STAGE_TRAIN, Stage.STAGE_FINAL, Stage.STAGE_POLICY)
+
+
+def is_tuned(config: RunConfig) -> bool:
+    """Whether a run trains language models."""
+    return bool(config.reward_model or config.policy)
 
 
 @contextmanager
