@@ -9,7 +9,7 @@ import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -259,11 +259,14 @@ def run(
     """The command line of each of them: measures, says what came, writes it down."""
     parser = parser_of(usage, "a tiny model of random weights and few pairs, a minute: that it runs")
     parser.add_argument("--model", type=Path, default=SMALL_MODEL, metavar="FOLDER", help="the start of every arm")
+    parser.add_argument("--learn", type=int, metavar="N", help="pairs that each arm learns from; time goes with them")
+    parser.add_argument("--held", type=int, metavar="N", help="pairs or prompts that it is measured on")
     asked: argparse.Namespace = asked_of(parser)
     from concord.training.fit import common
 
     common.quiet()
     size = quick if asked.quick else full
+    size = replace(size, learn=asked.learn or size.learn, held=asked.held or size.held)
     with start_of(None if asked.quick else asked.model) as start, tempfile.TemporaryDirectory() as folder:
         found = measured(start, size, Path(folder))
     said(found)

@@ -1,6 +1,6 @@
 """HRLAIF's warning and its cure on short sums: a judge that loves style, alone and with answers checked first. A simulation.
 
-    make small-model; python -m benchmarks.hrlaif            half an hour of one core, with the small real model
+    make small-model; python -m benchmarks.hrlaif            some ten minutes of one core, with the small real model
     python -m benchmarks.hrlaif --quick                      a tiny model of random weights; a minute
 
 Pairs are made: a sum, and two answers of which one or both are right, plain or in fine words; of half of the pairs the right
@@ -30,7 +30,7 @@ from concord.preference.pairs import make_pair
 from concord.v1 import pairs_pb2 as pb
 
 Array = np.ndarray
-FULL = Size(learn=64, held=60, pool=0, epochs=2, tokens=24)
+FULL = Size(learn=64, held=40, pool=0, epochs=2, tokens=20)
 QUICK = Size(learn=12, held=8, pool=0, max_length=256, tokens=6)
 ALONE, CHECKED = ARMS = ("judge alone", "checked first")
 START = "start"
@@ -131,7 +131,7 @@ def answers(models: Sequence[str], asked: Sequence[tuple[int, int]], size: Size,
     from concord.training.fit import sampled
     from concord.training.progress import Progress, Stop
 
-    knobs = Knobs(models[0], "", max_new_tokens=size.tokens, temperature=0.0, precision="float32")
+    knobs = Knobs(models[0], "", max_new_tokens=size.tokens, temperature=0.0, precision="float32", batch=40)
     questions = [Question(prompt_of(*one), {}) for one in asked]
     said = sampled.answers(knobs, models, questions, Stop(), Progress(folder / "progress.jsonl", io.StringIO()))
     assert said is not None and len(said) == len(asked)

@@ -1,14 +1,14 @@
 """DPO on the same HH pairs labelled by a judge, by the judge and random people, by ours, and by people alone.
 
-    make small-model; python -m benchmarks.label_sources            some two hours of one core, with the small real model
+    make small-model; python -m benchmarks.label_sources            some ten minutes of one core, with the small real model
     python -m benchmarks.label_sources --quick                      a tiny model of random weights; a minute
 
 People's labels are HH's own; the judge is **simulated** (benchmarks/hh.py, `len`: 75 % right by them, and fond of length and
 style). 4,000 pairs are labelled four ways: `judge`; `judge + random people` (6 % of the labels are people's, drawn at random);
-`ours` (as many answers, asked for by `posterior`, whose probabilities are the targets); `all people`. DPO then learns from 200
-of them that the model reads at once, the same ones for every arm. Measured: how often the policy's implicit reward prefers what
-people prefer, on held-out pairs of HH's test split. No order of the arms is required of it: with 200 pairs and a small model
-little can be told apart.
+`ours` (as many answers, asked for by `posterior`, whose probabilities are the targets); `all people`. DPO then learns from 32
+of them that the model reads at once (`--learn`), the same ones for every arm. Measured: how often the policy's implicit reward
+prefers what people prefer, on held-out pairs of HH's test split. No order of the arms is required of it: with so few pairs and
+a small model little can be told apart.
 """
 
 from itertools import islice
@@ -28,7 +28,7 @@ from concord.v1.config_pb2 import RunConfig
 
 Array = np.ndarray
 BUDGET = 0.06
-FULL = Size(learn=48, held=64, pool=4_000, max_length=96)
+FULL = Size(learn=32, held=64, pool=4_000, max_length=96)
 QUICK = Size(learn=16, held=12, pool=300, max_length=128)
 ARMS = ("judge", "judge + random people", "ours", "all people")
 SEED = 0

@@ -1,14 +1,14 @@
 """What a reward model of each kind knows of people's preferences: on HH and on pairs of many models' answers.
 
-    make small-model; python -m benchmarks.reward_accuracy            an hour of one core, with the small real model
+    make small-model; python -m benchmarks.reward_accuracy            ten minutes of one core, with the small real model
     python -m benchmarks.reward_accuracy --quick                      a tiny model of random weights; a minute
 
-Learned from the same 300 pairs with people's labels: the light tier's head on its own features; a linear head on the small
-model's mean of the last layer over each answer (its ridge chosen by folds of the 300); the small model fine-tuned by LoRA as
+Learned from the same 120 pairs with people's labels: the light tier's head on its own features; a linear head on the small
+model's mean of the last layer over each answer (its ridge chosen by folds of the 120); the small model fine-tuned by LoRA as
 `concord.training.reward` does it. Beside them "longer wins", which learns nothing, and the light head on all pairs that there
-are. Measured on 300 further pairs: how often the preferred answer has the higher reward; intervals (95 %) are the bootstrap
+are. Measured on 150 further pairs: how often the preferred answer has the higher reward; intervals (95 %) are the bootstrap
 over them, differences are pair by pair. HH: its own splits. Judged pairs (PandaLM, LLMBar, MT-Bench and others): halves by a
-hash of the prompt. One seed.
+hash of the prompt, with what `concord.scoring.bench` says of each source. One seed.
 """
 
 import io
@@ -25,6 +25,7 @@ from benchmarks.label_sources import decided
 from benchmarks.pack import rows
 from benchmarks.selection import is_reported
 from concord.reward import features, head, logistic
+from concord.scoring import bench
 
 Array = np.ndarray
 FULL = Size(learn=120, held=150, pool=6_000, max_length=128)
@@ -153,7 +154,8 @@ def measured(start: str, size: Size, folder: Path) -> dict:
     for name, (source, reported) in sets(size).items():
         every, tests = ([dpo_arms.of_hh(row) for row in side] for side in (source, reported))
         learn = [every[at] for at in dpo_arms.fitting(start, every, size.max_length)[: size.learn]]
-        held = [tests[at] for at in dpo_arms.fitting(start, tests, size.max_length)[: size.held]]
+        places = dpo_arms.fitting(start, tests, size.max_length)[: size.held]
+        held = [tests[at] for at in places]
         made: dict[str, Margins] = {
             LONGER: longer,
             LIGHT: light(learn),
@@ -162,10 +164,19 @@ def measured(start: str, size: Size, folder: Path) -> dict:
             LORA: by_lora(start, learn, folder / name.replace(" ", "-"), size),
         }
         wins = truth_of(held)
-        right = {arm: _right(margins(held), wins) for arm, margins in made.items()}
+        margins = {arm: model(held) for arm, model in made.items()}
+        right = {arm: _right(margin, wins) for arm, margin in margins.items()}
         others = [(arm, LIGHT) for arm in ARMS if arm != LIGHT]
         out[name] = {"learned": len(learn), "all_pairs": len(every), **dpo_arms.paired(right, others)}
+        subsets = [reported[at]["source"] for at in places]
+        out[name]["bench"] = {arm: _bench(margins[arm], wins, subsets) for arm in (LIGHT, LIGHT_ALL, LORA)}
     return {"sets": out}
+
+
+def _bench(margin: Array, wins: Array, subsets: list[str]) -> dict:
+    """What `concord.scoring.bench` says of these margins: by subset, and how far they may be taken for probabilities."""
+    items = [bench.Item(subset, "", ("",), ("",)) for subset in subsets]
+    return bench.figures(np.where(wins > 0.5, margin, -margin), items)
 
 
 def _right(margin: Array, wins: Array) -> Array:
@@ -179,6 +190,8 @@ def said(found: dict) -> None:
         dpo_arms.show(
             f"{name}: right on held-out pairs, learned from {one['learned']} (all: {one['all_pairs']:,})", one
         )
+        for arm, figures in one["bench"].items():
+            print("", f"{arm}, as concord.scoring.bench has it", *bench.lines(figures), sep="\n  ")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """REAL's claim with DPO at its end: as many pairs, chosen by how much their two answers differ.
 
-    make small-model; python -m benchmarks.selection_dpo            some two hours of one core, with the small real model
+    make small-model; python -m benchmarks.selection_dpo            some ten minutes of one core, with the small real model
     python -m benchmarks.selection_dpo --quick                      a tiny model of random weights; a minute
 
-Of 600 pairs of HH that the model reads at once each arm takes 150: the least similar (`easy`), the most similar (`hard`), at
+Of 128 pairs of HH that the model reads at once each arm takes 32: the least similar (`easy`), the most similar (`hard`), at
 `random`, and at random among the more different ones once the most similar quarter is out (`drop-similar`). Similarity is the
 cosine of the start model's own mean of the last layer over each answer, as REAL has it (arXiv 2409.17169). Labels are people's.
 Measured: how often the policy's implicit reward prefers what people prefer, on held-out pairs of HH's test split. No order of
@@ -20,7 +20,7 @@ from benchmarks.label_sources import decided
 from concord.triage.dissimilarity import Candidates, choose
 
 Array = np.ndarray
-FULL = Size(learn=48, held=64, pool=240, max_length=96)
+FULL = Size(learn=32, held=64, pool=128, max_length=96)
 QUICK = Size(learn=12, held=12, pool=60, max_length=128)
 ARMS = ("easy", "random", "hard", "drop-similar")
 # The floor is the light featuriser's, and does not carry over to a model's embeddings: there the quantile alone cuts.

@@ -9,11 +9,13 @@
 3. `concord run` on their answers: who wins, by a judge and by people.
 
 Judge and people are **simulated** and like answers that begin with "Certainly!"; the judge errs on one pair in eight, people never.
-So what the loop teaches can be seen: how often each model's answers begin so is said at the end, beside the report's own words.
+So what the loop teaches can be seen: how often each model's answers begin so, and how likely that is to each, is said at the end
+beside the report's own words; and what the start makes of the policy's answers, for a policy that fell apart would write nonsense.
 Every command is shown as one would type it. --quick: fewer steps, for a model that can learn nothing.
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -60,12 +62,14 @@ class Size:
         "lora_rank=8,lora_alpha=16,learning_rate=1e-3,batch=4,max_length=128,max_steps=12,evaluations=6,stop_margin=0.8"
     )
     tokens: int = 24  # of an answer
+    folds: int = 2
 
 
 QUICK = Size(
     reward_knobs="lora_rank=4,batch=8,max_length=96,max_steps=2,evaluations=1",
     policy_knobs="lora_rank=4,batch=8,max_length=96,max_steps=4,evaluations=1,learning_rate=5e-2,stop_margin=0",
     tokens=6,
+    folds=1,
 )
 
 
@@ -131,7 +135,7 @@ def loop(model: Path, folder: Path, size: Size) -> dict:
     knobs = {
         "reward_knobs": size.reward_knobs,
         "policy_knobs": size.policy_knobs,
-        "folds": 2,
+        "folds": size.folds,
         "pilot": 0,
         "batch": 0.25,
     }
@@ -139,7 +143,8 @@ def loop(model: Path, folder: Path, size: Size) -> dict:
     given = ["--judge", f"recorded:{SIMULATED}", "--annotators", "recorded"]
     models = ["--reward-model", str(model), "--policy", str(model), "--config", str(folder / "settings.yaml")]
     _concord(folder, str(folder / "pairs.jsonl"), *given, "--budget", "25%", *models, "--out", str(first))
-    _write(folder / "prompts.jsonl", [{"prompt": words} for words in prompts()[size.pairs :][: size.asked]])
+    asked = [[{"role": "user", "content": words}] for words in prompts()[size.pairs :][: size.asked]]
+    _write(folder / "prompts.jsonl", [{"prompt": messages} for messages in asked])
     spec = {"policy": str(first / "policy"), "start": str(model), "data": str(folder / "prompts.jsonl")}
     spec |= {"out": str(answers), "max_new_tokens": size.tokens}
     (folder / "answers.yaml").write_text(json.dumps(spec, indent=1) + "\n")
@@ -151,9 +156,50 @@ def loop(model: Path, folder: Path, size: Size) -> dict:
     return {
         "seconds": time.monotonic() - began,
         "begins_as_liked": liked_shares(rows),
+        **learned(model, first / "policy", asked, rows),
+        "reward_model_prefers_policy": reward_wins(first / "reward-model", rows),
         "contests": report["contests"],
         "reports": [str(first / "report.html"), str(second / "report.html")],
     }
+
+
+def learned(start: Path, policy: Path, asked: Sequence[list[dict]], rows: Sequence[dict]) -> dict:
+    """Mean log-probability, in nats, of beginning as is liked; and both models' answers' perplexity to the start, by model."""
+    import torch
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(start)
+    models = {
+        "start": AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32),
+        "policy": AutoPeftModelForCausalLM.from_pretrained(policy, dtype=torch.float32),
+    }
+
+    @torch.no_grad()
+    def told(model: str, messages: list[dict], text: str) -> list[float]:
+        prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
+        answer = tokenizer(text, add_special_tokens=False)["input_ids"]
+        said = models[model](input_ids=torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+        return said[range(len(prompt) - 1, len(prompt) + len(answer) - 1), answer].tolist()
+
+    liked = {name: [sum(told(name, messages, LIKED)) for messages in asked] for name in models}
+    answers = [(one["model"], told("start", row["prompt"], one["text"])) for row in rows for one in row["responses"]]
+    tokens = {name: [said for model, all_ in answers if model == name for said in all_] for name in models}
+    return {
+        "log_probability": {name: sum(values) / len(values) for name, values in liked.items()},
+        "perplexity": {name: math.exp(-sum(values) / max(len(values), 1)) for name, values in tokens.items()},
+    }
+
+
+def reward_wins(reward_model: Path, rows: Sequence[dict]) -> float:
+    """On what share of the prompts the reward model of the same labels prefers the policy's answer; equal ones are half."""
+    from concord.scoring.transformer import Transformer
+
+    said = [{one["model"]: one["text"] for one in row["responses"]} for row in rows]
+    texts = [[{"role": "assistant", "content": both[name]}] for name in ("policy", "start") for both in said]
+    reward = Transformer(str(reward_model)).rewards([row["prompt"] for row in rows] * 2, texts)
+    margin = reward[: len(rows)] - reward[len(rows) :]
+    return float(((margin > 0) + (margin == 0) / 2).mean())
 
 
 def _write(path: Path, rows: Iterable[dict]) -> None:
@@ -174,7 +220,7 @@ def _call(folder: Path, shown: str, module: str, *arguments: str) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the loop as the arguments say; the exit code."""
-    places = [one for one in arguments if one != "--quick"]
+    places = [one for one in arguments if not one.startswith("--")]
     if len(places) != 2 or not Path(places[0], "config.json").is_file():
         print(f"MODEL is the folder of a model, FOLDER where everything goes.\n\n{__doc__}", file=sys.stderr)
         return 2
@@ -186,9 +232,18 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     print(f"\n{found['seconds'] / 60:.1f} minutes. Answers that begin with {LIKED!r}:")
     for name, share in found["begins_as_liked"].items():
-        print(f"  {name:8} {share:.0%}")
+        print(
+            f"  {name:8} {share:.0%}; log-probability {found['log_probability'][name]:.2f}; its answers have perplexity "
+            f"{found['perplexity'][name]:.1f} to the start"
+        )
+    # Where the first rises and the second falls, the policy has learned the reward model's errors.
+    print(
+        f"The reward model of the same labels prefers the policy's answer to {found['reward_model_prefers_policy']:.0%}."
+    )
     for one in found["contests"]:
         print(f"By the simulated judge {one['says']}.")
+    if "--json" in arguments:
+        (folder / "found.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print("The run that trained, and the comparison:", *found["reports"], sep="\n  ")
     return 0
 

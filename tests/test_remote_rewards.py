@@ -1,55 +1,135 @@
-"""Rewards of answers over gRPC, from a real service; what becomes of calls that fail."""
+"""Rewards by a server that speaks as vLLM's pooling and classify endpoints do, or as Text Embeddings Inference does."""
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
-from concord.kit.arrays import pack
 from concord.kit.blobs import FileBlobs
 from concord.kit.errors import InvalidInput, Unavailable
-from concord.kit.rpc import serve
-from concord.preference.request_bounds import check
-from concord.reward import features, head
-from concord.scoring.service import Scoring, servicer
-from concord.training.remote_rewards import MOST_PAIRS, RemoteRewards, pair_of, parts
+from concord.reward import stored
+from concord.scoring import bench
+from concord.scoring.models import Models, Shown
+from concord.scoring.remote import ENDPOINTS, Remote
+from concord.v1.pairs_pb2 import Message, Pair, Response
+from tests.test_cli import concord
+
+ASKED = [{"role": "user", "content": "Why?"}]
 
 
-@pytest.fixture
-def service(tmp_path):
-    """(address, model's URI, basis' URI), and a head that likes long answers."""
+def reward_of(text: str) -> float:
+    """What the stand-in thinks of an answer: its length."""
+    return len(text) / 10
+
+
+def reply_to(path: str, body: dict) -> object:
+    """As the real ones reply."""
+    if path == "/predict":
+        return [[{"score": reward_of(answer), "label": "LABEL_0"}] for _, answer in body["inputs"]]
+    reward = reward_of(body["messages"][-1]["content"])
+    said = {"data": [reward], "object": "pooling"} if path == "/pooling" else {"probs": [reward], "num_classes": 1}
+    return {"object": "list", "data": [{"index": 0, **said}], "usage": {"prompt_tokens": 3}}
+
+
+@contextmanager
+def server(reply=reply_to, status: int = 200):
+    """The stand-in's address, and the bodies that it was sent."""
+    bodies: list[dict] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            content = json.dumps(reply(self.path, bodies[-1])).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    held = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=held.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{held.server_port}", bodies
+    finally:
+        held.shutdown()
+        thread.join()
+        held.server_close()
+
+
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_each_answer_has_the_reward_that_the_server_gives_it_and_is_sent_once(path):
+    answers = ["no", "a longer one", "no", *(f"answer {n}" for n in range(60))]
+    with server() as (address, bodies):
+        found = Remote(f"{address}/{path}#skywork").rewards([ASKED] * len(answers), answers)
+    assert found.tolist() == pytest.approx([reward_of(one) for one in answers])
+    sent = [pair[1] for body in bodies for pair in body.get("inputs", ())] or [
+        body["messages"][-1]["content"] for body in bodies
+    ]
+    assert sorted(sent) == sorted(set(answers))
+
+
+def test_the_server_gets_the_conversation_the_models_name_and_is_asked_for_no_activation():
+    with server() as (address, bodies):
+        Remote(f"{address}/pooling#skywork").rewards([ASKED], [[{"role": "assistant", "content": "So."}]])
+        Remote(f"{address}/classify").rewards([""], ["So."])
+    assert bodies[0] == {
+        "model": "skywork",
+        "messages": [*ASKED, {"role": "assistant", "content": "So."}],
+        "add_generation_prompt": False,
+        "use_activation": False,
+    }
+    assert "model" not in bodies[1] and bodies[1]["messages"] == [{"role": "assistant", "content": "So."}]
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        ({"data": [{"index": 0, "data": [[0.1], [0.2]]}]}, "2 numbers of one answer"),
+        ({"data": [{"index": 0, "data": ["x"]}]}, "'x' is no reward"),
+        ({"data": []}, "0 rewards of 1 answers"),
+        ({"choices": []}, "does not say rewards"),
+    ],
+)
+def test_what_is_no_reward_is_told_in_words(reply, words):
+    with server(lambda path, body: reply) as (address, _), pytest.raises(InvalidInput, match=words):
+        Remote(f"{address}/pooling").rewards([ASKED], ["So."])
+
+
+def test_a_server_that_refuses_is_told_from_one_that_is_away():
+    with server(status=404) as (address, _), pytest.raises(InvalidInput, match="refuses with 404"):
+        Remote(f"{address}/pooling").rewards([ASKED], ["So."])
+    with server(status=503) as (address, _), pytest.raises(Unavailable, match="answers 503"):
+        Remote(f"{address}/pooling").rewards([ASKED], ["So."])
+    with pytest.raises(Unavailable, match="does not answer"):
+        Remote(f"{address}/pooling").rewards([ASKED], ["So."])
+    with pytest.raises(InvalidInput, match="/pooling, /classify, /predict"):
+        Remote(f"{address}/v1/chat/completions")
+
+
+def test_a_reward_model_that_is_served_elsewhere_scores_pairs_by_its_uri(tmp_path):
     blobs = FileBlobs(tmp_path / "blobs")
-    texts = [f"word{n % 7} " * (n % 9 + 1) for n in range(60)]
-    basis = features.fit(texts, 8, 0)
-    x = features.differences(basis, texts, texts[1:] + texts[:1])
-    longer = np.array([len(a) > len(b) for a, b in zip(texts, texts[1:] + texts[:1], strict=True)], float)
-    model = head.fit_head(x, longer, np.ones(60), np.zeros(60, np.int64), ridge=1.0)
-    server, port, _ = serve([servicer(Scoring(blobs))], "127.0.0.1:0", check=check)
-    yield f"127.0.0.1:{port}", blobs.put(pack(model.arrays())), blobs.put(pack(basis.arrays()))
-    server.stop(None).wait()
+    pair = Pair(
+        prompt=[Message(role="user", content="Why?")], first=Response(text="a long answer"), second=Response(text="no")
+    )
+    with server() as (address, _):
+        score = Models(blobs, tmp_path / "home").opened(stored.put_remote(blobs, f"{address}/pooling"))
+        margin = score(Shown(lambda: [pair, pair], lambda: (np.zeros(0), np.zeros(0))))
+    assert margin.tolist() == pytest.approx([1.1, 1.1])
 
 
-def test_answers_are_scored_in_order_texts_and_messages_alike(service):
-    remote = RemoteRewards(*service, patience_s=0)
-    chat = [{"role": "user", "content": "q"}]
-    found = remote.rewards(["q", chat, "q"], ["word1 " * 9, [{"role": "assistant", "content": "word1 " * 9}], "word1"])
-    assert found[0] == found[1] > found[2]
-
-
-def test_what_the_service_refuses_is_said_and_not_tried_again(service):
-    address, model, _ = service
-    with pytest.raises(InvalidInput, match="basis_uri"):
-        RemoteRewards(address, model, model, patience_s=100).rewards(["q"], ["a"])
-
-
-def test_a_service_that_is_away_is_waited_for_and_then_given_up(tmp_path):
-    waits = []
-    remote = RemoteRewards(f"unix:{tmp_path}/nobody", "", "", patience_s=5, wait=waits.append)
-    with pytest.raises(Unavailable, match="patience_s"):
-        remote.rewards(["q"], ["a"])
-    assert waits == [1.0, 2.0, 4.0]
-
-
-def test_calls_are_as_large_as_the_service_takes_them():
-    small = [pair_of(str(n), "q", "a") for n in range(MOST_PAIRS + 1)]
-    assert [len(part) for part in parts(small)] == [MOST_PAIRS, 1]
-    large = [pair_of(str(n), "q", "a" * 900_000) for n in range(5)]
-    assert [len(part) for part in parts(large)] == [2, 2, 1]
+def test_the_command_takes_an_address_and_the_bench_measures_it(tmp_path, capsys):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"prompt": "Why?", "chosen": "a long answer", "rejected": "no"}) + "\n")
+    with server() as (address, _):
+        assert bench.main([f"{address}/classify", str(rows), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["all"]["right"] == 1
+    assert bench.main([f"{address}/classify", str(rows)]) == 75
+    assert concord(tmp_path, "model", "put", f"{address}/pooling").stdout.startswith("sha256:")
+    refused = concord(tmp_path, "model", "put", f"{address}/v1")
+    assert refused.returncode == 2 and "no endpoint that gives rewards" in refused.stderr

@@ -101,6 +101,9 @@ def test_reward_models_of_every_kind_are_measured_on_the_same_held_out_pairs(pac
         assert set(one["arms"]) == set(reward_accuracy.ARMS) and one["learned"] == reward_accuracy.QUICK.learn
         assert all(arm["of"] == reward_accuracy.QUICK.held and 0 <= arm["is"] <= 1 for arm in one["arms"].values())
         assert len(one["differences"]) == len(reward_accuracy.ARMS) - 1
+        for arm, figures in one["bench"].items():
+            assert figures["all"]["right"] == pytest.approx(one["arms"][arm]["is"])
+            assert sum(subset["of"] for subset in figures["subsets"].values()) == reward_accuracy.QUICK.held
     reward_accuracy.said(found)
 
 

@@ -26,4 +26,5 @@ def test_the_whole_loop_trains_aligns_and_compares_with_the_commands_that_it_sho
     assert (tmp_path / "out" / "aligned" / "policy" / "adapter_model.safetensors").exists()
     (contest,) = second["contests"]
     assert {contest["model"], contest["against"]} == {"policy", "start"} and contest["judge"] and contest["people"]
+    assert said.count("log-probability") == 2 and "The reward model of the same labels prefers" in said
     assert "Answers that begin with 'Certainly!'" in said and str(tmp_path / "out" / "compared" / "report.html") in said

@@ -163,3 +163,19 @@ def test_the_reference_is_computed_once_however_often_one_begins(world, tmp_path
     again = made().train_dataset["ref_chosen_logps"]
     assert list(first) == list(again)
     assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "rows" / "learn").iterdir()}
+
+
+def test_policy_and_start_answer_held_out_prompts_where_that_is_asked_for(world, tmp_path):
+    from concord.kit.errors import InvalidInput
+
+    asked = {"max_steps": 2, "answers": 5, "answer_tokens": 4}
+    assert here("policy", spec(world, tmp_path / "out", **asked))
+    path = tmp_path / "out" / "answers.jsonl"
+    said = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(said) == 5 and all({one["model"] for one in row["responses"]} == {"policy", "start"} for row in said)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert path.name in {one["path"] for one in manifest["files"]}
+    taught = {json.dumps(row["prompt"]) for row in rows(160)}
+    assert {json.dumps(row["prompt"]) for row in said} <= taught
+    with pytest.raises(InvalidInput, match="nothing is held out"):
+        here("policy", spec(world, tmp_path / "none", **asked, validation=0))

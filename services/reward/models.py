@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from concord.v1.events_pb2 import ModelManifest
 
-LIGHT, REWARD, POLICY = "light", "reward-model", "policy"
+LIGHT, REWARD, POLICY, REMOTE = "light", "reward-model", "policy", "remote"
 # How every .npz begins; no ModelManifest can, whose first byte is that of its kind.
 _NPZ = b"PK\x03\x04"
 
@@ -36,6 +36,8 @@ KINDS: Kinds = {
     LIGHT: ModelKind(scores="concord.scoring.light:opened"),
     REWARD: ModelKind("concord.training.reward", "concord.scoring.tuned:opened", "torch", "trl", micro_batch=4),
     POLICY: ModelKind("concord.training.policy", extra="torch", needs="trl", micro_batch=2),
+    # Somebody else's, behind an address: its manifest names it, and no file.
+    REMOTE: ModelKind(scores="concord.scoring.remote:opened"),
 }
 
 

@@ -18,6 +18,7 @@ from concord.kit.blobs import Blobs, folders
 from concord.kit.blobs.folders import Filed
 from concord.kit.errors import InvalidInput, NotFound, Permanent, Unavailable
 from concord.kit.ids import URI
+from concord.reward.models import REMOTE
 from concord.v1.events_pb2 import ModelFile, ModelManifest
 
 WEIGHTS = "weights"
@@ -44,6 +45,12 @@ def put(blobs: Blobs, folder: Path) -> str:
         files=[ModelFile(name=file.name, uri=file.uri, size=file.size) for file in files],
         settings=json.dumps({"name": _name(folder.resolve().name)}),
     )
+    return blobs.put(manifest.SerializeToString(deterministic=True))
+
+
+def put_remote(blobs: Blobs, url: str) -> str:
+    """Stores where a reward model is served; the URI by which it scores. Nothing vouches that it stays the same model."""
+    manifest = ModelManifest(kind=REMOTE, settings=json.dumps({"url": url}))
     return blobs.put(manifest.SerializeToString(deterministic=True))
 
 

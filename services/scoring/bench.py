@@ -2,8 +2,9 @@
 
 FILE is JSON Lines, plain or gzipped, as RewardBench has it: `prompt`, `chosen` and `rejected`, each a text or chat messages,
 and `subset` where there are several. `chosen` and `rejected` may be lists of texts too: right is then who puts every chosen
-answer above every rejected one, and such rows leave the calibration out. MODEL is a folder, or a name on the hub. It needs the
-extra `torch`. Exit codes: 0 done; 2 the model or the file cannot be.
+answer above every rejected one, and such rows leave the calibration out. MODEL is a folder or a name on the hub,
+which need the extra `torch`, or the address of a server's rewards (`remote.py`). Exit codes: 0 done; 2 the model or the file
+cannot be; 75 the server does not answer.
 """
 
 import argparse
@@ -18,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from concord.kit.errors import InvalidInput
+from concord.kit.errors import InvalidInput, Unavailable
 from concord.reward.encoding import Words
 from concord.scoring.accuracy import Calibration, Share, by_subset, calibration, share_of
+from concord.scoring.remote import Remote, is_remote
 
 Array = np.ndarray
-BAD_INPUT = 2
+BAD_INPUT, LATER = 2, 75
 EVERYTHING = "all pairs"
 MANIFEST = "manifest.json"
 USUAL_LENGTH = 1_024
@@ -86,18 +88,23 @@ def _messages(said: Any, role: str) -> list[dict[str, Any]]:
 
 def margins(model: str, items: Sequence[Item], max_length: int) -> Array:
     """The least reward of a chosen answer less the greatest of a rejected one, float [items]. Raises InvalidInput."""
-    try:
-        from concord.scoring.transformer import Transformer
-    except ModuleNotFoundError as error:
-        raise InvalidInput(f"{error.name} is not installed: pip install 'concord-preference[torch]'") from None
+    scorer = Remote(model) if is_remote(model) else _transformer(model, max_length)
     prompts = [one.prompt for one in items for _ in (*one.chosen, *one.rejected)]
     answers = [answer for one in items for answer in (*one.chosen, *one.rejected)]
-    rewards, out, at = Transformer(model, max_length=max_length).rewards(prompts, answers), [], 0
+    rewards, out, at = scorer.rewards(prompts, answers), [], 0
     for one in items:
         middle, end = at + len(one.chosen), at + len(one.chosen) + len(one.rejected)
         out.append(float(rewards[at:middle].min() - rewards[middle:end].max()))
         at = end
     return np.array(out)
+
+
+def _transformer(model: str, max_length: int) -> Any:
+    try:
+        from concord.scoring.transformer import Transformer
+    except ModuleNotFoundError as error:
+        raise InvalidInput(f"{error.name} is not installed: pip install 'concord-preference[torch]'") from None
+    return Transformer(model, max_length=max_length)
 
 
 def length_of(model: str) -> int:
@@ -165,6 +172,9 @@ def main(arguments: Sequence[str]) -> int:
     except InvalidInput as error:
         print(error, file=sys.stderr)
         return BAD_INPUT
+    except Unavailable as error:
+        print(error, file=sys.stderr)
+        return LATER
     print(json.dumps(found, indent=2) if asked.json else "\n".join(lines(found)))
     return 0
 

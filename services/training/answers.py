@@ -7,7 +7,7 @@ Exit codes: 0 the file stands; 2 the spec or the data cannot be; 75 stopped.
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -102,14 +102,22 @@ def answered(knobs: Knobs, stop: Stop, out: TextIO) -> bool:
     path = Path(knobs.out)
     path.parent.mkdir(parents=True, exist_ok=True)
     progress = Progress(path.with_name(f"{path.name}.{model_folder.PROGRESS}"), out)
+    count = written(knobs, asked, start, stop, progress)
+    if count is None:
+        return False
+    progress.say("done", prompts=count, left_out=len(asked) - count)
+    return True
+
+
+def written(knobs: Knobs, asked: Sequence[Question], start: str, stop: Stop, progress: Progress) -> int | None:
+    """Writes the file, `start` being what the policy is compared with; how many prompts stand there, None: stopped before."""
     said = script.trainer_of("sampled").answers(knobs, (knobs.policy, start), asked, stop, progress)
     if said is None:
-        return False
-    with whole(path) as unfinished, unfinished.open("w", encoding="utf-8") as lines:
+        return None
+    with whole(Path(knobs.out)) as unfinished, unfinished.open("w", encoding="utf-8") as lines:
         for number, (question, both) in enumerate(said):
             lines.write(json.dumps(row(number, question, both), ensure_ascii=False) + "\n")
-    progress.say("done", prompts=len(said), left_out=len(asked) - len(said))
-    return True
+    return len(said)
 
 
 def _of_file(knobs: Knobs) -> list[Question]:
@@ -130,8 +138,12 @@ def _held_out(knobs: Knobs, settings: Mapping[str, Any]) -> list[Question]:
     held = lessons.material(trained).held
     if not held:
         raise InvalidInput(f"{knobs.policy}: its training held nothing out: name the prompts as `data`")
-    found = {json.dumps(one.prompt): Question(one.prompt, {}) for one in held}
-    return list(found.values())[: knobs.most]
+    return different(one.prompt for one in held)[: knobs.most]
+
+
+def different(prompts: Iterable[Words]) -> list[Question]:
+    """Each prompt once, with nothing beside it."""
+    return list({json.dumps(prompt): Question(prompt, {}) for prompt in prompts}.values())
 
 
 def _settings(knobs: Knobs) -> Mapping[str, Any]:

@@ -46,6 +46,11 @@ class Knobs:
     evaluations: int = 4  # of the held-out pairs, evenly over the training; the best one's model is kept
     checkpoint_s: float = 600.0  # seconds from one checkpoint to the next; each evaluation leaves one as well
 
+    answers: int = (
+        0  # so many held-out prompts the policy and its start then answer, into out/answers.jsonl for `concord run`
+    )
+    answer_tokens: int = 256  # of one such answer at most
+
     precision: str = "auto"  # bfloat16 where the device has it, else float32
     gradient_checkpointing: bool = False  # a fifth slower, for less memory
     merged: bool = False  # a copy with LoRA's weights merged into the model's, in out/merged
@@ -60,6 +65,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "stop_margin": (0, 1_000),
     "sft_epochs": (0, 1_000),
     "sft_learning_rate": (1e-9, 1),
+    "answers": (0, 1e6),
+    "answer_tokens": (1, 1e6),
 }
 SCRIPT = script.Script(Knobs, RANGES, common.CHOICES, material, "policy_model")
 

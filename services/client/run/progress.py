@@ -217,6 +217,8 @@ def ended(
     for folder, asked in (("reward-model", job.config.reward_model), ("policy", job.config.policy)):
         if asked:
             say(str(out / folder))
+    if (answers := out / "policy" / "answers.jsonl").exists():
+        say(f"its answers beside its start's: {command()} run {answers} --method random --judge … --annotators …")
     say(f"replay it with: {command()} replay {job.run_id[:8]}{flag}")
 
 

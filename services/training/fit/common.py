@@ -75,6 +75,8 @@ def arguments(knobs: Run, folder: Path, steps: int) -> dict[str, Any]:
         "greater_is_better": False,
         "remove_unused_columns": False,
         "dataloader_pin_memory": torch.cuda.is_available(),
+        # Without GPUs several processes are joined only if this is said; else each would train by itself.
+        "use_cpu": knobs.devices > 1 and not torch.cuda.is_available(),
         "report_to": "none",
         "disable_tqdm": True,
     }
@@ -146,6 +148,7 @@ def trained(
     progress.say("begin", steps=steps, pairs=sizes[0], held_out=sizes[1], from_step=_step(kept))
     if not kept.ended:
         made = trainer()
+        _all_train_together(made, knobs)
         made.remove_callback(PrinterCallback)
         made.add_callback(Course(knobs, steps, sizes[1] > 0, stop_margin, stop, progress))
         made.train(resume_from_checkpoint=str(kept.newest) if kept.newest else None)
@@ -154,6 +157,14 @@ def trained(
         progress.say("stopped", step=_step(kept))
         return None
     return kept
+
+
+def _all_train_together(made: Trainer, knobs: Run) -> None:
+    """Raises RuntimeError where processes do not share their gradients: what came out would be one of them's alone."""
+    if made.args.world_size != knobs.devices:
+        raise RuntimeError(
+            f"devices: {knobs.devices}, but {made.args.world_size} of the processes train together; do they see GPUs alike?"
+        )
 
 
 def _step(kept: Kept) -> int:
@@ -195,12 +206,19 @@ def finish(
     what: Mapping[str, Any],
     progress: Progress,
     weights: torch.dtype = torch.float32,
-) -> None:
-    """The best checkpoint's files, merged as well where that is wanted (in `weights`), card and manifest, and the last event."""
+    also: Callable[[], bool] = lambda: True,
+) -> bool:
+    """The best checkpoint's files, merged as well where that is wanted (in `weights`), card and manifest, and the last event.
+
+    `also`: what is made with the model before the manifest names all files; False there: stopped, to be gone on with.
+    """
     take_files(kept, folder)
     if knobs.merged and knobs.lora_rank:
         merge(made.adapter, folder, folder / "merged", weights, **made.load)
+    if not also():
+        return False
     _write_down(made, knobs, held, found, kept, folder, what, progress)
+    return True
 
 
 def _write_down(

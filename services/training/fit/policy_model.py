@@ -18,7 +18,8 @@ from transformers import AutoModelForCausalLM, set_seed
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from concord.training import model_folder
+from concord.kit.errors import InvalidInput
+from concord.training import answers, model_folder
 from concord.training.fit import common
 from concord.training.fit.collator import Collator
 from concord.training.fit.loss import weighted_loss
@@ -29,6 +30,7 @@ from concord.training.progress import Progress, Stop, is_first
 
 KIND = "policy"
 SFT = "sft"
+ANSWERS = "answers.jsonl"
 OWN = ("p_chosen", "weight")
 USE = """from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -93,6 +95,10 @@ class Weighted(DPOTrainer):
 def train(knobs: Knobs, held: Material, folder: Path, what: Mapping[str, Any], stop: Stop, progress: Progress) -> bool:
     """Trains to the end and writes the model's folder; False: stopped before, to be gone on with."""
     common.quiet()
+    if knobs.answers and not held.held:
+        raise InvalidInput(
+            f"answers: {knobs.answers}, but nothing is held out to be answered: let `validation` be above 0"
+        )
     set_seed(knobs.seed)
     tokenizer = common.tokenizer_of(knobs.model)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
@@ -110,8 +116,19 @@ def train(knobs: Knobs, held: Material, folder: Path, what: Mapping[str, Any], s
     if kept is None:
         return False
     if is_first():
-        common.finish(MADE, knobs, held, found, kept, folder, what, progress)
+        also = lambda: not knobs.answers or _answered(knobs, held, folder, stop, progress)  # noqa: E731
+        return common.finish(MADE, knobs, held, found, kept, folder, what, progress, also=also)
     return True
+
+
+def _answered(knobs: Knobs, held: Material, folder: Path, stop: Stop, progress: Progress) -> bool:
+    """Has the policy and its start answer prompts that were held out; False: stopped before."""
+    most = {"most": knobs.answers, "max_new_tokens": knobs.answer_tokens, "max_length": knobs.max_length}
+    asks = answers.Knobs(
+        str(folder), str(folder / ANSWERS), knobs.model, precision=knobs.precision, seed=knobs.seed, **most
+    )
+    asked = answers.different(one.prompt for one in held.held)[: knobs.answers]
+    return answers.written(asks, asked, knobs.model, stop, progress) is not None
 
 
 def made(knobs: Knobs, start: str, tokenizer: Any, found: Lessons, arguments: dict[str, Any]) -> Weighted:
