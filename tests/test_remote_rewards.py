@@ -92,7 +92,7 @@ def test_the_server_gets_the_conversation_the_models_name_and_is_asked_for_no_ac
     [
         ({"data": [{"index": 0, "data": [[0.1], [0.2]]}]}, "2 numbers of one answer"),
         ({"data": [{"index": 0, "data": ["x"]}]}, "'x' is no reward"),
-        ({"data": []}, "0 rewards of 1 answers"),
+        ({"data": []}, "1 answer sent, and 0 rewards came back"),
         ({"choices": []}, "does not say rewards"),
     ],
 )
@@ -104,7 +104,7 @@ def test_what_is_no_reward_is_told_in_words(reply, words):
 def test_a_server_that_refuses_is_told_from_one_that_is_away():
     with server(status=404) as (address, _), pytest.raises(InvalidInput, match="refuses with 404"):
         Remote(f"{address}/pooling").rewards([ASKED], ["So."])
-    with server(status=503) as (address, _), pytest.raises(Unavailable, match="answers 503"):
+    with server(status=503) as (address, _), pytest.raises(Unavailable, match="fails with 503"):
         Remote(f"{address}/pooling").rewards([ASKED], ["So."])
     with pytest.raises(Unavailable, match="does not answer"):
         Remote(f"{address}/pooling").rewards([ASKED], ["So."])

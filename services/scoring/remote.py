@@ -18,6 +18,7 @@ import httpx2
 import numpy as np
 
 from concord.kit.errors import InvalidInput, Unavailable
+from concord.kit.plural import many
 from concord.kit.urls import without_secrets
 from concord.reward import texts
 from concord.reward.encoding import Words
@@ -129,7 +130,7 @@ class Remote:
         except httpx2.RequestError as error:
             raise Unavailable(f"{self._shown} does not answer: {error}") from None
         if response.status_code >= 500 or response.status_code == 429:
-            raise Unavailable(f"{self._shown} answers {response.status_code}: {response.text[:_MOST_SAID]}")
+            raise Unavailable(f"{self._shown} fails with {response.status_code}: {response.text[:_MOST_SAID]}")
         if response.status_code >= 400:
             raise InvalidInput(f"{self._shown} refuses with {response.status_code}: {response.text[:_MOST_SAID]}")
         try:
@@ -137,7 +138,9 @@ class Remote:
         except (ValueError, LookupError, TypeError) as error:
             raise InvalidInput(f"{self._shown} does not say rewards: {error}") from None
         if len(found) != len(answers):
-            raise InvalidInput(f"{self._shown} says {len(found)} rewards of {len(answers)} answers")
+            raise InvalidInput(
+                f"{self._shown}: {many(len(answers), 'answer')} sent, and {many(len(found), 'reward')} came back"
+            )
         return found
 
 

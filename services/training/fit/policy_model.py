@@ -123,9 +123,14 @@ def train(knobs: Knobs, held: Material, folder: Path, what: Mapping[str, Any], s
 
 def _answered(knobs: Knobs, held: Material, folder: Path, stop: Stop, progress: Progress) -> bool:
     """Has the policy and its start answer prompts that were held out; False: stopped before."""
-    most = {"most": knobs.answers, "max_new_tokens": knobs.answer_tokens, "max_length": knobs.max_length}
     asks = answers.Knobs(
-        str(folder), str(folder / ANSWERS), knobs.model, precision=knobs.precision, seed=knobs.seed, **most
+        str(folder),
+        str(folder / ANSWERS),
+        knobs.model,
+        max_new_tokens=knobs.answer_tokens,
+        max_length=knobs.max_length,
+        precision=knobs.precision,
+        seed=knobs.seed,
     )
     asked = answers.different(one.prompt for one in held.held)[: knobs.answers]
     return answers.written(asks, asked, knobs.model, stop, progress) is not None
