@@ -9,13 +9,13 @@ from functools import partial
 import structlog
 from threadpoolctl import threadpool_limits
 
-from concord.kit import allowance, telemetry
-from concord.kit.errors import ConcordError, InvalidInput
+from concord.kit import allowance, secure, telemetry
+from concord.kit.errors import ConcordError, InvalidInput, Unavailable
 from concord.kit.loop.stepping import drive
 from concord.kit.rpc import Servicer, serve, serving
 from concord.kit.settings import Settings, host_of, is_loopback, open_blobs, open_log, open_store
 from concord.kit.store import SqlStore
-from concord.preference import request_bounds
+from concord.preference import request_bounds, rights
 from concord.runs.cancelled import Cancelled, Look, at_door, in_store
 from concord.wiring import GRACE_S, HOLD_STORE, SERVICES, Parts, Service, Stepper
 
@@ -49,12 +49,13 @@ class Running:
             raise InvalidInput("; ".join(lacks))
         # Results must not depend on how many cores a machine has.
         threadpool_limits(1)
-        if not is_loopback(settings.listen):
+        place, files = secure.parsed(settings.listen)
+        if not is_loopback(place) and not (files and files.ca_file):
             structlog.get_logger().warning(
-                "no authentication: whoever reaches this address may use it", listen=settings.listen
+                "no authentication: whoever reaches this address may use it", listen=secure.shown(settings.listen)
             )
         self.settings = settings
-        self._stop = threading.Event()
+        self._stop, self._ready = threading.Event(), threading.Event()
         self._services: dict[str, Service] = {}
         self._threads: list[threading.Thread] = []
         self._errors: list[BaseException] = []
@@ -65,12 +66,13 @@ class Running:
             store, look = _standing(names, settings, opened)
             parts = Parts(settings, log, store, open_blobs(settings), self._stop, Cancelled(look))
             if settings.metrics_port:
-                opened.callback(telemetry.serve_metrics(settings.metrics_port, host_of(settings.listen)))
+                telemetry.PAGES.update({"/alive": lambda: {"alive": True}, "/ready": self._readiness})
+                opened.callback(telemetry.serve_metrics(settings.metrics_port, host_of(place)))
             opened.callback(self._end_services)
             for name in names:
                 self._services[name] = known[name](parts)
             self._server, self.port, self._health = serve(
-                self._servicers(), settings.listen, check=request_bounds.check
+                self._servicers(), settings.listen, check=request_bounds.check, rights=rights.why_not
             )
             self._opened = opened.pop_all()
         try:
@@ -82,7 +84,7 @@ class Running:
     @property
     def address(self) -> str:
         """Where gRPC is answered."""
-        return f"{self.settings.listen.rsplit(':', 1)[0]}:{self.port}"
+        return f"{secure.parsed(self.settings.listen)[0].rsplit(':', 1)[0]}:{self.port}"
 
     def _servicers(self) -> list[Servicer]:
         """A service that is here itself answers, not another for it."""
@@ -116,6 +118,13 @@ class Running:
             served = self._services[name]
             serving(self._health, [served.servicer.name, *(also.name for also in served.co_served)])
         serving(self._health, [""])
+        self._ready.set()
+
+    def _readiness(self) -> Mapping[str, object]:
+        """What gRPC health says of the process, for probes that speak no TLS."""
+        if not self._ready.is_set():
+            raise Unavailable("not ready: still coming to the log's end, or being told to stop")
+        return {"ready": list(self._services)}
 
     def _thread(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)
@@ -146,6 +155,7 @@ class Running:
     def stop(self) -> None:
         """NOT_SERVING, no new work, calls and units finished within a grace, groups left."""
         self._stop.set()
+        self._ready.clear()
         # Whatever still becomes ready in this moment is too late.
         self._health.enter_graceful_shutdown()
         calls = self._server.stop(GRACE_S)

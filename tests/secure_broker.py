@@ -5,6 +5,7 @@ SCRAM-SHA-512 on another. Its keys are made anew each time.
 import datetime
 import ipaddress
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,8 +97,11 @@ def make_keys(tls: Path) -> None:
     (tls / "wrong-password").write_text("a guess\n")
 
 
-def certificate(tls: Path, name: str, signer: str) -> None:
-    """A key and a certificate in the name of `name`, signed by `signer`; an authority is who signs its own."""
+def certificate(tls: Path, name: str, signer: str, common: str = "", hosts: Sequence[str] = ()) -> None:
+    """A key and a certificate in the files `name`, signed by `signer`; an authority is who signs its own.
+
+    `common`: the common name, where it is another. `hosts`: what its owner is called beside 127.0.0.1.
+    """
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem, open_key = serialization.Encoding.PEM, serialization.NoEncryption()
     (tls / f"{name}.key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, open_key))
@@ -105,7 +109,7 @@ def certificate(tls: Path, name: str, signer: str) -> None:
     now = datetime.datetime.now(datetime.UTC)
     made = (
         x509.CertificateBuilder()
-        .subject_name(_named(name))
+        .subject_name(_named(common or name))
         .issuer_name(_named(signer))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
@@ -119,7 +123,8 @@ def certificate(tls: Path, name: str, signer: str) -> None:
         made = made.add_extension(x509.KeyUsage(key_cert_sign=True, **dict.fromkeys(OTHER_USES, False)), critical=True)
     else:
         loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        made = made.add_extension(x509.SubjectAlternativeName([loopback]), critical=False)
+        names = [loopback, *map(x509.DNSName, hosts)]
+        made = made.add_extension(x509.SubjectAlternativeName(names), critical=False)
     (tls / f"{name}.crt").write_bytes(made.sign(signing, hashes.SHA256()).public_bytes(pem))
 
 

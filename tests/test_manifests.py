@@ -417,6 +417,35 @@ def test_workers_have_neither_the_database_s_password_nor_a_way_to_it_and_reach_
         assert to_runs == (name not in HOLD_STORE)
 
 
+def test_with_grpc_tls_everybody_shows_a_certificate_and_probes_ask_in_plain():
+    shown = with_components("prod", "grpc-tls")
+    files = "cert_file=/etc/concord/grpc/tls.crt&key_file=/etc/concord/grpc/tls.key&ca_file=/etc/concord/grpc/ca.crt"
+    listen = f"tls://0.0.0.0:7070?{files}"
+    (settings,) = [one["data"] for one in shown if one["kind"] == "ConfigMap" and "CONCORD_LISTEN" in one["data"]]
+    assert settings["CONCORD_LISTEN"] == listen
+    assert from_environment({"CONCORD_LISTEN": listen}).listen == listen
+    asked = yaml.safe_load_all((K8S / "components/grpc-tls/certificates.yaml").read_text())
+    certificates = {one["spec"]["commonName"]: one["spec"] for one in asked if one}
+    assert set(certificates) == {*SERVICES, "console", "door"}
+    for name, deployment in of_kind("Deployment", shown).items():
+        kubernetes_validate.validate(deployment, STRICT, strict=True)
+        spec = deployment["spec"]["template"]["spec"]
+        (container,) = spec["containers"]
+        (secret,) = [one["secret"]["secretName"] for one in spec["volumes"] if one["name"] == "grpc-tls"]
+        assert secret == certificates[name]["secretName"] == f"concord-grpc-{name}"
+        assert {"name": "grpc-tls", "mountPath": "/etc/concord/grpc", "readOnly": True} in container["volumeMounts"]
+        probes = [container[f"{kind}Probe"] for kind in ("startup", "liveness", "readiness")]
+        assert not [one for one in probes if "grpc" in one]
+        if name in SERVICES:
+            assert [one["httpGet"]["path"] for one in probes] == ["/alive", "/alive", "/ready"]
+        environment = {one["name"]: one.get("value", "") for one in container.get("env", ())}
+        to_runs = environment.get("CONCORD_RUNS_ADDRESS") or environment.get("CONCORD_CONSOLE_DOOR")
+        assert to_runs == (None if name in (*HOLD_STORE, "door") else f"tls://runs:7070?{files}")
+    plain, guarded = ((K8S / at / "nginx.conf").read_text() for at in ("base/door", "components/grpc-tls"))
+    ways = re.compile(r"location (/concord\S+) .*?grpc_pass grpcs?:")
+    assert ways.findall(plain) == ways.findall(guarded) and len(ways.findall(plain)) == len(SERVICES)
+
+
 INSIDE = (
     "10.0.0.1",
     "172.16.0.1",

@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from concord.kit import telemetry
+from concord.kit import caller, secure, telemetry
 from concord.kit.errors import ConcordError, InvalidInput
 
 # Calls without a deadline of their own get these: nothing hangs for ever, not on a replica that was frozen either.
@@ -68,8 +68,8 @@ class ErrorsToStatuses(grpc.ServerInterceptor):
     """Checks each request, turns each error of the tree into its status and counts every answer; anything else is a bug and
     INTERNAL."""
 
-    def __init__(self, check: Check) -> None:
-        self._check = check
+    def __init__(self, check: Check, rights: caller.Rights) -> None:
+        self._check, self._rights = check, rights
 
     def intercept_service(self, continuation, details):
         handler = continuation(details)
@@ -78,28 +78,33 @@ class ErrorsToStatuses(grpc.ServerInterceptor):
         method = details.method
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
-                _streaming(handler.unary_stream, method, self._check),
+                _streaming(handler.unary_stream, method, self._check, self._rights),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         return grpc.unary_unary_rpc_method_handler(
-            _single(handler.unary_unary, method, self._check), handler.request_deserializer, handler.response_serializer
+            _single(handler.unary_unary, method, self._check, self._rights),
+            handler.request_deserializer,
+            handler.response_serializer,
         )
 
 
-def _single(behaviour, method: str, check: Check):
+def _single(behaviour, method: str, check: Check, rights: caller.Rights):
     def call(request, context):
         with telemetry.RPC_SECONDS.labels(method).time(), _translated(context, method):
+            who = caller.let_in(context, method, request, rights)
             check_size(method, request)
             check(request)
-            return behaviour(request, context)
+            with caller.answering(who):
+                return behaviour(request, context)
 
     return call
 
 
-def _streaming(behaviour, method: str, check: Check):
+def _streaming(behaviour, method: str, check: Check, rights: caller.Rights):
     def call(request, context):
         with _translated(context, method):
+            caller.let_in(context, method, request, rights)
             check_size(method, request)
             check(request)
             yield from behaviour(request, context)
@@ -162,14 +167,16 @@ def serve(
     address: str,
     connection_age_s: float = CONNECTION_AGE_S,
     check: Check = anything_goes,
+    rights: caller.Rights = caller.everybody,
 ) -> tuple[grpc.Server, int, health.HealthServicer]:
     """Starts a server; returns it, the port it listens on (asked-for port 0 picks one) and its health.
 
-    `check` is asked about every request before its servicer is. Health says NOT_SERVING until `serving` is called: a server
+    `address`: HOST:PORT, or with files as `secure` says. `check` is asked about every request before its servicer is, `rights`
+    about every caller that has shown a certificate. Health says NOT_SERVING until `serving` is called: a server
     listens before its services are ready.
     """
     options = server_options(connection_age_s)
-    server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=[ErrorsToStatuses(check)], options=options)
+    server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=[ErrorsToStatuses(check, rights)], options=options)
     for servicer in servicers:
         servicer.add(servicer.servicer, server)
     status = health.HealthServicer()
@@ -179,10 +186,13 @@ def serve(
         status.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
     reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     try:
-        port = server.add_insecure_port(address)
+        place, files = secure.parsed(address)
+        port = (
+            server.add_secure_port(place, secure.server(address, files)) if files else server.add_insecure_port(place)
+        )
     except RuntimeError as error:
         raise InvalidInput(
-            f"cannot listen on {address}: {error}. Choose another with CONCORD_LISTEN or --listen"
+            f"cannot listen on {secure.shown(address)}: {error}. Choose another with CONCORD_LISTEN or --listen"
         ) from None
     server.start()
     # No more than that the process answers, ready or not: for whoever restarts those that do not.
@@ -234,9 +244,17 @@ def target(address: str) -> str:
 
 
 def channel(address: str) -> grpc.Channel:
-    """A channel that spreads calls over all replicas behind a name and retries what was UNAVAILABLE, nothing else."""
-    plain = grpc.insecure_channel(target(address), CHANNEL_OPTIONS)
-    return grpc.intercept_channel(plain, _Single(), _Stream())
+    """A channel that spreads calls over all replicas behind a name and retries what was UNAVAILABLE, nothing else.
+
+    `address`: HOST:PORT, or with files as `secure` says. Raises InvalidInput for files that cannot be used.
+    """
+    place, files = secure.parsed(address)
+    made = (
+        grpc.secure_channel(target(place), secure.client(files), CHANNEL_OPTIONS)
+        if files
+        else grpc.insecure_channel(target(place), CHANNEL_OPTIONS)
+    )
+    return grpc.intercept_channel(made, _Single(), _Stream())
 
 
 class _Single(grpc.UnaryUnaryClientInterceptor):

@@ -16,6 +16,7 @@ from concord.kit.blobs import Blobs, FileBlobs
 from concord.kit.errors import InvalidInput, NotFound
 from concord.kit.log import Log
 from concord.kit.log.sqlite import SqliteLog
+from concord.kit.secure import parsed
 from concord.kit.store import SqlStore
 from concord.kit.store.sql import open_engine
 from concord.kit.urls import without_secrets
@@ -29,7 +30,7 @@ class Settings:
     log_url: str = ""
     state_url: str = ""
     blob_url: str = ""
-    # Where gRPC listens; port 0 picks a free one.
+    # Where gRPC listens, HOST:PORT or with files as kit/secure.py says; port 0 picks a free one.
     listen: str = "127.0.0.1:7070"
     # The front door that workers ask whether a run was cancelled: HOST:PORT. Empty: they look into the store themselves.
     runs_address: str = ""
@@ -134,7 +135,8 @@ def _checked(settings: Settings) -> Settings:
     if settings.log_level.lower() not in LEVELS:
         raise InvalidInput(f"CONCORD_LOG_LEVEL={settings.log_level!r} is not one of {', '.join(LEVELS)}")
     for name in ("listen", "console_listen"):
-        place = LISTEN.fullmatch(getattr(settings, name))
+        said = getattr(settings, name)
+        place = LISTEN.fullmatch(parsed(said)[0] if name == "listen" else said)
         if place is None or int(place[2]) > 65_535:
             raise InvalidInput(
                 f"CONCORD_{name.upper()}={getattr(settings, name)!r}: HOST:PORT is expected, such as {getattr(Settings, name)}"

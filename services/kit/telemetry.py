@@ -15,7 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import structlog
 from prometheus_client import Counter, Gauge, Histogram, make_wsgi_app
 
-from concord.kit.errors import InvalidInput
+from concord.kit.errors import InvalidInput, Unavailable
 
 # Units take from a moment to hours, calls of a judge from a tenth of a second to minutes, RPCs less.
 UNIT_BUCKETS = (0.05, 0.2, 1, 3, 10, 30, 60, 120, 300, 600, 1200, 3600, 10_800)
@@ -53,7 +53,7 @@ RUN_DOLLARS = Gauge("concord_run_dollars", "Dollars spent by the dearest runs th
 MOST_NAMES = 20
 _names: set[str] = set()
 _names_lock = threading.Lock()
-# Path → what is answered there as JSON, beside the metrics.
+# Path → what is answered there as JSON, beside the metrics; where it raises Unavailable the answer is 503.
 PAGES: dict[str, Callable[[], Mapping[str, object]]] = {}
 
 
@@ -103,8 +103,12 @@ def serve_metrics(port: int, host: str = "127.0.0.1") -> Callable[[], None]:
         page = PAGES.get(environ["PATH_INFO"])
         if page is None:
             return metrics(environ, start_response)
-        start_response("200 OK", [("Content-Type", "application/json")])
-        return [json.dumps(page()).encode()]
+        try:
+            status, said = "200 OK", page()
+        except Unavailable as error:
+            status, said = "503 Service Unavailable", {"why": str(error)}
+        start_response(status, [("Content-Type", "application/json")])
+        return [json.dumps(said).encode()]
 
     try:
         server = make_server(host, port, answer, _Server, _Quiet)

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
+from concord.kit import caller
 from concord.kit.blobs import Blobs
 from concord.kit.enums import word
 from concord.kit.errors import InvalidInput, NotFound, Refused, Unavailable
@@ -114,7 +115,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
 
     def _command(self, run_id: str, name: str, **kind: object) -> pb.RunView:
         """Says one fact and returns the run; a refusal by the fold comes back as Refused."""
-        event = Event(event_id=event_id(run_id, name), run_id=run_id, **kind)
+        event = Event(event_id=event_id(run_id, name), run_id=run_id, actor=caller.actor(), **kind)
         append_and_wait(self._log, self._store, SERVICE, [event])
         view = self._state(run_id).view
         for refusal in view.refused:

@@ -9,7 +9,7 @@ from functools import lru_cache
 import grpc
 import structlog
 
-from concord.kit import telemetry
+from concord.kit import caller, telemetry
 from concord.kit.blobs import Blobs
 from concord.kit.errors import ConcordError, InvalidInput, NotFound, Refused
 from concord.kit.ids import event_id, unit_name
@@ -364,7 +364,8 @@ def _unit(slot: Slot, header: TasksSnapshot) -> Unit:
 
 def _event(slot: Slot, header: TasksSnapshot, name: str, **kind: object) -> Event:
     unit = _unit(slot, header)
-    return Event(event_id=event_id(slot.run_id, name, unit_name(unit)), run_id=slot.run_id, unit=unit, **kind)
+    name = event_id(slot.run_id, name, unit_name(unit))
+    return Event(event_id=name, run_id=slot.run_id, unit=unit, actor=caller.actor(), **kind)
 
 
 def _said(slot: Slot, header: TasksSnapshot, answer: pb.GivenAnswer) -> tuple[int, Event]:
