@@ -147,7 +147,7 @@ def test_the_door_is_believed_who_calls_and_nobody_else_is(place):
     for caller in ("annotator/ann", "scoring", "king", "door", ""):
         assert ask("door", caller)[0] is grpc.StatusCode.PERMISSION_DENIED, caller
     status, why = ask("scoring", "admin/ann")
-    assert status is grpc.StatusCode.PERMISSION_DENIED and "calls for itself" in why
+    assert status is grpc.StatusCode.PERMISSION_DENIED and "cannot call for others" in why
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def why_not(role: str, own: str, method: str, request: Any, through: str = "") -
         return ""
     name = method.rpartition("/")[2]
     if through and through not in BELIEVED:
-        return f"who shows the certificate of {through[:100]!r} calls for itself: whose call it passes on is believed of {', '.join(sorted(BELIEVED))} alone"
+        return f"you show the certificate of {through[:100]!r}: you cannot call for others"
     if role in BELIEVED:
         return f"{role} passes calls on and has none of its own: it has to say whose this one is"
     if role not in MAY_CALL:
