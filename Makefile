@@ -15,6 +15,7 @@ SEED ?= 1
 FIRST ?= 0
 MINUTES ?= 10
 TRL := .venv-trl
+LABEL_STUDIO := .venv-label-studio
 LLAMA := .venv-llama
 SMALL := .tools/small-model
 CLUSTER ?= concord-data/cluster
@@ -22,7 +23,7 @@ PORT ?= 7070
 REPLICAS ?= 1
 DATA ?= kept
 
-.PHONY: run run-torch up down test test-all test-trl check bench fuzz simulate chaos image s3 llama small-model compose-test compose-plugin kustomize kube-tools keda kube clean
+.PHONY: run run-torch up down test test-all test-trl test-label-studio check bench fuzz simulate chaos image s3 llama small-model compose-test compose-plugin kustomize kube-tools keda kube clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
@@ -45,6 +46,9 @@ test-all: $(VENV)/dev test-trl  ## what `make test` leaves out: kills, chaos, up
 
 test-trl: $(TRL)/trl  ## reward models and policies, TRL's own trainers on an export; torch, so a virtual environment of its own
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(TRL)/bin/pytest -m trl --numprocesses 2 --dist loadfile tests/test_trl*.py
+
+test-label-studio: $(VENV)/dev $(LABEL_STUDIO)/label-studio  ## `concord tasks label-studio` with a real one, in a virtual environment of its own: 1 GB
+	LABEL_STUDIO=$(abspath $(LABEL_STUDIO))/bin/label-studio $(BIN)/pytest -m label_studio tests/test_label_studio.py
 
 check: $(VENV)/dev  ## style, types and the contract's compatibility
 	$(BIN)/ruff format --check .
@@ -112,6 +116,11 @@ $(VENV)/light: $(VENV)/bin/python pyproject.toml hatch_build.py $(wildcard proto
 
 $(VENV)/dev: $(VENV)/light pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
+	@touch $@
+
+$(LABEL_STUDIO)/label-studio:
+	$(PYTHON) -m venv $(LABEL_STUDIO)
+	$(LABEL_STUDIO)/bin/pip install --quiet --disable-pip-version-check --no-compile 'label-studio==1.23.2'
 	@touch $@
 
 $(TRL)/trl: $(TRL)/bin/python pyproject.toml hatch_build.py $(wildcard protos/concord/v1/*.proto)

@@ -36,6 +36,7 @@ try:
         flags,
         judge,
         model,
+        people,
         place,
         prompts,
         redteam,
@@ -43,6 +44,7 @@ try:
         results,
         run,
         steer,
+        tasks,
         upkeep,
     )
     from concord.kit.errors import ConcordError, Corrupt, Fenced, Unavailable
@@ -139,6 +141,22 @@ for part in (redteam.attacks, redteam.classify, redteam.pairs):
     red.command()(spoken(part))
 app.add_typer(
     red, name="redteam", help="Attack prompts, what answers to them do, and pairs with the safe answer chosen."
+)
+
+persons = typer.Typer(no_args_is_help=True)
+persons.command("list")(spoken(people.list_))
+persons.command("forget")(spoken(people.forget))
+persons.command("pay")(spoken(people.pay))
+app.add_typer(
+    persons, name="people", help="Who annotates: names behind pseudonyms, forgetting one, pay and pace as CSV."
+)
+
+elsewhere = typer.Typer(no_args_is_help=True)
+elsewhere.command("export")(spoken(tasks.export))
+elsewhere.command("import")(spoken(tasks.import_))
+elsewhere.command("label-studio")(spoken(tasks.label_studio))
+app.add_typer(
+    elsewhere, name="tasks", help="A run's questions to people, to a file or another program, and the answers back."
 )
 
 

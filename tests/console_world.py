@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 
 from concord.client.run import drive
-from concord.console import entrance
+from concord.console import credentials, entrance
 from concord.console.asked import Console
 from concord.console.serving import serving
 from concord.embedded import embedded
@@ -64,6 +64,10 @@ class World:
 
     def link(self, role: str, name: str, run_id: str | None = None, **more: object) -> str:
         return entrance.link(self.console, role, name, self.job.run_id if run_id is None else run_id, **more)
+
+    def alias(self, name: str) -> str:
+        """What the log calls this person."""
+        return credentials.alias(name, self.console.gate.secret)
 
     def browser(self) -> httpx2.Client:
         return httpx2.Client(base_url=self.console.url, headers={"accept": "text/html"})

@@ -104,7 +104,9 @@ def test_a_revoked_link_and_the_session_behind_it_end_and_a_new_link_opens_again
     with world.browser() as client:
         refused = client.get(old)
         assert refused.status_code == 403 and "revoked" in refused.text
-    assert [(one.name, one.reason) for one in world.facts("access_revoked")] == [("rev", "left the team (op)")]
+    assert [(one.name, one.reason) for one in world.facts("access_revoked")] == [
+        (world.alias("rev"), "left the team (op)")
+    ]
     assert world.enter("annotator", "rev").get("/tasks").status_code == 200
 
 
@@ -116,7 +118,7 @@ def test_nothing_is_changed_by_a_request_that_no_page_of_ours_sent(world):
     assert ann.post("/answers", answers, **{"x-concord-form": world.annotator("other").form}).status_code == 403
     assert ann.post("/answers", answers, origin="https://elsewhere.example").status_code == 403
     assert ann.get("/answers").status_code in (404, 405)
-    assert not [one for one in world.facts("annotation_submitted") if one.annotator == "csrf"]
+    assert not [one for one in world.facts("annotation_submitted") if one.annotator == world.alias("csrf")]
 
 
 def test_every_answer_has_the_headers_that_keep_a_browser_safe(world):
@@ -237,7 +239,7 @@ def test_no_page_of_a_role_calls_what_is_not_for_that_role(world, role):
     asyncio.run(all_pages())
     assert heard.calls <= CALLS[role]
     assert heard.calls >= CALLS[role] - {"ReadBlob", "RetryStage", "CancelRun", "ListRuns"}
-    assert heard.names <= ({"", "mia"} if role == "annotator" else {""})
+    assert heard.names <= ({"", world.alias("mia")} if role == "annotator" else {""})
 
 
 # ── answers ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -277,7 +279,7 @@ def test_sides_are_kept_and_what_is_said_of_a_side_is_said_of_the_response_that_
         ann.answer(first, "left", view="differences", strength="slight", left_mark="yes", reason="shorter")["refused"]
         == ""
     )
-    (said,) = (one for one in world.facts("annotation_submitted") if one.annotator == "sides")
+    (said,) = (one for one in world.facts("annotation_submitted") if one.annotator == world.alias("sides"))
     pair = world.job.given.rows[said.pair_index].pair
     meant = pair.first if said.choice == pairs.CHOICE_FIRST else pair.second
     assert annotator.markdown.shown(meant.text) == first["left"]
@@ -299,7 +301,7 @@ def test_an_answer_that_comes_again_is_that_answer_and_one_that_was_overtaken_ch
         assert ann.answer(task, "left") == {"task_id": task["id"], "revision": 1, "refused": ""}
     # A replay that was altered on the way says what was said first.
     assert ann.answer(task, "right", reason="changed")["refused"] == ""
-    said = [one for one in world.facts("annotation_submitted") if one.annotator == "again"]
+    said = [one for one in world.facts("annotation_submitted") if one.annotator == world.alias("again")]
     assert len(said) == 1 and said[0].comment == ""
     undone = ann.post("/undo", {"task_id": task["id"], "revision": 1}).json()["task"]
     assert undone["id"] == task["id"] and undone["revision"] == 2
@@ -308,9 +310,9 @@ def test_an_answer_that_comes_again_is_that_answer_and_one_that_was_overtaken_ch
     # The first withdrawal arrives once more: the new answer stands.
     assert ann.post("/undo", {"task_id": task["id"], "revision": 1}).status_code == 200
     assert "newer answer" in ann.answer(task, "left")["refused"]
-    said = [one for one in world.facts("annotation_submitted") if one.annotator == "again"]
+    said = [one for one in world.facts("annotation_submitted") if one.annotator == world.alias("again")]
     assert [(one.revision, one.choice == pairs.CHOICE_TIE) for one in said] == [(1, False), (2, True)]
-    assert len([one for one in world.facts("annotation_withdrawn") if one.annotator == "again"]) == 1
+    assert len([one for one in world.facts("annotation_withdrawn") if one.annotator == world.alias("again")]) == 1
 
 
 class Busy(Desk):
@@ -345,7 +347,7 @@ def test_who_somebody_is_follows_from_the_pass_and_from_no_field(world):
     task = ann.tasks()[0]
     ann.answer(task, "left", annotator="somebody else")
     assert "somebody else" not in {one.annotator for one in world.facts("annotation_submitted")}
-    assert "honest" in {one.annotator for one in world.facts("annotation_submitted")}
+    assert world.alias("honest") in {one.annotator for one in world.facts("annotation_submitted")}
 
 
 def test_nobody_answers_returns_or_keeps_what_another_person_holds(world):
@@ -362,7 +364,7 @@ def test_nobody_answers_returns_or_keeps_what_another_person_holds(world):
 def test_a_skip_keeps_its_reason_for_the_run_s_story(world):
     ann = world.annotator("skips")
     ann.answer(ann.tasks()[0], "skip", why="knowledge", reason="medicine")
-    (said,) = (one for one in world.facts("task_skipped") if one.annotator == "skips")
+    (said,) = (one for one in world.facts("task_skipped") if one.annotator == world.alias("skips"))
     assert said.reason == "knowledge: medicine"
 
 

@@ -101,7 +101,7 @@ def test_a_lost_connection_loses_nothing_and_a_page_loaded_anew_sends_what_was_k
                 await tab.do("Page.reload")
                 await tab.until("document.readyState === 'complete' && Object.keys(localStorage).length === 0")
                 said = world.facts("annotation_submitted")
-                assert len(said) == 2 and {one.annotator for one in said} == {"ann"}
+                assert len(said) == 2 and {one.annotator for one in said} == {world.alias("ann")}
                 await tab.until("queue.length >= 2")
                 assert await tab.value(SKIP_AND_ANSWER) == 1, "what the dialog says later is not of the next question"
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from concord.kit.ids import task_id
 from concord.tasks import queue
 from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskOutcome
 from tests.queue_world import FIRST, PAIRS, RUN, SECOND, TIE, due, hear, judged, opened, skipped, unit, withdrawn
@@ -212,7 +213,7 @@ def test_a_pause_that_the_run_refused_before_its_start_does_not_hold_its_tasks_b
 
 
 def test_tasks_of_different_rounds_have_different_names():
-    assert len({queue.task_id(RUN, unit(number, round_)) for number in range(3) for round_ in (1, 2)}) == 6
+    assert len({task_id(RUN, unit(number, round_)) for number in range(3) for round_ in (1, 2)}) == 6
 
 
 def paused(reason=PauseReason.PAUSE_REASON_CALLER, name: str = "pause") -> Event:

@@ -33,13 +33,15 @@ def annotate(
             "`concord annotate` asks in a terminal, and this is none; answers come from a file as well: "
             "`concord run … --annotators file:PATH`"
         )
-    annotator = as_ or _user()
+    from concord.console.book import pseudonym
+
     settings = home.opened()
+    annotator = pseudonym(settings, as_ or user())
     with home.reading(settings, server) as records:
         view = records.view(records.find(name))
-        _check(view, records.flag)
+        check_asks(view, records.flag)
         with (
-            _reached(settings, server, view) as services,
+            reached(settings, server, view) as services,
             rpc.channel(services.address) as channel,
             drive.translated(services.address),
         ):
@@ -73,14 +75,14 @@ def _say_results(settings: Settings, records: Records, view: RunView) -> None:
     print(out / "report.html")
 
 
-def _check(view: RunView, flag: str) -> None:
+def check_asks(view: RunView, flag: str) -> None:
     """Raises InvalidInput for a run that never will ask anybody."""
     if view.status in drive.ENDED or view.status == RUN_STATUS_CREATED or drive.needs_a_person(view):
         raise InvalidInput(f"nobody is asked: {steering.standing(view, flag)}")
 
 
 @contextmanager
-def _reached(settings: Settings, server: str, view: RunView) -> Iterator[session.Services]:
+def reached(settings: Settings, server: str, view: RunView) -> Iterator[session.Services]:
     """Services for this run: those behind `server`, those of another process on this log, or all of them here."""
     from concord.commands.door import door_alone
     from concord.embedded import allowing, serving
@@ -99,7 +101,8 @@ def _is_run_elsewhere(settings: Settings) -> bool:
     return is_run_elsewhere(settings)
 
 
-def _user() -> str:
+def user() -> str:
+    """Whoever is at this machine. Raises InvalidInput where nobody can be told."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

@@ -46,6 +46,7 @@ def link(
     import time
 
     from concord.console import roles
+    from concord.console.secret import secret_of
 
     settings = home.opened()
     entrance = _entrance()
@@ -57,7 +58,7 @@ def link(
     if role == "annotator" and not run_id:
         raise InvalidInput("an annotator's link is for one run; name it in the place of `all`")
     url = settings.console_url.rstrip("/") or f"http://{settings.console_listen}"
-    print(entrance.link_of(url, _pages().secret_of(settings), role, who, run_id, time.time(), days))
+    print(entrance.link_of(url, secret_of(settings), role, who, run_id, time.time(), days))
 
 
 def _run(settings: Settings, server: str, name: str) -> str:

@@ -29,7 +29,7 @@ def page(console: Console, asked: Asked) -> Response:
 
 def tasks(console: Console, asked: Asked) -> Response:
     """What to answer now, ready to be shown, and how far this person is; without a task, how the run stands."""
-    who, run_id = asked.held.name, asked.run_id
+    who, run_id = asked.who, asked.run_id
     # The page still holds the lease of an answer that it has not sent, so that it can be taken back.
     unsent = asked.request.query_params.get("unsent") == "1"
     found = console.desk.next(run_id, who, LEASED + unsent)
@@ -46,7 +46,7 @@ def tasks(console: Console, asked: Asked) -> Response:
 
 def answers(console: Console, asked: Asked) -> Response:
     """Takes answers; each is acknowledged or refused by itself, and the same one may come again."""
-    who = asked.held.name
+    who = asked.who
     given = replies.given(asked.said, who)
     if len({one.task_id for one in given}) < len(given):
         # Two revisions of one task: in their order, each by itself.
@@ -62,7 +62,7 @@ def answers(console: Console, asked: Asked) -> Response:
 
 def undo(console: Console, asked: Asked) -> Response:
     """Takes an answer back and gives its task out again; says so where it counts already, or where somebody else has it by now."""
-    who, run_id, task_id = asked.held.name, asked.run_id, asked.text("task_id", 100)
+    who, run_id, task_id = asked.who, asked.run_id, asked.text("task_id", 100)
     try:
         console.desk.withdraw(run_id, who, task_id, replies.revision_of(asked.said))
     except Refused:
@@ -74,14 +74,12 @@ def undo(console: Console, asked: Asked) -> Response:
 
 def extend(console: Console, asked: Asked) -> Response:
     """Keeps the tasks for somebody who is still reading; those that are still held."""
-    return JSONResponse(
-        {"task_ids": list(console.desk.extend(asked.run_id, asked.held.name, replies.named(asked.said)))}
-    )
+    return JSONResponse({"task_ids": list(console.desk.extend(asked.run_id, asked.who, replies.named(asked.said)))})
 
 
 def give_back(console: Console, asked: Asked) -> Response:
     """Whoever leaves the page gives back what is not answered."""
-    console.desk.give_back(asked.run_id, asked.held.name, replies.named(asked.said))
+    console.desk.give_back(asked.run_id, asked.who, replies.named(asked.said))
     return JSONResponse({})
 
 

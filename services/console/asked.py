@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from concord.console import roles, texts
+from concord.console.book import Book
 from concord.console.credentials import Pass, form_token
 from concord.console.desk import Desk
 from concord.console.gate import Gate, Holder
@@ -32,6 +33,8 @@ class Console:
     gate: Gate
     # Where links lead: SCHEME://HOST:PORT without a slash at the end.
     url: str
+    # Whose a pseudonym is.
+    book: Book
     clock: Callable[[], float] = time.time
     # Seconds for which the last answer can be taken back before it is handed in.
     hold_s: float = 10.0
@@ -44,7 +47,8 @@ class Console:
     def page(self, name: str, holder: Holder | None, status: int = 200, **said: object) -> HTMLResponse:
         """A template's page, with the token that its forms send back."""
         form = form_token(holder.key, self.gate.secret) if holder else ""
-        return HTMLResponse(self.templates.get_template(name).render(form=form, holder=holder, **said), status)
+        known = {"form": form, "holder": holder, "name_of": self.book.name_of}
+        return HTMLResponse(self.templates.get_template(name).render(**known, **said), status)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ class Asked:
     def held(self) -> Pass:
         """Who asks: from the pass, never from a field."""
         return self.holder.held
+
+    @property
+    def who(self) -> str:
+        """The pseudonym under which whoever asks annotates: no name goes to the services."""
+        return self.held.alias
 
     def text(self, name: str, most: int = 2_000) -> str:
         """A field as a text, shortened to what may be."""

@@ -5,7 +5,8 @@ import binascii
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
 from concord.kit.errors import Denied, InvalidInput
 
@@ -13,7 +14,8 @@ MOST_NAME = 60
 LEAST_SECRET = 16
 _VERSION = 1
 # What a secret is used for; each use has a key of its own, so that one signature never passes for another.
-_PASS, _FORM = b"pass", b"form"
+_PASS, _FORM, _NAME = b"pass", b"form", b"name"
+ALIAS = re.compile(r"p-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Pass:
     # Unix seconds.
     issued: float
     expires: float
+    # What the log says instead of the name.
+    alias: str = field(default="", compare=False)
 
 
 def check_secret(secret: bytes, where: str) -> bytes:
@@ -68,7 +72,15 @@ def read(token: str, secret: bytes, now: float) -> Pass:
         raise Denied("this link is of another version; ask for another one")
     if now >= expires:
         raise Denied("this link's time is over; ask for another one")
-    return Pass(role, name, run_id, issued, expires)
+    return Pass(role, name, run_id, issued, expires, alias(name, secret))
+
+
+def alias(name: str, secret: bytes) -> str:
+    """The pseudonym of a name: the same wherever the secret is the same. A pseudonym is its own."""
+    if ALIAS.fullmatch(name):
+        return name
+    key = hmac.digest(secret, _NAME, hashlib.sha256)
+    return f"p-{hmac.digest(key, name.encode(), hashlib.sha256).hex()[:12]}"
 
 
 def form_token(holder: str, secret: bytes) -> str:

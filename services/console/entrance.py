@@ -39,6 +39,8 @@ def enter(console: Console, token: str) -> Response:
     if held.run_id:
         action = "annotate" if held.role == "annotator" else "watch"
         gate.check(held, action, held.run_id, console.desk.view(held.run_id))
+    if held.role == "annotator":
+        console.book.note(held.alias, held.name)
     area, path = place(held)
     answer = RedirectResponse(path, 303)
     answer.set_cookie(

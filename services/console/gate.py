@@ -43,7 +43,7 @@ class Gate:
         name = headers.get(self.header.lower(), "") if self.header and self._is_proxy(peer) else ""
         people = self.people or {}
         if name and (role := people.get(name, people.get(ANYONE, ""))):
-            return Holder(Pass(role, name, "", now, now + 1), f"proxy/{name}")
+            return Holder(Pass(role, name, "", now, now + 1, credentials.alias(name, self.secret)), f"proxy/{name}")
         raise Denied("no link was opened in this browser")
 
     def _is_proxy(self, peer: str) -> bool:
@@ -61,7 +61,7 @@ def check(held: Pass, action: str, run_id: str, view: RunView | None) -> None:
     if held.run_id and held.run_id != run_id:
         raise Denied("your link is for another run")
     for one in view.revocations if view is not None else ():
-        if one.name == held.name and held.issued <= one.before:
+        if one.name in (held.name, held.alias) and held.issued <= one.before:
             raise Denied("your link was revoked")
 
 

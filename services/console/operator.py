@@ -1,10 +1,8 @@
 """The operators' pages: which runs there are, one of them as it goes on, the people, the report; and what may be told a run."""
 
 import asyncio
-import csv
-import io
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from functools import lru_cache
 from math import isfinite
 from typing import Any
@@ -13,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
 from concord.client.results.records import There
-from concord.console import entrance, gate, overview, persons, roles
+from concord.console import credentials, entrance, gate, overview, persons, roles
 from concord.console.asked import Asked, Console
 from concord.kit.errors import ConcordError, Denied, InvalidInput, Refused
 from concord.preference.deviating import words
@@ -80,29 +78,14 @@ def people(console: Console, asked: Asked) -> Response:
     """Who annotates, how fast, how far they agree; as a table for a spreadsheet where `?as=csv` asks for it."""
     view = console.desk.view(asked.run_id)
     events = _events(console, asked.run_id)
-    found = persons.persons(events, view.last_round.deviations, words)
+    found = persons.named(persons.persons(events, view.last_round.deviations, words), console.book.name_of)
     if asked.request.query_params.get("as") == "csv":
         name = f"annotators-{asked.run_id[:8]}.csv"
         return PlainTextResponse(
-            _table(found), media_type="text/csv", headers={"content-disposition": f"attachment; filename={name}"}
+            persons.table(found), media_type="text/csv", headers={"content-disposition": f"attachment; filename={name}"}
         )
     said = {"run": view, "people": found, "agreement": persons.agreement(events)}
     return console.page("people.html", asked.holder, **said)
-
-
-def _table(found: Sequence[persons.Person]) -> str:
-    out = io.StringIO()
-    table = csv.writer(out)
-    table.writerow(["annotator", "answers", "skips", "taken_back", "seconds", "median_seconds"])
-    for one in found:
-        median = "" if one.median_s is None else f"{one.median_s:.1f}"
-        table.writerow([_cell(one.name), one.answers, one.skips, one.taken_back, f"{one.total_s:.0f}", median])
-    return out.getvalue()
-
-
-def _cell(text: str) -> str:
-    """A name that a spreadsheet would take for a formula, as a text."""
-    return f"'{text}" if text[:1] in "=+-@\t\r" else text
 
 
 def _records(console: Console) -> There:
@@ -180,7 +163,8 @@ def link(console: Console, asked: Asked) -> Response:
 
 def revoke(console: Console, asked: Asked) -> Response:
     """What this name was given lets nobody in any more."""
-    console.desk.revoke(asked.run_id, asked.text("name", 100), _why(asked))
+    name = credentials.alias(asked.text("name", 100), console.gate.secret)
+    console.desk.revoke(asked.run_id, name, _why(asked))
     return _back(asked)
 
 

@@ -1,8 +1,10 @@
 """What a run's facts say of those who annotate: how much, how fast, how far they agree with each other. Pure."""
 
+import csv
+import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 
 from concord.preference.votes import by_person
@@ -80,6 +82,30 @@ def agreement(events: Sequence[Event]) -> Agreement:
     all_ = [votes for round_ in by_round.values() for votes in round_]
     rounds = tuple((number, len(votes), krippendorff(votes)) for number, votes in sorted(by_round.items()))
     return Agreement(krippendorff(all_), len(all_), rounds)
+
+
+def named(found: Sequence[Person], name_of: Callable[[str], str]) -> list[Person]:
+    """The same by their names, as far as these are known."""
+    names = [name_of(one.name) for one in found]
+    return [
+        replace(one, name=name, alarm=one.alarm.replace(one.name, name)) for one, name in zip(found, names, strict=True)
+    ]
+
+
+def table(found: Sequence[Person]) -> str:
+    """What each did and how long it took, as CSV, for pay and pace."""
+    out = io.StringIO()
+    rows = csv.writer(out)
+    rows.writerow(["annotator", "answers", "skips", "taken_back", "seconds", "median_seconds"])
+    for one in found:
+        median = "" if one.median_s is None else f"{one.median_s:.1f}"
+        rows.writerow([_cell(one.name), one.answers, one.skips, one.taken_back, f"{one.total_s:.0f}", median])
+    return out.getvalue()
+
+
+def _cell(text: str) -> str:
+    """A name that a spreadsheet would take for a formula, as a text."""
+    return f"'{text}" if text[:1] in "=+-@\t\r" else text
 
 
 def _question(event: Event) -> str:

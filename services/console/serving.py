@@ -1,19 +1,17 @@
-"""The pages over HTTP: a server in a thread, for as long as a block or a process lasts; and where its secret comes from."""
+"""The pages over HTTP: a server in a thread, for as long as a block or a process lasts."""
 
-import os
-import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import uvicorn
 
-from concord.console import credentials
 from concord.console.app import application
 from concord.console.asked import Console
+from concord.console.book import Book
 from concord.console.desk import Desk
 from concord.console.gate import Gate, networks, people
+from concord.console.secret import secret_of
 from concord.kit import rpc
 from concord.kit.errors import InvalidInput, Unavailable
 from concord.kit.settings import Settings, host_of
@@ -21,28 +19,6 @@ from concord.kit.settings import Settings, host_of
 START_S = 30.0
 # Streams to open pages end at once when the server does.
 GRACE_S = 2
-
-
-def secret_of(settings: Settings) -> bytes:
-    """The secret that passes are signed with: a file that is named, or one of our own in the home, made once."""
-    if settings.console_secret_file:
-        path = Path(settings.console_secret_file)
-        try:
-            return credentials.check_secret(path.read_bytes().strip(), f"CONCORD_CONSOLE_SECRET_FILE={path}")
-        except OSError as error:
-            raise InvalidInput(f"CONCORD_CONSOLE_SECRET_FILE={path}: cannot be read: {error.strerror}") from None
-    path = Path(settings.home) / "console-secret"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise InvalidInput(
-            f"{path}: cannot be written: {error.strerror}; name another folder in CONCORD_HOME"
-        ) from None
-    return credentials.check_secret(path.read_bytes().strip(), str(path))
 
 
 def gate_of(settings: Settings) -> Gate:
@@ -62,7 +38,7 @@ def serving(settings: Settings, door: str, hold_s: float = 10.0) -> Iterator[Con
     with rpc.channel(door) as channel, _bound(settings.console_listen) as (socket, port):
         host = host_of(settings.console_listen)
         url = settings.console_url.rstrip("/") or f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        console = Console(Desk(channel, door), gate, url, hold_s=hold_s)
+        console = Console(Desk(channel, door), gate, url, Book.of(settings), hold_s=hold_s)
         made = uvicorn.Config(
             application(console),
             log_config=None,

@@ -51,6 +51,11 @@ def work_id(run: str, unit: Unit) -> str:
     return event_id(run, "work", unit_name(unit))
 
 
+def task_id(run: str, unit: Unit) -> str:
+    """The name by which people's pages and files know a question."""
+    return event_id(run, "task", unit_name(unit))
+
+
 def uri_of(content: bytes) -> str:
     """The URI that these bytes have in every blob store."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"

@@ -75,7 +75,12 @@ REQUESTS: dict[str, dict[str, Bound]] = {
     "NextTasksRequest": {"annotator": NAME, **RUN, "most": UINT, "task_ids": Many(64, TASK_ID)},
     "ListTasksRequest": {**RUN, "page_size": ANY, "page_token": Text(100)},
     "ReturnTasksRequest": {"annotator": NAME, "task_ids": Many(64, TASK_ID), **RUN},
-    "ExtendLeasesRequest": {"annotator": NAME, "task_ids": Many(64, TASK_ID), **RUN},
+    "ExtendLeasesRequest": {
+        "annotator": NAME,
+        "task_ids": Many(64, TASK_ID),
+        **RUN,
+        "hold_s": Number(0, 30 * 86_400.0),
+    },
     "SubmitAnnotationRequest": {
         "task_id": TASK_ID,
         "annotator": NAME,

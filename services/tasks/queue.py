@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 
-from concord.kit.ids import event_id, unit_name
+from concord.kit.ids import event_id, task_id, unit_name
 from concord.kit.loop.fold import Append, Context
 from concord.preference.stages import HUMAN
 from concord.preference.votes import majority, undecided
@@ -46,11 +46,6 @@ def initial(run_id: str) -> TasksState:
 def active(state: TasksState) -> bool:
     """Whether `due` may ever say anything again."""
     return not state.run.ended
-
-
-def task_id(run_id: str, unit: Unit) -> str:
-    """The name by which people's pages know a task."""
-    return event_id(run_id, "task", unit_name(unit))
 
 
 def task_row(number: int) -> str:

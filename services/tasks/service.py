@@ -9,7 +9,7 @@ from functools import lru_cache
 import grpc
 import structlog
 
-from concord.kit import caller, telemetry
+from concord.kit import caller, ids, telemetry
 from concord.kit.blobs import Blobs
 from concord.kit.errors import ConcordError, InvalidInput, NotFound, Refused
 from concord.kit.ids import event_id, unit_name
@@ -324,7 +324,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         limits.check_count("task_ids", len(request.task_ids))
         limits.check_ids(request.task_ids)
         now = self._clock()
-        until = now + self._lease_s
+        until = now + (request.hold_s or self._lease_s)
         held = self._slots.extend(request.task_ids, request.annotator, request.run_id, now, until)
         return pb.ExtendLeasesResponse(task_ids=held, lease_until=until)
 
@@ -353,7 +353,7 @@ def _why_not(annotator: str, task_id: str, slots: dict[str, Slot], headers: dict
     slot = slots.get(task_id)
     if slot is None:
         return f"{annotator!r} holds no lease on task {task_id}: it ran out, or the task is closed; ask for the next"
-    if queue.task_id(slot.run_id, _unit(slot, headers[slot.run_id])) != slot.task_id:
+    if ids.task_id(slot.run_id, _unit(slot, headers[slot.run_id])) != slot.task_id:
         return f"task {slot.task_id} was closed with its round; ask for the next"
     return ""
 

@@ -3,12 +3,12 @@
 from collections import defaultdict
 from random import Random
 
+from concord.kit.ids import task_id
 from concord.kit.log import Record
 from concord.kit.log.topics import DEAD_LETTERS, FACTS, fact_partition
 from concord.kit.loop.fold import Fold, Folded, fold_records, restore_run, start_run
 from concord.preference.stages import HUMAN
 from concord.runs import service as runs
-from concord.tasks import queue
 from concord.tasks import service as tasks
 from concord.v1.events_pb2 import Event, Stage, StageManifest, TaskOutcome
 from concord.v1.runs_service_pb2 import RunStatus
@@ -177,7 +177,7 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
             wanted[opened.stage, opened.round] = [run.config.quorum + one for one in again]
         if not event.HasField("unit") or event.unit.stage not in HUMAN:
             continue
-        task = queue.task_id(run.run_id, event.unit)
+        task = task_id(run.run_id, event.unit)
         if kind == "annotation_submitted":
             answers[task][event.annotation_submitted.annotator].append((event, record))
         if kind == "task_skipped":

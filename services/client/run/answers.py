@@ -168,11 +168,12 @@ def _answer(row: object) -> tuple[str, str, Choice, Marks]:
     name = said.get("pair_id")
     if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
         raise ValueError("no `pair_id`")
-    marks = (_mark(said, "first_acceptable"), _mark(said, "second_acceptable"))
+    marks = (mark(said, "first_acceptable"), mark(said, "second_acceptable"))
     return str(name), _who(said), choice_of(said.get("choice")), marks
 
 
-def _mark(said: Mapping[str, object], name: str) -> pb.Mark.ValueType:
+def mark(said: Mapping[str, object], name: str) -> pb.Mark.ValueType:
+    """Whether what is said under this name calls an answer acceptable; raises ValueError with a reason fit for the user."""
     value = said.get(name)
     word = value.strip().lower() if isinstance(value, str) else value
     for mark, spellings in ((pb.MARK_ACCEPTABLE, ("true", "yes")), (pb.MARK_NOT_ACCEPTABLE, ("false", "no"))):

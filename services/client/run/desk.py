@@ -18,6 +18,7 @@ from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2 import (
     GivenAnswer,
     ListTasksRequest,
+    ListTasksResponse,
     NextTasksRequest,
     OpenTask,
     SubmitAnnotationsRequest,
@@ -123,7 +124,7 @@ def _answered(watched: Watched, tasks: TaskServiceStub, voters: Voters, view: pb
     stage, open_ = view.stages[-1], list[int]()
     try:
         given = False
-        for page in _pages(tasks, view.run_id):
+        for page in pages(tasks, view.run_id):
             if (page.stage, page.round) != (stage.stage, stage.round):
                 return None
             ready = [(task, vote) for task in page.tasks for vote in _missing_votes(task, voters)]
@@ -137,7 +138,8 @@ def _answered(watched: Watched, tasks: TaskServiceStub, voters: Voters, view: pb
     return None if given or not open_ else tuple(open_)
 
 
-def _pages(tasks: TaskServiceStub, run_id: str) -> Iterator:
+def pages(tasks: TaskServiceStub, run_id: str) -> Iterator[ListTasksResponse]:
+    """The run's open tasks, a page of them at a time."""
     asked = ListTasksRequest(run_id=run_id)
     while True:
         page = tasks.ListTasks(asked)

@@ -1,0 +1,1 @@
+"""Questions that are answered elsewhere than here: in files and in other programs."""
