@@ -90,6 +90,7 @@ BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
     "certificate": module("certificate"),
     "worlds": module("worlds"),
     "annotators": module("annotators"),
+    "task_serving": module("task_serving"),
     "loop_scale": module("loop_scale"),
     "choose_scale": module("choose_scale"),
     "cluster": module("cluster"),

@@ -107,6 +107,16 @@ def test_answers_are_sampled_as_often_as_the_plain_client_asks_and_never_beyond_
     assert all(ratio["median"] > 0.2 for ratio in figures["ratios"].values())
 
 
+def test_people_are_served_and_the_audit_finds_nothing_over_twice_or_lost():
+    figures = quick("task_serving")
+    for one in (*figures["closed"].values(), figures["hard"]):
+        audit = one["audit"]
+        assert not one["errors"] and one["submits"] > 0
+        assert (
+            audit["over_overlap"] == audit["twice_by_one"] == audit["acknowledged_but_lost"] == audit["unsettled"] == 0
+        )
+
+
 def test_the_runner_knows_every_benchmark():
     refused = runner("nothing")
     assert refused.returncode == 2
@@ -124,6 +134,7 @@ def test_the_runner_knows_every_benchmark():
         "worlds",
         "annotators",
         "selection",
+        "task_serving",
         "loop_scale",
         "choose_scale",
         "cluster",

@@ -1,0 +1,463 @@
+"""How fast and how exactly people are served: Concord's pages and its gRPC desk, and Label Studio beside them where it is.
+
+    python -m benchmarks.task_serving [--quick] [--json [FILE]] [--state URL] [--label-studio PROGRAM]
+
+Two parts. `closed`: 20 annotators who do not think take a task and answer it, again and again, over the pages' own HTTP and
+over gRPC. `hard`: 200 annotators and 20,000 tasks, two votes on each and a third where they disagree, two replicas of the desk
+and of the pages, and everything that people and networks do: skips, clicks that come twice, requests that are sent again later,
+and people who walk away with a task; then the log is audited: no task over its votes, nobody twice on one, no acknowledged
+answer lost. --quick: 8 annotators for 3 seconds, and 12 with 60 tasks.
+
+The desk's second replica is a front door alone: it serves every call, and the first one's reactor folds for both. --state names
+the store (default SQLite in the home; postgresql://… for a server that is empty). --label-studio starts that program (its own
+SQLite, or PostgreSQL as its environment says) and runs `peers/peer_labelstudio.py` of the folder `shared` beside the checkout,
+the same loop. Client and servers share the machine. People are simulated: answers are drawn.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from benchmarks.measure import asked_of, circumstances, parser_of, write
+
+ROOT = Path(__file__).resolve().parent.parent
+PEER = ROOT.parent / "shared" / "peers" / "peer_labelstudio.py"
+SEED = 7
+# Of the hard part, each a share of the tasks that somebody is given.
+SKIPS, DOUBLE, REPLAYED, WALKS_AWAY, DISAGREE = 0.03, 0.05, 0.05, 0.01, 0.2
+LEASE_S = 10.0
+WANTED = {"http_submits_ratio": 20.0, "grpc_submits_ratio": 40.0, "next_p99_ratio": 0.05}
+# Label Studio on PostgreSQL, 20 in a closed loop, as measured before on two cores: stands in where it is not run beside.
+PEER_BEFORE = {"submits_s": 8.9, "next_p99_ms": 1_500.0}
+START_S = 120.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part asks for."""
+
+    annotators: int
+    tasks: int
+    # Wall seconds at most; a closed loop ends then, the hard part when nothing is left.
+    seconds: float
+    quorum: int = 1
+    most_votes: int = 0
+    hard: bool = False
+
+
+@dataclass
+class Seen:
+    """What the clients saw."""
+
+    next_s: list[float] = field(default_factory=list)
+    submit_s: list[float] = field(default_factory=list)
+    # (task, annotator) of each answer or skip that was acknowledged.
+    taken: set[tuple[str, str]] = field(default_factory=set)
+    refused: Counter = field(default_factory=Counter)
+    errors: Counter = field(default_factory=Counter)
+    # Task → (annotator, when) of each time that it was handed out; and of those who walked away with it.
+    handed: defaultdict[str, list[tuple[str, float]]] = field(default_factory=lambda: defaultdict(list))
+    left: list[tuple[str, str, float]] = field(default_factory=list)
+    wall_s: float = 0.0
+
+    def figures(self) -> dict[str, Any]:
+        """Latencies in milliseconds, fewer is better; submits a second, more is better."""
+        return {
+            "submits": len(self.submit_s),
+            "submits_s": len(self.submit_s) / self.wall_s if self.wall_s else 0.0,
+            "next_ms": percentiles(self.next_s),
+            "submit_ms": percentiles(self.submit_s),
+            "refused": dict(self.refused),
+            "errors": dict(self.errors),
+            "wall_s": self.wall_s,
+        }
+
+
+def percentiles(seconds: list[float]) -> dict[str, float]:
+    """The 50th, 95th and 99th in milliseconds; empty where there is none."""
+    held = sorted(seconds)
+    return {f"p{q}": 1_000 * held[min(len(held) - 1, len(held) * q // 100)] for q in (50, 95, 99)} if held else {}
+
+
+# ── the servers ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def settings_of(home: Path, state: str):
+    """The settings that all processes of one place share."""
+    from concord.kit.settings import from_environment
+
+    given = from_environment({}, home=str(home), console_listen="127.0.0.1:0")
+    return replace(given, lease_s=LEASE_S, processes=0, **({"state_url": state} if state else {}))
+
+
+def serve(kind: str, home: Path, state: str, door: str) -> None:
+    """One process of the place: says its address on a line and stays until its standard input ends."""
+    from concord.commands.door import door_alone
+    from concord.console.serving import serving
+    from concord.embedded import embedded
+    from concord.kit.telemetry import log_json
+
+    settings = settings_of(home, state)
+    log_json("error", (home / f"{kind}.log").open("a"))
+    with ExitStack() as opened:
+        if kind == "services":
+            address = opened.enter_context(embedded(settings)).address
+        elif kind == "door":
+            address = opened.enter_context(door_alone(settings))
+        else:
+            address = opened.enter_context(serving(settings, door)).url
+        print(address, flush=True)
+        sys.stdin.read()
+
+
+@contextmanager
+def process(kind: str, home: Path, state: str, door: str = "") -> Iterator[str]:
+    """The address of such a process, for as long as the block lasts."""
+    words = [sys.executable, "-m", "benchmarks.task_serving", "--serve", kind, str(home), state, door]
+    running = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        address = running.stdout.readline().strip() if running.stdout else ""
+        if not address:
+            raise SystemExit(f"{kind} did not start; see {home / f'{kind}.log'}")
+        yield address
+    finally:
+        running.communicate("", timeout=START_S)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Doors and consoles, and a run that asks people about everything."""
+
+    run_id: str
+    doors: list[str]
+    consoles: list[str]
+    secret: bytes
+
+
+@contextmanager
+def place_of(part: Part, state: str, replicas: int) -> Iterator[Place]:
+    """Services, a run of `part.tasks` tasks, and so many doors and consoles in front of them."""
+    from concord.console.secret import secret_of
+
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
+        home = Path(folder)
+        doors = [opened.enter_context(process("services", home, state))]
+        run_id = begin(doors[0], part)
+        doors += [opened.enter_context(process("door", home, state)) for _ in range(replicas - 1)]
+        consoles = [opened.enter_context(process("console", home, state, door)) for door in doors]
+        yield Place(run_id, doors, consoles, secret_of(settings_of(home, state)))
+
+
+def begin(door: str, part: Part) -> str:
+    """Begins the run and waits until it asks; its id."""
+    from benchmarks.corpus import JUDGE, virtual
+    from concord.client.intake import intake
+    from concord.client.run import drive
+    from concord.client.run.options import Options, run_config, semantic
+    from concord.kit import rpc
+    from concord.kit.ids import run_id
+    from concord.v1.runs_service_pb2_grpc import RunServiceStub
+    from concord.v1.tasks_service_pb2 import GetQueueRequest
+    from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+
+    given, judges = intake.judged_by(virtual(part.tasks, SEED), JUDGE)
+    options = Options(judge=f"recorded:{JUDGE}", seed=SEED, method="all-human", annotators="web", checks=False)
+    options = replace(options, quorum=part.quorum, most_votes=part.most_votes, pilot=0)
+    config = run_config(options, judges)
+    name = run_id(given.sha256, semantic(config))
+    with rpc.channel(door) as channel:
+        drive.begin(RunServiceStub(channel), name, config, [row.pair for row in given.rows], given.sha256, "benchmark")
+        tasks, until = TaskServiceStub(channel), time.monotonic() + START_S
+        while not tasks.GetQueue(GetQueueRequest(run_id=name)).open:
+            if time.monotonic() > until:
+                raise SystemExit("the run asks nobody")
+            time.sleep(0.1)
+    return name
+
+
+# ── the people ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Http:
+    """One annotator at the page: what its script asks for, and what it sends."""
+
+    def __init__(self, client: Any, place: Place, name: str, console: str) -> None:
+        from concord.console import credentials, gate
+
+        now = time.time()
+        held = credentials.Pass("annotator", name, place.run_id, now, now + 86_400.0)
+        token = credentials.sign(held, place.secret)
+        self.name, self._client = credentials.alias(name, place.secret), client
+        self._url = f"{console}/annotate/{place.run_id}"
+        self._headers = {
+            "cookie": f"{gate.COOKIE['annotate']}={token}",
+            "x-concord-form": credentials.form_token(token, place.secret),
+        }
+
+    async def next(self) -> tuple[str, int] | None:
+        said = await self._asked("GET", "/tasks")
+        return (said["tasks"][0]["id"], said["tasks"][0]["revision"]) if said["tasks"] else None
+
+    async def submit(self, task: str, revision: int, choice: str) -> str:
+        words = {"choice": choice} if choice != "skip" else {"choice": "skip", "skip": "unclear"}
+        answer = {"task_id": task, "revision": revision, "view": "whole", "seconds": 1.0, **words}
+        return str((await self._asked("POST", "/answers", {"answers": [answer]}))["taken"][0]["refused"])
+
+    async def _asked(self, method: str, path: str, said: object = None) -> dict:
+        while True:
+            answer = await self._client.request(method, self._url + path, json=said, headers=self._headers)
+            if answer.status_code != 429:
+                answer.raise_for_status()
+                return answer.json()
+            # The pages let nobody ask more than twenty times a second.
+            await asyncio.sleep(0.05)
+
+
+class Grpc:
+    """One annotator at the desk itself."""
+
+    def __init__(self, channel: Any, place: Place, name: str) -> None:
+        from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
+
+        self.name, self._tasks, self._run_id = name, TaskServiceStub(channel), place.run_id
+
+    async def next(self) -> tuple[str, int] | None:
+        from concord.v1.tasks_service_pb2 import NextTasksRequest
+
+        wanted = NextTasksRequest(annotator=self.name, run_id=self._run_id, most=1)
+        found = (await self._tasks.NextTasks(wanted)).tasks
+        return (found[0].task_id, found[0].revision) if found else None
+
+    async def submit(self, task: str, revision: int, choice: str) -> str:
+        from concord.v1.pairs_pb2 import CHOICE_FIRST, CHOICE_SECOND, CHOICE_UNSPECIFIED
+        from concord.v1.tasks_service_pb2 import GivenAnswer, SubmitAnnotationsRequest
+
+        meant = {"left": CHOICE_FIRST, "right": CHOICE_SECOND}.get(choice, CHOICE_UNSPECIFIED)
+        said = GivenAnswer(
+            task_id=task, revision=revision, choice=meant, seconds=1.0, comment="" if meant else "unclear"
+        )
+        wanted = SubmitAnnotationsRequest(annotator=self.name, run_id=self._run_id, answers=[said])
+        return str((await self._tasks.SubmitAnnotations(wanted)).answers[0].refused)
+
+
+async def annotate(who: Any, part: Part, seen: Seen, until: float, rng: Random) -> None:
+    """One person until the time is over, or nothing has come for longer than a lease lasts."""
+    idle_since: float | None = None
+    before: tuple[str, int, str] | None = None
+    while time.perf_counter() < until:
+        began = time.perf_counter()
+        task = await who.next()
+        if task is None:
+            idle_since = began if idle_since is None else idle_since
+            if not part.hard or began - idle_since > LEASE_S + 10:
+                return
+            await asyncio.sleep(0.5)
+            continue
+        idle_since = None
+        seen.next_s.append(time.perf_counter() - began)
+        seen.handed[task[0]].append((who.name, time.perf_counter()))
+        if part.hard and rng.random() < WALKS_AWAY:
+            seen.left.append((task[0], who.name, time.perf_counter()))
+            # Away for longer than the lease lasts, so that somebody else gets it.
+            await asyncio.sleep(LEASE_S + 1)
+            continue
+        # The task decides, and somebody disagrees now and then: so some are asked a third time.
+        side = "left" if rng.random() < (1 - DISAGREE / 2 if part.hard else 1) else "right"
+        choice = "skip" if part.hard and rng.random() < SKIPS else side
+        await give(who, (*task, choice), seen, twice=part.hard and rng.random() < DOUBLE)
+        if part.hard and before and rng.random() < REPLAYED:
+            await who.submit(*before)
+        before = (*task, choice)
+
+
+async def give(who: Any, said: tuple[str, int, str], seen: Seen, twice: bool) -> None:
+    """Hands an answer in, or the same one twice at once."""
+    began = time.perf_counter()
+    answers = await asyncio.gather(*(who.submit(*said) for _ in range(1 + twice)))
+    seen.submit_s.append(time.perf_counter() - began)
+    if answers[0]:
+        seen.refused[answers[0][:60]] += 1
+    else:
+        seen.taken.add((said[0], who.name))
+
+
+async def loaded(place: Place, part: Part, door: str) -> Seen:
+    """All annotators at once through the pages (`http`) or at the desk (`grpc`), spread over the replicas."""
+    import grpc
+    import httpx2
+
+    seen, began = Seen(), time.perf_counter()
+    limits = httpx2.Limits(max_connections=part.annotators, max_keepalive_connections=part.annotators)
+    async with httpx2.AsyncClient(limits=limits, timeout=60) as client:
+        channels = [grpc.aio.insecure_channel(address) for address in place.doors]
+        people = [
+            Http(client, place, f"person {number}", place.consoles[number % len(place.consoles)])
+            if door == "http"
+            else Grpc(channels[number % len(channels)], place, f"person-{number}")
+            for number in range(part.annotators)
+        ]
+        until = began + part.seconds
+        alone = [annotate(one, part, seen, until, Random(f"{SEED}/{number}")) for number, one in enumerate(people)]
+        for ended in await asyncio.gather(*alone, return_exceptions=True):
+            if isinstance(ended, BaseException):
+                seen.errors[f"{type(ended).__name__}: {ended}"[:100]] += 1
+        for channel in channels:
+            await channel.close()
+    seen.wall_s = time.perf_counter() - began
+    return seen
+
+
+# ── the audit ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def audit(place: Place, part: Part, seen: Seen) -> dict[str, int | float]:
+    """What the log says of it; every count but `settled` should be 0."""
+    from concord.client.results.records import there
+    from concord.kit.ids import task_id
+
+    given: defaultdict[str, list[str]] = defaultdict(list)
+    settled: dict[str, int] = {}
+    with there(place.doors[0]) as records:
+        for event, _ in records.events(place.run_id):
+            kind = event.WhichOneof("kind")
+            if kind in ("annotation_submitted", "task_skipped"):
+                given[task_id(place.run_id, event.unit)].append(getattr(event, kind).annotator)
+            elif kind == "task_resolved":
+                settled[task_id(place.run_id, event.unit)] = len(event.task_resolved.annotation_ids)
+    most = max(part.quorum, part.most_votes)
+    known = {(task, name) for task, names in given.items() for name in names}
+    return {
+        "over_overlap": sum(count > most for count in settled.values())
+        + sum(len(set(n)) > most for n in given.values()),
+        "twice_by_one": sum(len(set(names)) < len(names) for names in given.values()),
+        "acknowledged_but_lost": len(seen.taken - known),
+        "unsettled": part.tasks - len(settled) if part.hard else 0,
+        "settled": len(settled),
+        "offered_again_s": offered_again(seen),
+    }
+
+
+def offered_again(seen: Seen) -> float:
+    """The longest that a task lay with somebody who had walked away, until another person had it; 0 where nobody did."""
+    waits = [
+        min(later) - at
+        for task, name, at in seen.left
+        if (later := [when for who, when in seen.handed[task] if who != name and when > at])
+    ]
+    return max(waits, default=0.0)
+
+
+# ── beside Label Studio ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def peer(program: str, seconds: float) -> dict[str, Any]:
+    """Label Studio in the same closed loop, by the script that measured it before; what it reports."""
+    if not PEER.exists():
+        raise SystemExit(f"{PEER.relative_to(ROOT.parent)} is not beside the checkout")
+    quiet = {"SENTRY_DSN": "", "FRONTEND_SENTRY_DSN": "", "COLLECT_ANALYTICS": "False", "LATEST_VERSION_CHECK": "0"}
+    url = "http://127.0.0.1:8180"
+    with tempfile.TemporaryDirectory() as home:
+        words = [program, "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", "8180", "--data-dir", home]
+        words += ["--username", "admin@x.org", "--password", "benchpw123"]
+        with (Path(home) / "log").open("w") as log:
+            running = subprocess.Popen(words, env=os.environ | quiet, stdout=log, stderr=log, cwd=home)
+        try:
+            began = time.monotonic()
+            while not is_up(url):
+                if time.monotonic() - began > START_S:
+                    raise SystemExit("Label Studio did not start")
+                time.sleep(0.2)
+            ready_s = time.monotonic() - began
+            script = [sys.executable, str(PEER), "--url", url, "--annotators", "20", "--seconds", f"{seconds:g}"]
+            out = subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True, cwd=PEER.parent).stdout
+        finally:
+            running.terminate()
+            running.wait()
+    line = next(line for line in out.splitlines() if line.startswith("RESULT "))
+    return {**json.loads(line.removeprefix("RESULT ")), "ready_s": ready_s}
+
+
+def is_up(url: str) -> bool:
+    """Whether it answers."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def ratios(closed: dict[str, dict], beside: dict[str, Any] | None) -> dict[str, Any]:
+    """Ours over Label Studio's; its figures of before where it did not run beside."""
+    theirs = PEER_BEFORE
+    if beside:
+        theirs = {"submits_s": beside["submits_s"], "next_p99_ms": beside["next_ms"]["99"]}
+    return {
+        "beside": "this run" if beside else "figures of before",
+        "http_submits_ratio": closed["http"]["submits_s"] / theirs["submits_s"],
+        "grpc_submits_ratio": closed["grpc"]["submits_s"] / theirs["submits_s"],
+        "next_p99_ratio": closed["http"]["next_ms"].get("p99", float("inf")) / theirs["next_p99_ms"],
+    }
+
+
+def measured(part: Part, state: str, replicas: int, door: str) -> dict[str, Any]:
+    """One part through one door: what was seen, and what the log says."""
+    with place_of(part, state, replicas) as place:
+        seen = asyncio.run(loaded(place, part, door))
+        return {**seen.figures(), "audit": audit(place, part, seen)}
+
+
+def main() -> None:
+    parser = parser_of(__doc__, "8 annotators for 3 seconds, and 12 with 60 tasks")
+    parser.add_argument("--state", default="", metavar="URL", help="the store; default SQLite in the home")
+    parser.add_argument("--label-studio", default="", metavar="PROGRAM", help="runs it beside")
+    parser.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
+    given = asked_of(parser)
+    if given.serve:
+        kind, home, state, door = given.serve
+        return serve(kind, Path(home), state, door)
+    closed = Part(8, 400, 3.0) if given.quick else Part(20, 20_000, 60.0)
+    hard = Part(12, 60, 300.0, 2, 3, True) if given.quick else Part(200, 20_000, 3_600.0, 2, 3, True)
+    figures: dict[str, Any] = circumstances(
+        {
+            "closed": asdict(closed),
+            "hard": asdict(hard),
+            "lease_s": LEASE_S,
+            "state": given.state.partition(":")[0] or "sqlite",
+        }
+    )
+    figures["closed"] = {door: measured(closed, given.state, 1, door) for door in ("http", "grpc")}
+    figures["hard"] = measured(hard, given.state, 2, "http")
+    figures["label_studio"] = peer(given.label_studio, 10.0 if given.quick else 240.0) if given.label_studio else None
+    figures["ratios"] = ratios(figures["closed"], figures["label_studio"])
+    figures["wanted"] = WANTED
+    tell(figures)
+    if given.json:
+        write(given.json, figures)
+
+
+def tell(figures: dict[str, Any]) -> None:
+    """The figures in a few lines."""
+    for name, one in {
+        **{f"closed, {door}": one for door, one in figures["closed"].items()},
+        "hard": figures["hard"],
+    }.items():
+        milliseconds = ", ".join(f"{q} {value:.1f}" for q, value in one["next_ms"].items())
+        print(f"{name:14} {one['submits_s']:8.1f} submits/s   next {milliseconds} ms   {one['audit']}")
+    print(f"against Label Studio ({figures['ratios']['beside']}): {figures['ratios']}")
+
+
+if __name__ == "__main__":
+    main()
