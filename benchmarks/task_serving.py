@@ -212,7 +212,7 @@ class Http:
         return (said["tasks"][0]["id"], said["tasks"][0]["revision"]) if said["tasks"] else None
 
     async def submit(self, task: str, revision: int, choice: str) -> str:
-        words = {"choice": choice} if choice != "skip" else {"choice": "skip", "skip": "unclear"}
+        words = {"choice": choice} if choice != "skip" else {"choice": "skip", "why": ""}
         answer = {"task_id": task, "revision": revision, "view": "whole", "seconds": 1.0, **words}
         return str((await self._asked("POST", "/answers", {"answers": [answer]}))["taken"][0]["refused"])
 
