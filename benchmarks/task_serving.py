@@ -1,17 +1,18 @@
 """How fast and how exactly people are served: Concord's pages and its gRPC desk, and Label Studio beside them where it is.
 
-    python -m benchmarks.task_serving [--quick] [--json [FILE]] [--state URL] [--label-studio PROGRAM]
+    python -m benchmarks.task_serving [--quick] [--json [FILE]] [--parts NAME,…] [--state URL] [--label-studio PROGRAM]
 
-Two parts. `closed`: 20 annotators who do not think take a task and answer it, again and again, over the pages' own HTTP and
-over gRPC. `hard`: 200 annotators and 20,000 tasks, two votes on each and a third where they disagree, two replicas of the desk
-and of the pages, and everything that people and networks do: skips, clicks that come twice, requests that are sent again later,
-and people who walk away with a task; then the log is audited: no task over its votes, nobody twice on one, no acknowledged
-answer lost. --quick: 8 annotators for 3 seconds, and 12 with 60 tasks.
+Three parts, all of them unless --parts names some. `closed`: 20 annotators who do not think take a task and answer it, again
+and again, over the pages' own HTTP and over gRPC. `paced`: over HTTP 20 who think for 10 seconds, and 50 who think for 2.
+`hard`: 200 annotators and 20,000 tasks, two votes on each and a third where they disagree, two replicas of the desk and of the
+pages, and everything that people and networks do: skips, clicks that come twice, requests that are sent again later, and people
+who walk away with a task; then the log is audited: no task over its votes, nobody twice on one, no acknowledged answer lost.
+--quick: 8 annotators for 3 seconds, and 12 with 60 tasks.
 
 The desk's second replica is a front door alone: it serves every call, and the first one's reactor folds for both. --state names
 the store (default SQLite in the home; postgresql://… for a server that is empty). --label-studio starts that program (its own
 SQLite, or PostgreSQL as its environment says) and runs `peers/peer_labelstudio.py` of the folder `shared` beside the checkout,
-the same loop. Client and servers share the machine. People are simulated: answers are drawn.
+the same loops. Client and servers share the machine. People are simulated: answers are drawn.
 """
 
 import argparse
@@ -39,9 +40,17 @@ SEED = 7
 # Of the hard part, each a share of the tasks that somebody is given.
 SKIPS, DOUBLE, REPLAYED, WALKS_AWAY, DISAGREE = 0.03, 0.05, 0.05, 0.01, 0.2
 LEASE_S = 10.0
-WANTED = {"http_submits_ratio": 20.0, "grpc_submits_ratio": 40.0, "next_p99_ratio": 0.05}
-# Label Studio on PostgreSQL, 20 in a closed loop, as measured before on two cores: stands in where it is not run beside.
-PEER_BEFORE = {"submits_s": 8.9, "next_p99_ms": 1_500.0}
+PARTS = ("closed", "paced", "hard")
+WANTED = {
+    "http_submits_ratio": 20.0,
+    "grpc_submits_ratio": 40.0,
+    "next_p99_ratio": 0.05,
+    "paced_p50_ratio": 0.1,
+    "next_p99_ms_of_50": 100.0,
+}
+# Label Studio on PostgreSQL, 20 in a closed loop and paced, as measured before on two cores: stands in where it is not run beside.
+PEER_BEFORE = {"submits_s": 8.9, "next_p99_ms": 1_500.0, "paced_p50_ms": 157.0}
+THINK_S = 10.0
 START_S = 120.0
 
 
@@ -56,6 +65,8 @@ class Part:
     quorum: int = 1
     most_votes: int = 0
     hard: bool = False
+    # Seconds between a task and its answer, on average: half to one and a half of it, drawn.
+    think_s: float = 0.0
 
 
 @dataclass
@@ -177,6 +188,8 @@ def begin(door: str, part: Part) -> str:
     options = Options(judge=f"recorded:{JUDGE}", seed=SEED, method="all-human", annotators="web", checks=False)
     options = replace(options, quorum=part.quorum, most_votes=part.most_votes, pilot=0)
     config = run_config(options, judges)
+    # Everybody's votes on every pair, all of them in one round as far as a batch may be so large.
+    config.human_budget = part.tasks * part.quorum
     name = run_id(given.sha256, semantic(config))
     with rpc.channel(door) as channel:
         drive.begin(RunServiceStub(channel), name, config, [row.pair for row in given.rows], given.sha256, "benchmark")
@@ -200,7 +213,7 @@ class Http:
         now = time.time()
         held = credentials.Pass("annotator", name, place.run_id, now, now + 86_400.0)
         token = credentials.sign(held, place.secret)
-        self.name, self._client = credentials.alias(name, place.secret), client
+        self.name, self._client, self.over = credentials.alias(name, place.secret), client, False
         self._url = f"{console}/annotate/{place.run_id}"
         self._headers = {
             "cookie": f"{gate.COOKIE['annotate']}={token}",
@@ -209,6 +222,7 @@ class Http:
 
     async def next(self) -> tuple[str, int] | None:
         said = await self._asked("GET", "/tasks")
+        self.over = bool(said.get("over"))
         return (said["tasks"][0]["id"], said["tasks"][0]["revision"]) if said["tasks"] else None
 
     async def submit(self, task: str, revision: int, choice: str) -> str:
@@ -232,7 +246,7 @@ class Grpc:
     def __init__(self, channel: Any, place: Place, name: str) -> None:
         from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 
-        self.name, self._tasks, self._run_id = name, TaskServiceStub(channel), place.run_id
+        self.name, self._tasks, self._run_id, self.over = name, TaskServiceStub(channel), place.run_id, False
 
     async def next(self) -> tuple[str, int] | None:
         from concord.v1.tasks_service_pb2 import NextTasksRequest
@@ -262,7 +276,7 @@ async def annotate(who: Any, part: Part, seen: Seen, until: float, rng: Random) 
         task = await who.next()
         if task is None:
             idle_since = began if idle_since is None else idle_since
-            if not part.hard or began - idle_since > LEASE_S + 10:
+            if who.over or not part.hard or began - idle_since > LEASE_S + 10:
                 return
             await asyncio.sleep(0.5)
             continue
@@ -274,6 +288,8 @@ async def annotate(who: Any, part: Part, seen: Seen, until: float, rng: Random) 
             # Away for longer than the lease lasts, so that somebody else gets it.
             await asyncio.sleep(LEASE_S + 1)
             continue
+        if part.think_s:
+            await asyncio.sleep(part.think_s * rng.uniform(0.5, 1.5))
         # The task decides, and somebody disagrees now and then: so some are asked a third time.
         side = "left" if rng.random() < (1 - DISAGREE / 2 if part.hard else 1) else "right"
         choice = "skip" if part.hard and rng.random() < SKIPS else side
@@ -381,13 +397,21 @@ def peer(program: str, seconds: float) -> dict[str, Any]:
                     raise SystemExit("Label Studio did not start")
                 time.sleep(0.2)
             ready_s = time.monotonic() - began
-            script = [sys.executable, str(PEER), "--url", url, "--annotators", "20", "--seconds", f"{seconds:g}"]
-            out = subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True, cwd=PEER.parent).stdout
+            closed = peer_loop(url, seconds, 0.0)
+            paced = peer_loop(url, seconds / 2, THINK_S)
         finally:
             running.terminate()
             running.wait()
+    return {"closed": closed, "paced": paced, "ready_s": ready_s}
+
+
+def peer_loop(url: str, seconds: float, think_s: float) -> dict[str, Any]:
+    """20 annotators there, who think so long between task and answer."""
+    script = [sys.executable, str(PEER), "--url", url, "--annotators", "20", "--seconds", f"{seconds:g}"]
+    words = [*script, "--think", f"{think_s:g}"]
+    out = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, cwd=PEER.parent).stdout
     line = next(line for line in out.splitlines() if line.startswith("RESULT "))
-    return {**json.loads(line.removeprefix("RESULT ")), "ready_s": ready_s}
+    return json.loads(line.removeprefix("RESULT "))
 
 
 def is_up(url: str) -> bool:
@@ -399,17 +423,23 @@ def is_up(url: str) -> bool:
         return False
 
 
-def ratios(closed: dict[str, dict], beside: dict[str, Any] | None) -> dict[str, Any]:
-    """Ours over Label Studio's; its figures of before where it did not run beside."""
-    theirs = PEER_BEFORE
+def ratios(figures: dict[str, Any]) -> dict[str, Any]:
+    """Ours over Label Studio's, as far as measured; its figures of before where it did not run beside."""
+    theirs, beside = PEER_BEFORE, figures["label_studio"]
     if beside:
-        theirs = {"submits_s": beside["submits_s"], "next_p99_ms": beside["next_ms"]["99"]}
-    return {
-        "beside": "this run" if beside else "figures of before",
-        "http_submits_ratio": closed["http"]["submits_s"] / theirs["submits_s"],
-        "grpc_submits_ratio": closed["grpc"]["submits_s"] / theirs["submits_s"],
-        "next_p99_ratio": closed["http"]["next_ms"].get("p99", float("inf")) / theirs["next_p99_ms"],
-    }
+        closed, paced = beside["closed"], beside["paced"]
+        theirs = {"submits_s": closed["submits_s"], "next_p99_ms": closed["next_ms"]["99"]}
+        theirs |= {"paced_p50_ms": paced["next_ms"]["50"]}
+    found: dict[str, Any] = {"beside": "this run" if beside else "figures of before"}
+    if "closed" in figures:
+        http, grpc = figures["closed"]["http"], figures["closed"]["grpc"]
+        found["http_submits_ratio"] = http["submits_s"] / theirs["submits_s"]
+        found["grpc_submits_ratio"] = grpc["submits_s"] / theirs["submits_s"]
+        found["next_p99_ratio"] = http["next_ms"]["p99"] / theirs["next_p99_ms"]
+    if "paced" in figures:
+        found["paced_p50_ratio"] = figures["paced"]["20"]["next_ms"]["p50"] / theirs["paced_p50_ms"]
+        found["next_p99_ms_of_50"] = figures["paced"]["50"]["next_ms"]["p99"]
+    return found
 
 
 def measured(part: Part, state: str, replicas: int, door: str) -> dict[str, Any]:
@@ -419,41 +449,64 @@ def measured(part: Part, state: str, replicas: int, door: str) -> dict[str, Any]
         return {**seen.figures(), "audit": audit(place, part, seen)}
 
 
+@dataclass(frozen=True)
+class Asked:
+    """The parts, each by the name that its figures have."""
+
+    closed: Part
+    paced: dict[str, Part]
+    hard: Part
+
+
+FULL = Asked(
+    Part(20, 20_000, 60.0),
+    {"20": Part(20, 2_000, 100.0, think_s=THINK_S), "50": Part(50, 4_000, 60.0, think_s=2.0)},
+    Part(200, 20_000, 3_600.0, 2, 3, True),
+)
+QUICK = Asked(
+    Part(8, 400, 3.0),
+    {"20": Part(4, 100, 2.0, think_s=0.1), "50": Part(8, 200, 2.0, think_s=0.1)},
+    Part(12, 60, 300.0, 2, 3, True),
+)
+
+
 def main() -> None:
     parser = parser_of(__doc__, "8 annotators for 3 seconds, and 12 with 60 tasks")
     parser.add_argument("--state", default="", metavar="URL", help="the store; default SQLite in the home")
     parser.add_argument("--label-studio", default="", metavar="PROGRAM", help="runs it beside")
+    parser.add_argument(
+        "--parts", default=",".join(PARTS), metavar="NAME,…", help=f"of {', '.join(PARTS)}; default all"
+    )
     parser.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
     given = asked_of(parser)
     if given.serve:
         kind, home, state, door = given.serve
         return serve(kind, Path(home), state, door)
-    closed = Part(8, 400, 3.0) if given.quick else Part(20, 20_000, 60.0)
-    hard = Part(12, 60, 300.0, 2, 3, True) if given.quick else Part(200, 20_000, 3_600.0, 2, 3, True)
-    figures: dict[str, Any] = circumstances(
-        {
-            "closed": asdict(closed),
-            "hard": asdict(hard),
-            "lease_s": LEASE_S,
-            "state": given.state.partition(":")[0] or "sqlite",
-        }
-    )
-    figures["closed"] = {door: measured(closed, given.state, 1, door) for door in ("http", "grpc")}
-    figures["hard"] = measured(hard, given.state, 2, "http")
-    figures["label_studio"] = peer(given.label_studio, 10.0 if given.quick else 240.0) if given.label_studio else None
-    figures["ratios"] = ratios(figures["closed"], figures["label_studio"])
-    figures["wanted"] = WANTED
+    asked, parts = QUICK if given.quick else FULL, given.parts.split(",")
+    said = {"parts": asdict(asked), "lease_s": LEASE_S, "state": given.state.partition(":")[0] or "sqlite"}
+    figures: dict[str, Any] = circumstances(said)
+    if "closed" in parts:
+        figures["closed"] = {door: measured(asked.closed, given.state, 1, door) for door in ("http", "grpc")}
+    if "paced" in parts:
+        figures["paced"] = {name: measured(part, given.state, 1, "http") for name, part in asked.paced.items()}
+    if "hard" in parts:
+        figures["hard"] = measured(asked.hard, given.state, 2, "http")
+    figures["label_studio"] = peer(given.label_studio, 10.0 if given.quick else 200.0) if given.label_studio else None
+    figures["ratios"], figures["wanted"] = ratios(figures), WANTED
     tell(figures)
     if given.json:
         write(given.json, figures)
 
 
+def rows(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Each part that was measured, by its name in words."""
+    several = {f"{part}, {name}": one for part in ("closed", "paced") for name, one in figures.get(part, {}).items()}
+    return several | ({"hard": figures["hard"]} if "hard" in figures else {})
+
+
 def tell(figures: dict[str, Any]) -> None:
     """The figures in a few lines."""
-    for name, one in {
-        **{f"closed, {door}": one for door, one in figures["closed"].items()},
-        "hard": figures["hard"],
-    }.items():
+    for name, one in rows(figures).items():
         milliseconds = ", ".join(f"{q} {value:.1f}" for q, value in one["next_ms"].items())
         print(f"{name:14} {one['submits_s']:8.1f} submits/s   next {milliseconds} ms   {one['audit']}")
     print(f"against Label Studio ({figures['ratios']['beside']}): {figures['ratios']}")

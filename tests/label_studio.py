@@ -8,7 +8,7 @@ project's title that is too long, a task without what the labelling configuratio
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +30,8 @@ class Stand:
     asked: list[str] = field(default_factory=list)
     # The request of this number, from 1, gets a status 500 after its work was done.
     fails_at: int = 0
+    # Is told of each request before its work is done.
+    hears: Callable[[str], None] = str
     lock: threading.Lock = field(default_factory=threading.Lock)
     last: int = 0
 
@@ -87,6 +89,7 @@ def _handler(stand: Stand) -> type[BaseHTTPRequestHandler]:
             raw = self.rfile.read(int(self.headers.get("content-length") or 0))
             said = json.loads(raw) if raw else None
             path = urlsplit(self.path)
+            stand.hears(f"{self.command} {path.path}")
             with stand.lock:
                 stand.asked.append(f"{self.command} {path.path}")
                 status, body = _answer(stand, self.command, path.path, parse_qs(path.query), said, self.headers)
@@ -124,8 +127,13 @@ def _answer(stand: Stand, method: str, path: str, query: dict, said: Any, header
         if project is None:
             return 404, {"detail": "Not found."}
         return _import(stand, project, said) if found[2] == "import" else _export(stand, project)
-    if (found := re.fullmatch(r"/api/tasks/(\d+)/", path)) and method == "DELETE":
-        return (204, None) if stand.tasks.pop(int(found[1]), None) else (404, {"detail": "Not found."})
+    if found := re.fullmatch(r"/api/tasks/(\d+)/", path):
+        task = stand.tasks.get(int(found[1]))
+        if task is None:
+            return 404, {"detail": "Not found."}
+        if method == "DELETE":
+            del stand.tasks[task["id"]]
+        return (204, None) if method == "DELETE" else (200, task)
     return 404, {"detail": "Not found."}
 
 
@@ -136,7 +144,8 @@ def _import(stand: Stand, project: dict, said: list[dict]) -> tuple[int, Any]:
             return 400, {"detail": f"data keys {sorted(missing)} are expected"}
     for task in said:
         number = stand.number()
-        stand.tasks[number] = {"id": number, "project": project["id"], "data": task["data"], "annotations": []}
+        made = {"id": number, "project": project["id"], "data": task["data"], "annotations": [], "drafts": []}
+        stand.tasks[number] = made
     return 201, {"task_count": len(said)}
 
 

@@ -29,6 +29,8 @@ class Place(Protocol):
 
     def tasks(self, project: int) -> Any: ...
 
+    def task(self, number: int) -> Mapping[str, Any] | None: ...
+
     def delete_task(self, number: int) -> None: ...
 
 
@@ -79,9 +81,25 @@ def exchange(
     over = [task for task_id, task in there.items() if task_id not in held_now and label_studio.is_untouched(task)]
     for name in names:
         _return(tasks, view.run_id, name, [task["data"][label_studio.KEY] for task in over])
-    for task in over:
-        place.delete_task(int(task["id"]))
-    return Exchanged(project, outcomes, pushed, len(over), len(held_now))
+    late = _taken_out(place, [int(task["id"]) for task in over])
+    outcomes += _brought(tasks, view.run_id, late, recorded, alias, names)
+    return Exchanged(project, outcomes, pushed, len(over) - len(late), len(held_now))
+
+
+def _taken_out(place: Place, numbers: Sequence[int]) -> dict[str, Mapping[str, Any]]:
+    """Takes these tasks out, but for those that somebody annotated since they were read: these are the answer, and stay.
+
+    Each is read once more just before. Label Studio deletes a task whatever its state, so an annotation that is saved between
+    this look and the deletion goes with it.
+    """
+    late = []
+    for number in numbers:
+        now = place.task(number)
+        if now is not None and label_studio.is_untouched(now):
+            place.delete_task(number)
+        elif now is not None:
+            late.append(now)
+    return label_studio.ours(late)
 
 
 def _brought(
@@ -100,18 +118,20 @@ def _brought(
     said, new = held.compared([one for one in found if one.choice is not None], recorded)
     for name in names:
         _return(tasks, run_id, name, list(dict.fromkeys(one.task_id for one in new)))
-    return [*outcomes, *said, *held.hand_in(tasks, run_id, _once(new, outcomes))]
+    first, again = _once(new)
+    return [*outcomes, *said, *again, *held.hand_in(tasks, run_id, first)]
 
 
-def _once(answers: Sequence[Answer], outcomes: list[Outcome]) -> list[Answer]:
-    """Without what the same person says of the same task once more."""
+def _once(answers: Sequence[Answer]) -> tuple[list[Answer], list[Outcome]]:
+    """What each person says of each task first, and what becomes of the rest."""
     first: dict[Of, Answer] = {}
+    again = list[Outcome]()
     for one in answers:
         if (key := (one.task_id, one.annotator)) in first:
-            outcomes.append(Outcome(one, REFUSED, f"the same person annotated it before ({first[key].place})"))
+            again.append(Outcome(one, REFUSED, f"the same person annotated it before ({first[key].place})"))
         else:
             first[key] = one
-    return list(first.values())
+    return list(first.values()), again
 
 
 def _return(tasks: TaskServiceStub, run_id: str, name: str, task_ids: Sequence[str]) -> None:

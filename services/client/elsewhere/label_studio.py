@@ -79,8 +79,8 @@ def ours(tasks: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
 
 
 def is_untouched(task: Mapping[str, Any]) -> bool:
-    """Whether nobody has said anything of it there."""
-    return not task.get("annotations")
+    """Whether nobody has said, or begun to say, anything of it there."""
+    return not task.get("annotations") and not task.get("drafts")
 
 
 def answers_of(task: Mapping[str, Any]) -> list[Answer]:

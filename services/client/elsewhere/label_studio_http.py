@@ -60,6 +60,12 @@ class LabelStudio:
         path = f"/api/projects/{project}/export?exportType=JSON&download_all_tasks=true"
         yield from self._ask("GET", path, None, LARGE_S)
 
+    def task(self, number: int) -> Mapping[str, Any] | None:
+        """One task as it is now, with what was annotated on it; None: it is gone."""
+        with suppress(Missing):
+            return self._ask("GET", f"/api/tasks/{number}/")
+        return None
+
     def delete_task(self, number: int) -> None:
         """Takes a task out; one that is gone already is gone."""
         with suppress(Missing):

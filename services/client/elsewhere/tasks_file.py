@@ -49,7 +49,7 @@ def read(path: Path, annotator: str) -> list[Answer]:
         key = (answer.task_id, answer.annotator)
         if key in found:
             raise InvalidInput(
-                f"{place}: {answer.annotator!r} answers task {answer.task_id} here and in {found[key].place}; leave one out"
+                f"{place}: task {answer.task_id} is answered as {answer.annotator!r} here and in {found[key].place}; leave one out"
             )
         found[key] = answer
     return list(found.values())
