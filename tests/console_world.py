@@ -1,7 +1,7 @@
 """A run that asks people and the pages in front of it, over real HTTP on the loopback."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,10 +97,19 @@ class World:
 
 @contextmanager
 def world_in(
-    folder: Path, settings: dict[str, object] | None = None, hold_s: float = 10.0, **flags: object
+    folder: Path,
+    settings: dict[str, object] | None = None,
+    hold_s: float = 10.0,
+    needs: Callable[[int], list[str]] = lambda number: [],
+    **flags: object,
 ) -> Iterator[World]:
-    """All services in this process, a run of the sample that people answer, and the pages on a free port."""
+    """All services in this process, a run of the sample that people answer, and the pages on a free port.
+
+    `needs`: what the pair of this index asks of its annotator.
+    """
     job = job_of(folder, annotators="web", checks=False, **flags)
+    for number, row in enumerate(job.given.rows):
+        row.pair.needs.extend(needs(number))
     home = folder / "home"
     given = from_environment({}, home=str(home), console_listen="127.0.0.1:0", **(settings or {}))
     with (

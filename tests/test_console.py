@@ -411,7 +411,8 @@ def test_one_run_is_told_live_and_the_people_in_numbers(world):
     assert "=counted" in page
     table = operator.get("/people?as=csv").text
     assert table.startswith("annotator,answers,skips") and "'=counted,1,0,0" in table
-    assert operator.get("/report").status_code == 409
+    # Of a run that goes on the report says as much as there is.
+    assert "Concord report" in operator.get("/report").text and "Report so far" in page
 
 
 def test_whoever_has_no_pass_for_all_runs_sees_no_list(world):
@@ -459,6 +460,15 @@ def test_five_people_finish_a_run_over_the_pages_and_every_answer_is_counted_onc
         assert "script" not in report.headers["content-security-policy"]
         people_page = operator.get("/people").text
         assert "alpha" in people_page
+        number = resolved[0].pair_index
+        told = operator.get("/pair", params={"pair": f"#{number}"}).text
+        assert told.index("the judge says") < told.index("people are asked") < told.index("settled ")
+        assert "P(label wrong)" in told and all(
+            f"person-{n}" in told for n in range(5) if world.alias(f"person-{n}") in resolved[0].annotators
+        )
+        by_id = operator.get("/pair", params={"pair": world.job.given.rows[number].pair.pair_id}).text
+        assert by_id.partition("<ol")[2] == told.partition("<ol")[2] != ""
+        assert "has no pair" in operator.get("/pair", params={"pair": "<b>#999999"}).text
 
 
 def test_whoever_walks_away_loses_the_task_to_somebody_else_and_whoever_reads_keeps_it(tmp_path):

@@ -37,7 +37,9 @@ def console(server: flags.Through = "") -> None:
 
 def link(
     name: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, `last`, or `all` runs.")],
-    who: Annotated[str, typer.Argument(metavar="NAME", help="Whom the link lets in; whoever has it is that person.")],
+    who: Annotated[
+        str, typer.Argument(metavar="NAME[=SKILL,…]", help="Whom the link lets in; whoever has it is that person.")
+    ],
     role: Role = "annotator",
     days: Days = 30.0,
     server: flags.Through = "",
@@ -78,12 +80,11 @@ def check_names(annotators: str, names: Sequence[str]) -> Sequence[str]:
             raise InvalidInput(f"--annotator {names[0]} needs the pages: --annotators web, not {annotators}")
         return ()
     _pages()
-    from concord.console.credentials import check_name
-
-    found = [check_name(name.strip()) for name in names or [_user()]]
+    whole = [name.strip() for name in names or [_user()]]
+    found = [_entrance().person(name)[0] for name in whole]
     if len(set(found)) < len(found) or OPERATOR in found:
         raise InvalidInput(f"--annotator: each person needs a name of the own, and none is called {OPERATOR!r}")
-    return found
+    return whole
 
 
 @contextmanager
@@ -96,9 +97,10 @@ def beside(
         return
     pages, entrance = _pages(), _entrance()
     with pages.serving(_listening(settings), door) as made:
-        width = max(map(len, (*names, OPERATOR)))
-        for name in names:
-            say(f"  {name:{width}}  {entrance.link(made, 'annotator', name, run_id)}")
+        people = {entrance.person(who)[0]: who for who in names}
+        width = max(map(len, (*people, OPERATOR)))
+        for name, who in people.items():
+            say(f"  {name:{width}}  {entrance.link(made, 'annotator', who, run_id)}")
         say(f"  {OPERATOR:{width}}  {entrance.link(made, 'operator', OPERATOR, run_id)}")
         yield
         threading.Event().wait(LINGER_S)

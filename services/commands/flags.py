@@ -53,7 +53,7 @@ Wait = Annotated[
 Annotator = Annotated[
     list[str] | None,
     Option(
-        metavar="NAME",
+        metavar="NAME[=SKILL,…]",
         help="With --annotators web: who gets a link to the pages; may be repeated. None: whoever you are here.",
         rich_help_panel=PEOPLE,
     ),

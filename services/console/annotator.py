@@ -29,11 +29,11 @@ def page(console: Console, asked: Asked) -> Response:
 
 def tasks(console: Console, asked: Asked) -> Response:
     """What to answer now, ready to be shown, and how far this person is; without a task, how the run stands."""
-    who, run_id = asked.who, asked.run_id
+    who, run_id, skills = asked.who, asked.run_id, asked.held.skills
     # The page still holds the lease of an answer that it has not sent, so that it can be taken back.
     unsent = asked.request.query_params.get("unsent") == "1"
-    found = console.desk.next(run_id, who, LEASED + unsent)
-    queue = console.desk.queue(run_id, who)
+    found = console.desk.next(run_id, who, LEASED + unsent, skills=skills)
+    queue = console.desk.queue(run_id, who, skills)
     said: dict[str, Any] = {
         "tasks": [shown(task, who, console.clock()) for task in found],
         "answered": queue.answered,

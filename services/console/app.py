@@ -75,6 +75,7 @@ PAGES = (
     Page("GET", f"{RUN}/live", roles.WATCH, operator.live),
     Page("GET", f"{RUN}/people", roles.WATCH, operator.people),
     Page("GET", f"{RUN}/report", roles.WATCH, operator.report),
+    Page("GET", f"{RUN}/pair", roles.WATCH, operator.pair),
     Page("POST", f"{RUN}/pause", roles.STEER, operator.pause),
     Page("POST", f"{RUN}/resume", roles.STEER, operator.resume),
     Page("POST", f"{RUN}/cancel", roles.STEER, operator.cancel),

@@ -29,6 +29,8 @@ class Pass:
     # Unix seconds.
     issued: float
     expires: float
+    # What an annotator brings: asked are only questions that need nothing else. Empty: any.
+    skills: tuple[str, ...] = ()
     # What the log says instead of the name.
     alias: str = field(default="", compare=False)
 
@@ -53,7 +55,8 @@ def check_name(name: str) -> str:
 
 def sign(said: Pass, secret: bytes) -> str:
     """The pass as a token of letters, digits, `-`, `_` and one `.`."""
-    body = _encoded(json.dumps([_VERSION, said.role, said.name, said.run_id, said.issued, said.expires]).encode())
+    words = [_VERSION, said.role, said.name, said.run_id, said.issued, said.expires, *said.skills]
+    body = _encoded(json.dumps(words).encode())
     return f"{body}.{_signature(_PASS, body, secret)}"
 
 
@@ -63,7 +66,7 @@ def read(token: str, secret: bytes, now: float) -> Pass:
     if not hmac.compare_digest(_signature(_PASS, body, secret).encode(), signature.encode()):
         raise Denied("this link was not issued here, or was not copied whole; ask for another one")
     try:
-        version, role, name, run_id, issued, expires = json.loads(
+        version, role, name, run_id, issued, expires, *skills = json.loads(
             base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
         )
     except (ValueError, binascii.Error):
@@ -72,7 +75,7 @@ def read(token: str, secret: bytes, now: float) -> Pass:
         raise Denied("this link is of another version; ask for another one")
     if now >= expires:
         raise Denied("this link's time is over; ask for another one")
-    return Pass(role, name, run_id, issued, expires, alias(name, secret))
+    return Pass(role, name, run_id, issued, expires, tuple(skills), alias(name, secret))
 
 
 def alias(name: str, secret: bytes) -> str:

@@ -52,9 +52,11 @@ class Desk:
             page = self._runs.ListRuns(runs_pb.ListRunsRequest(page_size=200, page_token=page_token), timeout=CALL_S)
         return list(page.runs), page.next_page_token
 
-    def next(self, run_id: str, annotator: str, most: int, of: Sequence[str] = ()) -> Sequence[tasks_pb.Task]:
-        """Tasks under a lease of this annotator's: those that it holds, then new ones."""
-        wanted = tasks_pb.NextTasksRequest(annotator=annotator, run_id=run_id, most=most, task_ids=of)
+    def next(
+        self, run_id: str, annotator: str, most: int, of: Sequence[str] = (), skills: Sequence[str] = ()
+    ) -> Sequence[tasks_pb.Task]:
+        """Tasks under a lease of this annotator's: those that it holds, then new ones that need nothing but these skills."""
+        wanted = tasks_pb.NextTasksRequest(annotator=annotator, run_id=run_id, most=most, task_ids=of, skills=skills)
         with drive.translated(self.address):
             return self._tasks.NextTasks(wanted, timeout=CALL_S).tasks
 
@@ -86,10 +88,11 @@ class Desk:
         with drive.translated(self.address):
             self._tasks.ReturnTasks(said, timeout=CALL_S)
 
-    def queue(self, run_id: str, annotator: str = "") -> tasks_pb.GetQueueResponse:
+    def queue(self, run_id: str, annotator: str = "", skills: Sequence[str] = ()) -> tasks_pb.GetQueueResponse:
         """How the run's queue stands, and this annotator in it."""
+        wanted = tasks_pb.GetQueueRequest(run_id=run_id, annotator=annotator, skills=skills)
         with drive.translated(self.address):
-            return self._tasks.GetQueue(tasks_pb.GetQueueRequest(run_id=run_id, annotator=annotator), timeout=CALL_S)
+            return self._tasks.GetQueue(wanted, timeout=CALL_S)
 
     def pause(self, run_id: str, why: str) -> None:
         """Nothing more is issued until it is resumed. Raises Refused."""

@@ -6,6 +6,7 @@ from concord.console import credentials, gate
 from concord.console.asked import Console
 from concord.console.credentials import Pass
 from concord.kit.errors import Denied
+from concord.preference.skills import skills_of
 
 DAY_S = 86_400.0
 DAYS = 30.0
@@ -19,14 +20,23 @@ def place(held: Pass) -> tuple[str, str]:
     return "runs", f"/runs/{held.run_id}" if held.run_id else "/runs"
 
 
-def link(console: Console, role: str, name: str, run_id: str, days: float = DAYS) -> str:
-    """A link that lets this person in. Raises InvalidInput."""
-    return link_of(console.url, console.gate.secret, role, name, run_id, console.clock(), days)
+def link(console: Console, role: str, who: str, run_id: str, days: float = DAYS) -> str:
+    """A link that lets this person in, see `person`. Raises InvalidInput."""
+    return link_of(console.url, console.gate.secret, role, who, run_id, console.clock(), days)
 
 
-def link_of(url: str, secret: bytes, role: str, name: str, run_id: str, now: float, days: float = DAYS) -> str:
+def person(who: str) -> tuple[str, tuple[str, ...]]:
+    """(name, skills) of `NAME` or `NAME=SKILL,SKILL`. Raises InvalidInput."""
+    # A name may begin with one.
+    at = who.find("=", 1)
+    name, skills = (who[:at], who[at + 1 :]) if at > 0 else (who, "")
+    return credentials.check_name(name.strip()), tuple(skills_of(skills.split(","), f"skills of {name.strip()}"))
+
+
+def link_of(url: str, secret: bytes, role: str, who: str, run_id: str, now: float, days: float = DAYS) -> str:
     """The same without a console: whoever holds the secret may make one."""
-    held = Pass(role, credentials.check_name(name), run_id, now, now + days * DAY_S)
+    name, skills = person(who)
+    held = Pass(role, name, run_id, now, now + days * DAY_S, skills)
     return f"{url}/enter/{credentials.sign(held, secret)}"
 
 

@@ -43,7 +43,9 @@ class Gate:
         name = headers.get(self.header.lower(), "") if self.header and self._is_proxy(peer) else ""
         people = self.people or {}
         if name and (role := people.get(name, people.get(ANYONE, ""))):
-            return Holder(Pass(role, name, "", now, now + 1, credentials.alias(name, self.secret)), f"proxy/{name}")
+            return Holder(
+                Pass(role, name, "", now, now + 1, alias=credentials.alias(name, self.secret)), f"proxy/{name}"
+            )
         raise Denied("no link was opened in this browser")
 
     def _is_proxy(self, peer: str) -> bool:

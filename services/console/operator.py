@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from functools import lru_cache
 from math import isfinite
@@ -11,18 +12,22 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
 from concord.client.results.records import There
-from concord.console import credentials, entrance, gate, overview, persons, roles
+from concord.console import credentials, entrance, gate, markdown, overview, persons, roles, story
 from concord.console.asked import Asked, Console
-from concord.kit.errors import ConcordError, Denied, InvalidInput, Refused
+from concord.console.desk import Desk
+from concord.kit.arrays import unpack
+from concord.kit.errors import ConcordError, Denied, InvalidInput
 from concord.preference.deviating import words
 from concord.v1.events_pb2 import Event
-from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, RunView
+from concord.v1.runs_service_pb2 import RunView
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 
 # How often a page that is open looks; the longest that one connection lasts, for a browser opens it again by itself.
 LOOK_S = 1.0
 STREAM_S = 600.0
 MOST_LINKS = 50
+# Reports are drawn one at a time.
+_DRAWING = threading.Lock()
 # The report is one file with its style inside, and no script at all.
 REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -97,23 +102,34 @@ def _events(console: Console, run_id: str) -> list[Event]:
 
 
 def report(console: Console, asked: Asked) -> Response:
-    """The report of a finished run, as `concord report` writes it. Raises Refused for another one."""
+    """The report, as `concord report` writes it: of a run that goes on as far as it has come."""
     view = console.desk.view(asked.run_id)
-    if view.status != RUN_STATUS_FINISHED:
-        raise Refused("the report is there once the run is finished")
-    return HTMLResponse(
-        _report(_records(console), asked.run_id, view.history_sha256),
-        headers={"content-security-policy": REPORT_POLICY},
-    )
+    standing = (view.history_sha256, len(view.stages), bool(view.stages) and view.stages[-1].closed)
+    with _DRAWING:
+        made = _report(console.desk, asked.run_id, standing)
+    return HTMLResponse(made, headers={"content-security-policy": REPORT_POLICY})
 
 
 @lru_cache(maxsize=8)
-def _report(records: There, run_id: str, history: str) -> str:
-    """Kept by the history's hash: a finished run says nothing more. The drawings are loaded by whoever wants a report."""
+def _report(desk: Desk, run_id: str, standing: tuple[str, int, bool]) -> str:
+    """Made anew when a stage was opened or closed. The drawings are loaded by whoever wants a report."""
     from concord.report.figures import figures_of
     from concord.report.page import page
 
+    records = There(RunServiceStub(desk.channel), desk.address)
     return page(figures_of(records.events(run_id), records.blob))
+
+
+def pair(console: Console, asked: Asked) -> Response:
+    """One pair's story: `?pair=` is its id, or `#` and its number in the run from 0."""
+    view, wanted = console.desk.view(asked.run_id), asked.request.query_params.get("pair", "")[:200].strip()
+    records = _records(console)
+    events = records.events(asked.run_id)
+    found = story.found(events, wanted, records.blob) if wanted else None
+    said: dict[str, Any] = {"run": view, "wanted": wanted, "found": found, "shown": markdown.shown}
+    if found:
+        said["story"] = story.story(events, found[0], lambda uri: unpack(records.blob(uri)), console.book.name_of)
+    return console.page("pair.html", asked.holder, **said)
 
 
 def pause(console: Console, asked: Asked) -> Response:

@@ -26,6 +26,7 @@ NAME, URL, HASH, WORDS = Text(300), Text(2_000), Text(300), Text(2_000)
 # Whatever a file calls a domain, a model or a judge.
 LABEL = Text(20_000)
 INDEX, SHARE, UINT = Number(0, MOST_PAIRS), Number(0, 1), Number(0, 1_000_000)
+SKILLS = Many(16, Text(200))
 ANY, INNER, URIS = Any64(), Inner(), Many(MOST_URIS, URI)
 RUN: dict[str, Bound] = {"run_id": RUN_ID}
 COMMAND: dict[str, Bound] = {"run_id": RUN_ID, "request_id": REQUEST_ID}
@@ -72,7 +73,7 @@ REQUESTS: dict[str, dict[str, Bound]] = {
     "ReadFactsRequest": RUN,
     "ReadBlobRequest": {"uri": URI},
     "NextTaskRequest": {"annotator": NAME, **RUN},
-    "NextTasksRequest": {"annotator": NAME, **RUN, "most": UINT, "task_ids": Many(64, TASK_ID)},
+    "NextTasksRequest": {"annotator": NAME, **RUN, "most": UINT, "task_ids": Many(64, TASK_ID), "skills": SKILLS},
     "ListTasksRequest": {**RUN, "page_size": ANY, "page_token": Text(100)},
     "ReturnTasksRequest": {"annotator": NAME, "task_ids": Many(64, TASK_ID), **RUN},
     "ExtendLeasesRequest": {
@@ -91,7 +92,7 @@ REQUESTS: dict[str, dict[str, Bound]] = {
     "SubmitAnnotationsRequest": {"annotator": NAME, "answers": Many(64, INNER), **RUN},
     "SkipTaskRequest": {"task_id": TASK_ID, "annotator": NAME, "reason": Text(20_000)},
     "WithdrawAnnotationRequest": {"task_id": TASK_ID, "annotator": NAME, "revision": ANY, **RUN},
-    "GetQueueRequest": {**RUN, "annotator": NAME},
+    "GetQueueRequest": {**RUN, "annotator": NAME, "skills": SKILLS},
     "LabelPairsRequest": {"judge": INNER, "pairs": Many(256, INNER), "seed": ANY},
     "ScorePairsRequest": {"model_uri": URI, "basis_uri": URI, "pairs": Many(1_024, INNER)},
     "GetJobRequest": {**RUN, "unit": INNER},
@@ -110,6 +111,7 @@ PARTS: dict[str, dict[str, Bound]] = {
         "verdicts": Many(1_000, INNER),
         "known": INNER,
         "harmful": ANY,
+        "needs": SKILLS,
         "first_place": UINT,
         "second_place": UINT,
     },

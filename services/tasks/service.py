@@ -2,16 +2,14 @@
 
 import threading
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 import grpc
 import structlog
 
 from concord.kit import caller, ids, telemetry
 from concord.kit.blobs import Blobs
-from concord.kit.errors import ConcordError, InvalidInput, NotFound, Refused
+from concord.kit.errors import ConcordError, InvalidInput, Refused
 from concord.kit.ids import event_id, unit_name
 from concord.kit.log import Log
 from concord.kit.loop.commands import append_and_wait
@@ -20,21 +18,23 @@ from concord.kit.loop.fold import Fold
 from concord.kit.rpc import Servicer, was_tried
 from concord.kit.store import Store
 from concord.preference.seeded import uniform
+from concord.preference.skills import fits, skills_of
 from concord.tasks import limits, queue
-from concord.tasks.leases import GOLD_VOTE, Slot, Slots
+from concord.tasks.leases import GOLD_VOTE, Open, Slot, Slots
 from concord.tasks.queue import TasksState
+from concord.tasks.texts import Texts
 from concord.v1 import tasks_service_pb2 as pb
 from concord.v1 import tasks_service_pb2_grpc
 from concord.v1.events_pb2 import Event, Unit
-from concord.v1.pairs_pb2 import Choice, Pair, PairShard, PairsManifest
+from concord.v1.pairs_pb2 import Choice
 from concord.v1.snapshot_pb2 import TaskSnapshot, TasksSnapshot
 
 SERVICE = "tasks"
 MOST_TEXT = 2_000
-# Shards whose texts are kept, of at most 2 MB each: the pairs of a batch lie all over a run, so more would seldom help.
-KEPT_SHARDS = 16
 # Settled tasks among which one is looked for that somebody has not had.
 MOST_LOOKED_AT = 64
+# Open tasks that are looked at together for somebody's skills.
+MOST_LISTED_HERE = 1_000
 # Messages stay under gRPC's 4 MB.
 MOST_BYTES = 2_000_000
 TOO_LATE = "the lease ran out and the task went to somebody else, or a newer answer came first"
@@ -53,10 +53,8 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     def __init__(
         self, log: Log, store: Store, blobs: Blobs, slots: Slots, clock: Callable[[], float], lease_s: float
     ) -> None:
-        self._log, self._store, self._blobs, self._slots = log, store, blobs, slots
+        self._log, self._store, self._slots, self._texts = log, store, slots, Texts(blobs)
         self._clock, self._lease_s = clock, lease_s
-        self._manifest = lru_cache(16)(lambda uri: PairsManifest.FromString(blobs.get(uri)))
-        self._shard = lru_cache(KEPT_SHARDS)(lambda uri: PairShard.FromString(blobs.get(uri)))
 
     def NextTask(self, request: pb.NextTaskRequest, context: grpc.ServicerContext) -> pb.NextTaskResponse:
         tasks, more = self._next(request.annotator, request.run_id, 1)
@@ -65,15 +63,20 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     def NextTasks(self, request: pb.NextTasksRequest, context: grpc.ServicerContext) -> pb.NextTasksResponse:
         limits.check_count("most", request.most)
         limits.check_ids(request.task_ids)
-        tasks, more = self._next(request.annotator, request.run_id, request.most, request.task_ids)
+        skills = skills_of(request.skills, "skills")
+        if skills and not request.run_id:
+            raise InvalidInput("skills: of which run is asked is missing, for they choose among one run's tasks")
+        tasks, more = self._next(request.annotator, request.run_id, request.most, request.task_ids, skills)
         return pb.NextTasksResponse(tasks=tasks, more_expected=more)
 
-    def _next(self, annotator: str, run_id: str, most: int, of: Sequence[str] = ()) -> tuple[list[pb.Task], bool]:
+    def _next(
+        self, annotator: str, run_id: str, most: int, of: Sequence[str] = (), skills: Sequence[str] = ()
+    ) -> tuple[list[pb.Task], bool]:
         """Tasks under a lease, as few as fit in one message, and whether more may come."""
         limits.check_annotator(annotator)
-        gold = self._gold(annotator, run_id) if run_id and not of else []
+        gold = self._gold(annotator, run_id, skills) if run_id and not of else []
         free = most - len(gold)
-        leased = self._slots.lease(annotator, run_id, self._clock(), self._lease_s, free, of) if free else []
+        leased = self._lease(annotator, run_id, free, of, skills) if free else []
         slots = self._within_limits(annotator, [*leased, *gold])
         if not slots:
             return [], self._more_expected(run_id)
@@ -89,19 +92,54 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
             tasks.append(task)
         return tasks, True
 
-    def _gold(self, annotator: str, run_id: str) -> list[Slot]:
+    def _lease(self, annotator: str, run_id: str, most: int, of: Sequence[str], skills: Sequence[str]) -> list[Slot]:
+        """Up to `most` leases: on those `of` these tasks, else on the first ones that are for somebody with these skills."""
+        if of or not skills:
+            return self._slots.lease(annotator, run_id, self._clock(), self._lease_s, most, of)
+        found, fitting = list[Slot](), self._fitting(annotator, run_id, skills)
+        while len(found) < most and fitting:
+            some, fitting = fitting[: limits.MOST_AT_ONCE], fitting[limits.MOST_AT_ONCE :]
+            found += self._slots.lease(annotator, run_id, self._clock(), self._lease_s, most - len(found), some)
+        return found
+
+    def _fitting(self, annotator: str, run_id: str, skills: Sequence[str]) -> list[str]:
+        """The tasks that this person may still answer, by what they need: those that the person holds, then in their order.
+
+        A table that is not exact by now only costs a second look: who gets what, the leases decide.
+        """
+        run, found, after = self._run(run_id), list[Open](), -1
+        while page := self._slots.open(run_id, self._clock(), after, MOST_LISTED_HERE):
+            after = page[-1].number
+            found += [
+                task
+                for task in page
+                if annotator not in task.answered_by
+                and (annotator in task.leased_by or len(task.answered_by) + len(task.leased_by) < task.quorum)
+                and fits(self._texts.needs(run, task.pair_index), skills)
+            ]
+            if len(page) < MOST_LISTED_HERE:
+                break
+        found.sort(key=lambda task: annotator not in task.leased_by)
+        return [task.task_id for task in found]
+
+    def _gold(self, annotator: str, run_id: str, skills: Sequence[str]) -> list[Slot]:
         """A lease on a task that is settled, where the draw for this person's next answer says so; else none.
 
         Drawn by how many this person has answered, so that asking again draws nothing anew.
         """
-        header = self._run(run_id).run
+        run = self._run(run_id)
+        header = run.run
         if header.gold_share <= 0 or header.paused:
             return []
         answered, _ = self._slots.of_annotator(run_id, annotator, self._clock())
         if uniform("gold", run_id, annotator, answered) >= header.gold_share:
             return []
         tasks = queue.restore(run_id, self._store.rows(SERVICE, run_id)).tasks
-        sure = [task.task_id for task in tasks.values() if queue.is_sure(task)]
+        sure = [
+            task.task_id
+            for task in tasks.values()
+            if queue.is_sure(task) and fits(self._texts.needs(run, task.pair_index) if skills else (), skills)
+        ]
         first = int(uniform("which gold", run_id, annotator, answered) * len(sure))
         looked_at = (sure[first:] + sure[:first])[:MOST_LOOKED_AT]
         found = self._slots.gold(annotator, run_id, looked_at, self._clock(), self._lease_s)
@@ -126,7 +164,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
             task_id=slot.task_id,
             run_id=slot.run_id,
             pair_index=slot.pair_index,
-            pair=self._pair(run, slot.pair_index),
+            pair=self._texts.pair(run, slot.pair_index),
             vote=slot.vote,
             quorum=run.run.quorum,
             lease_until=slot.lease_until,
@@ -141,19 +179,6 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     def _more_expected(self, run_id: str) -> bool:
         active = set(self._store.runs(SERVICE, active_only=True))
         return run_id in active if run_id else bool(active)
-
-    def _pair(self, run: TasksState, index: int) -> Pair:
-        """The pair as a person sees it: no verdict, no reference, nothing of what a model thinks."""
-        shards = self._manifest(run.run.pairs_uri).shards
-        at = bisect_right(shards, index, key=lambda ref: ref.first_index) - 1
-        if at < 0 or index >= shards[at].first_index + shards[at].pairs:
-            raise NotFound(f"pair {index} of run {run.run_id} is in none of its shards")
-        pair = Pair()
-        pair.CopyFrom(self._shard(shards[at].uri).pairs[index - shards[at].first_index])
-        for hidden in ("verdicts", "reference", "known"):
-            pair.ClearField(hidden)
-        pair.first.model = pair.second.model = ""
-        return pair
 
     def SubmitAnnotation(
         self, request: pb.SubmitAnnotationRequest, context: grpc.ServicerContext
@@ -289,6 +314,8 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         )
         if request.annotator:
             queue_.answered, queue_.left = self._slots.of_annotator(request.run_id, request.annotator, self._clock())
+        if request.annotator and (skills := skills_of(request.skills, "skills")):
+            queue_.left = len(self._fitting(request.annotator, request.run_id, skills))
         return queue_
 
     def ListTasks(self, request: pb.ListTasksRequest, context: grpc.ServicerContext) -> pb.ListTasksResponse:

@@ -17,6 +17,7 @@ from concord.client.intake.formats import canonical, mapped, unpaired
 from concord.client.intake.formats.record import Cells, Decoded, Record
 from concord.client.intake.formats.table import FORMATS, Format, format_of, mapped_format, prompts_format, together
 from concord.client.intake.messages import not_read
+from concord.client.intake.needs import needed
 from concord.client.intake.problems import Problems, printable
 from concord.client.intake.rows import rows
 from concord.client.intake.sources import Item, Source
@@ -211,6 +212,9 @@ def _take(found: _Checked, unit: _Unit, formats: Sequence[Format], many_files: b
     item = unit.items[0]
     cells, record = _read(unit)
     made = rows(record, item.number)
+    needs = needed(cells)
+    for row in made:
+        row.pair.needs.extend(needs)
     _check_are_new(made, found.place_of)
     place = item.place if many_files else item.short
     found.form = form
