@@ -459,8 +459,8 @@ class Asked:
 
 
 FULL = Asked(
-    Part(20, 20_000, 60.0),
-    {"20": Part(20, 2_000, 100.0, think_s=THINK_S), "50": Part(50, 4_000, 60.0, think_s=2.0)},
+    Part(20, 20_000, 40.0),
+    {"20": Part(20, 2_000, 60.0, think_s=THINK_S), "50": Part(50, 4_000, 40.0, think_s=2.0)},
     Part(200, 20_000, 3_600.0, 2, 3, True),
 )
 QUICK = Asked(
@@ -491,7 +491,7 @@ def main() -> None:
         figures["paced"] = {name: measured(part, given.state, 1, "http") for name, part in asked.paced.items()}
     if "hard" in parts:
         figures["hard"] = measured(asked.hard, given.state, 2, "http")
-    figures["label_studio"] = peer(given.label_studio, 10.0 if given.quick else 200.0) if given.label_studio else None
+    figures["label_studio"] = peer(given.label_studio, 10.0 if given.quick else 120.0) if given.label_studio else None
     figures["ratios"], figures["wanted"] = ratios(figures), WANTED
     tell(figures)
     if given.json:

@@ -52,7 +52,9 @@ ONLY_IN = {
         "labeling/answer_cache.py",
         "labeling/batch_notes.py",
     ),
-    **dict.fromkeys(("starlette", "uvicorn", "markdown_it", "pygments", "nh3"), ("console/",)),
+    **dict.fromkeys(
+        ("starlette", "uvicorn", "markdown_it", "mdit_py_plugins", "latex2mathml", "pygments", "nh3"), ("console/",)
+    ),
     "jinja2": ("console/", "reward/encoding.py"),
     "matplotlib": ("report/pictures.py",),
     "huggingface_hub": ("labeling/wire.py", "client/intake/fetch.py"),

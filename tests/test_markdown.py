@@ -7,10 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from concord.console import markdown
-from concord.console.markdown import ATTRIBUTES, TAGS, shown
+from concord.console import formulas, markdown
+from concord.console.markdown import shown
 from concord.console.pieces import CALL, RESULT, THOUGHT, WORDS, pieces
 
+TAGS = markdown.TAGS | formulas.TAGS
+ATTRIBUTES = {name for of in (markdown.ATTRIBUTES, formulas.ATTRIBUTES) for names in of.values() for name in names} | {
+    "rel",
+    "target",
+}
 HOSTILE = (
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
@@ -30,6 +35,13 @@ HOSTILE = (
     "</pre></div><script>alert(1)</script>",
     "<!--<script>-->alert(1)",
     "&lt;script&gt;",
+    r"$\text{<script>alert(1)</script>}$",
+    r"$\text{<img src=x onerror=alert(1)>}$",
+    r"\(\href{javascript:alert(1)}{x}\)",
+    r"$$\text{</math><script>alert(1)</script>}$$",
+    r"$\text{<style><img src=x onerror=alert(1)></style>}$",
+    r"\[\style{background:url(https://example.org)}{x}\]",
+    r"$\class{x}{y}\color{red;background:url(//x)}{z}$",
     "<base href=//example.org>",
     "<meta http-equiv=refresh content=0>",
 )
@@ -58,7 +70,7 @@ def found(text: str) -> Looked:
 def test_hostile_html_is_shown_and_never_run(text):
     looked = found(text)
     assert set(looked.tags) <= TAGS
-    assert {name for name, _ in looked.attributes} <= {"href", "title", "class", "start", "rel", "target"}
+    assert {name for name, _ in looked.attributes} <= ATTRIBUTES
     for name, value in looked.attributes:
         if name == "href":
             assert re.match(r"(https?|mailto):", value)
@@ -69,11 +81,50 @@ def test_hostile_html_is_shown_and_never_run(text):
 def test_no_text_at_all_brings_an_element_or_an_attribute_that_is_not_ours(text):
     looked = found(text)
     assert set(looked.tags) <= TAGS
-    assert not {name for name, _ in looked.attributes} - {
-        "rel",
-        "target",
-        *(one for of in ATTRIBUTES.values() for one in of),
-    }
+    assert {name for name, _ in looked.attributes} <= ATTRIBUTES
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *[
+                    r"\frac",
+                    r"\sqrt",
+                    r"\left(",
+                    r"\right)",
+                    r"\begin{matrix}",
+                    r"\end{matrix}",
+                    r"\text{",
+                    r"\href{",
+                    r"\sum",
+                    r"\color{",
+                ],
+                *"{}^_&<>\"'xa1 |",
+            ]
+        )
+    )
+)
+def test_no_formula_brings_anything_but_mathml(parts):
+    made = formulas.shown("".join(parts), False)
+    looked = Looked()
+    looked.feed(made)
+    assert set(looked.tags) <= formulas.TAGS | {"code"}
+    assert {name for name, _ in looked.attributes} <= ATTRIBUTES
+
+
+def test_formulas_are_laid_out_in_a_line_and_on_lines_of_their_own():
+    assert shown("Let $x^2$ be.") == shown(r"Let \(x^2\) be.")
+    assert "<msup><mi>x</mi><mn>2</mn></msup>" in shown("Let $x^2$ be.")
+    for block in ("$$\n\\frac{a}{b}\n$$", "\\[\n\\frac{a}{b}\n\\]"):
+        assert '<math display="block">' in shown(block) and "<mfrac>" in shown(block)
+
+
+def test_money_and_code_are_no_formulas_and_what_cannot_be_read_is_shown_as_written():
+    assert "<math" not in shown("It costs $5, not $10. `$x$` stays.")
+    assert r"<code>\frac{1</code>" in shown(r"$\frac{1$")
+    assert "<math" not in shown("$" + "{" * 40 + "}" * 40 + "$")
 
 
 def test_hostile_words_stay_readable():

@@ -13,12 +13,14 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+from mdit_py_plugins.texmath import texmath_plugin
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-from concord.console import texts
+from concord.console import formulas, texts
 from concord.console.pieces import CALL, RESULT, THOUGHT, TOOLS, WORDS, Piece, pieces, visible
 
 # Beyond this a text is shown as it is written: to colour and lay it out would take longer than anybody waits.
@@ -83,11 +85,24 @@ def _heading(
     return f"<{close}h{min(6, int(tokens[at].tag[1]) + 2)}>"
 
 
+def _formula(
+    self: RendererHTML, tokens: Sequence[Token], at: int, options: OptionsDict, env: MutableMapping[str, Any]
+) -> str:
+    """`$…$`, `\\(…\\)` within a line; `$$…$$`, `\\[…\\]` on lines of their own."""
+    block = tokens[at].type != "math_inline"
+    made = formulas.shown(tokens[at].content.strip(), block)
+    return f"<p>{made}</p>" if tokens[at].type == "math_block" else made
+
+
 def _reader() -> MarkdownIt:
     made = MarkdownIt("js-default", {"highlight": _coloured, "breaks": True})
     made.add_render_rule("image", _picture)
     made.add_render_rule("heading_open", _heading)
     made.add_render_rule("heading_close", _heading)
+    dollarmath_plugin(made, allow_labels=False, allow_space=False, allow_digits=False, double_inline=True)
+    texmath_plugin(made, delimiters="brackets")
+    for kind in ("math_inline", "math_inline_double", "math_block"):
+        made.add_render_rule(kind, _formula)
     return made
 
 
@@ -100,8 +115,8 @@ def shown(text: str) -> str:
     made = "".join(map(_piece, pieces(visible(text))))
     return nh3.clean(
         made or f'<p class="nothing">{escape(texts.NOTHING)}</p>',
-        tags=TAGS | {"p"},
-        attributes={**ATTRIBUTES, "p": {"class"}},
+        tags=TAGS | formulas.TAGS | {"p"},
+        attributes={**ATTRIBUTES, **formulas.ATTRIBUTES, "p": {"class"}},
         url_schemes=SCHEMES,
         link_rel="noopener noreferrer nofollow",
         set_tag_attribute_values={"a": {"target": "_blank"}},

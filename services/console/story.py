@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def story(events: Sequence[tuple[Event, float]], pair: int, read: Read, name_of:
 def _said(event: Event, pair: int, read: Read, name_of: Callable[[str], str]) -> Iterator[tuple[str, str]]:
     """(who, what) of the event, where it is about the pair."""
     kind = event.WhichOneof("kind") or ""
-    fact = getattr(event, kind, None)
+    fact: Any = getattr(event, kind, None)
     match kind:
         case "shard_labeled" if pair in fact.pair_index:
             yield _title(event), _labeled(fact, pair)
