@@ -2,11 +2,12 @@
 
     python -m benchmarks.task_serving [--quick] [--json [FILE]] [--parts NAME,…] [--state URL] [--label-studio PROGRAM]
 
-Three parts, all of them unless --parts names some. `closed`: 20 annotators who do not think take a task and answer it, again
+Four parts, all of them unless --parts names some. `closed`: 20 annotators who do not think take a task and answer it, again
 and again, over the pages' own HTTP and over gRPC. `paced`: over HTTP 20 who think for 10 seconds, and 50 who think for 2.
 `hard`: 200 annotators and 20,000 tasks, two votes on each and a third where they disagree, two replicas of the desk and of the
 pages, and everything that people and networks do: skips, clicks that come twice, requests that are sent again later, and people
 who walk away with a task; then the log is audited: no task over its votes, nobody twice on one, no acknowledged answer lost.
+`page`: the seconds from the command to a page with a question.
 --quick: 8 annotators for 3 seconds, and 12 with 60 tasks.
 
 The desk's second replica is a front door alone: it serves every call, and the first one's reactor folds for both. --state names
@@ -40,13 +41,14 @@ SEED = 7
 # Of the hard part, each a share of the tasks that somebody is given.
 SKIPS, DOUBLE, REPLAYED, WALKS_AWAY, DISAGREE = 0.03, 0.05, 0.05, 0.01, 0.2
 LEASE_S = 10.0
-PARTS = ("closed", "paced", "hard")
+PARTS = ("closed", "paced", "hard", "page")
 WANTED = {
     "http_submits_ratio": 20.0,
     "grpc_submits_ratio": 40.0,
     "next_p99_ratio": 0.05,
     "paced_p50_ratio": 0.1,
     "next_p99_ms_of_50": 100.0,
+    "page_up_s": 9.0,
 }
 # Label Studio on PostgreSQL, 20 in a closed loop and paced, as measured before on two cores: stands in where it is not run beside.
 PEER_BEFORE = {"submits_s": 8.9, "next_p99_ms": 1_500.0, "paced_p50_ms": 157.0}
@@ -376,6 +378,49 @@ def offered_again(seen: Seen) -> float:
     return max(waits, default=0.0)
 
 
+# ── the page ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def page_up() -> dict[str, float]:
+    """Seconds from `concord run … --annotators web`, as typed, to its links, to the page, and to the first question on it."""
+    import httpx2
+
+    from concord import sample
+
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [json.loads(line) for line in sample.jsonl().splitlines()]
+        lines = [json.dumps({key: row[key] for key in ("id", "prompt", "responses", "reference")}) for row in rows]
+        (Path(folder) / "pairs.jsonl").write_text("\n".join(lines) + "\n")
+        words = [
+            "run",
+            "pairs.jsonl",
+            "--judge",
+            "sample",
+            "--budget",
+            "20%",
+            "--annotators",
+            "web",
+            "--annotator",
+            "ann",
+        ]
+        given = os.environ | {"CONCORD_HOME": f"{folder}/home", "CONCORD_CONSOLE_LISTEN": "127.0.0.1:0"}
+        command, pipe = [sys.executable, "-u", "-m", "concord.cli", *words], subprocess.PIPE
+        began = time.perf_counter()
+        running = subprocess.Popen(command, cwd=folder, env=given, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+        try:
+            link = next(line.split()[1] for line in running.stdout or () if line.startswith("  ann "))
+            said = {"links_s": time.perf_counter() - began}
+            with httpx2.Client(follow_redirects=True, timeout=60) as client:
+                page = client.get(link, headers={"accept": "text/html"}).raise_for_status()
+                said["page_s"] = time.perf_counter() - began
+                while not client.get(f"{page.url}/tasks").json()["tasks"]:
+                    time.sleep(0.05)
+            return said | {"question_s": time.perf_counter() - began}
+        finally:
+            running.kill()
+            running.wait()
+
+
 # ── beside Label Studio ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -439,6 +484,8 @@ def ratios(figures: dict[str, Any]) -> dict[str, Any]:
     if "paced" in figures:
         found["paced_p50_ratio"] = figures["paced"]["20"]["next_ms"]["p50"] / theirs["paced_p50_ms"]
         found["next_p99_ms_of_50"] = figures["paced"]["50"]["next_ms"]["p99"]
+    if "page" in figures:
+        found["page_up_s"] = max(up["page_s"] for up in figures["page"])
     return found
 
 
@@ -491,6 +538,8 @@ def main() -> None:
         figures["paced"] = {name: measured(part, given.state, 1, "http") for name, part in asked.paced.items()}
     if "hard" in parts:
         figures["hard"] = measured(asked.hard, given.state, 2, "http")
+    if "page" in parts:
+        figures["page"] = [page_up() for _ in range(1 if given.quick else 5)]
     figures["label_studio"] = peer(given.label_studio, 10.0 if given.quick else 120.0) if given.label_studio else None
     figures["ratios"], figures["wanted"] = ratios(figures), WANTED
     tell(figures)
@@ -509,6 +558,8 @@ def tell(figures: dict[str, Any]) -> None:
     for name, one in rows(figures).items():
         milliseconds = ", ".join(f"{q} {value:.1f}" for q, value in one["next_ms"].items())
         print(f"{name:14} {one['submits_s']:8.1f} submits/s   next {milliseconds} ms   {one['audit']}")
+    for up in figures.get("page", ()):
+        print("page          ", ", ".join(f"{name} {value:.1f}" for name, value in up.items()))
     print(f"against Label Studio ({figures['ratios']['beside']}): {figures['ratios']}")
 
 
