@@ -118,6 +118,6 @@ def world_in(
         serving(given, running.address, hold_s) as console,
     ):
         runs = RunServiceStub(channel)
-        drive.begin(runs, job.run_id, job.config, [row.pair for row in job.given.rows], job.given.sha256, "x")
+        drive.begin(runs, job.run_id, job.config, [row.pair for row in job.given.rows], job.given.sha256, "pairs.jsonl")
         with httpx2.Client(base_url=console.url) as anybody:
             yield World(console, runs, TaskServiceStub(channel), job, home, anybody)

@@ -161,6 +161,7 @@ async def looked_at(world: World, source: str) -> None:
         tab = await chrome.tab()
         await tab.open(world.link("annotator", "ann"))
         await tab.until("queue.length > 0")
+        await until_much_is_said_by_both(tab)
         await pages(tab, "annotate", source, pictures)
         await tab.press("d")
         await pages(tab, "differences", source, pictures)
@@ -178,8 +179,25 @@ async def looked_at(world: World, source: str) -> None:
         await pages(operator, "run", source, pictures)
         await operator.open(f"{world.console.url}/runs/{world.job.run_id}/people")
         await pages(operator, "people", source, pictures)
+        number = world.facts("annotation_submitted")[0].pair_index
+        await operator.open(f"{world.console.url}/runs/{world.job.run_id}/pair?pair=%23{number}")
+        await pages(operator, "pair", source, pictures)
         await operator.open(f"{world.console.url}/nothing")
         await pages(operator, "lost", source, pictures)
+
+
+async def until_much_is_said_by_both(tab: Tab) -> None:
+    """Skips questions until three sentences or more of an answer are in the other one too."""
+    links = "new Set((queue[0]?.compared?.[0] || []).filter((one) => one.link).map((one) => one.link)).size"
+    for _ in range(40):
+        if await tab.value(links) >= 3:
+            return
+        shown = await tab.value("queue[0].id")
+        await tab.press("s")
+        await tab.until("document.getElementById('why').open")
+        await tab.press("1")
+        await tab.until(f"queue.length && queue[0].id !== '{shown}'")
+    raise AssertionError("no two answers say three sentences alike")
 
 
 async def pages(tab: Tab, name: str, source: str, pictures: str) -> None:

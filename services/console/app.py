@@ -177,8 +177,16 @@ def _check_form(console: Console, request: Request, holder: Holder, said: dict) 
     hosts = {request.headers.get("host", ""), urlsplit(console.url).netloc}
     token = request.headers.get("x-concord-form") or said.get("form", "")
     known = isinstance(token, str) and credentials.is_form_token(token, holder.key, console.gate.secret)
-    if (origin and urlsplit(origin).netloc not in hosts) or not known:
+    if (origin and _place(origin) not in hosts) or not known:
         raise Denied("this was not sent by a page of ours; load the page anew")
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of an origin; None: it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _entrance(console: Console, addresses: Paces) -> Callable[[Request], Awaitable[Response]]:
