@@ -12,7 +12,7 @@ who walk away with a task; then the log is audited: no task over its votes, nobo
 
 The desk's second replica is a front door alone: it serves every call, and the first one's reactor folds for both. --state names
 the store (default SQLite in the home; postgresql://… for a server that is empty). --label-studio starts that program (its own
-SQLite, or PostgreSQL as its environment says) and runs `peers/peer_labelstudio.py` of the folder `shared` beside the checkout,
+SQLite, or PostgreSQL as its environment says) and runs `peers/peer_labelstudio.py` of the folder beside the data pack,
 the same loops. Client and servers share the machine. People are simulated: answers are drawn.
 """
 
@@ -36,7 +36,6 @@ from typing import Any
 from benchmarks.measure import asked_of, circumstances, parser_of, write
 
 ROOT = Path(__file__).resolve().parent.parent
-PEER = ROOT.parent / "shared" / "peers" / "peer_labelstudio.py"
 SEED = 7
 # Of the hard part, each a share of the tasks that somebody is given.
 SKIPS, DOUBLE, REPLAYED, WALKS_AWAY, DISAGREE = 0.03, 0.05, 0.05, 0.01, 0.2
@@ -426,8 +425,6 @@ def page_up() -> dict[str, float]:
 
 def peer(program: str, seconds: float) -> dict[str, Any]:
     """Label Studio in the same closed loop, by the script that measured it before; what it reports."""
-    if not PEER.exists():
-        raise SystemExit(f"{PEER.relative_to(ROOT.parent)} is not beside the checkout")
     quiet = {"SENTRY_DSN": "", "FRONTEND_SENTRY_DSN": "", "COLLECT_ANALYTICS": "False", "LATEST_VERSION_CHECK": "0"}
     url = "http://127.0.0.1:8180"
     with tempfile.TemporaryDirectory() as home:
@@ -450,11 +447,23 @@ def peer(program: str, seconds: float) -> dict[str, Any]:
     return {"closed": closed, "paced": paced, "ready_s": ready_s}
 
 
+def peers_script() -> Path:
+    """Where the script that drives Label Studio lies: beside the data pack."""
+    data = Path(os.environ.get("CONCORD_DATA") or ROOT.parent / "shared" / "data")
+    script = data.resolve().parent / "peers" / "peer_labelstudio.py"
+    if not script.exists():
+        raise SystemExit(f"{script.name} is not in `peers` beside the data pack")
+    return script
+
+
 def peer_loop(url: str, seconds: float, think_s: float) -> dict[str, Any]:
     """20 annotators there, who think so long between task and answer."""
-    script = [sys.executable, str(PEER), "--url", url, "--annotators", "20", "--seconds", f"{seconds:g}"]
-    words = [*script, "--think", f"{think_s:g}"]
-    out = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, cwd=PEER.parent).stdout
+    script = peers_script()
+    words = [sys.executable, str(script), "--url", url, "--annotators", "20", "--seconds", f"{seconds:g}"]
+    given = os.environ | {"PAIRS_FILE": str(script.parent.parent / "data" / "judged_pairs.jsonl.gz")}
+    out = subprocess.run(
+        [*words, "--think", f"{think_s:g}"], check=True, stdout=subprocess.PIPE, text=True, cwd=script.parent, env=given
+    ).stdout
     line = next(line for line in out.splitlines() if line.startswith("RESULT "))
     return json.loads(line.removeprefix("RESULT "))
 
@@ -506,8 +515,8 @@ class Asked:
 
 
 FULL = Asked(
-    Part(20, 20_000, 40.0),
-    {"20": Part(20, 2_000, 60.0, think_s=THINK_S), "50": Part(50, 4_000, 40.0, think_s=2.0)},
+    Part(20, 8_000, 20.0),
+    {"20": Part(20, 1_000, 60.0, think_s=THINK_S), "50": Part(50, 2_000, 40.0, think_s=2.0)},
     Part(200, 20_000, 3_600.0, 2, 3, True),
 )
 QUICK = Asked(
@@ -532,6 +541,8 @@ def main() -> None:
     asked, parts = QUICK if given.quick else FULL, given.parts.split(",")
     said = {"parts": asdict(asked), "lease_s": LEASE_S, "state": given.state.partition(":")[0] or "sqlite"}
     figures: dict[str, Any] = circumstances(said)
+    if given.label_studio:
+        peers_script()
     if "closed" in parts:
         figures["closed"] = {door: measured(asked.closed, given.state, 1, door) for door in ("http", "grpc")}
     if "paced" in parts:
@@ -540,7 +551,7 @@ def main() -> None:
         figures["hard"] = measured(asked.hard, given.state, 2, "http")
     if "page" in parts:
         figures["page"] = [page_up() for _ in range(1 if given.quick else 5)]
-    figures["label_studio"] = peer(given.label_studio, 10.0 if given.quick else 120.0) if given.label_studio else None
+    figures["label_studio"] = peer(given.label_studio, 10.0 if given.quick else 80.0) if given.label_studio else None
     figures["ratios"], figures["wanted"] = ratios(figures), WANTED
     tell(figures)
     if given.json:
