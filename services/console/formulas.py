@@ -30,7 +30,15 @@ ATTRIBUTES: Mapping[str, set[str]] = {
 }
 _OPENS = ("{", "\\left", "\\begin")
 _BRACKET = re.compile(r"[{}]|\\(?:left|right|begin|end)(?![a-zA-Z])")
-_UNREADABLE = tuple(one for one in vars(exceptions).values() if isinstance(one, type) and issubclass(one, Exception))
+_OWN = [one for one in vars(exceptions).values() if isinstance(one, type) and issubclass(one, Exception)]
+_UNREADABLE: tuple[type[Exception], ...] = (
+    *_OWN,
+    ElementTree.ParseError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
 
 
 def shown(tex: str, block: bool) -> str:
@@ -48,7 +56,7 @@ def _mathml(tex: str, block: bool) -> str:
         if any(one.tag.removeprefix(MATHML) not in TAGS for one in tree.iter()):
             return ""
         return _written(tree)
-    except (*_UNREADABLE, ElementTree.ParseError, ValueError, LookupError, AttributeError, RecursionError):
+    except _UNREADABLE:
         return ""
 
 

@@ -90,6 +90,9 @@ def _formula(
 ) -> str:
     """`$…$`, `\\(…\\)` within a line; `$$…$$`, `\\[…\\]` on lines of their own."""
     block = tokens[at].type != "math_inline"
+    if not block and "`" in tokens[at].content:
+        # Two prices with code between them.
+        return escape(f"${tokens[at].content}$")
     made = formulas.shown(tokens[at].content.strip(), block)
     return f"<p>{made}</p>" if tokens[at].type == "math_block" else made
 

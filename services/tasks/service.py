@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import grpc
 import structlog
@@ -74,13 +74,14 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     ) -> tuple[list[pb.Task], bool]:
         """Tasks under a lease, as few as fit in one message, and whether more may come."""
         limits.check_annotator(annotator)
-        gold = self._gold(annotator, run_id, skills) if run_id and not of else []
+        runs = {run_id: self._run(run_id)} if run_id else {}
+        gold = self._gold(annotator, runs[run_id], skills) if run_id and not of else []
         free = most - len(gold)
         leased = self._lease(annotator, run_id, free, of, skills) if free else []
-        slots = self._within_limits(annotator, [*leased, *gold])
+        runs |= {name: self._run(name) for name in {slot.run_id for slot in leased} - set(runs)}
+        slots = self._within_limits(annotator, [*leased, *gold], runs)
         if not slots:
             return [], self._more_expected(run_id)
-        runs = {slot.run_id: self._run(slot.run_id) for slot in slots}
         tasks: list[pb.Task] = []
         size = 0
         for slot in slots:
@@ -122,13 +123,12 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         found.sort(key=lambda task: annotator not in task.leased_by)
         return [task.task_id for task in found]
 
-    def _gold(self, annotator: str, run_id: str, skills: Sequence[str]) -> list[Slot]:
+    def _gold(self, annotator: str, run: TasksState, skills: Sequence[str]) -> list[Slot]:
         """A lease on a task that is settled, where the draw for this person's next answer says so; else none.
 
         Drawn by how many this person has answered, so that asking again draws nothing anew.
         """
-        run = self._run(run_id)
-        header = run.run
+        header, run_id = run.run, run.run_id
         if header.gold_share <= 0 or header.paused:
             return []
         answered, _ = self._slots.of_annotator(run_id, annotator, self._clock())
@@ -145,11 +145,11 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         found = self._slots.gold(annotator, run_id, looked_at, self._clock(), self._lease_s)
         return [found] if found else []
 
-    def _within_limits(self, annotator: str, slots: list[Slot]) -> list[Slot]:
+    def _within_limits(self, annotator: str, slots: list[Slot], runs: Mapping[str, TasksState]) -> list[Slot]:
         """The leases that this person may hold: of a run that limits what one answers, those beyond are given back."""
         kept = list[Slot]()
         for run_id in dict.fromkeys(slot.run_id for slot in slots):
-            own, most = [slot for slot in slots if slot.run_id == run_id], self._run(run_id).run.most_each
+            own, most = [slot for slot in slots if slot.run_id == run_id], runs[run_id].run.most_each
             if most:
                 answered, _ = self._slots.of_annotator(run_id, annotator, self._clock())
                 left = max(0, most - answered)

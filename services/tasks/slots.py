@@ -298,7 +298,7 @@ class SqlSlots:
     def counts(self, run_id: str, now: float) -> tuple[int, int]:
         offered = sa.select(sa.func.count()).where(TASKS.c.run_id == run_id, TASKS.c.offered)
         live = sa.select(sa.func.count()).where(SLOTS.c.run_id == run_id, ~SLOTS.c.submitted, SLOTS.c.lease_until > now)
-        with self._store.begin() as connection:
+        with self._store.begin(reads=True) as connection:
             return connection.scalar(offered) or 0, connection.scalar(live) or 0
 
 

@@ -76,10 +76,19 @@ FREE = (
     # Without a wait: whoever leases at the same moment goes on to the next task. (SQLite has one writer, and no such words.)
     .with_for_update(skip_locked=True)
 )
-# What the annotator may still answer: tasks with a free slot that it does not hold, and those that it holds.
-GAVE = sa.exists().where(ITS_SLOTS, OF_ANNOTATOR, SLOTS.c.submitted)
-HOLDS = sa.exists().where(ITS_SLOTS, OF_ANNOTATOR, ~SLOTS.c.submitted, SLOTS.c.lease_until > NOW)
-LEFT = sa.select(sa.func.count()).where(TASKS.c.run_id == OF_RUN, OFFERED, ~GAVE, sa.or_(TASKS.c.quorum > USED, HOLDS))
+# What the annotator may still answer: offered tasks but those that it answered, and those that are full without it.
+GAVE = sa.func.sum(sa.case((sa.and_(OF_ANNOTATOR, SLOTS.c.submitted), 1), else_=0))
+HOLDS = sa.func.sum(sa.case((sa.and_(OF_ANNOTATOR, ~SLOTS.c.submitted), 1), else_=0))
+CLOSED = (
+    sa.select(TASKS.c.task_id)
+    .join(SLOTS, ITS_SLOTS)
+    .where(TASKS.c.run_id == OF_RUN, TASKS.c.offered, TAKEN)
+    .group_by(TASKS.c.task_id, TASKS.c.quorum)
+    .having(sa.or_(GAVE > 0, sa.and_(sa.func.count() >= TASKS.c.quorum, HOLDS == 0)))
+    .subquery()
+)
+OFFERED_NOW = sa.select(sa.func.count()).where(TASKS.c.run_id == OF_RUN, TASKS.c.offered)
+LEFT = sa.select(OFFERED_NOW.scalar_subquery() - sa.select(sa.func.count()).select_from(CLOSED).scalar_subquery())
 # The same, of some tasks only.
 OF_THESE = TASKS.c.task_id.in_(sa.bindparam("of_tasks", expanding=True))
 LIVE_OF, FREE_OF = LIVE.where(OF_THESE), FREE.where(OF_THESE)
