@@ -70,7 +70,7 @@ class World:
         return credentials.alias(name, self.console.gate.secret)
 
     def browser(self) -> httpx2.Client:
-        return httpx2.Client(base_url=self.console.url, headers={"accept": "text/html"})
+        return httpx2.Client(base_url=self.console.url, headers={"accept": "text/html"}, timeout=60)
 
     def enter(self, role: str, name: str, run_id: str | None = None) -> Browser:
         client = self.browser()
@@ -119,5 +119,5 @@ def world_in(
     ):
         runs = RunServiceStub(channel)
         drive.begin(runs, job.run_id, job.config, [row.pair for row in job.given.rows], job.given.sha256, "pairs.jsonl")
-        with httpx2.Client(base_url=console.url) as anybody:
+        with httpx2.Client(base_url=console.url, timeout=60) as anybody:
             yield World(console, runs, TaskServiceStub(channel), job, home, anybody)
