@@ -62,14 +62,12 @@ class Size:
         "lora_rank=8,lora_alpha=16,learning_rate=1e-3,batch=4,max_length=128,max_steps=12,evaluations=6,stop_margin=0.8"
     )
     tokens: int = 24  # of an answer
-    folds: int = 2
 
 
 QUICK = Size(
     reward_knobs="lora_rank=4,batch=8,max_length=96,max_steps=2,evaluations=1",
     policy_knobs="lora_rank=4,batch=8,max_length=96,max_steps=4,evaluations=1,learning_rate=5e-2,stop_margin=0",
     tokens=6,
-    folds=1,
 )
 
 
@@ -135,7 +133,7 @@ def loop(model: Path, folder: Path, size: Size) -> dict:
     knobs = {
         "reward_knobs": size.reward_knobs,
         "policy_knobs": size.policy_knobs,
-        "folds": size.folds,
+        "folds": 2,
         "pilot": 0,
         "batch": 0.25,
     }
