@@ -1,6 +1,6 @@
 """DPO on the same HH pairs labelled by a judge, by the judge and random people, by ours, and by people alone.
 
-    make small-model; python -m benchmarks.label_sources            some ten minutes of one core, with the small real model
+    make small-model; python -m benchmarks.label_sources            some twenty minutes of one quiet core, with the small real model
     python -m benchmarks.label_sources --quick                      a tiny model of random weights; a minute
 
 People's labels are HH's own; the judge is **simulated** (benchmarks/hh.py, `len`: 75 % right by them, and fond of length and

@@ -1,6 +1,6 @@
 """What a reward model of each kind knows of people's preferences: on HH and on pairs of many models' answers.
 
-    make small-model; python -m benchmarks.reward_accuracy            ten minutes of one core, with the small real model
+    make small-model; python -m benchmarks.reward_accuracy            half an hour of one quiet core, with the small real model
     python -m benchmarks.reward_accuracy --quick                      a tiny model of random weights; a minute
 
 Learned from the same 120 pairs with people's labels: the light tier's head on its own features; a linear head on the small

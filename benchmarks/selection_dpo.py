@@ -1,6 +1,6 @@
 """REAL's claim with DPO at its end: as many pairs, chosen by how much their two answers differ.
 
-    make small-model; python -m benchmarks.selection_dpo            some ten minutes of one core, with the small real model
+    make small-model; python -m benchmarks.selection_dpo            some twenty minutes of one quiet core, with the small real model
     python -m benchmarks.selection_dpo --quick                      a tiny model of random weights; a minute
 
 Of 128 pairs of HH that the model reads at once each arm takes 32: the least similar (`easy`), the most similar (`hard`), at
