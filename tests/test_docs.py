@@ -379,3 +379,11 @@ def test_every_fact_and_every_stage_is_explained_in_the_contract():
     for field in Event.DESCRIPTOR.oneofs_by_name["kind"].fields:
         assert re.search(rf"^// .+\nmessage {field.message_type.name} ", text, re.M), field.message_type.name
     assert len(Stage.keys()) == 19
+
+
+def test_the_tree_holds_what_was_written_and_nothing_that_was_installed_or_fetched():
+    """In a clone; a folder that is no repository holds what its archive had."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    names = [name for name in listed.stdout.split("\0") if name]
+    assert not [name for name in names if re.match(r"\.venv|\.tools/|.*node_modules/|.*\.(whl|so|jar|zip)$", name)]
+    assert not [name for name in names if (ROOT / name).is_file() and (ROOT / name).stat().st_size > 1_000_000]

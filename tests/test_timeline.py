@@ -118,7 +118,7 @@ def test_failed_and_deferred_units_pauses_and_silences_are_told_where_they_were(
         Event(stage_retried={"stage": LABEL}),
         shard(1, MIXED),
         closed(),
-        Event(run_cancelled={"reason": "enough"}),
+        Event(run_cancelled={"reason": "enough"}, actor="operator/ann"),
     ]
     facts = facts_of(events)
     later = [Fact(fact.event, fact.offset, fact.at + (500 if fact.offset >= 8 else 0)) for fact in facts]
@@ -129,7 +129,7 @@ def test_failed_and_deferred_units_pauses_and_silences_are_told_where_they_were(
         (6, "", "paused (failed_units): too many"),
         (7, "", "what failed or stayed without a verdict is tried anew"),
         (7, "", "after this nothing happened for 501 s"),
-        (10, "", "cancelled: enough"),
+        (10, "", "cancelled: enough (by operator/ann)"),
     ]
 
 

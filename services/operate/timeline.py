@@ -235,27 +235,31 @@ def _deferrals(mine: Sequence[Fact]) -> Iterator[Odd]:
 
 def _commands(facts: Sequence[Fact]) -> Iterator[Odd]:
     for fact in facts:
-        event = fact.event
-        match fact.kind:
-            case "run_paused":
-                reason = _reason(event.run_paused.reason)
-                yield Odd(fact.offset, fact.at, f"paused ({reason}): {event.run_paused.detail}")
-            case "run_resumed":
-                yield Odd(fact.offset, fact.at, "resumed")
-            case "stage_retried":
-                yield Odd(fact.offset, fact.at, "what failed or stayed without a verdict is tried anew")
-            case "budget_changed":
-                said = event.budget_changed
-                yield Odd(
-                    fact.offset,
-                    fact.at,
-                    f"budget now {many(said.human_budget, 'vote')}, ${said.dollar_budget:,.2f} (0: no limit)",
-                )
-            case "run_cancelled":
-                yield Odd(fact.offset, fact.at, f"cancelled: {event.run_cancelled.reason or 'no reason given'}")
-            case "access_revoked":
-                said = event.access_revoked
-                yield Odd(fact.offset, fact.at, f"{said.name} is let in no more: {said.reason or 'no reason given'}")
+        if says := _command(fact):
+            by = f" (by {fact.event.actor})" if fact.event.actor else ""
+            yield Odd(fact.offset, fact.at, f"{says}{by}")
+
+
+def _command(fact: Fact) -> str:
+    """What somebody, or the run itself, ordered, in words; empty for another kind of fact."""
+    event = fact.event
+    match fact.kind:
+        case "run_paused":
+            return f"paused ({_reason(event.run_paused.reason)}): {event.run_paused.detail}"
+        case "run_resumed":
+            return "resumed"
+        case "stage_retried":
+            return "what failed or stayed without a verdict is tried anew"
+        case "budget_changed":
+            said = event.budget_changed
+            return f"budget now {many(said.human_budget, 'vote')}, ${said.dollar_budget:,.2f} (0: no limit)"
+        case "run_cancelled":
+            return f"cancelled: {event.run_cancelled.reason or 'no reason given'}"
+        case "access_revoked":
+            revoked = event.access_revoked
+            return f"{revoked.name} is let in no more: {revoked.reason or 'no reason given'}"
+        case _:
+            return ""
 
 
 def _silence(stage: int, facts: Sequence[Fact]) -> Iterator[Odd]:
