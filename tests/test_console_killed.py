@@ -1,4 +1,4 @@
-"""The annotator's page while what stands behind it is killed: the services, the pages, the broker. No answer is lost or doubled."""
+"""The annotator's page while what stands behind it is killed: the services with their log, and the pages. No answer is lost."""
 
 import asyncio
 import time
@@ -18,7 +18,6 @@ from concord.kit.settings import from_environment
 from concord.v1 import runs_service_pb2 as runs_pb
 from concord.v1.events_pb2 import Event
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
-from deploy.local.broker import Broker, start_broker
 from tests.chrome import PROGRAM, browser
 from tests.stoppable import SERVICES, Stoppable, stoppable
 from tests.test_asking import job_of
@@ -32,7 +31,6 @@ ANSWERS = 12
 class Behind:
     """What stands behind the page, and the run that asks."""
 
-    broker: Broker
     services: Stoppable
     console: Stoppable
     run_id: str
@@ -46,29 +44,25 @@ class Behind:
 
 @contextmanager
 def behind(folder: Path) -> Iterator[Behind]:
-    broker = start_broker(folder / "kafka")
-    own = {"CONCORD_HOME": str(folder / "home"), "CONCORD_LOG_URL": f"kafka://{broker.bootstrap}"}
+    own = {"CONCORD_HOME": str(folder / "home")}
     job = job_of(folder, annotators="web", checks=False, budget=str(ANSWERS), pilot=4)
-    try:
-        with (
-            stoppable(["-c", SERVICES], "CONCORD_LISTEN", **own) as services,
-            stoppable(
-                ["-m", "concord.console"], "CONCORD_CONSOLE_LISTEN", CONCORD_CONSOLE_DOOR=services.address, **own
-            ) as console,
-            rpc.channel(services.address) as channel,
-        ):
-            rows = [row.pair for row in job.given.rows]
-            drive.begin(RunServiceStub(channel), job.run_id, job.config, rows, job.given.sha256, "pairs.jsonl")
-            secret = secret_of(from_environment({}, home=str(folder / "home")))
-            link = entrance.link_of(f"http://{console.address}", secret, "annotator", "ann", job.run_id, time.time())
-            yield Behind(broker, services, console, job.run_id, link)
-    finally:
-        broker.stop()
+    with (
+        stoppable(["-c", SERVICES], "CONCORD_LISTEN", **own) as services,
+        stoppable(
+            ["-m", "concord.console"], "CONCORD_CONSOLE_LISTEN", CONCORD_CONSOLE_DOOR=services.address, **own
+        ) as console,
+        rpc.channel(services.address) as channel,
+    ):
+        rows = [row.pair for row in job.given.rows]
+        drive.begin(RunServiceStub(channel), job.run_id, job.config, rows, job.given.sha256, "pairs.jsonl")
+        secret = secret_of(from_environment({}, home=str(folder / "home")))
+        link = entrance.link_of(f"http://{console.address}", secret, "annotator", "ann", job.run_id, time.time())
+        yield Behind(services, console, job.run_id, link)
 
 
 async def answered(place: Behind) -> int:
-    """Answers to the end, by keys; each of the three is killed once, with an answer given while it is away."""
-    killed = {2: place.services, 5: place.console, 8: place.broker}
+    """Answers to the end, by keys; each of the two is killed once, with an answer given while it is away."""
+    killed = {2: place.services, 5: place.console}
     async with browser() as chrome:
         tab = await chrome.tab()
         await tab.open(place.link)
@@ -86,10 +80,10 @@ async def answered(place: Behind) -> int:
                 # The answer stays in the browser until somebody takes it.
                 await tab.until("!document.getElementById('offline').hidden")
                 assert await tab.value(KEPT) > 0
-                await asyncio.to_thread(one.restart if isinstance(one, Broker) else one.start)
+                await asyncio.to_thread(one.start)
 
 
-def test_whatever_is_killed_behind_an_open_page_no_answer_is_lost_and_none_counts_twice(kafka_jars, tmp_path):
+def test_whatever_is_killed_behind_an_open_page_no_answer_is_lost_and_none_counts_twice(tmp_path):
     with behind(tmp_path) as place:
         given = asyncio.run(asyncio.wait_for(answered(place), 240))
         view, events = place.events()

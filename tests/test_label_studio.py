@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from tests.test_elsewhere import open_tasks
 from tests.waiting import until
 
 HOUR_S = 3_600.0
+START_S = 240
 SECRET = b"a secret of enough bytes"
 NAME = partial(alias, secret=SECRET)
 
@@ -197,7 +199,12 @@ def real_one(folder: Path, port: int = 18_180) -> Iterator[str]:
         running = subprocess.Popen(words, cwd=folder, env=environment, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
-        until(partial(_is_up, url), f"Label Studio's start ({folder / 'server.log'})")
+        # It makes its tables first: minutes on a busy machine.
+        for _ in range(START_S):
+            if _is_up(url):
+                break
+            threading.Event().wait(1)
+        assert _is_up(url), f"Label Studio did not start; see {folder / 'server.log'}"
         yield url
     finally:
         running.terminate()

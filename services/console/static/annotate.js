@@ -11,7 +11,7 @@ let kept = Object.keys(localStorage).filter((key) => key.startsWith(KEEP)).map((
 // What was answered here: an answer of the server that was on its way meanwhile must not bring it again.
 const answered = new Set();
 let queue = [], done = [], shownAt = 0, hiddenMs = 0, hiddenAt = 0, active = Date.now(), progress = {}, times = [];
-let sending = null, loading = false, over = false, closed = false, view = "whole", skipped = null, holdTimer = 0, lookTimer = 0, failures = 0;
+let sending = null, loading = false, over = false, closed = false, view = "whole", skipped = null, holdTimer = 0, holdAt = 0, lookTimer = 0, failures = 0;
 
 const fill = (text, said) => text.replace(/\{(\w+)\}/g, (_, name) => said[name]);
 const keyOf = (one) => KEEP + one.task_id + "/" + one.revision;
@@ -142,7 +142,7 @@ async function load() {
     if (!queue.length) {
       over = !!said.over && !kept.length;
       wait(kept.length ? TEXT.held : said.standing || "");
-      if (kept.length) hold(Math.min(SOON_MS, PLACE.hold * 1000));
+      if (kept.length) soon();
     }
     tell();
   } catch (error) {
@@ -179,7 +179,14 @@ function answer(choice, why) {
 
 function hold(ms) {
   clearTimeout(holdTimer);
-  holdTimer = setTimeout(() => flush(0).then(() => { if (!queue.length) load(); }), ms);
+  holdAt = Date.now() + ms;
+  holdTimer = setTimeout(() => { holdAt = 0; flush(0).then(() => { if (!queue.length) load(); }); }, ms);
+}
+
+// Never later than it was to be: whoever looks again and again for a question must not put it off each time.
+function soon() {
+  const ms = Math.min(SOON_MS, PLACE.hold * 1000);
+  if (!holdAt || holdAt > Date.now() + ms) hold(ms);
 }
 
 // Sends all but the last `back` of what is kept, one request at a time.
