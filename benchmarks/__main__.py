@@ -91,6 +91,8 @@ BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
     "worlds": module("worlds"),
     "annotators": module("annotators"),
     "task_serving": module("task_serving"),
+    "manipulation": module("manipulation"),
+    "injections": module("injections"),
     "loop_scale": module("loop_scale"),
     "choose_scale": module("choose_scale"),
     "cluster": module("cluster"),

@@ -96,16 +96,17 @@ def small_run(
     judge_inverted: bool = False,
     people: int = 1,
     opposing: str = "",
+    swapped: Callable[[int], bool] = lambda pair: False,
     workers: Callable[[MemoryBlobs], tuple[Units, Training]] = lambda blobs: (Units(blobs), Training(blobs)),
 ) -> SmallRun:
     """Runs it to its end, or until a stage of kind `stop_at` opens.
 
     `texts`: prompt, first and second response of single pairs. `judge_inverted`: it always prefers what is worse.
     `people`: how many share the questions; the one of them named `opposing` (`person-1` …) says the opposite, always.
-    `workers`: what does the units of scoring and of training.
+    `swapped`: of which pairs the judge says the other one. `workers`: what does the units of scoring and of training.
     """
     world = _World(config or config_of(), pairs, texts or {}, judge_inverted, workers)
-    world.people, world.opposing = people, opposing
+    world.people, world.opposing, world.swapped = people, opposing, swapped
     return world.run(stop_at)
 
 
@@ -121,6 +122,7 @@ class _World:
         self.config, self.left, self.clock = config, SmallRun(), 1_760_000_000.0
         self.invented = _invent(count, texts)
         self.inverted, self.people, self.opposing = inverted, 1, ""
+        self.swapped: Callable[[int], bool] = lambda pair: False
         for index, (_, sound, _) in enumerate(self.invented):
             self.left.truth[index] = FIRST if sound > 0 else SECOND if sound < 0 else TIE
         self.id = run_id(hashlib.sha256(b"small").hexdigest(), config.SerializeToString(deterministic=True))
@@ -219,6 +221,7 @@ class _World:
         _, sound, padding = self.invented[index]
         draw = np.random.default_rng([11, index])
         score = -sound if self.inverted else 1.3 * sound + 1.2 * padding + draw.normal(0, 0.8)
+        score = -score if self.swapped(index) else score
         if draw.random() < 0.01:
             return Combined(Choice.CHOICE_UNSPECIFIED, 0.5, 0.0, -1)
         p_first = float(1 / (1 + np.exp(-1.2 * score)))

@@ -117,6 +117,22 @@ def test_people_are_served_and_the_audit_finds_nothing_over_twice_or_lost():
         )
 
 
+def test_what_was_planted_is_found_and_quiet_runs_are_silent():
+    figures = quick("manipulation")
+    drift = figures["drift"]
+    assert all(row["strong"] == 1 for name, row in drift["faults"].items() if not name.startswith("people"))
+    assert drift["false_alarms"] == 0
+    poisons = figures["poison"]["made up"]["poisons"]
+    assert poisons["trigger on 5 %, swapped"]["named"] == 1 and poisons["none"]["others"] == 0
+    crews = figures["people"]["crews"]
+    assert crews["a weak one is copied"]["two"] == 1 and crews["five of 10 %"] == {"two": 0, "others": 0}
+
+
+def test_a_judge_that_obeys_follows_few_orders_once_they_are_hidden():
+    together = quick("injections")["together"]
+    assert together["all"]["one order"] > 0.9 and together["all"]["both orders, orders hidden"] < 0.25
+
+
 def test_the_runner_knows_every_benchmark():
     refused = runner("nothing")
     assert refused.returncode == 2
@@ -133,6 +149,8 @@ def test_the_runner_knows_every_benchmark():
         "redteam",
         "worlds",
         "annotators",
+        "manipulation",
+        "injections",
         "selection",
         "task_serving",
         "loop_scale",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from concord.operate.changepoints import Signal, bars, jumps
+from concord.report.changepoints import Signal, bars, jumps
 
 
 def drawn(shares, of: int = 64, seed: int = 1) -> Signal:

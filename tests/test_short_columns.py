@@ -2,8 +2,8 @@
 
 import pytest
 
-from concord.operate import drift
 from concord.preference.checked import told
+from concord.report import drift
 from concord.runs import judge_health
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.pairs_pb2 import Choice

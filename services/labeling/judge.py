@@ -4,12 +4,13 @@ A pair is shown as answers A and B, once in its own order and once swapped; the 
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import exp, log
 from typing import Any
 
 from concord.labeling.verdict import Verdict
+from concord.preference import orders
 from concord.v1 import events_pb2 as ev
 from concord.v1 import pairs_pb2 as pb
 
@@ -115,15 +116,21 @@ def messages(pair: pb.Pair, criteria: str, swapped: bool) -> list[dict[str, str]
     """The chat messages that ask for a verdict.
 
     `swapped` shows the second response as A. Everything stands in one user message, because several models' chat
-    templates refuse a system role. The mark in the tags is a hash of the pair, so no answer can close its own tag.
+    templates refuse a system role. The mark in the tags is a hash of the pair, so no answer can close its own tag; orders to
+    the judge within an answer are left out of what it is shown.
     """
     instructions, question = parts(pair, criteria, swapped)
     return [{"role": "user", "content": instructions + question}]
 
 
-def parts(pair: pb.Pair, criteria: str, swapped: bool, more: str = "") -> tuple[str, str]:
-    """(instructions, question) of `messages`; `more` is what else is shown, and part of what the mark is a hash of."""
-    first, second = pair.first.text, pair.second.text
+def parts(
+    pair: pb.Pair, criteria: str, swapped: bool, more: str = "", shown: Callable[[str], str] = orders.hidden
+) -> tuple[str, str]:
+    """(instructions, question) of `messages`; `more` is what else is shown, and part of what the mark is a hash of.
+
+    `shown`: what the judge sees of an answer; orders to it are left out.
+    """
+    first, second = shown(pair.first.text), shown(pair.second.text)
     conversation = "\n\n".join(f"{turn.role}: {turn.content}" for turn in pair.prompt) or "(empty)"
     mark = hashlib.sha256("\0".join((conversation, first, second, *([more] if more else ()))).encode()).hexdigest()[:8]
     a, b = (second, first) if swapped else (first, second)

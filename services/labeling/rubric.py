@@ -11,6 +11,7 @@ from typing import Any
 
 from concord.labeling.judge import DEFAULT_CRITERIA
 from concord.labeling.verdict import MOST_READ, answer_at
+from concord.preference import orders
 from concord.v1 import pairs_pb2 as pb
 
 LOWEST, HIGHEST = 1.0, 10.0
@@ -64,6 +65,7 @@ def messages(prompt: Sequence[pb.Message], answer: str, criteria: str) -> list[d
     The mark in the tags is a hash of all that is shown, so no answer can close its own tag.
     """
     conversation = "\n\n".join(f"{turn.role}: {turn.content}" for turn in prompt) or "(empty)"
+    answer = orders.hidden(answer)
     mark = hashlib.sha256("\0".join((conversation, answer)).encode()).hexdigest()[:8]
     text = _INSTRUCTIONS.format(criteria=criteria.strip() or DEFAULT_CRITERIA)
     return [{"role": "user", "content": text + _QUESTION.format(mark=mark, conversation=conversation, answer=answer)}]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from concord.labeling import judge
+from concord.preference import orders
 from concord.preference.further import EXAMPLES, doubtful_of
 from concord.v1 import pairs_pb2 as pb
 
@@ -99,7 +100,8 @@ def _shown(number: int, example: Example, swapped: bool, mark: str) -> str:
 
 def _texts(example: Example) -> tuple[str, str, str]:
     conversation = "\n\n".join(f"{turn.role}: {turn.content}" for turn in example.pair.prompt) or "(empty)"
-    return _cut(conversation), _cut(example.pair.first.text), _cut(example.pair.second.text)
+    first, second = (_cut(orders.hidden(one.text)) for one in (example.pair.first, example.pair.second))
+    return _cut(conversation), first, second
 
 
 def _cut(text: str) -> str:

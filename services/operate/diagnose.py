@@ -7,6 +7,7 @@ from concord.kit.enums import word
 from concord.kit.plural import many
 from concord.preference import answer_faults, order_flips
 from concord.preference.stages import HUMAN, stage_name
+from concord.report.alarms import Alarm
 from concord.runs.state import RunState
 from concord.tasks.queue import TasksState, counted
 from concord.v1.events_pb2 import PauseReason, ShardLabeled
@@ -43,6 +44,7 @@ class Observed:
     corrupt: str = ""
     lost: Sequence[str] = ()  # blobs that the run needs and that are not there
     judged: Sequence[ShardLabeled] = ()  # what the judge said, as far as it counts
+    alarms: Sequence[Alarm] = ()  # what was steady and then was so no more
 
 
 def run_notes(run: RunState, seen: Observed) -> tuple[str, ...]:
@@ -213,6 +215,8 @@ def _judge(seen: Observed) -> Iterator[Finding]:
     if flips.one_sided:
         says = f"the judge follows the place of an answer: {order_flips.words(flips)}"
         yield _run(says, "take another model, or criteria that it can follow (--from RUN --judge … --criteria …)")
+    for alarm in seen.alarms:
+        yield _run(alarm.says, alarm.do)
 
 
 def _letters(seen: Observed) -> Iterator[Finding]:

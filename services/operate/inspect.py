@@ -33,6 +33,7 @@ from concord.operate.doctor import (
 )
 from concord.operate.local_records import Here, here
 from concord.preference import answer_faults
+from concord.report.alarms import alarms
 from concord.runs import service as runs
 from concord.runs.state import RunState
 from concord.tasks import service as tasks
@@ -203,6 +204,7 @@ def _seen(
     place: Here, run_id: str, run: RunState, offset: int, now: float, held: list[str] | None, corrupt: str
 ) -> Observed:
     records = list(place.of(run_id))
+    events = [event for event, _ in events_of(records)]
     facts = [(record.offset, record.at) for record in records]
     return Observed(
         now=now,
@@ -211,7 +213,8 @@ def _seen(
         dead_letters=[letter.said.error for letter in place.dead_letters(run_id)],
         working=held,
         corrupt=corrupt,
-        judged=answer_faults.standing(event for event, _ in events_of(records)),
+        judged=answer_faults.standing(events),
+        alarms=alarms(events, run.view.config),
         lost=[uri for uri in (run.view.pairs_uri, run.view.dataset_uri) if uri and _is_lost(place.blobs, uri)],
     )
 

@@ -9,11 +9,11 @@ from concord.kit.enums import word
 from concord.kit.ids import unit_name
 from concord.kit.loop.events import Fact
 from concord.kit.plural import many
-from concord.operate import drift
-from concord.operate.changepoints import Jump, bars, jumps
 from concord.preference import answer_faults, checked, deviating, order_flips
 from concord.preference.answer_faults import FaultyAnswers
 from concord.preference.stages import HUMAN, JUDGING, step_name
+from concord.report import alarms, drift
+from concord.report.changepoints import bars
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, PauseReason, ShardGenerated, ShardLabeled, Stage, TaskOutcome, Unit, Usage
 from concord.v1.pairs_pb2 import Choice
@@ -72,7 +72,17 @@ def tell(facts: Sequence[Fact]) -> list[Chapter]:
         if fact.kind == "stage_closed":
             chapters += _chapter(open_, config, judge)
             open_ = []
-    return [*chapters, *_chapter(open_, config, judge)]
+    return _with_alarms([*chapters, *_chapter(open_, config, judge)], alarms.of_rounds([fact.event for fact in facts]))
+
+
+def _with_alarms(chapters: Sequence[Chapter], found: Sequence[alarms.Alarm]) -> list[Chapter]:
+    """Each alarm at the last stage of the round that it begins with."""
+    last = {int(round_): at for at, one in enumerate(chapters) if (round_ := one.stage.partition(".")[2]).isdecimal()}
+    odd: dict[int, list[Odd]] = {}
+    for one in found:
+        at = last.get(one.round or 0, len(chapters) - 1)
+        odd.setdefault(at, []).append(Odd(chapters[at].last, chapters[at].ended, one.says))
+    return [replace(one, odd=(*one.odd, *odd.get(at, ()))) for at, one in enumerate(chapters)]
 
 
 def _belongs(open_: Sequence[Fact], fact: Fact) -> bool:
@@ -294,12 +304,6 @@ def _one_sided(shards: Sequence[Fact]) -> Iterator[Odd]:
 def _breaks(shards: Sequence[Fact], config: RunConfig) -> Iterator[Odd]:
     """Where the judge became another one, as far as its verdicts show it."""
     for signal in drift.signals([fact.event for fact in shards], config):
-        for jump in jumps(signal):
+        for jump in alarms.alarming(signal):
             here, full = shards[jump.at], shards[jump.full]
-            yield Odd(here.offset, here.at, _break(jump), _unit_name(full.event.unit), bars(signal))
-
-
-def _break(jump: Jump) -> str:
-    if jump.signal == drift.SURE:
-        return f"{jump.signal} from {jump.before:.2f} to {jump.after:.2f}"
-    return f"{jump.signal}: from {jump.before:.0%} to {jump.after:.0%}"
+            yield Odd(here.offset, here.at, alarms.words(jump), _unit_name(full.event.unit), bars(signal))

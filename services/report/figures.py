@@ -15,6 +15,7 @@ from google.protobuf.json_format import MessageToDict
 from concord.certificate.certificate import Certificate
 from concord.preference.judges import priced, simulated
 from concord.report import accuracy, bias, certified, judge_answers, ledger, margins, overruled, signal_table
+from concord.report.alarms import Alarm, alarms
 from concord.report.annotator_agreement import Between, between
 from concord.report.calibration import Calibration, calibration
 from concord.report.checks import Checks, checks
@@ -25,6 +26,7 @@ from concord.report.history import History, read_history
 from concord.report.ledger import HumanTime, StageCost, StageTime, Usage
 from concord.report.margins import MarginDistribution
 from concord.report.overruled import Overruled
+from concord.report.patterns import bribes, patterns
 from concord.report.rewards import RewardCurve, reward_curve
 from concord.report.rounds_gain import Bought, bought, curve
 from concord.report.satisfaction import Satisfaction, satisfaction
@@ -113,6 +115,7 @@ class Figures:
     unanswered: int  # questions that people skipped or let expire
     set_aside: int  # questions whose answers are set aside
     deviations: tuple[Deviating, ...]  # annotators who deviate from the others
+    alarms: tuple[Alarm, ...]  # what was steady and then was so no more
     votes: int  # that counted
     late_votes: int  # that came for a settled question and changed nothing
     human_time: HumanTime
@@ -208,6 +211,11 @@ def figures_of(
         unanswered=len(history.answers) - human_labels - sum(answer.set_aside for answer in history.answers),
         set_aside=sum(answer.set_aside for answer in history.answers),
         deviations=deviations(history),
+        alarms=(
+            *alarms([event for event, _ in history.events], config),
+            *patterns(history, read),
+            *bribes(history, read),
+        ),
         votes=votes,
         late_votes=ledger.late_votes(history),
         human_time=ledger.human_time(history),

@@ -26,7 +26,8 @@ def header(figures: Figures) -> Markup:
         element("h1", figures.input_name or figures.run_id),
         element("p", " · ".join(meta), class_="meta"),
         _simulation(figures),
-        *(_alarm(one.says) for one in figures.deviations),
+        *(_alarm(f"Annotator {one.says}; {deviating.DO}.") for one in figures.deviations),
+        *(_alarm(f"{one.says[0].upper()}{one.says[1:]}; {one.do}.", one.picture) for one in figures.alarms),
         element("p", words.summary(figures), class_="lead"),
         certificate_box.certificate(figures),
         _numbers(figures),
@@ -90,9 +91,10 @@ def _simulation(figures: Figures) -> Markup | None:
     return element("div", element("p", element("strong", "This is a simulation. "), says), class_="simulation")
 
 
-def _alarm(says: str) -> Markup:
-    """An annotator who deviates."""
-    return element("p", element("strong", "Alarm. "), f"Annotator {says}; {deviating.DO}.", class_="simulation")
+def _alarm(says: str, picture: str = "") -> Markup:
+    """An annotator who deviates, or what was steady until then; its shares drawn, a bar for each shard or round."""
+    drawn = [" ", element("code", picture)] if picture else []
+    return element("p", element("strong", "Alarm. "), says, *drawn, class_="simulation")
 
 
 def _numbers(figures: Figures) -> Markup:

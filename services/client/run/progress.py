@@ -200,6 +200,8 @@ def ended(
         say(f"  {answers['says']}: {answers['do']}")
     if report["order"]:
         say(report["order"]["says"])
+    for alarm in report["alarms"]:
+        say(f"alarm: {alarm['says']}: {alarm['do']}")
     for line in (*_accuracy(report), *(one["says"] for one in report["contests"] if one["says"])):
         say(line)
     for name, method in sorted(report["methods"].items()) if compared else ():

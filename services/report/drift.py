@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from concord.operate.changepoints import Signal
 from concord.preference import checked
 from concord.preference.judges import networked_judges
+from concord.report.changepoints import Signal
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, ShardLabeled
 from concord.v1.pairs_pb2 import Choice

@@ -43,11 +43,11 @@ class Jump:
     evidence: float
 
 
-def jumps(signal: Signal) -> list[Jump]:
-    """All jumps of the signal, in order; shards of which it says nothing are passed over."""
+def jumps(signal: Signal, evidence: float = EVIDENCE) -> list[Jump]:
+    """All jumps of the signal, in order; shards of which it says nothing are passed over. `evidence`: what a jump needs."""
     hits, of = np.asarray(signal.hits, float), np.asarray(signal.of, float)
     told = np.flatnonzero(of > 0)
-    found = _split(signal.name, hits[told], of[told])
+    found = _split(signal.name, hits[told], of[told], evidence)
     return [replace(jump, at=int(told[jump.at]), full=int(told[jump.full])) for jump in _merged(found)]
 
 
@@ -68,16 +68,16 @@ def _merged(found: Sequence[Jump]) -> list[Jump]:
     return out
 
 
-def _split(name: str, hits: NDArray, of: NDArray) -> list[Jump]:
-    best = _best(name, hits, of)
+def _split(name: str, hits: NDArray, of: NDArray, least: float) -> list[Jump]:
+    best = _best(name, hits, of, least)
     if best is None:
         return []
-    later = _split(name, hits[best.at :], of[best.at :])
+    later = _split(name, hits[best.at :], of[best.at :], least)
     moved = [replace(jump, at=jump.at + best.at, full=jump.full + best.at) for jump in later]
-    return [*_split(name, hits[: best.at], of[: best.at]), best, *moved]
+    return [*_split(name, hits[: best.at], of[: best.at], least), best, *moved]
 
 
-def _best(name: str, hits: NDArray, of: NDArray) -> Jump | None:
+def _best(name: str, hits: NDArray, of: NDArray, least: float) -> Jump | None:
     places = np.arange(1, len(of))
     if not len(places):
         return None
@@ -87,7 +87,7 @@ def _best(name: str, hits: NDArray, of: NDArray) -> Jump | None:
     k = int(np.argmax(gain))
     at, before, after = int(places[k]), float(left[k] / left_of[k]), float(right[k] / right_of[k])
     evidence = float(gain[k]) / _scatter(hits, of)
-    if evidence < EVIDENCE + 2 * np.log(len(places)) or abs(after - before) < LEAST_STEP:
+    if evidence < least + 2 * np.log(len(places)) or abs(after - before) < LEAST_STEP:
         return None
     return Jump(name, at, at, before, after, evidence)
 
