@@ -24,7 +24,7 @@ from concord.kit.loop.reactor import Reactor
 from concord.kit.loop.units import Begun, in_thread, of_future
 from concord.kit.loop.worker import Worker
 from concord.kit.rpc import Servicer
-from concord.kit.settings import Settings, allowed_keys, key_homes
+from concord.kit.settings import Settings, allowed_keys, egress, key_homes
 from concord.kit.store import SqlStore
 from concord.labeling import service as labeling
 from concord.preference.stages import STAGES
@@ -123,7 +123,7 @@ def _tasks(parts: Parts) -> Service:
 def _judging(settings: Settings, blobs: Blobs) -> labeling.Labeling:
     keys = allowed_keys(settings, os.environ)
     most, look_s, homes = settings.judge_concurrency, settings.batch_look_s, key_homes(settings)
-    return labeling.Labeling(blobs, settings.state_url, most, keys, look_s, homes)
+    return labeling.Labeling(blobs, settings.state_url, most, keys, look_s, homes, egress(settings))
 
 
 def turn(loop: asyncio.AbstractEventLoop) -> None:

@@ -13,6 +13,7 @@ from types import ModuleType
 from urllib.parse import urlsplit
 
 from concord.kit.blobs import Blobs, FileBlobs
+from concord.kit.egress import SETTING, Egress, parse
 from concord.kit.errors import InvalidInput, NotFound
 from concord.kit.log import Log
 from concord.kit.log.sqlite import SqliteLog
@@ -47,6 +48,9 @@ class Settings:
     # Names of the environment variables that judges may take their keys from, with commas between; NAME@URL: for
     # addresses under this URL alone.
     judge_keys: str = ""
+    # Where judges may be beside public addresses: networks, addresses, host names, `private`, `public`, with commas between; empty:
+    # `private` where only this machine reaches us, else `public`.
+    judge_networks: str = ""
     # Seconds between two looks at a batch that was handed in to a judge.
     batch_look_s: float = 60.0
     lease_s: float = 600.0
@@ -141,6 +145,12 @@ def _checked(settings: Settings) -> Settings:
             raise InvalidInput(
                 f"CONCORD_{name.upper()}={getattr(settings, name)!r}: HOST:PORT is expected, such as {getattr(Settings, name)}"
             )
+    try:
+        parse(settings.judge_networks)
+    except ValueError as error:
+        raise InvalidInput(
+            f"{SETTING}={settings.judge_networks!r}: {error}; 10.1.0.0/16,vllm.models.svc is expected, or private, or public"
+        ) from None
     if settings.console_url and not re.fullmatch(r"https?://[^\s/?#]+/?", settings.console_url):
         raise InvalidInput(
             f"CONCORD_CONSOLE_URL={settings.console_url!r}: what links begin with is expected, such as https://annotate.example.org"
@@ -178,6 +188,11 @@ def key_homes(settings: Settings) -> Mapping[str, tuple[str, ...]]:
         name, _, home = said.partition("@")
         homes[name] = (*homes.get(name, ()), home) if home else ()
     return homes
+
+
+def egress(settings: Settings) -> Egress:
+    """Where judges may be. Whoever reaches this process may name their URLs: where that is this machine alone, it is its user."""
+    return parse(settings.judge_networks or ("private" if is_loopback(settings.listen) else "public"))
 
 
 # Read elsewhere: the tests' data, and keys of judges that a run's configuration names.

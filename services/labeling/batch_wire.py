@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import httpx2
 
 from concord.kit.errors import Deferred, Permanent
+from concord.labeling.connecting import guard
 from concord.labeling.refusal import Trouble, of_status, words_of
 from concord.labeling.wire import Endpoint, tls
 
@@ -52,7 +53,8 @@ class BatchWire:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         # No redirect, and no proxy for plain http, as of the live requests.
-        self._client = httpx2.AsyncClient(verify=tls(), follow_redirects=False, mounts={"http://": None})
+        client = httpx2.AsyncClient(verify=tls(), follow_redirects=False, mounts={"http://": None})
+        self._client = guard(client, lambda: endpoint.egress)
 
     @property
     def secrets(self) -> tuple[str, ...]:

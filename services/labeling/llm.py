@@ -12,6 +12,7 @@ from time import monotonic
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from concord.kit.egress import OWN, Egress
 from concord.kit.errors import InvalidInput
 from concord.kit.urls import is_under
 from concord.labeling import further, judge, questions
@@ -109,8 +110,8 @@ class LLMJudge:
 class LLMJudges:
     """All LLM judges of a process: one pace for each endpoint, one chat for each model. For one asyncio loop.
 
-    `environ` holds the variables that judges may use and no other, `homes` where each key may be sent: see
-    `settings.allowed_keys` and `settings.key_homes`.
+    `environ` holds the variables that judges may use and no other, `homes` where each key may be sent, `egress` where a judge may
+    be at all: see `settings.allowed_keys`, `settings.key_homes` and `settings.egress`.
     """
 
     def __init__(
@@ -123,8 +124,10 @@ class LLMJudges:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Random | None = None,
         homes: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        egress: Egress = OWN,
     ) -> None:
         self._answers, self._environ, self._settings, self._homes = answers, environ, settings, homes
+        self._egress = egress
         self._clock, self._sleep, self._random = clock, sleep, random
         self._paces: dict[str, Pace] = {}
         self._chats: dict[_Place, Chat] = {}
@@ -165,7 +168,7 @@ class LLMJudges:
         key = self._key(config.api_key_env, config.url)
         if not config.name:
             raise InvalidInput("judge.name is empty; it is the model's name at the endpoint")
-        return Endpoint(config.url, config.name, key, config.api_key_env)
+        return Endpoint(config.url, config.name, key, config.api_key_env, self._egress)
 
     async def _let_go(self) -> None:
         """Closes what was not asked for longest, where there are too many; whoever may name URLs could name any number."""

@@ -11,6 +11,7 @@ import grpc
 
 from concord.checks.computation import Computation
 from concord.kit.blobs import Blobs
+from concord.kit.egress import OWN, Egress
 from concord.kit.errors import ConcordError, InvalidInput, Late, Unavailable
 from concord.kit.plural import many
 from concord.kit.rpc import Servicer
@@ -50,8 +51,8 @@ Asked = tuple[list[Combined], Usage]
 class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
     """The units of GENERATE, PILOT_LABEL, LABEL and TEACH; every coroutine of it runs in one asyncio loop.
 
-    `environ` holds the variables that judges may take their keys from, `homes` where each key may be sent: those of
-    `settings.allowed_keys` and `settings.key_homes`.
+    `environ` holds the variables that judges may take their keys from, `homes` where each key may be sent, `egress` where a
+    judge may be: those of `settings.allowed_keys`, `settings.key_homes` and `settings.egress`.
     """
 
     def __init__(
@@ -62,7 +63,9 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         environ: Mapping[str, str],
         look_s: float = LOOK_S,
         homes: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        egress: Egress = OWN,
     ) -> None:
+        self._egress = egress
         self._blobs, self._look_s, self._computation = blobs, look_s, Computation()
         self._answers_url, self._concurrency, self._environ, self._homes = answers_url, concurrency, environ, homes
         self._judges: LLMJudges | None = None
@@ -211,7 +214,7 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         if self._judges is None:
             self._cache = AnswerCache(self._answers_url)
             settings = ChatSettings(concurrency=self._concurrency)
-            self._judges = LLMJudges(self._cache, self._environ, settings, homes=self._homes)
+            self._judges = LLMJudges(self._cache, self._environ, settings, homes=self._homes, egress=self._egress)
         return self._judges
 
     def _batched(self) -> Batches:

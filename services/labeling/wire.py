@@ -1,8 +1,8 @@
 """Requests on the wire: the hub's client and as many connections as are wanted.
 
-Where the key goes: to `url` and nowhere else. Redirects are not followed; proxies of the environment are used for https
-only, where they see a tunnel; without a key no Authorization header is sent, in particular not a token that the user
-once saved for the Hugging Face Hub.
+Where the key goes: to `url` and nowhere else. Each address that it leads to is looked at when a connection is made
+(`connecting.py`). Redirects are not followed; proxies of the environment are used for https only, where they see a tunnel; without
+a key no Authorization header is sent, in particular not a token that the user once saved for the Hugging Face Hub.
 
 The hub client chooses URL, headers and the form of the body; what comes back is taken from it as it came, for it believes
 what an answer says of itself.
@@ -23,7 +23,9 @@ import httpx2
 from huggingface_hub import AsyncInferenceClient, set_async_client_factory
 from huggingface_hub.errors import InferenceTimeoutError
 
+from concord.kit.egress import OWN, Egress
 from concord.kit.errors import InvalidInput
+from concord.labeling.connecting import guard
 from concord.labeling.refusal import Trouble, of_status, words_of
 from concord.labeling.reply import Reply, reply_of
 
@@ -43,6 +45,7 @@ class Endpoint:
     model: str
     key: str = field(default="", repr=False)
     key_name: str = ""  # the environment variable that the key came from
+    egress: Egress = field(default=OWN, repr=False)  # where it may be
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -90,7 +93,7 @@ class Wire:
         self._clients = [_hub_client(endpoint) for _ in range(count)]
         self._in_use = [0] * count
         self._urls = chat_urls(endpoint.url)
-        self._secrets = endpoint.secrets
+        self._secrets, self._egress = endpoint.secrets, endpoint.egress
 
     async def close(self) -> None:
         for client in self._clients:
@@ -105,7 +108,7 @@ class Wire:
         """One try, `request` being the body's fields. Raises Trouble."""
         place = min(range(len(self._clients)), key=self._in_use.__getitem__)
         self._in_use[place] += 1
-        exchange = _Exchange(self._urls[0], request)
+        exchange = _Exchange(self._urls[0], request, self._egress)
         token = _EXCHANGE.set(exchange)
         try:
             async with asyncio.timeout(timeout_s):
@@ -139,6 +142,7 @@ class _Exchange:
 
     url: str
     request: Mapping[str, Any]
+    egress: Egress
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
@@ -202,7 +206,9 @@ def _rest(request: Mapping[str, Any]) -> dict[str, Any]:
 def _http_client() -> httpx2.AsyncClient:
     """No redirects, no proxy for plain http, and as many connections as its requests need."""
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-    return _HttpClient(verify=tls(), limits=limits, timeout=None, follow_redirects=False, mounts={"http://": None})
+    client = _HttpClient(verify=tls(), limits=limits, timeout=None, follow_redirects=False, mounts={"http://": None})
+    # The hub makes its clients when it likes and of whichever endpoint; a connection belongs to the exchange that needs it.
+    return guard(client, lambda: _EXCHANGE.get().egress)
 
 
 @functools.cache
