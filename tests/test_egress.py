@@ -80,6 +80,9 @@ def test_networks_and_names_open_what_they_name_and_no_more():
 def test_the_setting_follows_from_who_reaches_the_service_where_nobody_says():
     assert egress(from_environment({})).inner
     assert not egress(from_environment({"CONCORD_LISTEN": "0.0.0.0:7070"})).inner
+    with_files = "?cert_file=/c&key_file=/k&ca_file=/a"
+    assert egress(from_environment({"CONCORD_LISTEN": f"tls://127.0.0.1:7070{with_files}"})).inner
+    assert not egress(from_environment({"CONCORD_LISTEN": f"tls://0.0.0.0:7070{with_files}"})).inner
     assert egress(from_environment({"CONCORD_LISTEN": "0.0.0.0:7070", "CONCORD_JUDGE_NETWORKS": "private"})).inner
     assert not egress(from_environment({"CONCORD_JUDGE_NETWORKS": "public"})).inner
 

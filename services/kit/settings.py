@@ -192,7 +192,7 @@ def key_homes(settings: Settings) -> Mapping[str, tuple[str, ...]]:
 
 def egress(settings: Settings) -> Egress:
     """Where judges may be. Whoever reaches this process may name their URLs: where that is this machine alone, it is its user."""
-    return parse(settings.judge_networks or ("private" if is_loopback(settings.listen) else "public"))
+    return parse(settings.judge_networks or ("private" if is_loopback(parsed(settings.listen)[0]) else "public"))
 
 
 # Read elsewhere: the tests' data, and keys of judges that a run's configuration names.
