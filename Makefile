@@ -23,7 +23,7 @@ PORT ?= 7070
 REPLICAS ?= 1
 DATA ?= kept
 
-.PHONY: run run-torch up down test test-all test-trl test-label-studio check bench fuzz simulate chaos image s3 llama small-model compose-test compose-plugin kustomize kube-tools keda kube clean
+.PHONY: run run-torch up down test test-all test-trl test-label-studio check bench fuzz simulate chaos image s3 llama small-model compose-test compose-plugin kustomize kube-tools keda kube pods clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
@@ -85,6 +85,9 @@ image: $(VENV)/dev  ## after a release: the contract that later versions must st
 
 compose-test: $(VENV)/dev $(S3) compose-plugin  ## the images, docker compose up, a run through the door; says why where no engine can be had
 	$(BIN)/python -m tests.compose --json benchmarks/results/compose.json
+
+pods: $(VENV)/dev $(S3)  ## the containers of k8s/overlays/dev exactly as rendered, with their probes, and a run; says why where no engine can be had
+	$(BIN)/python -m tests.pods --json benchmarks/results/pods.json
 
 compose-plugin:  ## Docker Compose from its Go module (five minutes, once), where the client has none
 	@docker compose version >/dev/null 2>&1 || [ -x $(COMPOSE) ] || { \

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,6 +44,8 @@ from concord.v1.work_pb2 import Work
 
 # Between two looks for batches of cancelled runs.
 SWEEP_S = 30.0
+# Between two looks for answers that are older than they are kept.
+PRUNE_S = 3_600.0
 # Whoever still waits when the process ends is given so long.
 GRACE_S = 5.0
 # Who does the units of a topic: made of the blobs, `do` makes a unit's fact. Labels are asked for all at once: `_judging`.
@@ -105,7 +107,9 @@ class Service:
 def _runs(parts: Parts) -> Service:
     """The front door answers for tasks too, so that a client needs one address: both are stateless over one store."""
     fold = runs.fold(parts.settings.reissue_after_s)
-    make = lambda: Reactor(runs.SERVICE, fold, parts.log, parts.store, parts.blobs, time.time)  # noqa: E731
+    make = lambda: Reactor(  # noqa: E731
+        runs.SERVICE, fold, parts.log, parts.store, parts.blobs, time.time, new_log=parts.settings.new_log
+    )
     desk = tasks.servicer(parts.log, parts.store, parts.blobs, SqlSlots(parts.store), parts.settings.lease_s)
     look = lambda: watchtower.keep_looking(parts.store, runs.SERVICE, parts.stop)  # noqa: E731
     return Service(runs.servicer(parts.log, parts.store, parts.blobs), make, background=look, co_served=(desk,))
@@ -114,7 +118,14 @@ def _runs(parts: Parts) -> Service:
 def _tasks(parts: Parts) -> Service:
     slots = SqlSlots(parts.store)
     make = lambda: Reactor(  # noqa: E731
-        tasks.SERVICE, tasks.fold(), parts.log, parts.store, parts.blobs, time.time, slots.project
+        tasks.SERVICE,
+        tasks.fold(),
+        parts.log,
+        parts.store,
+        parts.blobs,
+        time.time,
+        slots.project,
+        parts.settings.new_log,
     )
     served = tasks.servicer(parts.log, parts.store, parts.blobs, slots, parts.settings.lease_s)
     return Service(served, make, background=lambda: tasks.append_again(parts.log, slots, time.time, parts.stop))
@@ -169,8 +180,23 @@ def _labeling(parts: Parts) -> Service:
             except (ConcordError, TimeoutError) as error:
                 structlog.get_logger(service=labeling.SERVICE).warning("batches not looked through", error=repr(error))
 
+    def keep_house() -> None:
+        """Batches of cancelled runs, and answers that are older than they are kept."""
+        if parts.settings.answer_days:
+            threading.Thread(target=prune, name="labeling-answers", daemon=True).start()
+        sweep()
+
+    def prune() -> None:
+        while not parts.stop.wait(PRUNE_S):
+            before = time.time() - 86_400 * parts.settings.answer_days
+            try:
+                gone = asyncio.run_coroutine_threadsafe(judging.prune(before), loop).result()
+                structlog.get_logger(service=labeling.SERVICE).info("old answers deleted", answers=gone)
+            except (ConcordError, CancelledError) as error:
+                structlog.get_logger(service=labeling.SERVICE).warning("old answers not deleted", error=repr(error))
+
     make = _worker(parts, labeling.SERVICE, topics.LABEL, start, 2 * parts.settings.concurrency)
-    return Service(labeling.servicer(judging, loop), make, background=sweep, end=end)
+    return Service(labeling.servicer(judging, loop), make, background=keep_house, end=end)
 
 
 def _scoring(parts: Parts) -> Service:

@@ -1,5 +1,5 @@
-"""A real Kafka broker that lets nobody in without a certificate or a password: mutual TLS on one port, TLS with
-SCRAM-SHA-512 on another. Its keys are made anew each time.
+"""A real Kafka broker that lets nobody in without a certificate, a password or a token: mutual TLS on one port, TLS with
+SCRAM-SHA-512 on another, OAUTHBEARER on a third. Its keys are made anew each time.
 """
 
 import datetime
@@ -31,9 +31,9 @@ OTHER_USES = (
 )
 # What is added to the open broker's settings; its plain listener stays, for the broker itself and for the tests' eyes.
 SECURE = string.Template("""
-listeners=PLAINTEXT://127.0.0.1:$PORT,MTLS://127.0.0.1:$MTLS,SASL://127.0.0.1:$SASL,CONTROLLER://127.0.0.1:$CONTROLLER
-advertised.listeners=PLAINTEXT://127.0.0.1:$PORT,MTLS://127.0.0.1:$MTLS,SASL://127.0.0.1:$SASL
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,MTLS:SSL,SASL:SASL_SSL
+listeners=PLAINTEXT://127.0.0.1:$PORT,MTLS://127.0.0.1:$MTLS,SASL://127.0.0.1:$SASL,OAUTH://127.0.0.1:$OAUTH,CONTROLLER://127.0.0.1:$CONTROLLER
+advertised.listeners=PLAINTEXT://127.0.0.1:$PORT,MTLS://127.0.0.1:$MTLS,SASL://127.0.0.1:$SASL,OAUTH://127.0.0.1:$OAUTH
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,MTLS:SSL,SASL:SASL_SSL,OAUTH:SASL_PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 ssl.keystore.type=PEM
 ssl.keystore.location=$FOLDER/tls/broker.pem
@@ -43,6 +43,9 @@ listener.name.mtls.ssl.client.auth=required
 listener.name.sasl.ssl.client.auth=none
 ssl.principal.mapping.rules=RULE:^CN=([a-z-]+).*$$/$$1/,DEFAULT
 sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.oauth.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule \\
+  required unsecuredLoginStringClaim_sub="broker";
 listener.name.sasl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS;User:broker;User:concord;User:judge
@@ -58,6 +61,12 @@ class SecureBroker:
     mtls_port: int
     sasl_port: int
     tls: Path
+    oauth_port: int
+
+    def oauth(self, token_url: str, secret: str = "password") -> str:
+        """URL of the port that asks for a token from there; the client's secret stands in the file of that name."""
+        who = f"security=SASL_PLAINTEXT&mechanism=OAUTHBEARER&user={USER}&password_file={self.tls}/{secret}"
+        return f"kafka://127.0.0.1:{self.oauth_port}?{who}&token_url={token_url}"
 
     def mtls(self, name: str = "concord", ca: str = "ca") -> str:
         """URL of the port that asks for a certificate; `name` empty: none is shown."""
@@ -76,14 +85,14 @@ def start_secure_broker(folder: Path) -> SecureBroker:
     tls = folder / "tls"
     tls.mkdir(parents=True)
     make_keys(tls)
-    port, mtls, sasl, controller = (free_port() for _ in range(4))
+    port, mtls, sasl, oauth, controller = (free_port() for _ in range(5))
     plain = string.Template((DEPLOY / "server.properties").read_text())
     text = plain.substitute(PORT=port, CONTROLLER_PORT=controller, FOLDER=folder)
     # In a properties file what comes last counts.
-    text += SECURE.substitute(PORT=port, MTLS=mtls, SASL=sasl, CONTROLLER=controller, FOLDER=folder)
+    text += SECURE.substitute(PORT=port, MTLS=mtls, SASL=sasl, OAUTH=oauth, CONTROLLER=controller, FOLDER=folder)
     (folder / "server.properties").write_text(text)
     broker.format_storage(folder, "--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]")
-    return SecureBroker(Broker(folder, port, broker.launch(folder, port)), mtls, sasl, tls)
+    return SecureBroker(Broker(folder, port, broker.launch(folder, port)), mtls, sasl, tls, oauth)
 
 
 def make_keys(tls: Path) -> None:

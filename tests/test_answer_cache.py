@@ -52,6 +52,36 @@ def test_what_was_put_is_got(opened):
     asyncio.run(scenario())
 
 
+def test_answers_older_than_they_are_kept_go_and_the_others_stay(url):
+    async def scenario():
+        now = 1_000.0
+        answers = AnswerCache(url, lambda: now)
+        await asyncio.gather(*(answers.put(f"old {n}", {"n": n}) for n in range(30)))
+        now = 2_000.0
+        await answers.put("new", {"n": 1})
+        assert await answers.prune(1_500.0) == 30 and await answers.prune(1_500.0) == 0
+        assert (await answers.get("old 3"), await answers.get("new")) == (None, {"n": 1})
+        await answers.close()
+
+    asyncio.run(scenario())
+
+
+def test_answers_that_an_earlier_version_kept_in_a_file_are_found_and_are_the_oldest(tmp_path):
+    url = f"sqlite:///{tmp_path / 'answers.db'}"
+    with open_engine(url).begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE llm_answers (key VARCHAR(64) PRIMARY KEY, answer TEXT NOT NULL)")
+        connection.exec_driver_sql("INSERT INTO llm_answers VALUES ('k', '{\"n\": 1}')")
+
+    async def scenario():
+        answers = AnswerCache(url)
+        assert await answers.get("k") == {"n": 1}
+        await answers.put("new", {"n": 2})
+        assert await answers.prune(5.0) == 1 and await answers.get("new") == {"n": 2}
+        await answers.close()
+
+    asyncio.run(scenario())
+
+
 def test_the_first_write_wins_and_the_loser_is_told(opened):
     async def scenario():
         async with opened() as answers:

@@ -77,6 +77,12 @@ def test_the_log_is_measured_beside_one_that_does_the_same():
     )
 
 
+def test_five_hundred_watchers_are_measured_beside_one():
+    figures = quick("watchers")["by_watchers"]
+    assert set(figures) == {"1", "10", "50"}
+    assert all(row["get_p99_ms"]["median"] >= row["get_p50_ms"]["median"] > 0 for row in figures.values())
+
+
 def test_the_cluster_is_measured_beside_bare_kafka_and_replicas_share_the_judges_calls():
     figures = quick("cluster")
     for side in ("reactor", "reactor_of_runs", "worker_8", "worker_64"):

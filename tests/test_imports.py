@@ -51,6 +51,7 @@ ONLY_IN = {
         "tasks/tables.py",
         "labeling/answer_cache.py",
         "labeling/batch_notes.py",
+        "labeling/turns.py",
     ),
     **dict.fromkeys(
         ("starlette", "uvicorn", "markdown_it", "mdit_py_plugins", "latex2mathml", "pygments", "nh3"), ("console/",)

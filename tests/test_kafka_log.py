@@ -298,6 +298,15 @@ def test_a_record_over_the_limit_is_refused_in_words_and_nothing_of_its_batch_is
     assert len(log.read(TRIAGE, 0, 0, 10)[0].value) == 999_000
 
 
+def test_a_work_topic_may_grow_and_work_goes_to_all_of_it(open_kafka, kafka_url, admin):
+    open_kafka().append([entry(b"first")])
+    admin.create_partitions({parse(kafka_url).prefix + TRIAGE.name: TRIAGE.partitions + 4})
+    log = open_kafka()
+    assert log.partitions(TRIAGE) == TRIAGE.partitions + 4
+    log.append([entry(b"last", TRIAGE.partitions + 3)])
+    assert sorted(record.value for record in log.waiting(TRIAGE, "triage")) == [b"first", b"last"]
+
+
 def test_reading_goes_over_what_retention_took_away(open_kafka, kafka_url, admin):
     log = open_kafka()
     log.append([entry(b"%d" % n) for n in range(10)])

@@ -1,9 +1,12 @@
 """Kafka behind TLS and passwords, on a real broker: who has the right keys gets in, who has not is told why."""
 
+import base64
+import json
 import logging
 import shutil
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,6 +14,7 @@ from structlog.testing import capture_logs
 from concord.kit.errors import InvalidInput, Unavailable
 from concord.kit.log import Entry
 from concord.kit.log.kafka.log import KafkaLog
+from concord.kit.log.kafka.oauth import Tokens
 from concord.kit.log.kafka.settings import translated
 from concord.kit.log.kafka.url import parse
 from concord.kit.log.topics import TRIAGE
@@ -75,6 +79,74 @@ WRONG = {
 }
 
 
+class TokenEndpoint(ThreadingHTTPServer):
+    """Gives whoever knows the secret a token in the name of its client, of the unsigned kind that a broker of tests takes."""
+
+    daemon_threads = True
+
+    def __init__(self, seconds: int = 300) -> None:
+        super().__init__(("127.0.0.1", 0), TokenHandler)
+        self.seconds, self.given, self.forms = seconds, 0, []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server_port}/token"
+
+
+class TokenHandler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.server.forms.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        right = base64.b64encode(f"{USER}:{PASSWORD.replace(' ', '%20')}".encode()).decode()
+        if self.headers["Authorization"] != f"Basic {right}":
+            return self.send_error(401)
+        self.server.given += 1
+        now = int(time.time())
+        claims = {"sub": USER, "iat": now, "exp": now + self.server.seconds}
+        parts = (
+            base64.urlsafe_b64encode(json.dumps(one).encode()).rstrip(b"=").decode()
+            for one in ({"alg": "none"}, claims)
+        )
+        body = json.dumps({"access_token": f"{'.'.join(parts)}.", "expires_in": self.server.seconds}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *given):
+        """Nobody reads it."""
+
+
+@pytest.fixture
+def tokens():
+    endpoint = TokenEndpoint()
+    yield endpoint
+    endpoint.shutdown()
+    endpoint.server_close()
+
+
+def test_a_token_of_the_companys_endpoint_lets_the_log_in(guarded, tokens):
+    log = KafkaLog(guarded.oauth(tokens.url) + "&prefix=oauth.&token_scope=kafka")
+    assert list(log.append([Entry(TRIAGE, 0, b"run", b"x")])) == [0]
+    assert [record.value for record in log.read(TRIAGE, 0, 0, 9)] == [b"x"]
+    assert "scope=kafka" in tokens.forms[0] and "grant_type=client_credentials" in tokens.forms[0]
+    log.close()
+
+
+def test_without_the_clients_secret_or_the_endpoint_nobody_gets_in_and_hears_where_to_look(guarded, tokens):
+    for url in (guarded.oauth(tokens.url, "wrong-password"), guarded.oauth("http://127.0.0.1:9/token")):
+        with pytest.raises(Unavailable, match=r"token_url=http://127\.0\.0\.1") as refused:
+            KafkaLog(url + "&timeout_s=3")
+        assert PASSWORD not in str(refused.value)
+
+
+def test_a_token_is_asked_for_again_before_it_is_over(tokens):
+    now = 0.0
+    mine = Tokens(tokens.url, USER, lambda: PASSWORD, clock=lambda: now)
+    first = mine.token()
+    now = 200.0
+    assert mine.token() == first and tokens.given == 1
+    now = 241.0
+    assert mine.token() and tokens.given == 2
+
+
 @pytest.mark.parametrize("mistake", WRONG)
 def test_whoever_is_not_let_in_hears_why_within_seconds_and_reads_no_secret(mistake, guarded, caplog):
     url, says = WRONG[mistake]
@@ -123,6 +195,8 @@ def test_the_doctor_never_prints_a_password_that_stands_in_the_url():
         ("security=SASL_SSL&user=u&password_env=P&mechanism=GSSAPI", "mechanism='GSSAPI' is not one of SCRAM-SHA-512"),
         ("security=SASL_SSL&user=u", "needs user, and one of password_file and password_env"),
         ("security=SASL_SSL&user=u&password_env=P&password_file=/p", "needs user, and one of"),
+        ("security=SASL_SSL&user=u&password_env=P&mechanism=OAUTHBEARER", "belong together"),
+        ("security=SASL_SSL&user=u&password_env=P&token_url=https://t", "belong together"),
         ("user=u&password_env=P", "user, password_env would not be used with security=PLAINTEXT"),
         ("ca_file=/ca", "ca_file would not be used with security=PLAINTEXT"),
         ("security=SSL&key_file=/k", "key_file is given without the certificate"),

@@ -68,6 +68,22 @@ def test_a_group_goes_on_where_it_committed(log):
     second.close()
 
 
+def test_what_a_group_has_not_committed_waits_for_it(log):
+    log.append([entry(bytes([n]), n % 3, LABEL) for n in range(9)])
+    assert len(list(log.waiting(LABEL, "labeling"))) == 9
+    consumer = log.subscribe(LABEL, "labeling")
+    drain(consumer, 9)
+    consumer.commit({0: 2, 1: 3})
+    consumer.poll(0, 1)
+    consumer.close()
+    assert sorted(record.value for record in log.waiting(LABEL, "labeling")) == [b"\x02", b"\x05", b"\x06", b"\x08"]
+    assert len(list(log.waiting(LABEL, "others"))) == 9
+
+
+def test_a_topic_has_the_partitions_that_it_was_made_with(log):
+    assert (log.partitions(FACTS), log.partitions(LABEL)) == (FACTS.partitions, LABEL.partitions)
+
+
 def test_a_reader_with_its_own_positions_starts_where_it_says(log):
     log.append([entry(bytes([n]), 2) for n in range(6)])
     consumer = log.subscribe(FACTS, "runs", start=lambda partition: 4)

@@ -345,6 +345,26 @@ def test_a_service_has_time_to_end_its_calls_and_its_loop(name):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_pod_asks_a_drain_for_more_than_ten_minutes(overlay):
+    """What cluster autoscalers wait for at most, unless told otherwise."""
+    for name, workload in workloads(built(overlay)).items():
+        assert workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] <= 600, name
+
+
+def test_connections_to_postgresql_are_bounded_and_the_bound_is_said():
+    """Of prod with as many replicas as its autoscalers allow."""
+    most = {name: one["spec"]["maxReplicaCount"] for name, one in of_kind("ScaledObject", built("prod")).items()}
+    total = 0
+    for name in SERVICES:
+        deployment = of_kind("Deployment", built("prod"))[name]
+        # Labeling's are for answers (1), batches (2) and turns (1); other workers hold no database.
+        each = Settings.state_connections if name in HOLD_STORE else 4 if name in WITH_STORE else 0
+        # One more while an update puts a new pod beside the old ones.
+        total += each * (most.get(name) or deployment["spec"]["replicas"]) + each
+    assert f"at most {total} with prod's most replicas" in (ROOT / "deploy/README.md").read_text(), total
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_services_are_headless_and_spread_and_drains_take_one_at_a_time(overlay):
     manifests = built(overlay)
     for name in SERVICES:

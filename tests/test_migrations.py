@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 
 from concord.kit.store import METADATA, migrations
 from concord.kit.store.sql import open_engine
-from concord.labeling import answer_cache, batch_notes
+from concord.labeling import answer_cache, batch_notes, turns
 from concord.tasks import tables
 
 
@@ -24,7 +24,7 @@ def meant() -> sa.MetaData:
     """All tables of all services."""
     whole = sa.MetaData()
     assert tables.SLOTS.metadata is METADATA
-    for metadata in (METADATA, answer_cache._metadata, batch_notes._metadata):
+    for metadata in (METADATA, answer_cache._metadata, batch_notes._metadata, turns._metadata):
         for table in metadata.tables.values():
             table.to_metadata(whole)
     return whole

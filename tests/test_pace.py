@@ -1,16 +1,60 @@
 """How much of one endpoint is asked at once and in a minute."""
 
 import asyncio
+import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from concord.labeling.pace import LEAST_OUTCOMES, Pace
+from concord.labeling.turns import Turns
 from tests.fake_time import FakeTime
 
 
 def pace(most: int = 64) -> tuple[Pace, FakeTime]:
     time = FakeTime()
     return Pace(most, time, time.sleep), time
+
+
+def sent_by_replica(url: str, count: int) -> list[float]:
+    """When a replica that starts at 0 sends so many requests at 120 a minute, by its own clock."""
+    time = FakeTime()
+    turns = Turns(url, time)
+
+    async def take(seconds: float) -> float:
+        return turns.taken("http://h/v1", seconds)
+
+    limits = Pace(64, time, time.sleep, take)
+    limits.limit(120, 0)
+
+    async def send() -> list[float]:
+        sent = []
+        for _ in range(count):
+            await limits.turn(1)
+            sent.append(time.now)
+        return sent
+
+    return asyncio.run(send())
+
+
+def test_replicas_that_share_an_endpoints_time_keep_its_rate_together(tmp_path):
+    url = f"sqlite:///{tmp_path / 'turns.db'}"
+    sent = sorted(at for replica in range(3) for at in sent_by_replica(url, 40))
+    gaps = [later - earlier for earlier, later in itertools.pairwise(sent)]
+    assert min(gaps) == pytest.approx(0.5), "two a second, whoever asks"
+    assert sent[-1] == pytest.approx(59.5), "and nothing is left unused while there is something to ask"
+
+
+def test_the_time_of_one_endpoint_is_nobody_elses(tmp_path):
+    turns = Turns(f"sqlite:///{tmp_path / 'turns.db'}", lambda: 100.0)
+    assert [turns.taken("a", 5), turns.taken("a", 5), turns.taken("b", 5)] == [0, 5, 0]
+
+
+def test_two_replicas_are_never_handed_the_same_piece(postgres_url):
+    turns = [Turns(postgres_url, lambda: 100.0) for _ in range(4)]
+    with ThreadPoolExecutor(16) as pool:
+        begins = list(pool.map(lambda number: turns[number % 4].taken("a", 1.0), range(80)))
+    assert sorted(begins) == [float(at) for at in range(80)]
 
 
 async def hold(limits: Pace, released: asyncio.Event, seen: list[int]) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concord.kit.blobs import MemoryBlobs
-from concord.kit.errors import Unavailable
+from concord.kit.errors import InvalidInput, Unavailable
 from concord.kit.ids import event_id, run_id, uri_of
 from concord.kit.log import Entry
 from concord.kit.log.topics import FACTS, LABEL, fact_partition
@@ -78,9 +78,9 @@ class Place:
         self.broker = Broker(lambda: self.now)
         self.log, self.store, self.blobs = MemoryLog(self.broker), MemoryStore(), MemoryBlobs()
 
-    def reactor(self, process: Process | None = None, fold: Fold = FOLD, log=None, project=None) -> Reactor:
+    def reactor(self, process: Process | None = None, fold: Fold = FOLD, log=None, project=None, new_log="") -> Reactor:
         if process is None:
-            return Reactor("quiz", fold, log or self.log, self.store, self.blobs, lambda: self.now, project)
+            return Reactor("quiz", fold, log or self.log, self.store, self.blobs, lambda: self.now, project, new_log)
         log, store = ProcessLog(self.log, process), ProcessStore(self.store, process)
         return Reactor("quiz", fold, log, store, ProcessBlobs(self.blobs, process), lambda: self.now, project)
 
@@ -148,7 +148,7 @@ def test_what_an_event_names_lies_in_the_blob_store_before_it_is_said(place):
     assert place.blobs.get(place.endings()[0]) == b"a,b,c"
 
 
-def test_work_is_issued_once_by_a_replica_and_again_by_the_next_one(place):
+def test_work_is_issued_once_by_a_replica_and_by_the_next_one_only_if_it_waits_no_more(place):
     place.start()
     reactor = place.reactor()
     for _ in range(4):
@@ -156,6 +156,10 @@ def test_work_is_issued_once_by_a_replica_and_again_by_the_next_one(place):
         place.now += 1.0
     assert place.log.end(LABEL, 0) == 1
     reactor.close()
+    second = drive(place.reactor())
+    assert place.log.end(LABEL, 0) == 1
+    second.close()
+    place.broker.group(LABEL, "labeling").committed[0] = 1
     drive(place.reactor())
     assert place.log.end(LABEL, 0) == 2
 
@@ -274,7 +278,7 @@ def test_a_poll_that_fails_after_it_moved_on_leaves_no_hole(place):
     assert place.stored().over == ended("a", "b", "c")
 
 
-@pytest.mark.parametrize("why", ["another log", "a newer fold", "a position behind the log's end"])
+@pytest.mark.parametrize("why", ["another log that was agreed to", "a newer fold", "a position behind the log's end"])
 def test_a_store_that_followed_something_else_is_folded_again_from_the_start(place, why):
     place.start()
     place.answer("a")
@@ -288,15 +292,91 @@ def test_a_store_that_followed_something_else_is_folded_again_from_the_start(pla
     first.close()
     fold = replace(FOLD, version=2) if why == "a newer fold" else FOLD
     log = MemoryLog(place.broker)
-    if why == "another log":
+    if why.startswith("another log"):
         log.log_id = "restored from elsewhere"
     if why == "a position behind the log's end":
         old = place.store.position("quiz", PLACE)
         place.store.save("quiz", PLACE, old, replace(old, next_offset=99), [], None)
-    place.reactor(fold=fold, log=log, project=project).step(0)
+    place.reactor(fold=fold, log=log, project=project, new_log=log.log_id).step(0)
     assert forgotten == [RUN]
     assert place.stored().answers == ("a",)
     assert place.store.position("quiz", PLACE) == Position(2, log.log_id, fold.version)
+
+
+def test_a_store_that_followed_another_log_is_asked_about_and_nothing_of_it_is_thrown_away(place):
+    place.start()
+    place.answer("a")
+    drive(place.reactor()).close()
+    kept, log = place.stored(), MemoryLog(place.broker)
+    log.log_id = "another cluster"
+    with pytest.raises(InvalidInput, match="CONCORD_NEW_LOG=another cluster"):
+        place.reactor(log=log).step(0)
+    assert place.stored() == kept
+    assert place.store.position("quiz", PLACE).log_id == place.log.log_id
+
+
+def test_an_older_version_leaves_to_a_newer_one_what_that_has_folded_and_neither_folds_twice(place):
+    """During a rollout both run, and partitions go from one to the other and back."""
+    discards = []
+    whole, place.store.discard = place.store.discard, lambda *given: (discards.append(given), whole(*given))
+    place.start()
+    place.answer("a")
+    old = drive(place.reactor())
+    newer = place.reactor(fold=replace(FOLD, version=2))
+    for _ in range(6):
+        newer.step(0), old.step(0)
+    place.expel(old)
+    drive(newer)
+    assert place.store.position("quiz", PLACE).fold_version == 2
+    for _ in range(3):
+        place.expel(newer)
+        drive(old)
+        place.answer("b")
+        assert place.store.position("quiz", PLACE).fold_version == 2
+        drive(newer)
+        place.expel(old)
+        drive(newer)
+    assert len(discards) == 1
+    assert place.stored().answers == ("a", "b")
+
+
+def test_a_replica_that_leaves_all_to_a_newer_version_is_ready_all_the_same(place):
+    place.start()
+    drive(place.reactor(fold=replace(FOLD, version=2))).close()
+    assert drive(place.reactor()).ready()
+
+
+def queue(place) -> list[Work]:
+    return [Work.FromString(record.value) for record in place.log.waiting(LABEL, "labeling")]
+
+
+def impatient(quiz: Quiz, context) -> list[Append | Dispatch]:
+    """Asks for the work again after every minute of silence."""
+    work = Work(work_id=event_id(RUN, "work"), run_id=RUN)
+    issued = context.issued.get(work.work_id)
+    return [Dispatch(LABEL, 0, work, issued is not None)] if issued is None or context.now - issued >= 60 else []
+
+
+def test_silent_work_is_issued_again_only_once_it_waits_in_its_queue_no_more(place):
+    place.start()
+    reactor = drive(place.reactor(fold=replace(FOLD, due=impatient)))
+    for _ in range(10):
+        place.now += 61
+        drive(reactor)
+    assert len(queue(place)) == 1, "it waits: nothing is lost"
+    place.broker.group(LABEL, "labeling").committed[0] = 1
+    for _ in range(2):
+        place.now += 61
+        drive(reactor)
+    assert len(queue(place)) == 1, "it was taken and never heard of again: once more"
+
+
+def test_work_goes_to_all_partitions_that_its_topic_has_by_now(place):
+    place.log.partitions = lambda topic: 100
+    fold = replace(FOLD, due=lambda quiz, context: [Dispatch(LABEL, 60, Work(work_id=event_id(RUN, "w"), run_id=RUN))])
+    place.start()
+    drive(place.reactor(fold=fold))
+    assert place.log.end(LABEL, 60) > 0
 
 
 def test_a_deleted_store_is_made_anew_by_the_next_replica(place):

@@ -9,8 +9,7 @@ import pytest
 from concord.kit.errors import Fenced, InvalidInput, Unavailable
 from concord.kit.store import MOST_GONE, Position, RunChange, SqlStore, migrations
 from concord.kit.store.memory import MemoryStore
-from concord.kit.store.postgres import OVERFLOW, POOL
-from concord.kit.store.sql import open_engine
+from concord.kit.store.sql import CONNECTIONS, open_engine
 from deploy.local.postgres import GUARDED, PASSWORD
 
 HERE = Position(5, "log", 1)
@@ -290,9 +289,9 @@ def test_a_server_that_takes_the_connection_and_says_nothing_is_unavailable():
 def test_a_process_takes_no_more_connections_than_it_says(postgres_url):
     store = SqlStore(open_engine(postgres_url))
     with ExitStack() as held:
-        for _ in range(POOL + OVERFLOW):
+        for _ in range(CONNECTIONS):
             held.enter_context(store.begin())
-        assert store.engine.pool.checkedout() == POOL + OVERFLOW
+        assert store.engine.pool.checkedout() == CONNECTIONS
         store.engine.pool._timeout = 0.1
         with pytest.raises(Unavailable, match="gave no connection in time"), store.begin():
             pass

@@ -37,6 +37,8 @@ RESOLVE_AGAIN_S = 5.0
 # A replica that comes back is called again within this; gRPC's own limit is two minutes.
 RECONNECT_S = 5.0
 THREADS = 32
+# Beside them, for streams that mostly wait; a thread is made when it is first needed.
+WAITING_THREADS = 500
 # What one message may have. gRPC itself would cut at this and say so in its own words; the double is read so that
 # whoever sends too much hears what to do.
 MOST_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -176,7 +178,8 @@ def serve(
     listens before its services are ready.
     """
     options = server_options(connection_age_s)
-    server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=[ErrorsToStatuses(check, rights)], options=options)
+    pool = ThreadPoolExecutor(THREADS + WAITING_THREADS)
+    server = grpc.server(pool, interceptors=[ErrorsToStatuses(check, rights)], options=options)
     for servicer in servicers:
         servicer.add(servicer.servicer, server)
     status = health.HealthServicer()

@@ -55,6 +55,12 @@ class Settings:
     batch_look_s: float = 60.0
     lease_s: float = 600.0
     reissue_after_s: float = 120.0
+    # Connections that the process may have to PostgreSQL at once.
+    state_connections: int = 8
+    # Days for which a judge's answers are kept; 0: for ever.
+    answer_days: float = 0.0
+    # The log that may take the place of another one, for which the store asks: set once.
+    new_log: str = ""
     # Units that run when the process is told to stop may go on for so long; less than a pod is given to end.
     grace_s: float = 20.0
     log_level: str = "info"
@@ -120,6 +126,8 @@ RANGES = {
     "processes": (-1, 1_000),
     "unit_devices": (1, 1_000),
     "judge_concurrency": (1, 10_000),
+    "state_connections": (1, 1_000),
+    "answer_days": (0, 100_000),
     "batch_look_s": (0.05, 86_400),
     "lease_s": (0.001, 1e9),
     "reissue_after_s": (0.001, 1e9),
@@ -233,7 +241,7 @@ def _kafka() -> ModuleType:
 def open_store(settings: Settings) -> SqlStore:
     """The store that CONCORD_STATE_URL names: `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`."""
     if _scheme(settings.state_url) in ("postgresql", "postgres"):
-        return SqlStore(open_engine(settings.state_url))
+        return SqlStore(open_engine(settings.state_url, connections=settings.state_connections))
     path = _sqlite_path(settings.state_url)
     if path is None:
         raise InvalidInput(

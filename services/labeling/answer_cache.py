@@ -9,9 +9,10 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from time import time
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import Column, MetaData, String, Table, Text, select
+from sqlalchemy import Column, Float, Index, MetaData, String, Table, Text, bindparam, delete, func, select
 
 from concord.kit.store.answering import answering
 from concord.kit.store.sql import insert_if_absent, make_tables, open_engine, reading
@@ -27,8 +28,18 @@ STORE = "store of LLM answers"
 
 _metadata = MetaData()
 _answers = Table(
-    "llm_answers", _metadata, Column("key", String(64), primary_key=True), Column("answer", Text, nullable=False)
+    "llm_answers",
+    _metadata,
+    Column("key", String(64), primary_key=True),
+    Column("answer", Text, nullable=False),
+    # When it was written, Unix seconds; nothing where an earlier version wrote it.
+    Column("at", Float, nullable=True),
+    Index("llm_answers_at", "at"),
 )
+# Deleted in one statement: more would hold locks for long.
+_MOST_PRUNED = 5_000
+_OLD = select(_answers.c.key).where(func.coalesce(_answers.c.at, 0.0) < bindparam("before")).limit(_MOST_PRUNED)
+_PRUNE = delete(_answers).where(_answers.c.key.in_(_OLD))
 
 
 class Answers(Protocol):
@@ -78,9 +89,10 @@ class AnswerCache:
     flush to disk for many answers.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: Callable[[], float] = time) -> None:
         """Opens the database, `sqlite:///PATH` or `postgresql://…`, and makes the table where it is missing."""
-        self._engine = open_engine(url, durable=True)
+        # One thread uses it.
+        self._engine, self._clock = open_engine(url, durable=True, connections=1), clock
         with answering(self._engine, STORE):
             make_tables(self._engine, _metadata)
         self._thread = ThreadPoolExecutor(1, "answers")
@@ -99,6 +111,18 @@ class AnswerCache:
         self._thread.shutdown()
         self._engine.dispose()
 
+    async def prune(self, before: float) -> int:
+        """Deletes what was written before that time, which is paid again where it is asked for again; how many."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._prune, before)
+
+    def _prune(self, before: float) -> int:
+        gone, more = 0, _MOST_PRUNED
+        while more == _MOST_PRUNED:
+            with answering(self._engine, STORE), self._engine.begin() as connection:
+                more = connection.execute(_PRUNE, {"before": before}).rowcount
+            gone += more
+        return gone
+
     def _read(self, keys: Sequence[str]) -> list[Answer | None]:
         query = select(_answers.c.key, _answers.c.answer).where(_answers.c.key.in_(set(keys)))
         with answering(self._engine, STORE), reading(self._engine).begin() as connection:
@@ -111,7 +135,7 @@ class AnswerCache:
             rows.setdefault(key, json.dumps(answer, separators=(",", ":")))
         with answering(self._engine, STORE), self._engine.begin() as connection:
             # Sorted, so that two replicas with common keys cannot lock each other out.
-            values = [{"key": key, "answer": text} for key, text in sorted(rows.items())]
+            values = [{"key": key, "answer": text, "at": self._clock()} for key, text in sorted(rows.items())]
             new = insert_if_absent(connection, _answers, values)
             if new != len(rows):
                 query = select(_answers.c.key, _answers.c.answer).where(_answers.c.key.in_(rows))

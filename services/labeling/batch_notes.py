@@ -39,7 +39,7 @@ class BatchNotes:
 
     def __init__(self, url: str) -> None:
         """Opens the database and makes the table where it is missing."""
-        self._engine = open_engine(url, durable=True)
+        self._engine = open_engine(url, durable=True, connections=2)
         with answering(self._engine, STORE):
             make_tables(self._engine, _metadata)
 

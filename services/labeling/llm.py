@@ -7,6 +7,7 @@ asked only for what is not there yet, and an answer is kept before it counts.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from random import Random
 from time import monotonic
 from types import MappingProxyType
@@ -125,7 +126,10 @@ class LLMJudges:
         random: Random | None = None,
         homes: Mapping[str, Sequence[str]] = MappingProxyType({}),
         egress: Egress = OWN,
+        take: Callable[[str, float], Awaitable[float]] | None = None,
     ) -> None:
+        """`take(URL, seconds)`: a piece of an endpoint's time, where other replicas ask it too (`turns.Turns`)."""
+        self._take = take
         self._answers, self._environ, self._settings, self._homes = answers, environ, settings, homes
         self._egress = egress
         self._clock, self._sleep, self._random = clock, sleep, random
@@ -151,7 +155,8 @@ class LLMJudges:
 
     def _new_chat(self, config: cfg.JudgeConfig, free: bool) -> Chat:
         endpoint = self.endpoint(config)
-        pace = self._paces.setdefault(config.url, Pace(self._settings.concurrency, self._clock, self._sleep))
+        take = partial(self._take, config.url) if self._take else None
+        pace = self._paces.setdefault(config.url, Pace(self._settings.concurrency, self._clock, self._sleep, take))
         settings = replace(self._settings, structured=False, logprobs=False, who="model") if free else self._settings
         return Chat(
             endpoint,

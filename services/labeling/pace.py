@@ -15,12 +15,23 @@ from math import inf
 TOO_MUCH = 0.25
 LEAST_OUTCOMES = 16
 MINUTE_S = 60.0
+# Of an endpoint's time, taken at once: what a replica may leave unused, and how often it asks for more.
+PIECE_S = 2.0
 
 
 class Pace:
     """The places at one endpoint. Belongs to one asyncio loop."""
 
-    def __init__(self, most: int, clock: Callable[[], float], sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        most: int,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+        take: Callable[[float], Awaitable[float]] | None = None,
+    ) -> None:
+        """`take(seconds)`: a piece of the endpoint's time from all replicas', and in how many seconds it begins; None: this process
+        is the only one that asks."""
+        self._take_piece, self._piece = take, asyncio.Lock()
         self._most, self._window = most, float(most)
         self._clock, self._sleep = clock, sleep
         self._taken = 0
@@ -28,7 +39,7 @@ class Pace:
         # Of requests that were sent since the window last shrank: answered, and too much.
         self._since, self._answered, self._too_much = -inf, 0.0, 0.0
         self._requests_a_minute = self._tokens_a_minute = 0.0
-        self._next_s = 0.0
+        self._next_s = self._piece_to_s = 0.0
 
     @property
     def window(self) -> int:
@@ -66,12 +77,26 @@ class Pace:
             needs_s = MINUTE_S / self._requests_a_minute
         if self._tokens_a_minute:
             needs_s = max(needs_s, MINUTE_S * tokens / self._tokens_a_minute)
-        if needs_s:
-            now = self._clock()
-            at = max(now, self._next_s)
-            self._next_s = at + needs_s
-            if at > now:
-                await self._sleep(at - now)
+        if not needs_s:
+            return
+        if self._take_piece is None:
+            at = self._next(needs_s)
+        else:
+            # One after the other, so that two do not take a piece each.
+            async with self._piece:
+                if max(self._clock(), self._next_s) + needs_s > self._piece_to_s:
+                    seconds = max(PIECE_S, needs_s)
+                    self._next_s = self._clock() + await self._take_piece(seconds)
+                    self._piece_to_s = self._next_s + seconds
+                at = self._next(needs_s)
+        if (wait_s := at - self._clock()) > 0:
+            await self._sleep(wait_s)
+
+    def _next(self, needs_s: float) -> float:
+        """When the next request may go out."""
+        at = max(self._clock(), self._next_s)
+        self._next_s = at + needs_s
+        return at
 
     def went_well(self, began: float) -> None:
         """A request that was sent at `began` was answered."""

@@ -31,6 +31,7 @@ from concord.labeling.llm import LLMJudges
 from concord.labeling.shard import AskFurther, label_shard
 from concord.labeling.spending import total
 from concord.labeling.teaching import Example
+from concord.labeling.turns import Turns
 from concord.preference import further, generating
 from concord.preference.judges import JUDGE_KINDS, networked, networked_judges
 from concord.v1 import labeling_service_pb2 as pb
@@ -70,6 +71,8 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         self._answers_url, self._concurrency, self._environ, self._homes = answers_url, concurrency, environ, homes
         self._judges: LLMJudges | None = None
         self._cache: AnswerCache | None = None
+        # Where others may ask the same endpoints: PostgreSQL's users are many, a file has one.
+        self._turns: Turns | None = None
         self._batches: Batches | None = None
         # How a judge of each kind of `preference/judges.py` is asked.
         self.kinds: dict[str, Callable[[Sequence[Pair], JudgeConfig, int], Awaitable[Asked]]] = {
@@ -156,6 +159,11 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
                 raise one
         return paid
 
+    async def prune(self, before: float) -> int:
+        """Deletes the answers that were written before that time; how many."""
+        self._llm()
+        return await self._cache.prune(before) if self._cache is not None else 0
+
     async def sweep(self, is_cancelled: Callable[[str], bool]) -> int:
         """Cancels the batches that cancelled runs wait for; how many."""
         return await self._batched().sweep(is_cancelled)
@@ -214,7 +222,12 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         if self._judges is None:
             self._cache = AnswerCache(self._answers_url)
             settings = ChatSettings(concurrency=self._concurrency)
-            self._judges = LLMJudges(self._cache, self._environ, settings, homes=self._homes, egress=self._egress)
+            if self._answers_url.startswith("postgres"):
+                self._turns = Turns(self._answers_url)
+            take = self._turns.take if self._turns else None
+            self._judges = LLMJudges(
+                self._cache, self._environ, settings, homes=self._homes, egress=self._egress, take=take
+            )
         return self._judges
 
     def _batched(self) -> Batches:
@@ -233,6 +246,8 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         if self._judges is not None and self._cache is not None:
             await self._judges.close()
             await self._cache.close()
+        if self._turns is not None:
+            self._turns.close()
 
 
 async def _ask_sample(pairs: Sequence[Pair], config: JudgeConfig, seed: int) -> Asked:

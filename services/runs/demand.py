@@ -20,7 +20,7 @@ from concord.v1.events_pb2 import PauseReason, Stage
 from concord.v1.runs_service_pb2 import RunStatus
 
 # Who does the units of a topic.
-WORKERS = {topics.LABEL: "labeling", topics.SCORE: "scoring", topics.TRIAGE: "triage", topics.TRAIN: "training"}
+WORKERS = {topic: topic.group for topic in topics.ALL if topic.group}
 # What a request is taken to have, where only tokens are limited.
 TOKENS = 1_000
 # Of the dearest runs; more would be labels without end.

@@ -6,6 +6,7 @@ A stage's units are fixed before any work goes out, and a stage is complete when
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from concord.kit.ids import event_id, uri_of, work_id
 from concord.kit.loop.fold import Append, Context, Dispatch
@@ -154,7 +155,7 @@ def _too_many_failed(state: RunState) -> str:
 
 
 def _window(state: RunState, context: Context, reissue_after_s: float) -> Sequence[Append | Dispatch]:
-    """The first W undone units are out: issued once, and again after a silence. Money is reserved before it is spent."""
+    """The first W undone units are out: issued once, and again where they are silent and lost. Money is reserved first."""
     assert state.open is not None
     undone = _undone(state)
     affordable = work.affordable(state, undone)
@@ -164,7 +165,7 @@ def _window(state: RunState, context: Context, reissue_after_s: float) -> Sequen
     # What was issued before a pause may have been dropped by whoever deferred it.
     last = {n: at for n in affordable if (at := context.issued.get(ids[n], -1e18)) >= state.resumed_at}
     silent = [n for n in affordable if context.now - last.get(n, -1e18) >= reissue_after_s]
-    return [work.work_item(state, number) for number in silent]
+    return [replace(work.work_item(state, number), again=number in last) for number in silent]
 
 
 def _no_money(state: RunState, number: int) -> str:

@@ -15,12 +15,11 @@ from concord.kit.enums import word
 from concord.kit.errors import InvalidInput, NotFound, Refused, Unavailable
 from concord.kit.ids import event_id
 from concord.kit.log import Log
-from concord.kit.log.topics import fact_partition
 from concord.kit.loop.commands import append_and_wait
 from concord.kit.loop.fold import Fold, restore_run, start_run
-from concord.kit.loop.run_records import records
+from concord.kit.loop.run_records import places, records_at
 from concord.kit.plural import many
-from concord.kit.rpc import Servicer
+from concord.kit.rpc import WAITING_THREADS, Servicer
 from concord.kit.store import Store
 from concord.preference import datasets
 from concord.preference.budget import human_budget
@@ -28,6 +27,7 @@ from concord.preference.shards import put_manifest, put_shard
 from concord.runs import cancelled, limits, loop, state
 from concord.runs.evolve import evolve
 from concord.runs.state import RunState
+from concord.runs.watching import Watching
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1 import runs_service_pb2_grpc
 from concord.v1.events_pb2 import Event, PauseReason, StageRetried
@@ -36,7 +36,6 @@ from concord.v1.pairs_pb2 import PairShard
 SERVICE = "runs"
 MOST_PAIRS_A_CALL = 5_000
 CHUNK = 512 * 1024
-LOOK_AGAIN_S = 0.1
 PAGE = 100
 PUTS = 8
 # Beyond so many pairs, reading their ids again would take longer than a call may.
@@ -45,8 +44,8 @@ MOST_RUNS_A_PAGE = 1_000
 READ_AT_ONCE = 100
 # A page ends with the run that exceeds it: messages stay under gRPC's 4 MB, whatever the runs' texts.
 MOST_PAGE_BYTES = 1_000_000
-# Each holds a thread of the server for as long as it watches; the rest is for everybody else.
-MOST_WATCHERS = 16
+# Each holds a thread of the server for as long as it watches, which are those that the server has for that.
+MOST_WATCHERS = WAITING_THREADS
 # The rows of a run that its view is made of; those of single units and of all ids are not read for a caller.
 HEADER = ("state", "round", "~folded")
 # In a list of runs the last round's account would be most of what is sent.
@@ -74,6 +73,12 @@ def briefs(store: Store, run_ids: Sequence[str]) -> list[pb.RunView]:
     return [_state_of(run_id, rows.get(run_id, {})).view for run_id in run_ids]
 
 
+def _views(store: Store, run_ids: Sequence[str]) -> dict[str, pb.RunView]:
+    """The views of these runs as one that is watched shows them."""
+    rows = store.rows_of(SERVICE, run_ids, HEADER)
+    return {run_id: _state_of(run_id, rows.get(run_id, {})).view for run_id in run_ids}
+
+
 def _state_of(run_id: str, rows: Mapping[str, bytes]) -> RunState:
     try:
         run = restore_run(fold(), run_id, rows)
@@ -99,6 +104,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         # Each waits for the disk.
         self._puts = ThreadPoolExecutor(PUTS, "shards")
         self._watchers = threading.BoundedSemaphore(MOST_WATCHERS)
+        self._watching = Watching(store, SERVICE, lambda run_ids: _views(store, run_ids))
 
     def _state(self, run_id: str, *more: str) -> RunState:
         """The run's header, and the rows named in `more`; raises NotFound where nobody created the run."""
@@ -252,7 +258,12 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
 
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:
         over = threading.Event()
-        context.add_callback(over.set)
+
+        def hung_up() -> None:
+            over.set()
+            self._watching.wake(request.run_id)
+
+        context.add_callback(hung_up)
         if not self._watchers.acquire(blocking=False):
             raise Unavailable(f"too many watchers: {MOST_WATCHERS} are served at once; ask GetRun now and then instead")
         try:
@@ -262,18 +273,10 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
 
     def _watch(self, run_id: str, over: threading.Event) -> Iterator[pb.WatchRunResponse]:
         """The run's view now and whenever it changed, until the run ends or `over` is set."""
-        partition, last = fact_partition(run_id), None
-        while not over.is_set():
-            folded = self._store.position(SERVICE, partition).next_offset
-            view = self._state(run_id).view
-            if view != last:
-                yield pb.WatchRunResponse(run=view)
-                last = view
+        for view in self._watching.watch(run_id, self._state(run_id).view, over):
+            yield pb.WatchRunResponse(run=view)
             if view.status in (pb.RUN_STATUS_FINISHED, pb.RUN_STATUS_CANCELLED, pb.RUN_STATUS_CORRUPT):
                 return
-            over.wait(LOOK_AGAIN_S)
-            while not over.is_set() and not self._store.passed(SERVICE, partition, folded, LOOK_AGAIN_S):
-                pass
 
     def ReadDataset(
         self, request: pb.ReadDatasetRequest, context: grpc.ServicerContext
@@ -288,7 +291,8 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
     def ReadFacts(self, request: pb.ReadFactsRequest, context: grpc.ServicerContext) -> Iterator[pb.ReadFactsResponse]:
         self._state(request.run_id)
         answer, size = pb.ReadFactsResponse(), 0
-        for record in records(self._log, request.run_id):
+        parts = places(self._log, self._store, SERVICE, request.run_id)
+        for record in records_at(self._log, request.run_id, parts):
             if size + len(record.value) > CHUNK and answer.facts:
                 yield answer
                 answer, size = pb.ReadFactsResponse(), 0

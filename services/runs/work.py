@@ -161,7 +161,7 @@ def work_item(state: RunState, number: int) -> Dispatch:
     topic, fill = STAGES[stage].topic, WORK[stage].fill
     assert topic is not None and fill is not None, "people have no work items"
     fill(state, work, number)
-    return Dispatch(topic, topics.work_partition(topic, view.run_id, stage, round_, number), work)
+    return Dispatch(topic, topics.work_place(view.run_id, stage, round_, number), work)
 
 
 def _pilot_label(state: RunState, work: Work, number: int) -> None:

@@ -7,7 +7,7 @@ what it commits of them in between is ignored.
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from threading import Lock
 
@@ -96,6 +96,14 @@ class MemoryLog:
 
     def end(self, topic: Topic, partition: int) -> int:
         return len(self._broker.partition(topic.name, partition)[0])
+
+    def partitions(self, topic: Topic) -> int:
+        return topic.partitions
+
+    def waiting(self, topic: Topic, group: str) -> Iterator[Record]:
+        committed = self._broker.group(topic, group).committed
+        for partition, (records, _) in self._broker.topics[topic.name].items():
+            yield from records[committed.get(partition, 0) :]
 
     def subscribe(self, topic: Topic, group: str, start: Callable[[int], int] | None = None) -> "MemoryConsumer":
         return MemoryConsumer(self._broker, self._broker.group(topic, group), start)

@@ -83,6 +83,7 @@ class HastyLog:
     def __init__(self, log: ProcessLog) -> None:
         self._log, self.log_id = log, log.log_id
         self.append, self.end, self.read = log.append, log.end, log.read
+        self.partitions, self.waiting = log.partitions, log.waiting
 
     def subscribe(self, *given: Any, **named: Any) -> Any:
         consumer = self._log.subscribe(*given, **named)

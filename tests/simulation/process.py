@@ -83,7 +83,7 @@ class ProcessLog:
 
     def __init__(self, log: MemoryLog, process: Process) -> None:
         self._log, self._process, self.log_id = log, process, log.log_id
-        self.end, self.read = log.end, log.read
+        self.end, self.read, self.partitions, self.waiting = log.end, log.read, log.partitions, log.waiting
 
     def append(self, entries: Sequence[Entry]) -> Sequence[int]:
         return self._process.io("append", self._log.append, entries)

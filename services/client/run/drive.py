@@ -30,6 +30,8 @@ TASKS_AT_ONCE = 64
 IDLE_S = 0.05
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 AGAIN_S = 0.2
+# Between two questions where nobody takes another watcher.
+POLL_S = 1.0
 PATIENCE_S = 60.0
 # A watcher asks anew at least so often: a replica that was frozen is left after this, and those added get their share.
 WATCH_S = 60.0
@@ -227,7 +229,23 @@ def watch(
             away_since = time.monotonic() if away_since is None else away_since
             if broken.code() not in AWAY or time.monotonic() - away_since > PATIENCE_S:
                 raise broken
-            threading.Event().wait(AGAIN_S)
+            view = _asked(runs, run_id)
+            if view is not None:
+                away_since = None
+                seen(view)
+                if view.status in ENDED or needs_a_person(view):
+                    return view
+            threading.Event().wait(AGAIN_S if view is None else POLL_S)
+
+
+def _asked(runs: RunServiceStub, run_id: str) -> pb.RunView | None:
+    """The run by a single question, for a replica may answer who takes no more watchers; None where nobody does."""
+    try:
+        return runs.GetRun(pb.GetRunRequest(run_id=run_id), timeout=POLL_S).run
+    except grpc.RpcError as error:
+        if error.code() in AWAY:
+            return None
+        raise
 
 
 def needs_a_person(view: pb.RunView) -> bool:

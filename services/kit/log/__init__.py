@@ -4,7 +4,7 @@ A topic has partitions, a partition has records at offsets 0, 1, 2 …, a record
 records are durable. A consumer group gives each partition to one member at a time.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -95,6 +95,12 @@ class Log(Protocol):
 
     def end(self, topic: Topic, partition: int) -> int:
         """The offset that the next record gets."""
+
+    def partitions(self, topic: Topic) -> int:
+        """How many the topic has now."""
+
+    def waiting(self, topic: Topic, group: str) -> Iterator[Record]:
+        """The records that the group has not committed: those that wait and those that are under way."""
 
     def subscribe(self, topic: Topic, group: str, start: Callable[[int], int] | None = None) -> Consumer:
         """Joins a group. `start(partition)` gives the offset to begin at, asked whenever a partition is newly assigned;

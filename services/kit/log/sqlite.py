@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -159,6 +159,21 @@ class SqliteLog:
     def end(self, topic: Topic, partition: int) -> int:
         return self.ends(topic).get(partition, 0)
 
+    def partitions(self, topic: Topic) -> int:
+        return topic.partitions
+
+    def committed(self, topic: Topic, group: str) -> dict[int, int]:
+        """Partition → the next offset that the group reads."""
+        query = "SELECT partition, next FROM positions WHERE consumers = ? AND topic = ?"
+        with translated(self._path):
+            return dict(self.connection().execute(query, (group, topic.name)))
+
+    def waiting(self, topic: Topic, group: str) -> Iterator[Record]:
+        committed = self.committed(topic, group)
+        for partition, end in self.ends(topic).items():
+            if (begin := committed.get(partition, 0)) < end:
+                yield from self.read(topic, partition, begin, end - begin)
+
     def subscribe(self, topic: Topic, group: str, start: Callable[[int], int] | None = None) -> "SqliteConsumer":
         return SqliteConsumer(self, self._path, topic, group, start)
 
@@ -209,14 +224,9 @@ class SqliteConsumer:
                     self._news.wait(min(left, LOOK_AGAIN_S))
 
     def _take_all(self) -> None:
-        committed = self._committed() if self._start is None else {}
+        committed = self._log.committed(self._topic, self._group) if self._start is None else {}
         start = self._start or (lambda partition: committed.get(partition, 0))
         self._next = {partition: start(partition) for partition in range(self._topic.partitions)}
-
-    def _committed(self) -> dict[int, int]:
-        query = "SELECT partition, next FROM positions WHERE consumers = ? AND topic = ?"
-        with translated(self._lock_path):
-            return dict(self._log.connection().execute(query, (self._group, self._topic.name)))
 
     def _look(self, limit: int) -> list[Record]:
         """Partitions in turn, so that a long one cannot starve the rest."""

@@ -29,8 +29,11 @@ class Dispatch:
     """`due` wants this unit done."""
 
     topic: Topic
-    partition: int
+    # Its partition is this modulo those that the topic has.
+    place: int
     work: Work
+    # It was asked for before and is silent: only if it does not wait in its queue.
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,9 @@ def fold_records(fold: Fold, run: Folded, records: Sequence[Record]) -> tuple[Fo
         return run, {}
     after, touched, new_ids = _folded(fold, run, records)
     rows: dict[str, bytes | None] = {name: fold.row(after.state, name) for name in touched}
+    if run.offset < 0:
+        # Where a reader begins.
+        rows["~first"] = records[0].offset.to_bytes(8)
     rows["~folded"] = after.history + after.offset.to_bytes(8) + after.corrupt.encode()
     if new_ids:
         rows[f"~ids/{run.chunks:08}"] = b"".join(new_ids)
@@ -150,6 +156,11 @@ def _one_by_one(
     return run, touched, new_ids
 
 
+def last_folded(mark: bytes) -> tuple[int, str]:
+    """Offset of the last folded record, and why the run is corrupt, of a `~folded` row."""
+    return int.from_bytes(mark[32:40]), mark[40:].decode()
+
+
 def restore_run(fold: Fold, run_id: str, rows: Mapping[str, bytes]) -> Folded:
     """The run as `fold_records` left it in a store's rows."""
     if "~folded" not in rows:
@@ -158,5 +169,5 @@ def restore_run(fold: Fold, run_id: str, rows: Mapping[str, bytes]) -> Folded:
     ids = {chunk[at : at + 16] for chunk in chunks for at in range(0, len(chunk), 16)}
     mark = rows["~folded"]
     own = {name: value for name, value in rows.items() if not name.startswith("~")}
-    offset, corrupt = int.from_bytes(mark[32:40]), mark[40:].decode()
+    offset, corrupt = last_folded(mark)
     return Folded(fold.restore(run_id, own), ids, offset, mark[:32], len(chunks), corrupt)

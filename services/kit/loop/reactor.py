@@ -6,26 +6,39 @@ is read first, then the log's end, then everything up to that end is folded, and
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 import structlog
+from google.protobuf.message import DecodeError
 
 from concord.kit import telemetry
 from concord.kit.blobs import Blobs
-from concord.kit.errors import Fenced
+from concord.kit.errors import Fenced, InvalidInput
 from concord.kit.log import GONE, Entry, Log, Record
-from concord.kit.log.topics import FACTS
+from concord.kit.log.topics import FACTS, Topic
 from concord.kit.loop.facts import fact
 from concord.kit.loop.fold import Append, Context, Dispatch, Fold, Folded, fold_records, restore_run
 from concord.kit.store import Also, Position, RunChange, Store
+from concord.v1.work_pb2 import Work
 
 # A run, the names of its rows that changed, its state now; None: the run is forgotten here.
 Change = tuple[str, frozenset[str], Any]
 BATCH = 2000
 # Runs that heard nothing new are asked this often all the same: for deadlines and for work that was lost.
 TICK_S = 0.25
+# What waits in the queues is looked at this often at most, and for no more than this share of the time.
+QUEUES_S, QUEUES_SHARE = 5.0, 20
 # Of a run's id: a UUID's text.
 LONGEST_ID = 36
+
+
+def work_id_of(record: Record) -> str:
+    """The unit's id; empty where the record is no work that this version can read."""
+    try:
+        return Work.FromString(record.value).work_id
+    except DecodeError:
+        return ""
 
 
 def is_run(key: bytes) -> bool:
@@ -58,10 +71,21 @@ class Reactor:
         blobs: Blobs,
         clock: Callable[[], float],
         project: Callable[[Any, Sequence[Change]], None] | None = None,
+        new_log: str = "",
     ) -> None:
-        """`project(connection, [(run, changed row names, state)])` writes a service's own tables in save's transaction."""
+        """`project(connection, [(run, changed row names, state)])` writes a service's own tables in save's transaction.
+
+        `new_log`: the name of a log for which what the store holds of another one, or of a newer fold, may be thrown away.
+        """
         self._service, self._fold, self._log, self._store = service, fold, log, store
-        self._blobs, self._clock, self._project = blobs, clock, project
+        self._blobs, self._clock, self._project, self._new_log = blobs, clock, project, new_log
+        # Partitions that a newer version has folded: they are left to it.
+        self._aside: set[int] = set()
+        # Runs that another replica may have issued work for, and the units that wait in the queues as last looked at.
+        self._taken_over: set[str] = set()
+        self._queued: frozenset[str] = frozenset()
+        self._looked_at: set[Topic] = set()
+        self._look_at_queues = float("-inf")
         self._partitions: dict[int, _Partition] = {}
         # Polled but not folded (the store failed, or another replica overtook us): to be taken up anew.
         self._lost: set[int] = set()
@@ -79,6 +103,11 @@ class Reactor:
     def _adopt(self, partition: int) -> int:
         """The group gave us this partition: take up where the store is, or fold again from the log's start."""
         position = self._store.position(self._service, partition)
+        self._aside.discard(partition)
+        if position != Position() and self._is_a_newer_version_s(position, partition):
+            self._aside.add(partition)
+            self._partitions.pop(partition, None)
+            return position.next_offset
         wanted = (self._log.log_id, self._fold.version)
         stale = (position.log_id, position.fold_version) != wanted
         if position != Position() and (stale or position.next_offset > self._log.end(FACTS, partition)):
@@ -89,8 +118,33 @@ class Reactor:
         for run_id in self._store.runs(self._service, partition, active_only=True):
             held.runs[run_id] = restore_run(self._fold, run_id, self._store.rows(self._service, run_id))
             held.stirred.add(run_id)
+            self._taken_over.add(run_id)
+        self._look_at_queues = float("-inf")
         self._partitions[partition] = held
         return position.next_offset
+
+    def _is_a_newer_version_s(self, position: Position, partition: int) -> bool:
+        """Whether a newer fold has been here, to which the partition is left: else two versions would fold it again and again,
+        in turn, for as long as both run. Raises InvalidInput where the store followed another log: a question, for to answer it
+        wrongly throws away what is right."""
+        if self._new_log == self._log.log_id:
+            return False
+        if position.log_id != self._log.log_id:
+            raise InvalidInput(
+                f"the store CONCORD_STATE_URL was folded from the log {position.log_id}, and CONCORD_LOG_URL leads to "
+                f"{self._log.log_id}. Does one of them name the wrong cluster? If this log is to take the other's place, what "
+                f"the store holds of runs is thrown away and folded anew: set CONCORD_NEW_LOG={self._log.log_id}, once"
+            )
+        if position.fold_version <= self._fold.version:
+            return False
+        self._logger.error(
+            "a newer version has folded this partition, which is left to it; upgrade this service. To go back to this version "
+            f"for good, when no newer one runs any more: CONCORD_NEW_LOG={self._log.log_id}, once",
+            partition=partition,
+            stored=position.fold_version,
+            known=self._fold.version,
+        )
+        return True
 
     def _forget(self, partition: int) -> Also | None:
         gone: list[Change] = [(run_id, frozenset(), None) for run_id in self._store.runs(self._service, partition)]
@@ -202,6 +256,7 @@ class Reactor:
                 outputs += [(run_id, output) for output in self._fold.due(run.state, context)]
             except Exception:  # a fault in one run's state must not hold up the others; it stands still, loudly
                 self._logger.exception("due failed; the run stands still", run=run_id)
+        outputs = self._without_queued(held, outputs, now)
         entries = [self._entry(run_id, output) for run_id, output in outputs]
         if entries:
             self._log.append(entries)
@@ -209,11 +264,47 @@ class Reactor:
             if isinstance(output, Dispatch):
                 held.issued.setdefault(run_id, {})[output.work.work_id] = now
         held.stirred -= run_ids
+        self._taken_over -= run_ids
         return len(entries)
+
+    def _without_queued(
+        self, held: _Partition, outputs: list[tuple[str, Append | Dispatch]], now: float
+    ) -> list[tuple[str, Append | Dispatch]]:
+        """Without the work that waits in a queue already: long silence there means many others before it, not that it is lost.
+
+        Looked for is what was issued before, by this replica or, for all that it can know, by the one before it.
+        """
+        doubtful = {
+            output.work.work_id: output.topic
+            for run_id, output in outputs
+            if isinstance(output, Dispatch) and (output.again or run_id in self._taken_over)
+        }
+        if not doubtful:
+            return outputs
+        self._look(set(doubtful.values()), now)
+        left: list[tuple[str, Append | Dispatch]] = []
+        for run_id, output in outputs:
+            known = output.work.work_id if isinstance(output, Dispatch) else ""
+            if known in doubtful and known in self._queued:
+                held.issued.setdefault(run_id, {})[known] = now
+            else:
+                left.append((run_id, output))
+        return left
+
+    def _look(self, topics: set[Topic], now: float) -> None:
+        """Learns which units wait in these queues or are under way, unless it has just looked."""
+        topics |= self._looked_at
+        if now < self._look_at_queues and topics == self._looked_at:
+            return
+        began = monotonic()
+        found = (work_id_of(record) for topic in topics for record in self._log.waiting(topic, topic.group))
+        self._queued, self._looked_at = frozenset(found), topics
+        self._look_at_queues = now + max(QUEUES_S, QUEUES_SHARE * (monotonic() - began))
 
     def _entry(self, run_id: str, output: Append | Dispatch) -> Entry:
         if isinstance(output, Dispatch):
-            return Entry(output.topic, output.partition, b"", output.work.SerializeToString(deterministic=True))
+            partition = output.place % self._log.partitions(output.topic)
+            return Entry(output.topic, partition, b"", output.work.SerializeToString(deterministic=True))
         for content in output.blobs:
             self._blobs.put(content)
         return fact(run_id, output.event.SerializeToString(deterministic=True))
@@ -222,7 +313,9 @@ class Reactor:
         """Whether it has once come to where the log ended when its group took it in; a partition that left counts no more."""
         if not self._ready and self._goals is not None:
             owned = self._consumer.assignment()
-            self._ready = all(self._reached(p) >= goal for p, goal in self._goals.items() if p in owned)
+            self._ready = all(
+                self._reached(p) >= goal for p, goal in self._goals.items() if p in owned and p not in self._aside
+            )
         return self._ready
 
     def _reached(self, partition: int) -> int:

@@ -46,6 +46,9 @@ class Store(Protocol):
     def position(self, service: str, partition: int) -> Position:
         """The stored position; offset 0 where nothing is stored."""
 
+    def positions(self, service: str) -> dict[int, int]:
+        """Partition → the offset up to which it is folded and stored."""
+
     def passed(self, service: str, partition: int, offset: int, wait_s: float) -> bool:
         """Whether what stands at `offset` is folded and stored, after waiting for that for up to `wait_s`."""
 
@@ -107,6 +110,7 @@ ROWS = sa.Table(
 # Built once, not at every call: building a statement costs more than running it.
 PLACE = (POSITIONS.c.service == sa.bindparam("of_service"), POSITIONS.c.partition == sa.bindparam("of_partition"))
 POSITION = sa.select(POSITIONS.c.next_offset, POSITIONS.c.log_id, POSITIONS.c.fold_version).where(*PLACE)
+FOLDED_TO = sa.select(POSITIONS.c.partition, POSITIONS.c.next_offset).where(PLACE[0])
 MOVE = sa.update(POSITIONS).where(
     *PLACE, *(POSITIONS.c[name] == sa.bindparam(f"read_{name}") for name in vars(Position()))
 )
@@ -166,6 +170,10 @@ class SqlStore:
         with self.begin(reads=True) as connection:
             row = connection.execute(POSITION, {"of_service": service, "of_partition": partition}).first()
         return Position(*row) if row else Position()
+
+    def positions(self, service: str) -> dict[int, int]:
+        with self.begin(reads=True) as connection:
+            return {partition: offset for partition, offset in connection.execute(FOLDED_TO, {"of_service": service})}
 
     def save(
         self,

@@ -25,6 +25,11 @@ def answering(engine: sa.Engine, what: str) -> Iterator[None]:
         said = str(error.orig).strip() or type(error.orig).__name__
         if isinstance(error.orig, sqlite3.Error) and _is_damage(error.orig):
             raise _of_sqlite(engine, what, error.orig) from error
+        if "startup parameter" in said or "command-line options" in said:
+            raise InvalidInput(
+                f"the {what} {shown(engine)} stands behind a pooler that takes no options ({said}): add pooler=transaction to "
+                "CONCORD_STATE_URL"
+            ) from error
         if _is_away(error):
             telemetry.BACKEND_ERRORS.labels(what).inc()
             raise Unavailable(f"the {what} {shown(engine)} does not answer: {said}") from error

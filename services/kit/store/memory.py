@@ -17,6 +17,9 @@ class MemoryStore:
     def position(self, service: str, partition: int) -> Position:
         return self._positions.get((service, partition), Position())
 
+    def positions(self, service: str) -> dict[int, int]:
+        return {at: position.next_offset for (owner, at), position in self._positions.items() if owner == service}
+
     def passed(self, service: str, partition: int, offset: int, wait_s: float) -> bool:
         return self.position(service, partition).next_offset > offset
 

@@ -9,11 +9,13 @@ from functools import cache
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+# Of one process to PostgreSQL, unless it is told otherwise.
+CONNECTIONS = 8
 ONLY_READS = "concord_only_reads"
 
 
-def open_engine(url: str, durable: bool = False) -> sa.Engine:
-    """An engine for `sqlite:///PATH` or `postgresql://…`; opens no connection yet.
+def open_engine(url: str, durable: bool = False, connections: int = CONNECTIONS) -> sa.Engine:
+    """An engine for `sqlite:///PATH` or `postgresql://…`, there with so many connections at most; opens none yet.
 
     On SQLite a transaction locks when it begins, so two writers wait, not fail; with `durable` each commit there is on
     disk before it returns, as it always is on PostgreSQL. Raises InvalidInput for a URL that cannot be.
@@ -27,7 +29,7 @@ def open_engine(url: str, durable: bool = False) -> sa.Engine:
         return engine
     from concord.kit.store import postgres
 
-    return postgres.engine(url)
+    return postgres.engine(url, connections)
 
 
 def reading(engine: sa.Engine) -> sa.Engine:
@@ -41,11 +43,26 @@ def make_tables(engine: sa.Engine, metadata: sa.MetaData) -> None:
     """Makes the tables that are missing: SQLite's from the metadata, PostgreSQL's by the migrations, all of them at once."""
     if engine.dialect.name == "sqlite":
         with engine.begin() as connection:
+            _add_columns(connection, metadata)
             metadata.create_all(connection)
         return
     from concord.kit.store import migrations
 
     migrations.bring_up(engine)
+
+
+def _add_columns(connection: sa.Connection, metadata: sa.MetaData) -> None:
+    """Columns that tables of an earlier version lack; they may be null."""
+    inspector = sa.inspect(connection)
+    for table in metadata.sorted_tables:
+        if not inspector.has_table(table.name):
+            continue
+        there = {column["name"] for column in inspector.get_columns(table.name)}
+        for column in (column for column in table.columns if column.name not in there):
+            kind = column.type.compile(connection.dialect)
+            connection.exec_driver_sql(f'ALTER TABLE "{table.name}" ADD COLUMN "{column.name}" {kind}')
+            for index in (index for index in table.indexes if column.name in index.columns):
+                index.create(connection, checkfirst=True)
 
 
 def insert_for(connection: sa.Connection):

@@ -6,10 +6,10 @@ a blob or a store, and the ids inside the records cover the log already.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import CoordinatorNotAvailableError, KafkaError, KafkaTimeoutError
 
 from concord.kit.errors import InvalidInput, Unavailable
 from concord.kit.log import Entry, Record
@@ -107,6 +107,30 @@ class KafkaLog:
         place = TopicPartition(self._name(topic), partition)
         with self._readers.lent(place) as reader:
             return reader.end(place)
+
+    def partitions(self, topic: Topic) -> int:
+        """As the producer knows it: partitions that are added are known within five minutes."""
+        name = self._name(topic)
+        with translated(self._settings):
+            return len(self._usable_producer().partitions_for(name)) or topic.partitions
+
+    def waiting(self, topic: Topic, group: str) -> Iterator[Record]:
+        committed = self._committed(topic, group)
+        for partition in range(self.partitions(topic)):
+            offset, end = committed.get(partition, 0), self.end(topic, partition)
+            while offset < end and (records := self.read(topic, partition, offset, end - offset)):
+                yield from records
+                offset = records[-1].offset + 1
+
+    def _committed(self, topic: Topic, group: str) -> dict[int, int]:
+        name, full = self._name(topic), self._settings.prefix + group
+        with self._topics_lock, translated(self._settings):
+            try:
+                found = self._admin.list_group_offsets(full)[full]
+            except CoordinatorNotAvailableError:
+                # No group has ever committed here, or one cannot know: all of it may wait.
+                return {}
+        return {place.partition: known.offset for place, known in found.items() if place.topic == name}
 
     def subscribe(self, topic: Topic, group: str, start: Callable[[int], int] | None = None) -> GroupMember:
         self._name(topic)

@@ -4,6 +4,7 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,10 +12,12 @@ from kafka.errors import AuthorizationError, KafkaError
 
 from concord.kit import telemetry
 from concord.kit.errors import InvalidInput, Unavailable
+from concord.kit.log.kafka.oauth import Tokens
 from concord.kit.log.kafka.workarounds.net import PatientClient
 
 # How long a question (where is the end, a commit, a first contact) may take before Kafka counts as away.
 ASK_S = 5
+OAUTH = "OAUTHBEARER"
 Client = TypeVar("Client")
 
 
@@ -48,6 +51,9 @@ class KafkaSettings:
     # Where the password is: a file, or an environment variable. Both are read anew for each connection's client.
     password_file: str = ""
     password_env: str = ""
+    # With mechanism=OAUTHBEARER: the endpoint that gives tokens to the client `user`, whose secret the password is.
+    token_url: str = ""
+    token_scope: str = ""
 
     @property
     def where(self) -> str:
@@ -80,6 +86,7 @@ class KafkaSettings:
                 f"password_file={self.password_file}" if self.password_file else f"password_env={self.password_env}"
             )
             parts += [f"mechanism={self.mechanism}", f"user={self.user}", source]
+            parts += [f"token_url={self.token_url}"] if self.token_url else []
         if self.uses_tls:
             parts += [f"{name}={getattr(self, name) or 'none'}" for name in ("ca_file", "cert_file", "key_file")]
         return ", ".join(parts)
@@ -96,8 +103,13 @@ class KafkaSettings:
         if self.uses_tls:
             given["ssl_context"] = self.tls()
         if self.uses_sasl:
-            given |= {"sasl_mechanism": self.mechanism, "sasl_plain_username": self.user}
-            given["sasl_plain_password"] = self._password(environ)
+            password = self._password(environ)
+            given["sasl_mechanism"] = self.mechanism
+            if self.mechanism == OAUTH:
+                secret = partial(self._password, environ)
+                given["sasl_oauth_token_provider"] = Tokens(self.token_url, self.user, secret, self.token_scope)
+            else:
+                given |= {"sasl_plain_username": self.user, "sasl_plain_password": password}
         return given
 
     def tls(self) -> ssl.SSLContext:

@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from concord.kit.errors import InvalidInput
-from concord.kit.log.kafka.settings import KafkaSettings
+from concord.kit.log.kafka.settings import OAUTH, KafkaSettings
 from concord.kit.urls import address
 
 SECURITY = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
+MECHANISMS = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", OAUTH)
 NO_SECRET = (
     "The URL is printed and recorded, so it holds no secret: name the user by ?user=NAME, and a file or variable by "
     "&password_file=PATH or &password_env=NAME"
@@ -56,6 +56,10 @@ def _checked(shown: str, settings: KafkaSettings) -> KafkaSettings:
         raise InvalidInput(
             f"{shown}: {', '.join(filter(None, ('user' if settings.user else '', *sources)))} would not be used with "
             f"security={settings.security}; did you mean security=SASL_SSL"
+        )
+    if (settings.mechanism == OAUTH) != bool(settings.token_url):
+        raise InvalidInput(
+            f"{shown}: mechanism={OAUTH} and token_url=https://… belong together: where the client `user` gets its tokens"
         )
     files = [name for name in ("ca_file", "cert_file", "key_file") if getattr(settings, name)]
     if files and not settings.uses_tls:
