@@ -18,7 +18,7 @@ from concord.process import Running
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.wiring import SERVICES
-from deploy.kafka.rights import RIGHTS, commands, strimzi, topics
+from deploy.kafka.rights import RIGHTS, commands, groups, strimzi, topics
 from tests import the_sample
 from tests.secure_broker import certificate, start_secure_broker
 from tests.test_services import new_run
@@ -66,7 +66,7 @@ def url(broker, service: str) -> str:
 def test_every_service_has_rights_and_both_forms_say_the_same():
     assert set(RIGHTS) == set(SERVICES)
     lines = commands("p.", "b:1").splitlines()
-    assert len(lines) == sum(len(topics(service)) + 1 for service in RIGHTS)
+    assert len(lines) == sum(len(topics(service)) + len(groups(service)) for service in RIGHTS)
     assert not [line for line in lines if "Create" in line or "--topic concord" in line]
 
 

@@ -22,7 +22,7 @@ from tests import the_sample
 from tests.test_services import new_run
 
 ROLES = (Path(__file__).parent.parent / "deploy/postgres/roles.sql").read_text()
-LABELING = {"llm_answers", "llm_batches"}
+LABELING = {"llm_answers", "llm_batches", "llm_turns"}
 
 
 @pytest.fixture

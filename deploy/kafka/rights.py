@@ -24,10 +24,12 @@ class Rights:
 
     reads: tuple[Topic, ...]
     writes: tuple[Topic, ...]
+    # What it looks through without a group: which work still waits for the group that does it.
+    looks: tuple[Topic, ...] = ()
 
 
 RIGHTS: Mapping[str, Rights] = {
-    "runs": Rights((FACTS,), (FACTS, *WORK)),
+    "runs": Rights((FACTS,), (FACTS, *WORK), looks=WORK),
     "tasks": Rights((FACTS,), (FACTS,)),
     "labeling": Rights((LABEL,), (FACTS, DEAD_LETTERS)),
     "scoring": Rights((SCORE,), (FACTS, DEAD_LETTERS)),
@@ -41,10 +43,15 @@ def topics(service: str) -> dict[str, list[str]]:
     rights = RIGHTS[service]
     found: dict[str, list[str]] = {}
     for topic in dict.fromkeys((FACTS, *rights.reads, *rights.writes)):
-        reads, writes = topic in rights.reads, topic in rights.writes
+        reads, writes = topic in (*rights.reads, *rights.looks), topic in rights.writes
         looks = ["Describe", "DescribeConfigs"]
         found[topic.name] = [*looks, *(["Read"] if reads else []), *(["Write"] if writes else [])]
     return found
+
+
+def groups(service: str) -> dict[str, list[str]]:
+    """Group → the operations on it: its own, and those whose positions it looks at."""
+    return {service: ["Describe", "Read"]} | {topic.group: ["Describe"] for topic in RIGHTS[service].looks}
 
 
 def strimzi(prefix: str = "", cluster: str = "kafka", namespace: str = "kafka") -> str:
@@ -55,8 +62,10 @@ def strimzi(prefix: str = "", cluster: str = "kafka", namespace: str = "kafka") 
             {"resource": {"type": "topic", "name": prefix + name, "patternType": "literal"}, "operations": operations}
             for name, operations in topics(service).items()
         ]
-        group = {"type": "group", "name": prefix + service, "patternType": "literal"}
-        acls.append({"resource": group, "operations": ["Describe", "Read"]})
+        acls += [
+            {"resource": {"type": "group", "name": prefix + name, "patternType": "literal"}, "operations": operations}
+            for name, operations in groups(service).items()
+        ]
         users.append(
             {
                 "apiVersion": "kafka.strimzi.io/v1",
@@ -83,7 +92,9 @@ def commands(prefix: str = "", bootstrap: str = "kafka:9092") -> str:
         for name, operations in topics(service).items():
             asked = " ".join(f"--operation {operation}" for operation in operations)
             lines.append(f"{tool} {asked} --topic {prefix}{name}")
-        lines.append(f"{tool} --operation Describe --operation Read --group {prefix}{service}")
+        for name, operations in groups(service).items():
+            asked = " ".join(f"--operation {operation}" for operation in operations)
+            lines.append(f"{tool} {asked} --group {prefix}{name}")
     return "\n".join(lines) + "\n"
 
 

@@ -18,7 +18,7 @@ STORE = "store of judges' turns"
 
 _metadata = MetaData()
 _turns = Table(
-    "judge_turns",
+    "llm_turns",
     _metadata,
     # SHA-256 of the endpoint's URL.
     Column("endpoint", String(64), primary_key=True),

@@ -10,7 +10,7 @@ down_revision = "0003"
 def upgrade() -> None:
     """Makes the table."""
     op.create_table(
-        "judge_turns",
+        "llm_turns",
         sa.Column("endpoint", sa.String(64), primary_key=True),
         sa.Column("taken_to", sa.Float, nullable=False),
     )
