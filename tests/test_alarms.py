@@ -1,6 +1,10 @@
 """Alarms: each fires on its planted fault, is silent on a quiet run, and is seen where people look."""
 
+import json
+from pathlib import Path
+
 import pytest
+from google.protobuf.json_format import ParseDict
 
 from benchmarks.drifting_runs import CONFIG, FAULTS, PAIRS, SHARD, facts
 from concord.kit.loop.events import Fact
@@ -81,3 +85,13 @@ def test_facts_that_were_altered_raise_nothing():
     assert isinstance(alarms.of_rounds(events), tuple)
     del events[2].shard_labeled.choice[:]
     assert isinstance(alarms.alarms(events[2:], CONFIG), tuple)
+
+
+@pytest.mark.parametrize(
+    "history", sorted((Path(__file__).parent / "golden").glob("*.jsonl")), ids=lambda path: path.stem
+)
+def test_recorded_runs_in_which_nothing_broke_are_silent(history):
+    lines = [json.loads(line) for line in history.read_text().splitlines()]
+    events = [ParseDict(line["event"], Event(), ignore_unknown_fields=True) for line in lines if "event" in line]
+    settings = next((event.run_created.config for event in events if event.HasField("run_created")), CONFIG)
+    assert alarms.alarms(events, settings) == ()
