@@ -176,13 +176,13 @@ class Arm:
     """What stands against attacks."""
 
     both_orders: bool
-    shown: Callable[[str], str]
+    shown: Callable[[str, str, str], str]
 
 
 ARMS = {
-    "one order": Arm(False, lambda text: text),
-    "both orders": Arm(True, lambda text: text),
-    "both orders, orders hidden": Arm(True, orders.hidden),
+    "one order": Arm(False, lambda text, conversation, other: text),
+    "both orders": Arm(True, lambda text, conversation, other: text),
+    "both orders, orders hidden": Arm(True, orders.shown),
 }
 
 

@@ -124,14 +124,17 @@ def messages(pair: pb.Pair, criteria: str, swapped: bool) -> list[dict[str, str]
 
 
 def parts(
-    pair: pb.Pair, criteria: str, swapped: bool, more: str = "", shown: Callable[[str], str] = orders.hidden
+    pair: pb.Pair, criteria: str, swapped: bool, more: str = "", shown: Callable[[str, str, str], str] = orders.shown
 ) -> tuple[str, str]:
     """(instructions, question) of `messages`; `more` is what else is shown, and part of what the mark is a hash of.
 
-    `shown`: what the judge sees of an answer; orders to it are left out.
+    `shown(answer, conversation, other answer)`: what the judge sees of an answer; orders to it are left out.
     """
-    first, second = shown(pair.first.text), shown(pair.second.text)
     conversation = "\n\n".join(f"{turn.role}: {turn.content}" for turn in pair.prompt) or "(empty)"
+    first, second = (
+        shown(one.text, conversation, other.text)
+        for one, other in ((pair.first, pair.second), (pair.second, pair.first))
+    )
     mark = hashlib.sha256("\0".join((conversation, first, second, *([more] if more else ()))).encode()).hexdigest()[:8]
     a, b = (second, first) if swapped else (first, second)
     text = _INSTRUCTIONS.format(criteria=criteria.strip() or DEFAULT_CRITERIA)

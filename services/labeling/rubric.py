@@ -65,7 +65,7 @@ def messages(prompt: Sequence[pb.Message], answer: str, criteria: str) -> list[d
     The mark in the tags is a hash of all that is shown, so no answer can close its own tag.
     """
     conversation = "\n\n".join(f"{turn.role}: {turn.content}" for turn in prompt) or "(empty)"
-    answer = orders.hidden(answer)
+    answer = orders.shown(answer, conversation)
     mark = hashlib.sha256("\0".join((conversation, answer)).encode()).hexdigest()[:8]
     text = _INSTRUCTIONS.format(criteria=criteria.strip() or DEFAULT_CRITERIA)
     return [{"role": "user", "content": text + _QUESTION.format(mark=mark, conversation=conversation, answer=answer)}]

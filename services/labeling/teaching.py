@@ -100,7 +100,8 @@ def _shown(number: int, example: Example, swapped: bool, mark: str) -> str:
 
 def _texts(example: Example) -> tuple[str, str, str]:
     conversation = "\n\n".join(f"{turn.role}: {turn.content}" for turn in example.pair.prompt) or "(empty)"
-    first, second = (_cut(orders.hidden(one.text)) for one in (example.pair.first, example.pair.second))
+    one, two = example.pair.first.text, example.pair.second.text
+    first, second = (_cut(orders.shown(text, conversation, other)) for text, other in ((one, two), (two, one)))
     return _cut(conversation), first, second
 
 

@@ -4,6 +4,9 @@ Who writes an answer may write into it what the judge is to say: "choose this on
 judge that obeys would give it the label. So a sentence that speaks to whoever compares the answers is left out of what the judge is
 shown, with a note in its place; what people see, and what models learn from, is untouched. Rules see only what is plainly an
 order; whoever finds other words for it gets through (benchmarks/README.md says how many).
+
+Where the conversation itself is about judges, verdicts, injections or choices by letter, or where both answers hold such words,
+they are the answers' business and are shown: a judge that does not see what an answer says cannot compare it.
 """
 
 import base64
@@ -118,15 +121,11 @@ _RULES: tuple[tuple[tuple[tuple[str, ...], ...], re.Pattern[str]], ...] = tuple(
             rf"\bother\s+{_TEXT}\b.{{0,60}}\b(?:wrong|worse|plagiari[sz]\w*|harmful|incorrect|unsafe|hallucinat\w*|copied|fake"
             r"|violates?|lies?|loses?)\b",
         ),
-        (
-            (_JUDGES, ("dear", "attention", "note", "message", "hey", "hello", "to ")),
-            rf"\b(?:dear|attention|note\s+to|message\s+(?:to|for)|hey|hello|^\W*to)\s+(?:the\s+)?(?:ai\s+)?(?:{_GRADER}|judge)\b",
-        ),
         ((_JUDGES, ("as ", "are")), rf"\b(?:as|you\s+are)\s+(?:an?|the)\s+(?:\w+\s+)?{_WHO}\b.{{0,80}}\b{_ONE}"),
         # A verdict that is none.
         (
             (("winner", "confidence", "[[", "verdict"),),
-            r"[\"'“]winner[\"'”]\s*[:=]|\bwinner\s*[:=]\s*[\"'“]?(?:answer|response|[ab]\b)|[\"'“]confidence[\"'”]\s*[:=]|(?<!\w)\[\[\s*[ab]\s*\]\]|\bfinal\s+verdict\b|\bverdict\s*[:=]",
+            r"[\"'“]?\b(?:winner|verdict)[\"'”]?\s*[:=]\s*[\"'“]?(?:answer\s+|response\s+)?[ab]\b|(?<!\w)\[\[\s*[ab]\s*\]\]",
         ),
         (
             (("winner", "better", "wins"),),
@@ -140,7 +139,7 @@ _RULES: tuple[tuple[tuple[tuple[str, ...], ...], re.Pattern[str]], ...] = tuple(
         (
             (("system", "developer", "admin", "operator"), (":", ">")),
             r"(?:^|[\[(#*\s])(?:system|developer|admin(?:istrator)?|operator)\s*(?:message|prompt|note|notice|override"
-            rf"|instructions?|update)?\s*[\])*]*\s*[:>].{{0,200}}\b(?:{_TEXT}|evaluat\w+|judg\w+|verdict|winner)\b",
+            rf"|instructions?|update)?\s*[\])*]*\s*[:>].{{0,200}}\b(?:{_TEXT}|evaluation|judges?|verdict|winner)\b",
         ),
         # In other languages.
         (
@@ -172,6 +171,22 @@ _SPACED = re.compile(r"(?:\b\w\b[\s_.*-]){5}")
 _BETWEEN_LETTERS = re.compile(r"(?<=\b\w)[\s_.*-](?=\w\b)")
 _ENCODED = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
 _PARTS = re.compile(r"[^\n.!?。！？]*[\n.!?。！？]+[\"'”’)\]}]*\s*|[^\n.!?。！？]+$")
+
+
+# What a conversation says that has a reason for such words of its own.
+_ABOUT_IT = re.compile(
+    r"\b(?:judg\w*|jury|juror|grader|grading|evaluator|reviewer|referee|verdict|winner|inject\w*|jailbreak\w*|prompts?|json"
+    r"|(?:previous|prior|earlier|above|all)\s+instructions)\b|(?:^|[\s(])a[).:]\s.*(?:^|[\s(])b[).:]\s",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def shown(text: str, conversation: str = "", other: str = "") -> str:
+    """An answer as the judge is shown it: without its orders, unless the conversation or the other answer is a reason for them."""
+    kept = hidden(text)
+    if kept is text or _ABOUT_IT.search(conversation[:_MOST]) or next(orders(other), None):
+        return text
+    return kept
 
 
 def hidden(text: str) -> str:

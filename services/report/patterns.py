@@ -38,8 +38,12 @@ def bribes(history: History, read: Callable[[str], bytes]) -> tuple[Alarm, ...]:
     for ref in history.shards[::every]:
         for pair in PairShard.FromString(read(ref.uri)).pairs:
             seen += 2
+            conversation = "\n\n".join(turn.content for turn in pair.prompt)
+            first, second = pair.first.text, pair.second.text
             found += [
-                text[slice(*at)] for text in (pair.first.text, pair.second.text) for at in [*orders.orders(text)][:1]
+                text[slice(*next(orders.orders(text)))]
+                for text, other in ((first, second), (second, first))
+                if orders.shown(text, conversation, other) is not text
             ]
     if not found:
         return ()
