@@ -149,8 +149,8 @@ def test_no_request_at_all_breaks_a_page_and_a_refused_one_changes_nothing(world
     rng = random.Random(16)
     listed = world.tasks.ListTasks(ListTasksRequest(run_id=world.job.run_id)).tasks
     ids = [one.task_id for one in listed]
-    wanted = NextTasksRequest(annotator=world.alias("ann"), run_id=world.job.run_id, most=64, task_ids=ids)
-    assert len(world.tasks.NextTasks(wanted).tasks) == len(ids) > 5
+    held = NextTasksRequest(annotator=world.alias("ann"), run_id=world.job.run_id, most=64, task_ids=ids)
+    assert len(world.tasks.NextTasks(held).tasks) == len(ids) > 5
     app = application(replace(world.console, person_pace=(1e9, 1e9), address_pace=(1e9, 1e9)))
     asker, statuses = Asker(world, rng, ids), Counter[int]()
 
@@ -158,7 +158,10 @@ def test_no_request_at_all_breaks_a_page_and_a_refused_one_changes_nothing(world
         transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url=world.console.url) as client:
             before = standing(world)
-            for _ in range(REQUESTS):
+            for number in range(REQUESTS):
+                if number % 20 == 0:
+                    # What the last ones gave back is held again, so that there is something to answer.
+                    world.tasks.NextTasks(held)
                 wanted = asker.request()
                 answer = await client.request(**wanted)
                 statuses[answer.status_code] += 1
