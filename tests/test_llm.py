@@ -227,7 +227,7 @@ def test_a_poisoned_pair_fails_alone_and_is_asked_again_at_the_next_run(failure,
 
 
 def test_a_prompt_that_only_hangs_fails_alone():
-    said, _, _ = ask(pairs(4), behaviour={"poison": {"One answer to 3.": "hang"}}, timeout_s=0.1, suspect_after=2)
+    said, _, _ = ask(pairs(4), behaviour={"poison": {"One answer to 3.": "hang"}}, timeout_s=0.5, suspect_after=2)
     assert [s.choice == NONE for s in said] == [False, False, False, True]
 
 
@@ -241,7 +241,7 @@ def test_a_prompt_whose_answer_takes_longer_than_the_others_gets_the_time():
 
 def test_a_time_that_somebody_set_is_kept():
     said, _, _ = ask(
-        pairs(4), judge={"timeout_s": 0.2}, behaviour={"poison": {"One answer to 3.": 0.5}}, suspect_after=4
+        pairs(4), judge={"timeout_s": 0.5}, behaviour={"poison": {"One answer to 3.": 1.2}}, suspect_after=4
     )
     assert [s.choice == NONE for s in said] == [False, False, False, True]
 
