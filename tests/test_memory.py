@@ -11,7 +11,7 @@ import pytest
 from concord.kit.blobs import FileBlobs
 from concord.labeling.service import Labeling
 from concord.tasks.queue import TasksState
-from concord.tasks.service import Tasks
+from concord.tasks.texts import Texts
 from concord.triage.service import Triage
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.events_pb2 import Event, ShardLabeled, StageManifest
@@ -70,9 +70,9 @@ def labels(blobs: FileBlobs, manifest: PairsManifest, uri: str) -> None:
 
 def questions(blobs: FileBlobs, manifest: PairsManifest, uri: str) -> None:
     """People are shown pairs from everywhere."""
-    tasks = Tasks(None, None, blobs, None, None, 0.0)
+    texts = Texts(blobs)
     for index in range(0, ALL, PAIRS):
-        assert tasks._pair(TasksState("", TasksSnapshot(pairs_uri=uri)), index).first.text.startswith(f"{index} yes")
+        assert texts.pair(TasksState("", TasksSnapshot(pairs_uri=uri)), index).first.text.startswith(f"{index} yes")
 
 
 UNITS = {"dataset": dataset, "pilot": pilot, "labels": labels, "questions": questions}
