@@ -19,14 +19,6 @@ from concord.kit.settings import from_environment
 from concord.preference.rights import ANSWER, FOR_OTHERS, MAY_CALL
 from concord.process import Running
 from concord.runs.cancelled import Cancelled, at_door
-from concord.v1 import (
-    labeling_service_pb2,
-    runs_service_pb2,
-    scoring_service_pb2,
-    tasks_service_pb2,
-    training_service_pb2,
-    triage_service_pb2,
-)
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2 import GetQueueRequest, NextTasksRequest
@@ -34,20 +26,14 @@ from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from concord.wiring import SERVICES
 from tests.secure_broker import certificate
 from tests.test_asking import facts_of
+from tests.test_manifests import PROTOS
 from tests.test_services import new_run
 
 ROOT = Path(__file__).parent.parent
 PEOPLE = ("annotator", "viewer", "operator", "admin")
 RPCS = [
     (service.full_name, method)
-    for module in (
-        runs_service_pb2,
-        tasks_service_pb2,
-        labeling_service_pb2,
-        scoring_service_pb2,
-        triage_service_pb2,
-        training_service_pb2,
-    )
+    for module in PROTOS.values()
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 ]

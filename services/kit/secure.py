@@ -20,7 +20,7 @@ from concord.kit.errors import InvalidInput
 SCHEME = "tls://"
 FILES = ("ca_file", "cert_file", "key_file")
 FORM = "tls://HOST:PORT?cert_file=FILE&key_file=FILE&ca_file=FILE is expected"
-# gRPC's own schemes of names: `ipv4:10.0.0.1:7070,10.0.0.2:7070`.
+# HOST:PORT, or a name in one of gRPC's own schemes: `ipv4:10.0.0.1:7070,10.0.0.2:7070`.
 PLAIN = re.compile(r"[^?&\s]+")
 
 
@@ -57,7 +57,7 @@ def shown(address: str) -> str:
 def client(files: Files) -> grpc.ChannelCredentials:
     """What a caller shows and whom it trusts. Raises InvalidInput for a file that cannot be used."""
     _check(files)
-    ca, key, cert = (_read(name, path) if path else None for name, path in _order(files))
+    ca, key, cert = _contents(files)
     return grpc.ssl_channel_credentials(ca, key, cert)
 
 
@@ -85,8 +85,13 @@ def server(address: str, files: Files) -> grpc.ServerCredentials:
 
 
 def _configuration(files: Files) -> grpc.ServerCertificateConfiguration:
-    ca, key, cert = (_read(name, path) if path else None for name, path in _order(files))
+    ca, key, cert = _contents(files)
     return grpc.ssl_server_certificate_configuration([(key, cert)], ca)
+
+
+def _contents(files: Files) -> list[bytes | None]:
+    """The CA's certificate, the key and the certificate; None for what is not named."""
+    return [_read(name, path) if path else None for name, path in _order(files)]
 
 
 def _order(files: Files) -> list[tuple[str, str]]:
@@ -102,9 +107,7 @@ def _read(name: str, path: str) -> bytes:
 
 def _check(files: Files) -> None:
     """gRPC says nothing of a file that is no certificate until somebody calls: Python's own TLS reads them first."""
-    for name, path in _order(files):
-        if path:
-            _read(name, path)
+    _contents(files)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if files.ca_file:
         try:
