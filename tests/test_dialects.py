@@ -14,12 +14,12 @@ from concord.labeling.answer_cache import MemoryAnswers, request_key
 from concord.labeling.chat import ChatSettings
 from concord.labeling.llm import LLMJudges
 from concord.labeling.refusal import Trouble
-from concord.labeling.shard import label_shard
+from concord.labeling.shard import accounted, label_shard
 from concord.labeling.wire import MOST_BODY, Wire
 from concord.labeling.wire import Endpoint as Endpoint_
 from concord.v1 import config_pb2 as cfg
 from concord.v1 import pairs_pb2 as pb
-from concord.v1.events_pb2 import AnswerFault
+from concord.v1.events_pb2 import AnswerFault, Usage
 from tests.dialects import DIALECTS, Dialects, pairs, right
 from tests.endpoint import Endpoint
 from tests.fake_time import FakeTime
@@ -351,13 +351,46 @@ def test_a_black_hole_keeps_no_healthy_judge_from_its_calls():
 
 def test_an_error_of_one_judge_carries_what_all_of_them_spent():
     async def scenario():
-        async with Dialects() as served, Endpoint(poison={"What do 11": 401}) as breaking:
+        class BreaksLater(Endpoint):
+            """Answers once the other judge, which asks one thing at a time, has at least two answers."""
+
+            async def _answer(self, request, body):
+                while len(served.requests["standard"]) < 3:
+                    await asyncio.sleep(0)
+                return await super()._answer(request, body)
+
+        async with Dialects() as served, BreaksLater(poison={"What do": 401, "2 + 2": 401}) as breaking:
             llm = judges(FakeTime(), concurrency=1)
             with pytest.raises((Permanent, Deferred)) as raised:
-                config = judge(breaking.url)
-                breaking.behaviour.poison |= {"2 + 2": 401}
-                await label_shard(list(enumerate(pairs())), config, [judge(served.url("standard"))], 1, llm.ask)
+                helpers = [judge(served.url("standard"))]
+                await label_shard(list(enumerate(pairs())), judge(breaking.url), helpers, 1, llm.ask)
             await llm.close()
-            assert raised.value.usage.calls >= breaking.answered + 1
+            assert raised.value.usage.calls >= 2
+            assert raised.value.usage.prompt_tokens >= 2 * 300
+
+    asyncio.run(scenario())
+
+
+def test_what_a_judge_had_spent_when_another_ended_it_is_counted():
+    async def scenario():
+        paid = asyncio.Event()
+
+        async def ended():
+            paid.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError as error:
+                error.usage = Usage(calls=3)
+                raise
+
+        async def breaks():
+            await paid.wait()
+            error = Permanent("no more")
+            error.usage = Usage(calls=2)
+            raise error
+
+        with pytest.raises(Permanent) as raised:
+            await accounted([ended(), breaks()])
+        assert raised.value.usage.calls == 5
 
     asyncio.run(scenario())

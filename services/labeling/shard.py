@@ -63,20 +63,23 @@ async def _further(
 
 async def accounted(asking: Iterable[Coroutine[Any, Any, tuple[T, ev.Usage]]]) -> list[tuple[T, ev.Usage]]:
     """As `together`, for models that are paid: an error carries what all of them spent until it ended them."""
-    tasks = [asyncio.ensure_future(one) for one in asking]
+    spent: list[ev.Usage] = []
+
+    async def counted(one: Coroutine[Any, Any, tuple[T, ev.Usage]]) -> tuple[T, ev.Usage]:
+        # Here and not of the tasks' ends: asyncio gives a new CancelledError for the one that held the usage.
+        try:
+            said, used = await one
+        except BaseException as error:
+            spent.append(getattr(error, "usage", None) or ev.Usage())
+            raise
+        spent.append(used)
+        return said, used
+
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    finally:
-        for task in tasks:
-            task.cancel()
-        ends: list[Any] = await asyncio.gather(*tasks, return_exceptions=True)
-    errors = [end for end in ends if isinstance(end, BaseException)]
-    if not errors:
-        return ends
-    first = next((error for error in errors if not isinstance(error, asyncio.CancelledError)), errors[0])
-    spent = [getattr(end, "usage", None) if isinstance(end, BaseException) else end[1] for end in ends]
-    vars(first)["usage"] = total(used for used in spent if used is not None)
-    raise first
+        return await together(counted(one) for one in asking)
+    except BaseException as error:
+        vars(error)["usage"] = total(spent)
+        raise
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
