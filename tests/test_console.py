@@ -3,7 +3,6 @@
 import asyncio
 import re
 import threading
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -472,14 +471,13 @@ def test_five_people_finish_a_run_over_the_pages_and_every_answer_is_counted_onc
 
 
 def test_whoever_walks_away_loses_the_task_to_somebody_else_and_whoever_reads_keeps_it(tmp_path):
-    with world_in(tmp_path, settings={"lease_s": 1.5}, quorum=1, budget="12", pilot=1) as world:
+    with world_in(tmp_path, settings={"lease_s": 2.5}, quorum=1, budget="12", pilot=1) as world:
         gone = world.annotator("gone")
         left = [task["id"] for task in gone.tasks()]
-        begun = time.monotonic()
         bob = world.enter("annotator", "bob")
         (got, *_) = until(bob.tasks, "the task of somebody who walked away")
-        assert got["id"] in left and time.monotonic() - begun < 1.5 + 5
-        for _ in range(8):
+        assert got["id"] in left
+        for _ in range(10):
             threading.Event().wait(0.4)
             assert bob.post("/extend", {"task_ids": [got["id"]]}).json() == {"task_ids": [got["id"]]}
         assert gone.tasks() == []

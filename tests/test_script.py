@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import CancelledError
 from pathlib import Path
 
@@ -86,15 +85,13 @@ def test_one_that_listens_leaves_its_checkpoint_when_it_is_stopped(tmp_path):
 
 
 def test_one_that_does_not_listen_is_killed_with_its_grandchild_and_stopping_does_not_wait_for_it(tmp_path):
-    run = python(STUBBORN, tmp_path)
+    run = python(STUBBORN, tmp_path, grace_s=2.0)
     lines = run.lines()
     pids = [int(next(lines)), int(next(lines))]
-    began = time.monotonic()
     run.stop()
-    assert time.monotonic() - began < 0.1
+    assert all(map(is_alive, pids)), "stopping waited for the end of the grace"
     assert list(lines) == []
     assert run.wait() == 128 + signal.SIGKILL
-    assert time.monotonic() - began < 3.0
     assert not any(map(is_alive, pids))
 
 
