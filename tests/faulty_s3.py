@@ -28,6 +28,8 @@ class FaultyS3:
         self.faults: deque[str] = deque()
         self.always = ""
         self.requests: list[str] = []
+        # By whose key each request was signed, and the session that the key is of.
+        self.signed_by: list[tuple[str, str]] = []
         self.url = ""
 
     def put(self, key: str, content: bytes, only_new: bool) -> int:
@@ -100,6 +102,8 @@ def faulty_s3():
         def _serve(self, do) -> None:
             with lock:
                 fault = store.always or (store.faults.popleft() if store.faults else "")
+                key = self.headers["Authorization"].partition("Credential=")[2].partition("/")[0]
+                store.signed_by.append((key, self.headers["X-Amz-Security-Token"] or ""))
                 store.requests.append(f"{self.command} {self.path.partition('?')[0].rpartition('/')[2]}")
                 status, body = (int(fault), b"") if fault in (BUSY, CONFLICT, REFUSES) else do()
             if fault == LOSE_ANSWER:

@@ -10,16 +10,18 @@ from uuid import uuid4
 import pytest
 
 from concord.kit.blobs import FileBlobs, MemoryBlobs, s3_parts
+from concord.kit.blobs.gcs import gcs_blobs
+from concord.kit.blobs.objects import PART, SENT, unchanged
 from concord.kit.blobs.pieces import write
-from concord.kit.blobs.s3 import SENT, S3Blobs
-from concord.kit.blobs.s3_parts import PART
+from concord.kit.blobs.s3 import s3_blobs
 from concord.kit.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from concord.kit.ids import uri_of
 from deploy.local.s3 import BUCKET
+from tests.fake_gcs import fake_gcs
 from tests.faulty_s3 import BUSY, CONFLICT, CUT_BODY, LOSE_ANSWER, OLD, REFUSES, faulty_s3
 
 
-@pytest.fixture(params=["memory", "file", "moto", "versity"])
+@pytest.fixture(params=["memory", "file", "moto", "versity", "gcs"])
 def open_blobs(request, tmp_path):
     """A function that opens the same blobs each time it is called within a test, as another process would."""
     if request.param == "memory":
@@ -27,10 +29,19 @@ def open_blobs(request, tmp_path):
         return lambda: shared
     if request.param == "file":
         return lambda: FileBlobs(tmp_path)
+    if request.param == "gcs":
+        url = request.getfixturevalue("gcs").url
+        return lambda: gcs_blobs(url)
     request.getfixturevalue("s3_keys")
     server = request.getfixturevalue(request.param)
     url = server.url(f"test-{uuid4().hex[:8]}")
-    return lambda: S3Blobs(url)
+    return lambda: s3_blobs(url)
+
+
+@pytest.fixture
+def gcs():
+    with fake_gcs() as server:
+        yield server
 
 
 @pytest.fixture
@@ -171,7 +182,7 @@ def test_what_passes_through_stands_in_memory_a_piece_at_a_time(tmp_path):
 
 
 def test_of_a_file_that_goes_to_a_bucket_and_back_a_few_parts_stand_in_memory(some_s3, tmp_path):
-    blobs = S3Blobs(some_s3.url("large"))
+    blobs = s3_blobs(some_s3.url("large"))
 
     def there_and_back() -> None:
         uri = blobs.put_pieces(megabytes(48))
@@ -217,7 +228,7 @@ def test_what_is_no_uri_is_refused_before_the_disk_is_touched(tmp_path, uri):
 
 def test_what_is_no_uri_is_refused_before_the_bucket_is_asked(s3_keys):
     with faulty_s3() as server:
-        blobs = S3Blobs(server.url)
+        blobs = s3_blobs(server.url)
         server.requests.clear()
         for uri in NO_URIS:
             with pytest.raises(InvalidInput, match="not a blob URI"):
@@ -264,7 +275,7 @@ def test_a_folder_that_cannot_be_made_names_its_setting(tmp_path):
 
 
 def test_bytes_that_changed_in_the_bucket_are_corrupt_never_an_answer(s3, s3_url):
-    blobs = S3Blobs(s3_url)
+    blobs = s3_blobs(s3_url)
     uri = blobs.put(b"what was stored")
     key = f"{s3_url.split('?')[0].removeprefix(f's3://{BUCKET}/')}/blobs/{uri[7:9]}/{uri[7:]}"
     s3.client().put_object(Bucket=BUCKET, Key=key, Body=b"what was st0red")
@@ -274,7 +285,7 @@ def test_bytes_that_changed_in_the_bucket_are_corrupt_never_an_answer(s3, s3_url
 
 def test_a_blob_of_many_parts_is_stored_once_as_well(some_s3):
     """Above a hundred megabytes it goes up in parts, and the condition holds at their end."""
-    blobs = S3Blobs(some_s3.url("parts"))
+    blobs = s3_blobs(some_s3.url("parts"))
     content = b"0123456789abcdef" * (105 * 2**16)
     uri = blobs.put(content)
     assert blobs.put(content) == uri
@@ -284,7 +295,7 @@ def test_a_blob_of_many_parts_is_stored_once_as_well(some_s3):
 def test_what_is_in_the_bucket_already_is_not_sent_again(s3_keys, tmp_path):
     (tmp_path / "file").write_bytes(LARGE)
     with faulty_s3() as server:
-        blobs = S3Blobs(server.url)
+        blobs = s3_blobs(server.url)
         uri = blobs.put_file(tmp_path / "file")
         server.requests.clear()
         assert blobs.put_file(tmp_path / "file") == uri
@@ -293,7 +304,7 @@ def test_what_is_in_the_bucket_already_is_not_sent_again(s3_keys, tmp_path):
 
 def test_a_part_that_breaks_off_is_fetched_again_and_not_the_whole(s3_keys, tmp_path):
     with faulty_s3() as server:
-        blobs = S3Blobs(server.url)
+        blobs = s3_blobs(server.url)
         uri = blobs.put_pieces([LARGE])
         server.requests.clear()
         # The size, the first part, and the second one for the first time.
@@ -305,7 +316,7 @@ def test_a_part_that_breaks_off_is_fetched_again_and_not_the_whole(s3_keys, tmp_
 def test_of_two_that_send_one_file_the_later_one_finds_it_there(s3_keys, tmp_path):
     (tmp_path / "file").write_bytes(LARGE)
     with faulty_s3() as server:
-        blobs = S3Blobs(server.url)
+        blobs = s3_blobs(server.url)
         # Not there yet when it is asked for; then another one's is.
         server.faults += ["", "", "", "", CONFLICT]
         uri = blobs.put_file(tmp_path / "file")
@@ -324,15 +335,15 @@ def test_a_file_that_changes_while_it_is_sent_is_not_stored(tmp_path):
         return {"UploadId": "1", "ETag": "x"}
 
     with pytest.raises(Unavailable, match="changed while it was stored"):
-        s3_parts.send(source, uri_of(LARGE), call)
-    assert called == ["create_multipart_upload", "upload_part", "upload_part", "abort_multipart_upload"]
+        s3_parts.send(len(LARGE), lambda each: unchanged(source, uri_of(LARGE), each), call)
+    assert called == ["create_multipart_upload", "upload_part", "abort_multipart_upload"]
     with pytest.raises(Unavailable, match="changed while it was stored"):
-        s3_parts.same(source, uri_of(b"x"), b"y")
+        b"".join(unchanged(source, uri_of(b"x"), PART))
 
 
 def test_a_bucket_that_is_not_there_is_refused_at_the_start_with_what_to_do(s3):
     with pytest.raises(InvalidInput, match="no such bucket; make it, or name another in CONCORD_BLOB_URL"):
-        S3Blobs(s3.url("x", "another-bucket"))
+        s3_blobs(s3.url("x", "another-bucket"))
 
 
 @pytest.mark.parametrize(
@@ -347,14 +358,14 @@ def test_a_wrong_key_is_refused_at_the_start_and_never_shown(versity, s3_keys, m
     for name, value in changed.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(InvalidInput, match=says) as refused:
-        S3Blobs(versity.url("x"))
+        s3_blobs(versity.url("x"))
     assert s3_keys["AWS_SECRET_ACCESS_KEY"] not in str(refused.value) and "not-to-be-shown" not in str(refused.value)
 
 
 def test_a_key_that_is_refused_while_we_run_is_waited_for(s3_keys):
     """Unavailable itself, not a kind of it: a child process says it to its parent by name."""
     with faulty_s3() as server:
-        blobs = S3Blobs(server.url)
+        blobs = s3_blobs(server.url)
         server.always = REFUSES
         for ask in (lambda: blobs.put(b"x"), lambda: blobs.get(uri_of(b"x")), lambda: blobs.marker("done/a")):
             with pytest.raises(Unavailable, match="refuses the key") as refused:
@@ -366,18 +377,18 @@ def test_without_credentials_the_variables_are_named(s3_keys, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     with faulty_s3() as server, pytest.raises(InvalidInput, match="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
-        S3Blobs(server.url)
+        s3_blobs(server.url)
 
 
 def test_an_endpoint_that_goes_away_is_unavailable_and_serves_again_when_it_is_back(s3, s3_url):
-    blobs = S3Blobs(s3_url)
+    blobs = s3_blobs(s3_url)
     uri = blobs.put(b"x")
     s3.stop()
     for ask in (lambda: blobs.put(b"y"), lambda: blobs.get(uri), lambda: blobs.put_if_absent("done/a", b"1")):
         with pytest.raises(Unavailable, match=rf"{BUCKET}/test-.* does not answer.*{s3.port}"):
             ask()
     with pytest.raises(Unavailable):
-        S3Blobs(s3_url)
+        s3_blobs(s3_url)
     s3.restart()
     assert blobs.put_if_absent("done/a", b"2") == b"2"
     assert blobs.get(blobs.put(b"y")) == b"y"
@@ -388,14 +399,14 @@ def test_a_store_that_overwrites_in_spite_of_the_condition_is_refused_before_a_m
         server.always = OLD
         for _ in range(2):
             with pytest.raises(InvalidInput, match="does not honour `If-None-Match"):
-                S3Blobs(server.url).put_if_absent("done/a", b"1")
+                s3_blobs(server.url).put_if_absent("done/a", b"1")
         assert not any(key.endswith("done/a") for key in server.objects)
 
 
 def test_what_a_store_promises_is_tried_once_in_its_life(s3_keys):
     with faulty_s3() as server:
         for name in ("a", "b"):
-            blobs = S3Blobs(server.url)
+            blobs = s3_blobs(server.url)
             server.requests.clear()
             assert blobs.put_if_absent(f"done/{name}", b"1") == b"1"
         assert server.requests == ["PUT b"]
@@ -403,7 +414,7 @@ def test_what_a_store_promises_is_tried_once_in_its_life(s3_keys):
 
 def test_a_busy_store_is_asked_again_a_few_times_and_no_more(s3_keys):
     with faulty_s3() as server:
-        blobs = S3Blobs(server.url)
+        blobs = s3_blobs(server.url)
         server.faults += [BUSY] * (SENT - 1)
         uri = blobs.put(b"x")
         server.requests.clear()
@@ -415,7 +426,7 @@ def test_a_busy_store_is_asked_again_a_few_times_and_no_more(s3_keys):
 
 def test_content_that_breaks_off_is_an_outage_and_not_the_end_of_the_process(s3_keys):
     with faulty_s3() as server:
-        blobs = S3Blobs(server.url)
+        blobs = s3_blobs(server.url)
         uri = blobs.put(b"x" * 1000)
         server.faults += [CUT_BODY] * SENT
         with pytest.raises(Unavailable, match="does not answer"):
@@ -427,7 +438,7 @@ def test_content_that_breaks_off_is_an_outage_and_not_the_end_of_the_process(s3_
 
 def test_a_write_whose_answer_was_lost_is_our_own_when_it_is_sent_again(s3_keys):
     with faulty_s3() as server:
-        blobs = S3Blobs(server.url)
+        blobs = s3_blobs(server.url)
         blobs.put_if_absent("done/first", b"")
         server.faults.append(LOSE_ANSWER)
         assert blobs.put_if_absent("done/a", b"ours") == b"ours"
@@ -436,7 +447,7 @@ def test_a_write_whose_answer_was_lost_is_our_own_when_it_is_sent_again(s3_keys)
 
 def test_two_writers_at_the_same_moment_are_told_to_look_again(s3_keys):
     with faulty_s3() as server:
-        blobs = S3Blobs(server.url)
+        blobs = s3_blobs(server.url)
         server.faults.append(CONFLICT)
         assert blobs.get(blobs.put(b"x")) == b"x"
 
@@ -453,5 +464,5 @@ def test_two_writers_at_the_same_moment_are_told_to_look_again(s3_keys):
 )
 def test_an_s3_address_that_is_none_is_refused_without_its_secrets(url, says):
     with pytest.raises(InvalidInput, match=says) as refused:
-        S3Blobs(url)
+        s3_blobs(url)
     assert "hunter2" not in str(refused.value)

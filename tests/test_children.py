@@ -11,7 +11,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from concord.kit.blobs import FileBlobs
-from concord.kit.blobs.s3 import S3Blobs
+from concord.kit.blobs.s3 import s3_blobs
 from concord.kit.errors import InvalidInput, NotFound, Unavailable
 from concord.kit.ids import run_id, uri_of, work_id
 from concord.kit.loop.children import Children
@@ -54,7 +54,7 @@ def children(tmp_path):
 def test_a_child_reads_and_writes_the_bucket_that_its_parent_does(some_s3, s3_keys, blobs):
     """The bucket's URL is told; the keys to it come with the environment."""
     url = some_s3.url("children")
-    ours = S3Blobs(url)
+    ours = s3_blobs(url)
     made = Children("scoring", 1, {"CONCORD_BLOB_URL": url})
     try:
         fact = made.start(fit(ours)).fact.result().features_fitted
@@ -121,7 +121,7 @@ def test_where_no_process_can_be_started_units_wait_for_one_and_none_is_lost(blo
 
 def test_a_child_that_begins_while_the_bucket_refuses_it_says_so_of_a_unit_and_opens_it_for_the_next(s3_keys):
     with faulty_s3() as server:
-        work = fit(S3Blobs(server.url))
+        work = fit(s3_blobs(server.url))
         server.always = REFUSES
         made = Children("scoring", 1, {"CONCORD_BLOB_URL": server.url})
         try:

@@ -44,6 +44,8 @@ ONLY_IN = {
     "alembic": ("kit/store/migrations/",),
     "s3fs": ("kit/blobs/s3.py",),
     "fsspec": ("kit/blobs/s3.py",),
+    "gcsfs": ("kit/blobs/gcs.py",),
+    "google.auth": ("kit/blobs/gcs.py",),
     "botocore": ("kit/blobs/s3.py",),
     "sqlalchemy": (
         "kit/store/",

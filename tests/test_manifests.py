@@ -16,7 +16,7 @@ import yaml
 from prometheus_client import REGISTRY
 
 from concord.kit import rpc, telemetry
-from concord.kit.blobs import s3
+from concord.kit.blobs import places
 from concord.kit.log import topics
 from concord.kit.log.kafka import url
 from concord.kit.log.kafka.topics import settings_of
@@ -215,7 +215,7 @@ def test_the_urls_of_compose_are_such_as_the_services_read():
     for name in SERVICES:
         environment = compose()["services"][name]["environment"]
         assert url.parse(environment["CONCORD_LOG_URL"]).bootstrap == ("kafka:9092",)
-        assert s3.parse(environment["CONCORD_BLOB_URL"]).bucket == "concord"
+        assert places.parse(environment["CONCORD_BLOB_URL"], "s3").bucket == "concord"
         assert environment.get("CONCORD_STATE_URL", "").startswith("postgresql://") == (name in WITH_STORE)
         assert environment["CONCORD_RUNS_ADDRESS"] == "runs:7070"
 
@@ -572,13 +572,20 @@ def settings_in(overlay: str) -> dict[str, str]:
     return data
 
 
+OUTSIDE = (
+    ("outside", "KAFKA_NETWORK"),
+    ("outside-store", "POSTGRES_NETWORK"),
+    ("outside-endpoints", "ENDPOINTS_NETWORK"),
+)
+
+
 def test_one_file_says_where_everything_outside_is():
     """Prod's addresses stand in outside.env alone, and every manifest that needs one has it from there."""
     said = settings_in("prod")
     lines = (K8S / "overlays/prod/outside.env").read_text().splitlines()
     given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     assert given.items() <= said.items()
-    for name, variable in (("outside", "KAFKA_NETWORK"), ("outside-store", "POSTGRES_NETWORK")):
+    for name, variable in OUTSIDE:
         (rule,) = of_kind("NetworkPolicy", built("prod"))[name]["spec"]["egress"]
         assert rule["to"][0]["ipBlock"]["cidr"] == given[variable]
     ingress = of_kind("Ingress", built("prod"))["console"]["spec"]
@@ -639,7 +646,7 @@ def test_the_urls_of_the_overlays_are_such_as_the_services_read():
     for overlay in ("dev", "prod"):
         data = settings_in(overlay)
         kafka = url.parse(data["CONCORD_LOG_URL"])
-        s3.parse(data["CONCORD_BLOB_URL"])
+        places.parse(data["CONCORD_BLOB_URL"], "s3")
         if overlay == "prod":
             assert kafka.replication == 3
             mounts = containers(of_kind("Deployment", built("prod"))["runs"])[0]["volumeMounts"]

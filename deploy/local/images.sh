@@ -25,9 +25,8 @@ if ! have localhost/concord-base:$tag; then
   tar -C "$work/rootfs" -c . | docker import --change 'ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt' - localhost/concord-base:$tag >/dev/null
   rm -rf "$work/rootfs"
 fi
-have localhost/concord-parts:$tag || build -t localhost/concord-parts:$tag --build-arg BASE=localhost/concord-base:$tag "$here/parts"
+build -t localhost/concord-parts:$tag --build-arg BASE=localhost/concord-base:$tag "$here/parts"
 for part in kafka postgres s3 door; do
-  have localhost/concord-$part:$tag && continue
   rm -rf "$work/$part" && mkdir -p "$work/$part" && cp -r "$here/$part/." "$work/$part/"
   case $part in
   kafka) cp -r "${KAFKA_LIBS:-$root/.tools/kafka/libs}" "$work/kafka/libs" ;;

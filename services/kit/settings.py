@@ -266,17 +266,26 @@ def look_at_store(settings: Settings) -> SqlStore:
 
 
 def open_blobs(settings: Settings) -> Blobs:
-    """The blob store that CONCORD_BLOB_URL names: `file:///PATH` or `s3://BUCKET/PREFIX?endpoint_url=…&region=…`."""
+    """The blob store that CONCORD_BLOB_URL names: `file:///PATH`, `s3://BUCKET/PREFIX?…` or `gs://BUCKET/PREFIX?…`."""
     if _scheme(settings.blob_url) == "s3":
         try:
-            from concord.kit.blobs.s3 import S3Blobs
+            from concord.kit.blobs.s3 import s3_blobs
         except ModuleNotFoundError as error:
             raise InvalidInput(f"{error}: S3 needs the extra, pip install 'concord-preference[s3]'") from None
-        return S3Blobs(settings.blob_url)
+        return s3_blobs(settings.blob_url)
+    if _scheme(settings.blob_url) == "gs":
+        try:
+            from concord.kit.blobs.gcs import gcs_blobs
+        except ModuleNotFoundError as error:
+            raise InvalidInput(
+                f"{error}: Google Cloud Storage needs the extra, pip install 'concord-preference[gcs]'"
+            ) from None
+        return gcs_blobs(settings.blob_url)
     rest = settings.blob_url.removeprefix("file:///")
     if _scheme(settings.blob_url) != "file" or not rest or rest == settings.blob_url:
         raise InvalidInput(
-            f"CONCORD_BLOB_URL={without_secrets(settings.blob_url)!r}: file:///PATH or s3://BUCKET/PREFIX is expected"
+            f"CONCORD_BLOB_URL={without_secrets(settings.blob_url)!r}: file:///PATH, s3://BUCKET/PREFIX "
+            "or gs://BUCKET/PREFIX is expected"
         )
     return FileBlobs(Path("/" + rest))
 

@@ -14,6 +14,7 @@ EXTRAS = {
     "kafka": "a log on Kafka, for more than one machine",
     "postgres": "a store in PostgreSQL, for more than one machine",
     "s3": "blobs in an S3 bucket, for more than one machine",
+    "gcs": "blobs in a bucket of Google Cloud Storage, for more than one machine",
     "data": "Parquet and Arrow, in and out",
     "verify": "formulas compared by computation, when answers are checked",
     "web": "pages for annotators and operators in a browser",
@@ -73,6 +74,7 @@ NEEDED = (
     ("CONCORD_LOG_URL", "kafka:", "kafka", "Kafka"),
     ("CONCORD_STATE_URL", "postgres", "postgres", "PostgreSQL"),
     ("CONCORD_BLOB_URL", "s3:", "s3", "S3"),
+    ("CONCORD_BLOB_URL", "gs:", "gcs", "Google Cloud Storage"),
 )
 
 
