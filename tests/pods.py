@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from concord.kit.health import why_not
@@ -189,10 +189,10 @@ class Pods:
             "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", f"{NETWORK}-{name}"
         )
 
-    def wait(self, name: str, workload: Mapping) -> None:
+    def wait(self, name: str, workload: Mapping, up_s: float = UP_S) -> None:
         """Until startup, readiness and liveness probe all answer; AssertionError with the container's last words otherwise."""
         (container,) = workload["spec"]["template"]["spec"]["containers"]
-        deadline = time.monotonic() + UP_S
+        deadline = time.monotonic() + up_s
         for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
             while why := self.probe(name, container, kind):
                 state = json.loads(docker("inspect", "--format", "{{json .State}}", f"{NETWORK}-{name}"))
@@ -210,6 +210,78 @@ class Pods:
         for one in docker("volume", "ls", "--quiet", f"--filter=name={NETWORK}-", ok=True).split():
             docker("volume", "rm", one, ok=True)
         docker("network", "rm", NETWORK, ok=True)
+
+
+def planted(plant: str, workload: Mapping) -> Mapping:
+    """The workload with one rendered field wrong."""
+    changed = json.loads(json.dumps(workload))
+    pod = changed["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    PLANTS[plant](pod, container)
+    return changed
+
+
+def _log_elsewhere(pod: dict, container: dict) -> None:
+    container["env"].append({"name": "CONCORD_LOG_URL", "value": "kafka://kafka"})
+
+
+def _no_key(pod: dict, container: dict) -> None:
+    (key,) = (one for one in container["env"] if one["name"] == "AWS_SECRET_ACCESS_KEY")
+    del key["valueFrom"]
+    key["value"] = "another"
+
+
+def _other_command(pod: dict, container: dict) -> None:
+    container["command"] = ["python", "-m", "concord.triag"]
+
+
+def _nothing_to_write_on(pod: dict, container: dict) -> None:
+    container["volumeMounts"] = [one for one in container["volumeMounts"] if one["mountPath"] != "/tmp"]
+    container["command"] = ["sh", "-c", "touch /tmp/x && exec python -m concord triage"]
+
+
+def _too_little_memory(pod: dict, container: dict) -> None:
+    container["resources"]["limits"]["memory"] = "24Mi"
+
+
+def _other_user(pod: dict, container: dict) -> None:
+    pod["securityContext"]["runAsUser"] = 0
+    container["command"] = ["sh", "-c", 'test "$(id -u)" = 10001 && exec python -m concord triage']
+
+
+def _other_probe(pod: dict, container: dict) -> None:
+    container["readinessProbe"]["grpc"]["service"] = "concord.v1.TriagService"
+
+
+# Of triage's pod, each of which must fail the check.
+PLANTS: Mapping[str, Callable[[dict, dict], None]] = {
+    "a URL of the log that is none": _log_elsewhere,
+    "a key that S3 does not know": _no_key,
+    "a command that is none": _other_command,
+    "no folder to write on": _nothing_to_write_on,
+    "less memory than Python takes": _too_little_memory,
+    "another user": _other_user,
+    "a probe of another service": _other_probe,
+}
+# A probe that never answers is waited for so long.
+PLANT_S = 60.0
+
+
+def test_plants(pods: Pods, workload: Mapping) -> float:
+    """Each planted field fails the check, beside pods that are well. Seconds."""
+    began = time.monotonic()
+    for plant in PLANTS:
+        changed = planted(plant, workload)
+        try:
+            pods.run("planted", changed)
+            pods.wait("planted", changed, PLANT_S)
+        except AssertionError as error:
+            print(f"pods: {plant}: refused: {str(error).strip().splitlines()[-1][:160]}", flush=True)
+        else:
+            raise AssertionError(f"{plant}, planted in the manifest, is not found")
+        finally:
+            docker("rm", "--force", f"{NETWORK}-planted", ok=True)
+    return round(time.monotonic() - began, 1)
 
 
 def _ok(*words: str) -> bool:
@@ -236,7 +308,12 @@ def test(folder: Path) -> dict[str, float]:
         run_s = time.monotonic() - began
         for name, workload in all_of_them.items():
             pods.wait(name, workload)
-        return {"up": round(up_s, 1), "a run of 300 pairs through the door": round(run_s, 1)}
+        plants_s = test_plants(pods, all_of_them["triage"])
+        return {
+            "up": round(up_s, 1),
+            "a run of 300 pairs through the door": round(run_s, 1),
+            f"{len(PLANTS)} planted fields, each refused": plants_s,
+        }
     finally:
         pods.clear()
 

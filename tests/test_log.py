@@ -139,6 +139,21 @@ def drain_assignment(consumer, topic=FACTS) -> None:
     raise AssertionError("the only member of a group was not given its partitions")
 
 
+def test_what_a_member_has_not_been_handed_yet_is_behind_paused_or_not(log):
+    consumer = log.subscribe(LABEL, "labeling")
+    drain_assignment(consumer, LABEL)
+    assert consumer.behind() == 0
+    consumer.pause([0])
+    log.append([entry(b"a", 0, LABEL), entry(b"b", 0, LABEL), entry(b"c", 1, LABEL)])
+    assert consumer.behind() == 3
+    drain(consumer, 1)
+    assert consumer.behind() == 2
+    consumer.resume([0])
+    drain(consumer, 2)
+    assert consumer.behind() == 0, "committed or not"
+    consumer.close()
+
+
 def test_many_threads_append_and_nothing_is_lost_or_torn(log):
     def say(name: int) -> None:
         for n in range(40):

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from concord.kit.blobs import MemoryBlobs
 from concord.kit.errors import Deferred, Permanent, Unavailable
@@ -14,7 +15,7 @@ from concord.kit.log import Entry
 from concord.kit.log.topics import DEAD_LETTERS, FACTS, LABEL, fact_partition
 from concord.kit.loop import worker as worker_module
 from concord.kit.loop.units import Begun, of_future
-from concord.kit.loop.worker import Worker
+from concord.kit.loop.worker import LAG_S, Worker
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.work_pb2 import DeadLetter, Work
 from tests.simulation.memory_log import Broker, MemoryLog
@@ -97,6 +98,40 @@ def test_a_work_item_becomes_one_fact_named_after_its_unit(place):
     assert fact.event_id == result_id(RUN, item.unit)
     assert (fact.run_id, fact.unit, list(fact.shard_labeled.pair_index)) == (RUN, item.unit, [3])
     assert place.committed() == 1
+
+
+def lag() -> float:
+    return REGISTRY.get_sample_value("concord_work_lag", {"service": "labeling"})
+
+
+def test_what_is_not_settled_of_its_partitions_is_a_metric_taken_or_not(place):
+    """Two units at once take four at most; ten wait."""
+    place.ask(*range(10))
+    worker = place.worker(concurrency=2)
+    worker.step(0)
+    assert lag() == 10
+    for work, future in place.started[:2]:
+        future.set_result(label(work))
+    place.now += LAG_S / 2
+    worker.step(0)
+    assert lag() == 10, "it is looked at now and then alone"
+    place.now += LAG_S
+    worker.step(0)
+    assert lag() == 8
+
+
+def test_a_log_that_does_not_say_how_much_waits_stops_no_work(place):
+    worker = place.worker(inline(label))
+    worker.step(0)
+
+    def away() -> int:
+        raise Unavailable("the log is away")
+
+    worker._consumer.behind = away
+    place.ask(1)
+    place.now += LAG_S
+    worker.step(0)
+    assert place.kinds() == [(1, "shard_labeled")]
 
 
 def test_only_the_finished_front_of_a_partition_is_committed(place):

@@ -31,6 +31,7 @@ UNIT_SECONDS = Histogram(
     "concord_unit_seconds", "Seconds from a unit's start to its end", ["service"], buckets=UNIT_BUCKETS
 )
 IN_FLIGHT = Gauge("concord_units_in_flight", "Units being worked on", ["service"])
+WORK_LAG = Gauge("concord_work_lag", "Work of this replica's partitions that is not settled yet", ["service"])
 DEAD_LETTERS = Counter("concord_dead_letters", "Work given up and kept as a dead letter", ["service"])
 BACKEND_ERRORS = Counter("concord_backend_errors", "Times that a log, store or blob store did not answer", ["what"])
 RPCS = Counter("concord_rpcs", "RPCs answered", ["method", "code"])

@@ -202,6 +202,9 @@ class MemoryConsumer:
         partitions = self._partitions
         return {at: len(partitions[at][0]) if at in partitions else 0 for at in self._next}
 
+    def behind(self) -> int:
+        return sum(max(0, end - self._next[partition]) for partition, end in self.ends().items())
+
     def pause(self, partitions: Iterable[int]) -> None:
         self._paused |= set(partitions)
 

@@ -101,7 +101,7 @@ class ProcessConsumer:
     def __init__(self, consumer: MemoryConsumer, process: Process) -> None:
         self._consumer, self._process = consumer, process
         self.assignment, self.ends, self.seek = consumer.assignment, consumer.ends, consumer.seek
-        self.joined = consumer.joined
+        self.joined, self.behind = consumer.joined, consumer.behind
         self.pause, self.resume, self.wake, self.close = (
             consumer.pause,
             consumer.resume,

@@ -59,6 +59,9 @@ class Consumer(Protocol):
     def ends(self) -> Mapping[int, int]:
         """For each owned partition the offset that the next appended record gets: a barrier, read from the log itself."""
 
+    def behind(self) -> int:
+        """How many records of the owned partitions `poll` has not handed out yet; asks the log as `ends` does."""
+
     def pause(self, partitions: Iterable[int]) -> None:
         """`poll` skips them until `resume`; they stay owned."""
 

@@ -251,6 +251,10 @@ class SqliteConsumer:
     def ends(self) -> Mapping[int, int]:
         return defaultdict(int, self._log.ends(self._topic))
 
+    def behind(self) -> int:
+        ends = self._log.ends(self._topic)
+        return sum(max(0, ends.get(partition, 0) - at) for partition, at in self._next.items())
+
     def pause(self, partitions: Iterable[int]) -> None:
         self._paused |= set(partitions)
 

@@ -9,6 +9,7 @@ after two of them the unit runs alone, and only deaths while alone count.
 
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -37,6 +38,8 @@ RETRY_S = 2.0
 AWAY_S = 5.0
 # Where the blob store is away each write may wait for it; a process that is told to stop has not that long.
 CLOSING_S = 5.0
+# How often it is looked how much waits: a metric, and a request to the log.
+LAG_S = 10.0
 
 
 @dataclass
@@ -82,6 +85,7 @@ class Worker:
         # Finished units whose entries are not in the log yet.
         self._unsaid: list[tuple[Record, list[Entry]]] = []
         self._full = self._draining = False
+        self._lag_at = float("-inf")
         self._logger = structlog.get_logger(service=service)
         self._in_flight, self._unit_seconds = (
             telemetry.IN_FLIGHT.labels(service),
@@ -102,7 +106,17 @@ class Worker:
         self._collect()
         said = self._say_all()
         self._pause_when_full()
+        self._say_lag()
         return len(records) + said
+
+    def _say_lag(self) -> None:
+        """What is not handed out yet, and what is not finished of what was."""
+        if self._clock() - self._lag_at < LAG_S:
+            return
+        self._lag_at = self._clock()
+        with suppress(Unavailable):
+            unfinished = sum(not finished for places in self._open.values() for finished in places.values())
+            telemetry.WORK_LAG.labels(self._service).set(self._consumer.behind() + unfinished)
 
     def _running(self) -> list[_Held]:
         return [held for held in self._held.values() if held.running is not None]

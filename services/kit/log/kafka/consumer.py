@@ -147,6 +147,12 @@ class GroupMember:
             ends = self._kafka.end_offsets([self._place(p) for p in self._owned], self._settings.ask_ms)
         return {place.partition: end for place, end in ends.items()}
 
+    def behind(self) -> int:
+        ends = self.ends()
+        with translated(self._settings):
+            found = {p: self._kafka.position(self._place(p), self._settings.ask_ms) for p in ends}
+        return sum(max(0, ends[p] - position) for p, position in found.items() if position is not None)
+
     def pause(self, partitions: Iterable[int]) -> None:
         self._kafka.pause(*[self._place(p) for p in self._owned.intersection(partitions)])
 
