@@ -35,7 +35,7 @@ class FakeGcs:
 
     @property
     def url(self) -> str:
-        keys = "" if self.token else "&keys=none"
+        keys = "" if self.token else "&keys=no"
         return f"gs://{BUCKET}/at?endpoint_url=http://127.0.0.1:{self.port}{keys}"
 
     def create(self, name: str, content: bytes, only_new: bool) -> int:

@@ -1,9 +1,12 @@
 """Child processes that do units: the same answers, errors as they were, and none that outlives its parent."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
+from array import array
 from concurrent.futures import CancelledError
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from concord.v1.pairs_pb2 import PairShard, PairsManifest
 from concord.v1.work_pb2 import Work
 from tests import the_sample
 from tests.faulty_s3 import REFUSES, faulty_s3
+from tests.waiting import until
 
 RUN = run_id("children", b"")
 PAIRS = [row.pair for row in the_sample.given().rows[:64]]
@@ -92,11 +96,20 @@ def test_an_error_comes_back_as_what_it_was(blobs, children):
         children.start(work).fact.result()
 
 
+def unread(child: subprocess.Popen) -> int:
+    """Bytes that were written to the child and that it has not read."""
+    count = array("i", [0])
+    fcntl.ioctl(child.stdin, termios.FIONREAD, count)
+    return count[0]
+
+
 def test_a_child_that_was_killed_is_named_as_the_cause_and_replaced(blobs, children):
     before = pids(children)
     for pid in before:
         os.kill(pid, signal.SIGSTOP)
     future = children.start(fit(blobs)).fact
+    # Before that there is none that does the unit, and another one would.
+    until(lambda: any(unread(child) for child in children.processes()), "the unit is handed to a child")
     for pid in before:
         os.kill(pid, signal.SIGKILL)
     with pytest.raises(RuntimeError, match="killed by signal 9"):

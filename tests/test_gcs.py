@@ -113,7 +113,7 @@ def test_a_key_that_is_refused_is_the_users_mistake_at_the_start_and_waited_for_
 
 def test_a_server_that_is_away_is_unavailable(free_port):
     with pytest.raises(Unavailable, match="does not answer"):
-        gcs_blobs(f"gs://bucket?endpoint_url=http://127.0.0.1:{free_port}&keys=none")
+        gcs_blobs(f"gs://bucket?endpoint_url=http://127.0.0.1:{free_port}&keys=no")
 
 
 def test_a_pods_role_needs_no_key_its_token_comes_from_the_machine(no_keys):
@@ -130,7 +130,7 @@ def test_a_pods_role_needs_no_key_its_token_comes_from_the_machine(no_keys):
 
 def test_a_token_that_the_store_does_not_take_is_refused():
     with fake_gcs("secret") as server, pytest.raises(InvalidInput, match="refuses the key"):
-        gcs_blobs(f"{server.url}&keys=none")
+        gcs_blobs(f"{server.url}&keys=no")
 
 
 def test_without_credentials_it_says_what_to_do(no_keys, tmp_path):
@@ -151,7 +151,7 @@ def test_without_credentials_it_says_what_to_do(no_keys, tmp_path):
         ("gs://key:hunter2@bucket/x", "GOOGLE_APPLICATION_CREDENTIALS"),
         ("gs://bucket/x?secret=hunter2", "no option 'secret'"),
         ("gs://bucket/x?region=europe", "there are endpoint_url, keys"),
-        ("gs://bucket/x?keys=mine", "keys may be `none`"),
+        ("gs://bucket/x?keys=mine", "keys may be `no`"),
         ("gs://bucket?endpoint_url=gcs:9000", "http://"),
     ],
 )

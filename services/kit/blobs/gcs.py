@@ -1,4 +1,4 @@
-"""Blobs in a bucket of Google Cloud Storage: `gs://BUCKET/PREFIX`, and `?endpoint_url=…&keys=none` for a stand-in.
+"""Blobs in a bucket of Google Cloud Storage: `gs://BUCKET/PREFIX`, and `?endpoint_url=…&keys=no` for a stand-in.
 
 Everything is written with `ifGenerationMatch=0`. Credentials are Google's Application Default Credentials (a pod's role by workload
 identity, GOOGLE_APPLICATION_CREDENTIALS), never the URL's. gcsfs brings them and the connection; its own uploads are not used,

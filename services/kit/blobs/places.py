@@ -1,6 +1,6 @@
 """Where blobs in a bucket are. Pure.
 
-`s3://BUCKET/PREFIX?endpoint_url=…&region=…` or `gs://BUCKET/PREFIX?endpoint_url=…&keys=none`.
+`s3://BUCKET/PREFIX?endpoint_url=…&region=…` or `gs://BUCKET/PREFIX?endpoint_url=…&keys=no`.
 """
 
 from dataclasses import dataclass
@@ -53,8 +53,8 @@ def parse(url: str, scheme: str) -> Place:
     endpoint = given.get("endpoint_url")
     if endpoint is not None and not endpoint.startswith(("http://", "https://")):
         raise InvalidInput(f"CONCORD_BLOB_URL={shown!r}: endpoint_url must begin with http:// or https://")
-    if given.get("keys", "none") != "none":
-        raise InvalidInput(f"CONCORD_BLOB_URL={shown!r}: keys may be `none`, for a store that asks for none")
+    if given.get("keys", "no") != "no":
+        raise InvalidInput(f"CONCORD_BLOB_URL={shown!r}: keys may be `no`, for a store that asks for none")
     prefix = split.path.strip("/")
-    keyless = given.get("keys") == "none"
+    keyless = given.get("keys") == "no"
     return Place(scheme, split.netloc, f"{prefix}/" if prefix else "", endpoint, given.get("region"), keyless)
