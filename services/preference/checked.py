@@ -54,8 +54,8 @@ def decided(labeled: Iterable[ShardLabeled], pairs: int) -> Array:
     """bool [pairs]: checks gave the label. Where several shards have a pair, as after the pilot, the last one counts."""
     found = np.zeros(pairs, bool)
     for said in labeled:
-        found[np.array(said.pair_index, np.int64)] = False
-        found[[one.pair_index for one in said.checked if one.decided]] = True
+        found[[index for index in said.pair_index if index < pairs]] = False
+        found[[one.pair_index for one in said.checked if one.decided and one.pair_index < pairs]] = True
     return found
 
 

@@ -1,6 +1,6 @@
 """A run's columns, put together from its shards: features of its pairs, and what the judge said of them. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -59,8 +59,17 @@ def verdict_column(labeled: Iterable[ShardLabeled], column: str, pairs: int, mis
     said = np.full(pairs, missing, float)
     for shard in labeled:
         # A column of what was not asked for is empty.
-        said[np.array(shard.pair_index, np.int64)] = getattr(shard, column) or missing
+        write(said, shard.pair_index, getattr(shard, column), missing)
     return said
+
+
+def write(said: Array, indexes: Sequence[int], values: Sequence[float], missing: float) -> None:
+    """Writes a column of a fact into `said`, [pairs]: `missing` at the indexes that it has no value for; others than those of
+    `said` are passed over."""
+    at = np.array(indexes, np.int64)
+    told = np.full(len(at), missing, float)
+    told[: len(values)] = values[: len(at)]
+    said[at[at < len(said)]] = told[at < len(said)]
 
 
 def rubric_against(labeled: Iterable[ShardLabeled], pairs: int) -> Array:
@@ -79,7 +88,7 @@ def signal_columns(labeled: Iterable[ShardLabeled], pairs: int) -> dict[str, Arr
     for shard in labeled:
         for column in shard.signals:
             said = columns.setdefault(column.signal, np.full(pairs, -1.0))
-            said[np.array(shard.pair_index, np.int64)] = column.against
+            write(said, shard.pair_index, column.against, -1.0)
     return dict(sorted(columns.items()))
 
 
@@ -89,7 +98,7 @@ def helper_columns(labeled: Iterable[ShardLabeled], pairs: int) -> dict[str, Arr
     for shard in labeled:
         for helper in shard.helpers:
             said = columns.setdefault(helper.judge, np.full(pairs, -1.0))
-            said[np.array(shard.pair_index, np.int64)] = helper.disagree
+            write(said, shard.pair_index, helper.disagree, -1.0)
     return dict(sorted(columns.items()))
 
 

@@ -121,6 +121,18 @@ def keep(failures: Iterable[Failure], path: Path = FOUND) -> None:
     path.write_text(json.dumps(dict(sorted(seeds.items())), indent=1) + "\n")
 
 
+def write_down(accounts: Mapping[str, Account], seed: int, circumstances: Mapping[str, object], path: Path) -> None:
+    """Adds one run's figures to those that stand in the file: {"inputs": of all runs, "runs": [each]}."""
+    runs = json.loads(path.read_text())["runs"] if path.exists() else []
+    tried = {
+        name: {"inputs": one.tried, "seconds": round(one.seconds, 1), "failures": len(one.failures)}
+        for name, one in accounts.items()
+    }
+    runs.append({**circumstances, "first_seed": seed, "targets": tried})
+    inputs = sum(target["inputs"] for one in runs for target in one["targets"].values())
+    path.write_text(json.dumps({"inputs": inputs, "runs": runs}, indent=1) + "\n")
+
+
 def lines(accounts: Mapping[str, Account]) -> Sequence[str]:
     """What was tried, a line for each target and one for all."""
     rows = [
