@@ -23,7 +23,7 @@ PORT ?= 7070
 REPLICAS ?= 1
 DATA ?= kept
 
-.PHONY: run run-torch up down test test-all test-trl test-label-studio check bench fuzz simulate chaos image s3 llama small-model compose-test compose-plugin kustomize kube-tools keda kube pods clean
+.PHONY: run run-torch up down test test-all test-trl test-label-studio check bench fuzz simulate soak chaos image s3 llama small-model compose-test compose-plugin kustomize kube-tools keda kube pods clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
@@ -63,7 +63,11 @@ bench: $(VENV)/dev  ## every benchmark; results go to benchmarks/results
 fuzz: $(VENV)/dev  ## random inputs for every door, what breaks one is kept: make fuzz MINUTES=10 TARGET=rpc
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(addprefix --target ,$(TARGET))
 
-simulate: $(VENV)/dev  ## the whole cluster in one thread, with faults: make simulate SEEDS=1000 FIRST=5000
+soak: MINUTES = 60
+soak: $(VENV)/dev  ## an hour of 50 runs, 100 annotators and 500,000 pairs in a cluster of processes: make soak MINUTES=60
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --json benchmarks/results/soak.json
+
+simulate: $(VENV)/dev  ## the whole cluster in one thread, with faults; of a seed that fails the fewest: make simulate SEEDS=1000 FIRST=5000
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
 
 chaos: $(VENV)/dev  ## a real cluster in which everything goes wrong (as root, after `make s3`): make chaos FAULTS=100 SEED=7

@@ -73,6 +73,15 @@ def test_a_third_opinion_is_refused_where_the_two_have_agreed_since():
     assert resolved.task_resolved.annotators == ["ann", "bob"]
 
 
+def test_a_third_opinion_counts_where_one_of_the_two_has_taken_his_back_since():
+    """Its vote was given out while two disagreed; refused, it would hold a place for ever and the task would never be settled."""
+    state = hear(opened(quorum=2, most_votes=3), judged(0, "ann", 0), judged(0, "bob", 1, SECOND))
+    state = hear(state, withdrawn(0, "ann"), judged(0, "cid", 2, SECOND))
+    (resolved,) = due(state)
+    assert resolved.task_resolved.annotators == ["bob", "cid"]
+    assert resolved.task_resolved.choice == SECOND
+
+
 ANSWERS = st.lists(
     st.one_of(
         st.builds(

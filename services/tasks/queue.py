@@ -17,7 +17,7 @@ from concord.preference.votes import majority, undecided
 from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskResolved, Unit
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot, TasksSnapshot
 
-VERSION = 2
+VERSION = 3
 # Pauses that a retry mends.
 RETRIED = (
     PauseReason.PAUSE_REASON_FAILED_UNITS,
@@ -229,9 +229,13 @@ def _on_task(state: TasksState, event: Event, touched: set[str], fresh: set[int]
 
 
 def _take(state: TasksState, task: TaskSnapshot, answer: Answer) -> None:
-    """An answer beyond the quorum, or for a vote that somebody else holds, is refused: overlap is exact in the fold too."""
+    """An answer beyond the quorum, or for a vote that somebody else holds, is refused: overlap is exact in the fold too.
+
+    A third vote, given out where two disagreed, still finds room when one of the two has taken his answer back since.
+    """
     others = [held.vote for held in counted(task) if held.annotator != answer.annotator]
-    if answer.vote >= slots_of(state, task) or answer.vote in others:
+    beyond = answer.vote >= max(state.run.quorum + task.re_ask, state.run.most_votes)
+    if beyond or answer.vote in others or len(others) >= slots_of(state, task):
         return
     for at, known in enumerate(task.answers):
         if known.annotator == answer.annotator:

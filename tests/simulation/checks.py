@@ -13,10 +13,26 @@ from concord.tasks import service as tasks
 from concord.v1.events_pb2 import Event, Stage, StageManifest, TaskOutcome
 from concord.v1.runs_service_pb2 import RunStatus
 from concord.v1.work_pb2 import Work
+from tests.simulation.people import CANCELLED
+from tests.simulation.process import BY
 from tests.simulation.workload import Run
 from tests.simulation.world import World
 
+# Which service says which facts; besides, any worker says that it could not.
+COMMANDS = "run_created pairs_added run_started budget_changed run_paused run_resumed stage_retried run_cancelled"
+SAYS = {
+    "runs": "stage_opened stage_closed run_finished run_paused run_resumed",
+    "tasks": "task_resolved",
+    "labeling": "shard_generated shard_labeled shard_taught unit_deferred unit_failed",
+    "scoring": "features_fitted shard_featurised shard_embedded shard_scored unit_deferred unit_failed",
+    "triage": "pairs_selected round_triaged dataset_built unit_deferred unit_failed",
+    "training": "fold_trained final_trained policy_trained unit_deferred unit_failed",
+    "desk": f"{COMMANDS} annotation_submitted task_skipped annotation_withdrawn",
+}
 UnitKey = tuple[str, int, int, int, int]
+
+
+ENDS = {"run_finished": RunStatus.RUN_STATUS_FINISHED, "run_cancelled": RunStatus.RUN_STATUS_CANCELLED}
 
 
 class Violation(AssertionError):
@@ -72,6 +88,11 @@ def check(world: World, quiet: dict[str, str], chance: Random) -> None:
             if record.key.decode() == run.run_id
         ]
         events = _history(records)
+        if run.config.most_votes and any(event.HasField("annotation_withdrawn") for event, _ in events):
+            # Which votes count then depends on when that was, and people's answers on their votes.
+            world.cluster.reasons[run.run_id].add("an answer was taken back where a third may be asked")
+        _check_rights(events)
+        _check_money(run, events)
         _check_stages(world, run, events)
         _check_people(world, run, events)
         _check_end(world, run, events, quiet)
@@ -93,16 +114,61 @@ def _history(records: list[Record]) -> list[tuple[Event, Record]]:
 def _check_end(world: World, run: Run, events: list[tuple[Event, Record]], quiet: dict[str, str]) -> None:
     fold = runs.fold()
     view = restore_run(fold, run.run_id, world.cluster.store.rows("runs", run.run_id)).state.view
-    require(view.status == RunStatus.RUN_STATUS_FINISHED, f"run {run.run_id} has status {view.status}")
-    require(view.votes <= view.human_budget, f"{view.votes} votes of {view.human_budget}")
-    if view.dollar_budget:
-        require(view.usage.dollars <= view.dollar_budget + 1e-9, f"${view.usage.dollars} of ${view.dollar_budget}")
-    if run.steady:
+    why = world.cluster.reasons.get(run.run_id, set())
+    ended = _end_said(events)
+    require(view.status == ended, f"run {run.run_id} has status {view.status}, and what ended it gives {ended}")
+    if ended == RunStatus.RUN_STATUS_CANCELLED:
+        require(CANCELLED in why, f"run {run.run_id} was cancelled by nobody")
+        return
+    if run.steady and not why:
         wanted = quiet[run.run_id]
         require(view.dataset_sha256 == wanted, f"run {run.run_id}: dataset {view.dataset_sha256}, quiet {wanted}")
     covered = [record for _, record in events if record.offset <= view.through_offset]
     history = fold_records(fold, start_run(fold, run.run_id), covered)[0].history.hex()
     require(history == view.history_sha256, f"run {run.run_id}: the history's hash does not replay")
+
+
+def _end_said(events: list[tuple[Event, Record]]) -> int:
+    """The status that the first fact which ends the run gives it."""
+    for event, _ in events:
+        if event.WhichOneof("kind") in ENDS:
+            return ENDS[event.WhichOneof("kind")]
+    return RunStatus.RUN_STATUS_UNSPECIFIED
+
+
+def _check_rights(events: list[tuple[Event, Record]]) -> None:
+    """Nobody says what is another's to say."""
+    for event, record in events:
+        kind, by = event.WhichOneof("kind"), dict(record.headers).get(BY, b"").decode().rpartition("-")[0]
+        require(not (kind and by) or kind in SAYS[by].split(), f"{by} says {kind}")
+
+
+def _check_money(run: Run, events: list[tuple[Event, Record]]) -> None:
+    """At no moment more dollars or votes are used than the highest limit until then."""
+    dollars, most_dollars, votes, most_votes, thirds = 0.0, 0.0, 0, 0, 0
+    # Of what is asked where people disagree nobody knows before; it counts once it is given.
+    more = max(0, run.config.most_votes - run.config.quorum) if run.config.quorum > 1 else 0
+    unlimited = False
+    for event, _ in events:
+        dollars += event.usage.dollars
+        match event.WhichOneof("kind"):
+            case "run_created":
+                most_dollars = run.config.dollar_budget
+                unlimited = not most_dollars
+            case "run_started":
+                most_votes = event.run_started.human_budget
+            case "stage_closed" if event.stage_closed.HasField("corpus"):
+                most_votes = max(most_votes, event.stage_closed.corpus.human_budget)
+            case "budget_changed":
+                most_dollars = max(most_dollars, event.budget_changed.dollar_budget)
+                most_votes = max(most_votes, event.budget_changed.human_budget)
+                unlimited |= not event.budget_changed.dollar_budget
+            case "stage_opened" if event.stage_opened.stage in HUMAN:
+                thirds = more * event.stage_opened.units
+            case "task_resolved":
+                votes += len(event.task_resolved.annotation_ids)
+        require(unlimited or dollars <= most_dollars + 1e-9, f"${dollars} of ${most_dollars} are spent")
+        require(votes <= most_votes + thirds, f"{votes} votes of {most_votes} are used")
 
 
 def _check_replay(world: World, run: Run, records: list[Record], chance: Random) -> None:
@@ -152,7 +218,8 @@ def _check_stages(world: World, run: Run, events: list[tuple[Event, Record]]) ->
             numbers = [kept.unit.number for kept in manifest.events]
             whole = sorted(set(numbers)) == numbers and len(numbers) + said.failed_units == opened[step]
             require(whole, f"{Stage.Name(step[0])}.{step[1]} has {opened[step]} units, its manifest holds {numbers}")
-    require(closed == set(opened), f"opened and never closed: {set(opened) - closed}")
+    never = set(opened) - closed
+    require(not never or _end_said(events) == RunStatus.RUN_STATUS_CANCELLED, f"opened and never closed: {never}")
 
 
 def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) -> None:
@@ -171,10 +238,13 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
         kind = event.WhichOneof("kind")
         if kind == "stage_opened" and event.stage_opened.stage in HUMAN:
             limit = run.config.annotation_deadline_s or float("inf")
+            if "a clock was wrong" in world.cluster.reasons.get(run.run_id, ()):
+                limit = 0.0
             opened = event.stage_opened
             open_until[opened.stage, opened.round] = record.at + limit
             again = list(opened.re_ask) or [False] * opened.units
-            wanted[opened.stage, opened.round] = [run.config.quorum + one for one in again]
+            more = run.config.most_votes if run.config.quorum > 1 else 0
+            wanted[opened.stage, opened.round] = [max(run.config.quorum + one, more) for one in again]
         if not event.HasField("unit") or event.unit.stage not in HUMAN:
             continue
         task = task_id(run.run_id, event.unit)

@@ -1,9 +1,9 @@
 """Two replicas of every service on one log, one store and one blob store; their processes come and go."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from typing import Any
@@ -47,6 +47,9 @@ class Build:
     log: Callable[[ProcessLog], Any] = lambda log: log
     runs_fold: Callable[[], Fold] = runs.fold
     tasks_fold: Callable[[], Fold] = tasks.fold
+    slots: type[MemorySlots] = MemorySlots
+    # Whether answers whose append was lost are appended again.
+    says_again: bool = True
 
 
 @dataclass
@@ -60,6 +63,8 @@ class Replica:
     looked_at: float = 0.0
     # A future of it is done, so that it has something to do.
     nudged: bool = False
+    # Its next process runs the next version.
+    newer: bool = False
 
     def idle(self) -> bool:
         """Whether its process lives and is at nothing else."""
@@ -82,10 +87,13 @@ class Cluster:
     def __init__(self, chance: Random, clock: Clock, lively: bool, build: Build) -> None:
         self.chance, self.clock, self.lively, self.build = chance, clock, lively, build
         self.faults: Counter[str] = Counter()
+        # Run → why its dataset may differ from the undisturbed one's.
+        self.reasons: dict[str, set[str]] = defaultdict(set)
+        self.lies_until = self.rubbish_until = 0.0
         self.slow_until = 0.0
         self.broker = Broker(clock, self._delay)
         self.log = MemoryLog(self.broker)
-        self.blobs, self.store, self.slots = MemoryBlobs(), build.store(), MemorySlots(clock.now)
+        self.blobs, self.store, self.slots = MemoryBlobs(), build.store(), build.slots(clock.now)
         self.units: list[Unit] = []
         # What the unit raises instead of giving its fact.
         self.trouble: Callable[[Unit], Exception | None] = lambda unit: None
@@ -112,19 +120,23 @@ class Cluster:
         log = self.build.log(ProcessLog(self.log, process))
         store, blobs = ProcessStore(self.store, process), ProcessBlobs(self.blobs, process)
         fold = self.build.runs_fold() if name == "runs" else self.build.tasks_fold()
+        fold = replace(fold, version=fold.version + process.newer)
         project = self.slots.project if name == "tasks" else None
-        return self.build.reactor(name, fold, log, store, blobs, self.clock, project)
+        return self.build.reactor(name, fold, log, store, blobs, self._clock_of(process), project)
+
+    def _clock_of(self, process: Process) -> Callable[[], float]:
+        return lambda: self.clock.now + process.skew
 
     def _worker(self, name: str, process: Process) -> Worker:
         log, blobs = self.build.log(ProcessLog(self.log, process)), ProcessBlobs(self.blobs, process)
         start = partial(self._begin_unit, process)
-        return self.build.worker(name, WORKERS[name], start, log, blobs, self.clock, CONCURRENCY)
+        return self.build.worker(name, WORKERS[name], start, log, blobs, self._clock_of(process), CONCURRENCY)
 
     def _desk(self, process: Process) -> Desk:
         """The handlers of commands and queries of both services."""
         log, store, blobs = ProcessLog(self.log, process), FrontStore(self.store, process), self.blobs
         front = runs.Runs(log, store, ProcessBlobs(blobs, process))
-        return front, tasks.Tasks(log, store, blobs, self.slots, self.clock, LEASE_S)
+        return front, tasks.Tasks(log, store, blobs, self.slots, self._clock_of(process), LEASE_S)
 
     def _begin_unit(self, process: Process, work: Work) -> Begun:
         replica = next(replica for replica in self.replicas if replica.process is process)
@@ -141,7 +153,17 @@ class Cluster:
         if (error := self.trouble(unit)) is not None:
             unit.future.set_exception(error)
         else:
-            unit.future.set_result(stubs.do(unit.work, self.blobs))
+            unit.future.set_result(self._judged(unit.work, stubs.do(unit.work, self.blobs)))
+
+    def _judged(self, work: Work, event: Event) -> Event:
+        """What the judge says today: now and then the opposite, or what nobody can read."""
+        if event.HasField("shard_labeled") and self.clock.now < self.lies_until:
+            self.reasons[work.run_id].add("the judge lied")
+            stubs.lie(event)
+        if event.HasField("shard_labeled") and self.clock.now < self.rubbish_until:
+            self.reasons[work.run_id].add("the judge said what nobody can read")
+            stubs.ramble(event)
+        return event
 
     # ── what befalls a process ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -186,6 +208,24 @@ class Cluster:
 
     def _restart(self, replica: Replica) -> None:
         replica.process, replica.looked_at = self._process(replica.name), 0.0
+        replica.process.newer = replica.newer
+
+    def join(self, service: str) -> None:
+        """One replica more."""
+        number = max(int(one.name.rpartition("-")[2]) for one in self.replicas) + 1
+        self.replicas.append(self._replica(f"{service}-{number}", self._maker(service)))
+
+    def leave(self, replica: Replica) -> None:
+        """One replica less: it ends in order, as far as the world lets it."""
+        self.replicas.remove(replica)
+        try:
+            if replica.stepper is not None:
+                replica.stepper.close()
+        except (Unavailable, Crashed):
+            pass
+        replica.process.dead, replica.stepper = True, None
+        if replica.process.consumer is not None:
+            replica.process.consumer.leave()
 
     def step(self, replica: Replica) -> int:
         """One step of its process; returns what that moved. An outage is waited out, a crash ends the process."""
@@ -223,7 +263,7 @@ class Cluster:
 
     def append_again(self, desk: Replica) -> float:
         """What runs beside the tasks service: answers whose append was lost are appended again."""
-        late = self.slots.unsaid(self.clock.now)
+        late = self.slots.unsaid(self.clock.now) if self.build.says_again else ()
         if late and not desk.process.dead:
             try:
                 ProcessLog(self.log, desk.process).append([entry_of(Event.FromString(said)) for _, said in late])

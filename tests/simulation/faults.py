@@ -1,38 +1,70 @@
-"""What goes wrong, drawn by the seed: when, which kind, which process."""
+"""What goes wrong: planned from the seed as a list of faults, each with draws of its own, so that any part of it can be tried."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
 
 from concord.kit.errors import Deferred, Unavailable
+from concord.kit.ids import event_id
 from concord.kit.log import Entry
-from concord.kit.log.topics import FACTS
-from tests.simulation.cluster import Replica, Unit
+from concord.kit.log.topics import FACTS, fact_partition
+from concord.v1.events_pb2 import Event
+from tests.simulation.cluster import SERVICES, Replica, Unit
 from tests.simulation.process import Fuse
 from tests.simulation.world import World
 
 # More than ten, because a fuse may still be burning when the last run ends.
-LEAST, MOST = 17, 26
+LEAST, MOST = 22, 34
 # A unit may raise twice and be done at the third try; a fourth death would be close to making it a dead letter.
 RAISES, DEATHS = 2, 2
+# A fault that does not apply yet is tried again after so many steps, so many times.
+AGAIN_STEPS, TRIES = 10, 40
+MOST_SKEW_S, MOST_GONE_S, MOST_REPLICAS = 90.0, 60.0, 3
+# A fact of a kind that this version does not know: field 900 of the oneof, a message.
+UNKNOWN_KIND = b"\xa2\x38\x03new"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One fault: what, at which step, and the seed of what it draws (which process, how long)."""
+
+    step: int
+    kind: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"step {self.step}: {self.kind.replace('_', ' ')} ({self.seed})"
+
+
+def planned(seed: int, until: int) -> tuple[Planned, ...]:
+    """The seed's faults, at steps drawn between the first ones and `until`, in their order. Pure."""
+    chance = Random(f"faults {seed}")
+    steps = sorted(chance.sample(range(20, max(until, 200)), chance.randint(LEAST, MOST)))
+    kinds = chance.choices(list(KINDS), list(KINDS.values()), k=len(steps))
+    return tuple(Planned(step, kind, chance.randrange(1_000_000)) for step, kind in zip(steps, kinds, strict=True))
 
 
 class Faults:
-    """Injects `count` faults at steps drawn between the first ones and `until`."""
+    """Does what is planned to a world."""
 
-    def __init__(self, world: World, until: int) -> None:
-        self._world, self._cluster, self._clock, self._chance = world, world.cluster, world.clock, world.chance
-        count = self._chance.randint(LEAST, MOST)
-        self._steps = sorted(self._chance.sample(range(20, max(until, 200)), count), reverse=True)
+    def __init__(self, world: World, plan: Sequence[Planned]) -> None:
+        self._world, self._cluster, self._clock = world, world.cluster, world.clock
+        # (step, how often it was tried, fault), the next one last.
+        self._left = sorted(((one.step, 0, one) for one in plan), key=lambda left: -left[0])
+        self._chance = Random()
         self._raises, self._deaths = Counter[str](), Counter[str]()
         self._raise_next, self._away_next, self._llm_down_until = 0, 0, 0.0
         world.cluster.trouble = self._trouble
 
     def act(self) -> None:
-        """Called after each step: does what is to be done by now; a kind that does not apply now makes way for another."""
-        while self._steps and self._world.steps >= self._steps[-1]:
-            kind = self._chance.choice(KINDS)
-            if kind(self):
-                self._steps.pop()
+        """Called after each step: does what is to be done by now; what does not apply yet is tried again later."""
+        while self._left and self._world.steps >= self._left[-1][0]:
+            _, tries, fault = self._left.pop()
+            self._chance = Random(f"{fault.kind} {fault.seed} {tries}")
+            if not getattr(self, fault.kind)() and tries < TRIES:
+                self._left.append((self._world.steps + AGAIN_STEPS, tries + 1, fault))
+                self._left.sort(key=lambda left: -left[0])
 
     def _count(self, name: str) -> bool:
         self._cluster.faults[name] += 1
@@ -190,32 +222,139 @@ class Faults:
             return Unavailable("the blob store is away")
         return None
 
+    def torn_append(self) -> bool:
+        return self._light("torn append", ("append",))
+
+    def clock_jumps(self) -> bool:
+        """A process's clock is wrong for a while, by up to a minute and a half; then it is set right, which is a jump as well."""
+        process = self._chance.choice([*self._cluster.replicas, *self._cluster.desks]).process
+        if process.dead:
+            return False
+        process.skew = self._chance.uniform(-MOST_SKEW_S, MOST_SKEW_S)
+        self._clock.after(self._chance.random() * 20.0, lambda: setattr(process, "skew", 0.0))
+        for run in self._world.workload:
+            if run.config.annotation_deadline_s and process.name.startswith("tasks"):
+                self._cluster.reasons[run.run_id].add("a clock was wrong")
+        return self._count("clock jumps")
+
+    def replica_joins(self) -> bool:
+        service = self._chance.choice(SERVICES)
+        if len(self._of(service)) >= MOST_REPLICAS:
+            return False
+        self._cluster.join(service)
+        return self._count("replica joins")
+
+    def replica_leaves(self) -> bool:
+        replica = self._replica(lambda one: len(self._of(one.name.rpartition("-")[0])) > 1)
+        if replica is None:
+            return False
+        self._cluster.leave(replica)
+        return self._count("replica leaves")
+
+    def _of(self, service: str) -> list[Replica]:
+        return [one for one in self._cluster.replicas if one.name.rpartition("-")[0] == service]
+
+    def upgrade(self) -> bool:
+        """All replicas of a service, or of the front door, are replaced one after another by those of the next version."""
+        service = self._chance.choice([*SERVICES, "desk"])
+        for replica in self._cluster.desks if service == "desk" else self._of(service):
+            if not replica.newer:
+                replica.newer = True
+                self._clock.after(self._chance.random() * 20.0, lambda one=replica: self._replace(one))
+        return self._count("upgrade")
+
+    def _replace(self, replica: Replica) -> None:
+        if replica.process.busy:
+            self._clock.after(1.0, lambda: self._replace(replica))
+        elif not replica.process.dead:
+            self._cluster.kill(replica, self._chance.random() * 2.0, 0.0)
+
+    def newer_fact(self) -> bool:
+        """Another process says something that this version has no word for."""
+        run_id = self._chance.choice(self._world.workload).run_id
+        event = Event(event_id=event_id(run_id, f"newer {self._chance.random()}"), run_id=run_id)
+        value = event.SerializeToString() + UNKNOWN_KIND
+        self._cluster.log.append([Entry(FACTS, fact_partition(run_id), run_id.encode(), value)])
+        return self._count("newer fact")
+
+    # ── the judge ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def judge_lies(self) -> bool:
+        self._cluster.lies_until = self._clock.now + 1.0 + self._chance.random() * 5.0
+        return self._count("judge lies")
+
+    def judge_rambles(self) -> bool:
+        self._cluster.rubbish_until = self._clock.now + 1.0 + self._chance.random() * 5.0
+        return self._count("judge says rubbish")
+
+    # ── people and operators ────────────────────────────────────────────────────────────────────────────────────────
+
+    def somebody_vanishes(self) -> bool:
+        self._chance.choice(self._world.people).gone_s = 5.0 + self._chance.random() * MOST_GONE_S
+        return self._count("somebody vanishes")
+
+    def says_it_twice(self) -> bool:
+        self._chance.choice(self._world.people).says_twice = True
+        return self._count("answer sent twice")
+
+    def meddles(self) -> bool:
+        self._chance.choice(self._world.people).meddles = True
+        return self._count("answer to others' task")
+
     def pause(self) -> bool:
-        self._chance.choice(self._world.operators).wants_pause = True
-        return self._count("pause and resume")
+        return self._command("pause")
+
+    def resume(self) -> bool:
+        return self._command("resume")
+
+    def retry(self) -> bool:
+        return self._command("retry")
+
+    def cancel(self) -> bool:
+        return self._command("cancel")
+
+    def budget(self) -> bool:
+        return self._command("budget")
+
+    def _command(self, what: str) -> bool:
+        self._chance.choice(self._world.operators).wants.append((what, Random(self._chance.random())))
+        return self._count(f"{what} at any moment")
 
 
-KINDS = (
-    Faults.crash,
-    Faults.crash_in_a_call,
-    Faults.crash_in_a_call,
-    Faults.crash_of_the_front_door,
-    Faults.outage,
-    Faults.outage,
-    Faults.late_append,
-    Faults.append_twice,
-    Faults.stall_in_a_step,
-    Faults.stall_in_a_save,
-    Faults.stall_in_a_save,
-    Faults.zombie,
-    Faults.rebalance,
-    Faults.redelivery,
-    Faults.fact_again,
-    Faults.work_lost,
-    Faults.slow_log,
-    Faults.store_lost,
-    Faults.unit_raises,
-    Faults.unit_meets_an_outage,
-    Faults.llm_down,
-    Faults.pause,
-)
+# Kind → how often it is drawn beside the others. What changes a dataset is rare: else nothing is left to compare.
+KINDS: dict[str, float] = {
+    "crash": 1,
+    "crash_in_a_call": 2,
+    "crash_of_the_front_door": 1,
+    "outage": 2,
+    "late_append": 1,
+    "append_twice": 1,
+    "torn_append": 2,
+    "stall_in_a_step": 1,
+    "stall_in_a_save": 2,
+    "zombie": 1,
+    "rebalance": 1,
+    "redelivery": 1,
+    "fact_again": 1,
+    "newer_fact": 1,
+    "work_lost": 1,
+    "slow_log": 1,
+    "store_lost": 1,
+    "unit_raises": 1,
+    "unit_meets_an_outage": 1,
+    "llm_down": 1,
+    "clock_jumps": 1,
+    "replica_joins": 1,
+    "replica_leaves": 1,
+    "upgrade": 0.5,
+    "somebody_vanishes": 1,
+    "says_it_twice": 1,
+    "meddles": 0.5,
+    "pause": 1,
+    "resume": 0.5,
+    "retry": 0.5,
+    "cancel": 0.2,
+    "budget": 0.25,
+    "judge_lies": 0.2,
+    "judge_rambles": 0.2,
+}

@@ -154,6 +154,16 @@ class MemoryConsumer:
         self._silent = (-1 if found else appended, until)
         return found
 
+    def has_news(self, now: float) -> bool:
+        """Whether the next `poll` brings records or another assignment."""
+        group = self._group
+        if self._generation != group.generation:
+            return True
+        silent, until = self._silent
+        if now < until and silent == self._broker.appended[group.topic.name]:
+            return False
+        return bool(self.news(now))
+
     def stale(self) -> bool:
         """Whether the next `poll` brings another assignment."""
         return self._generation != self._group.generation

@@ -9,6 +9,7 @@ from concord.tasks.service import Tasks
 from concord.v1 import runs_service_pb2 as runs_pb
 from concord.v1 import tasks_service_pb2 as tasks_pb
 from concord.v1.events_pb2 import PauseReason
+from concord.v1.pairs_pb2 import Choice
 from tests.simulation.stubs import answer
 from tests.simulation.workload import Run
 
@@ -17,12 +18,20 @@ Desk = tuple[Runs, Tasks]
 Call = Callable[[Callable[[Desk], object]], object]
 
 
+class Wronged(AssertionError):
+    """The cluster took what it should have refused, or the other way round."""
+
+
 class Annotator:
     """Takes a task, thinks, answers; now and then answers again, takes an answer back, or is too slow."""
 
-    def __init__(self, name: str, seeds: dict[str, int], chance: Random, moody: bool) -> None:
-        """`seeds`: run → its seed; `moody`: whether the person does anything but answer."""
-        self.name, self._seeds, self._chance, self._moody = name, seeds, chance, moody
+    def __init__(
+        self, name: str, seeds: dict[str, int], chance: Random, moody: bool, board: dict[str, set[str]]
+    ) -> None:
+        """`seeds`: run → its seed; `moody`: whether the person does anything but answer; `board`: person → tasks ever given."""
+        self.name, self._seeds, self._chance, self._moody, self._board = name, seeds, chance, moody, board
+        # What the faults have the person do next: be gone for so long, say it twice, answer what others were given.
+        self.gone_s, self.says_twice, self.meddles = 0.0, False, False
         self._task: tasks_pb.Task | None = None
         self._again: tuple[str, str] | None = None
         # (task, run, revision) of answers that the service said it has.
@@ -30,7 +39,14 @@ class Annotator:
 
     def act(self, call: Call) -> float:
         """One call; returns the seconds until the next one."""
+        if self.gone_s:
+            gone_s, self.gone_s, self._again = self.gone_s, 0.0, None
+            if self._chance.random() < 0.5:
+                self._task = None
+            return gone_s
         try:
+            if self.meddles:
+                self._meddle(call)
             if self._again is not None:
                 return self._change_mind(call)
             return self._take(call) if self._task is None else self._say(call, self._task)
@@ -44,10 +60,14 @@ class Annotator:
             return 0.5
 
     def _take(self, call: Call) -> float:
-        given = call(lambda desk: desk[1].NextTask(tasks_pb.NextTaskRequest(annotator=self.name), None))
+        asked = tasks_pb.NextTaskRequest(annotator=self.name)
+        if self._moody and self._chance.random() < 0.5:
+            asked.run_id = self._chance.choice(sorted(self._seeds))
+        given = call(lambda desk: desk[1].NextTask(asked, None))
         if not given.HasField("task"):
-            return 0.5 + 2.0 * self._chance.random()
+            return 1.0 + 3.0 * self._chance.random()
         self._task = given.task
+        self._board[self.name].add(given.task.task_id)
         if self._moody and self._chance.random() < 0.04:
             return 40.0
         return self._chance.random() * 1.5 if self._moody else 0.01
@@ -62,6 +82,11 @@ class Annotator:
         said = tasks_pb.SubmitAnnotationRequest(task_id=task.task_id, annotator=self.name, choice=choice)
         given = call(lambda desk: desk[1].SubmitAnnotation(said, None))
         self.acknowledged.append((task.task_id, task.run_id, given.revision))
+        if self.says_twice:
+            self.says_twice = False
+            again = call(lambda desk: desk[1].SubmitAnnotation(said, None))
+            if again.revision != given.revision:
+                raise Wronged(f"the same answer twice is revision {given.revision} and {again.revision}")
         drawn = self._chance.random() if self._moody else 1.0
         if drawn < 0.05:
             self._again = "answer", task.task_id
@@ -70,6 +95,20 @@ class Annotator:
         else:
             self._task = None
         return self._chance.random() * 0.5 if self._moody else 0.01
+
+    def _meddle(self, call: Call) -> None:
+        """Answers what only others were given."""
+        own = self._board[self.name]
+        others = sorted({task_id for given in self._board.values() for task_id in given} - own)
+        self.meddles = False
+        if others:
+            task_id = self._chance.choice(others)
+            said = tasks_pb.SubmitAnnotationRequest(task_id=task_id, annotator=self.name, choice=Choice.CHOICE_TIE)
+            try:
+                call(lambda desk: desk[1].SubmitAnnotation(said, None))
+            except Refused:
+                return
+            raise Wronged(f"{self.name} answered {task_id} without having been given it")
 
     def _change_mind(self, call: Call) -> float:
         assert self._again is not None and self._task is not None
@@ -121,35 +160,68 @@ class Owner:
             raise Refused("the start is not folded yet")
 
 
-class Operator:
-    """Looks at a run now and then and does what its pause asks for; pauses it himself where told to."""
+CANCELLED = "it was cancelled"
 
-    def __init__(self, run: Run) -> None:
-        self._run, self._said = run, 0
-        self.wants_pause = False
+
+class Operator:
+    """Looks at a run now and then and does what its pause asks for; says what the faults have him say, at any moment."""
+
+    def __init__(self, run: Run, reasons: dict[str, set[str]]) -> None:
+        self._run, self._reasons, self._said, self._holds = run, reasons, 0, 0
+        # Commands still to be said, and how many looks a pause is to last.
+        self.wants: list[tuple[str, Random]] = []
 
     def act(self, call: Call) -> float:
         try:
             self._look(call)
         except (Unavailable, NotFound, Refused):
             return 0.5
-        return 2.0
+        return 4.0
 
     def _look(self, call: Call) -> None:
         run_id = self._run.run_id
         view = call(lambda desk: desk[0].GetRun(runs_pb.GetRunRequest(run_id=run_id), None)).run
-        named = {"run_id": run_id, "request_id": str(self._said)}
-        if self.wants_pause and view.status == runs_pb.RUN_STATUS_RUNNING:
-            self.wants_pause = False
-            self._said += 1
-            call(lambda desk: desk[0].PauseRun(runs_pb.PauseRunRequest(**named), None))
+        if self.wants and view.status in (runs_pb.RUN_STATUS_RUNNING, runs_pb.RUN_STATUS_PAUSED):
+            self._do(call, view)
+            return
         if view.status != runs_pb.RUN_STATUS_PAUSED or view.pause_reason == PauseReason.PAUSE_REASON_DEFERRED:
             return
+        if self._holds:
+            self._holds -= 1
+            return
         self._said += 1
-        if view.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS:
+        named = {"run_id": run_id, "request_id": str(self._said)}
+        if view.pause_reason in (PauseReason.PAUSE_REASON_FAILED_UNITS, PauseReason.PAUSE_REASON_SILENT_JUDGE):
             call(lambda desk: desk[0].RetryStage(runs_pb.RetryStageRequest(**named), None))
             return
         if view.pause_reason == PauseReason.PAUSE_REASON_BUDGET:
-            money = {"human_budget": view.human_budget, "dollar_budget": 2 * view.dollar_budget}
+            money = {"human_budget": view.human_budget, "dollar_budget": max(0.1, 2 * view.dollar_budget)}
             call(lambda desk: desk[0].SetBudget(runs_pb.SetBudgetRequest(**named, **money), None))
+            named["request_id"] += "/resume"
         call(lambda desk: desk[0].ResumeRun(runs_pb.ResumeRunRequest(**named), None))
+
+    def _do(self, call: Call, view: runs_pb.RunView) -> None:
+        """The first of the commands; what the run refuses is said no more, what nobody answered is."""
+        what, chance = self.wants[0]
+        named = {"run_id": self._run.run_id, "request_id": f"{what}/{self._said}"}
+        try:
+            match what:
+                case "pause":
+                    self._holds = chance.choice([0, 0, 1, 8])
+                    call(lambda desk: desk[0].PauseRun(runs_pb.PauseRunRequest(**named), None))
+                case "resume":
+                    call(lambda desk: desk[0].ResumeRun(runs_pb.ResumeRunRequest(**named), None))
+                case "retry":
+                    call(lambda desk: desk[0].RetryStage(runs_pb.RetryStageRequest(**named), None))
+                case "cancel":
+                    self._reasons[self._run.run_id].add(CANCELLED)
+                    call(lambda desk: desk[0].CancelRun(runs_pb.CancelRunRequest(**named), None))
+                case "budget":
+                    self._reasons[self._run.run_id].add("its budget was changed")
+                    dollars = view.usage.dollars * 2 * chance.random() if view.dollar_budget else 0.0
+                    money = {"human_budget": int(view.human_budget * 2 * chance.random()), "dollar_budget": dollars}
+                    call(lambda desk: desk[0].SetBudget(runs_pb.SetBudgetRequest(**named, **money), None))
+        except Refused:
+            pass
+        self._said += 1
+        self.wants.pop(0)

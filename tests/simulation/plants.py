@@ -1,23 +1,31 @@
 """Bugs planted on purpose, each as another part of the cluster: the simulation must find every one of them."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 from concord.kit import store
+from concord.kit.errors import Unavailable
 from concord.kit.ids import event_id
-from concord.kit.log import Record
+from concord.kit.log import Entry, Record
 from concord.kit.loop import reactor
-from concord.kit.loop.fold import Fold
+from concord.kit.loop.facts import fact
+from concord.kit.loop.fold import Append, Context, Dispatch, Fold
 from concord.kit.loop.worker import Worker
 from concord.kit.store.memory import MemoryStore
 from concord.runs import loop
 from concord.runs import service as runs
 from concord.runs.evolve import evolve
 from concord.runs.state import RunState, unit_row
-from concord.v1.events_pb2 import Event
+from concord.tasks import service as tasks
+from concord.tasks.queue import TasksState
+from concord.v1.events_pb2 import Event, StageClosed
+from concord.v1.runs_service_pb2 import RunView
 from tests.simulation.cluster import Build
+from tests.simulation.memory_slots import MemorySlots
 from tests.simulation.process import ProcessLog
 
 
@@ -98,18 +106,128 @@ class Unfenced(MemoryStore):
         super().save(service, partition, self.position(service, partition), *given)
 
 
+class Generous(MemorySlots):
+    """A table of leases that gives each question to one person more than were asked for."""
+
+    def lease(self, *given: Any, **named: Any) -> Any:
+        known = self._tasks
+        self._tasks = {place: (*task[:2], task[2] + 1, *task[3:]) for place, task in known.items()}
+        try:
+            return super().lease(*given, **named)
+        finally:
+            self._tasks = known
+
+
+class Trusting(MemorySlots):
+    """A table of leases that takes an answer from whoever gives one."""
+
+    def held(self, task_ids: Sequence[str], annotator: str) -> Any:
+        anybody = {
+            one.task_id: one for held in self._slots.values() for one in held.values() if one.task_id in task_ids
+        }
+        return {
+            task_id: replace(slot, annotator=annotator, vote=max(0, slot.vote)) for task_id, slot in anybody.items()
+        }
+
+    def submit(self, answers: Any, now: float) -> list[bool]:
+        return [True] * len(answers)
+
+
+def due_without_the_last_answer(state: TasksState, context: Context) -> Sequence[Append]:
+    said = tasks.fold().due(state, context)
+    for one in said:
+        del one.event.task_resolved.annotation_ids[1:]
+    return said
+
+
+def due_without_money(state: RunState, context: Context) -> Sequence[Append | Dispatch]:
+    """Nothing is held back for what is out."""
+    rich, view = copy(state), RunView()
+    view.CopyFrom(state.view)
+    view.dollar_budget = 0
+    rich.view = view
+    return loop.due(rich, context)
+
+
+def due_of_an_older_history(state: RunState, context: Context) -> Sequence[Append | Dispatch]:
+    """What ends the run names the history before its last fact."""
+    return loop.due(state, replace(context, offset=context.offset - 1))
+
+
+def evolve_deaf_to(kind: str, state: RunState, events: Sequence[tuple[Event, float]]) -> Any:
+    return evolve(state, [(event, at) for event, at in events if event.WhichOneof("kind") != kind])
+
+
+class StopsAtNews(reactor.Reactor):
+    """A reactor that goes no further than a fact that it has no word for."""
+
+    def _take(self, partition: int, records: Sequence[Record]) -> int:
+        known = list(takewhile(lambda one: Event.FromString(one.value).WhichOneof("kind"), records))
+        return super()._take(partition, known)
+
+
+class SwallowsOutages:
+    """A log whose append says that all is well, whatever became of it."""
+
+    def __init__(self, log: ProcessLog) -> None:
+        self._log, self.log_id, self.subscribe = log, log.log_id, log.subscribe
+        self.end, self.read, self.partitions, self.waiting = log.end, log.read, log.partitions, log.waiting
+
+    def append(self, entries: Sequence[Entry]) -> Sequence[int]:
+        try:
+            return self._log.append(entries)
+        except Unavailable:
+            return [0] * len(entries)
+
+
+class AnyStage(reactor.Reactor):
+    """A reactor of the tasks that closes stages, which is not its to say."""
+
+    def _entry(self, run_id: str, output: Append | Dispatch) -> Entry:
+        if self._service == "tasks" and isinstance(output, Append):
+            said = StageClosed(stage=output.event.unit.stage, round=output.event.unit.round)
+            event = Event(event_id=event_id(run_id, "mine"), run_id=run_id, stage_closed=said)
+            self._log.append([fact(run_id, event.SerializeToString())])
+        return super()._entry(run_id, output)
+
+
 @dataclass(frozen=True)
 class Plant:
     """A cluster with a bug, and the words with which the simulation is to report it."""
 
     build: Build
     reported: str
+    # A seed that finds it at once, as far as is known.
+    seed: int = 0
 
 
 PLANTS: Mapping[str, Plant] = {
     "a stage is closed by counting results": Plant(Build(reactor=NoIds, runs_fold=counting_fold), "its manifest holds"),
     "a worker commits before it appends": Plant(Build(worker=CommitsFirst), "is committed, not said"),
     "the window is forgotten": Plant(Build(runs_fold=forgetful_fold), "status 2, .* undone"),
-    "due is asked before the barrier": Plant(Build(log=HastyLog), "is lost"),
+    "due is asked before the barrier": Plant(Build(log=HastyLog), "is lost", 93),
     "a store without a fence": Plant(Build(store=Unfenced), "store differs from the log|history differs"),
+    "a question is given to one person too many": Plant(Build(slots=Generous), "more people answered|Stuck|taken in"),
+    "anybody may answer": Plant(Build(slots=Trusting), "without having been given it"),
+    "an answer is left out": Plant(
+        Build(tasks_fold=lambda: replace(tasks.fold(), due=due_without_the_last_answer)), "the answer of .* is lost"
+    ),
+    "money is not held back": Plant(
+        Build(runs_fold=lambda: replace(runs.fold(), due=due_without_money)), r"\$.* are spent", 3
+    ),
+    "the history is one fact short": Plant(
+        Build(runs_fold=lambda: replace(runs.fold(), due=due_of_an_older_history)), "history's hash does not replay"
+    ),
+    "a run does not hear that it goes on": Plant(
+        Build(runs_fold=lambda: replace(runs.fold(), evolve=partial(evolve_deaf_to, "run_resumed"))),
+        "status 3, .* undone",
+    ),
+    "a run does not hear that it is cancelled": Plant(
+        Build(runs_fold=lambda: replace(runs.fold(), evolve=partial(evolve_deaf_to, "run_cancelled"))),
+        "what ended it gives|status 2",
+    ),
+    "a newer version's fact stops the fold": Plant(Build(reactor=StopsAtNews), "status|undone|not folded"),
+    "an append that failed is taken for done": Plant(Build(log=SwallowsOutages), "committed, not said|status|undone"),
+    "what a service may not say": Plant(Build(reactor=AnyStage), "tasks says stage_closed"),
+    "answers whose append was lost are not said again": Plant(Build(says_again=False), "undone|taken in"),
 }

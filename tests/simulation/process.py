@@ -1,7 +1,7 @@
 """A process that may die, stall or lose its connection at any call that it makes to the world outside."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from concord.kit.blobs import MemoryBlobs
@@ -11,6 +11,10 @@ from concord.kit.log.topics import FACTS, Topic
 from concord.kit.store import Also, Position, RunChange
 from concord.kit.store.memory import MemoryStore
 from tests.simulation.memory_log import MemoryConsumer, MemoryLog
+
+# Who appended a record; and field 2015 of a message, which this version does not know.
+BY = "simulated-by"
+NEWER = b"\xfa\x7d\x05newer"
 
 
 class Crashed(BaseException):
@@ -37,6 +41,8 @@ class Process:
         self.fuse: Fuse | None = None
         self.busy = False
         self.dead = False
+        # Of its clock, seconds; and whether it runs the next version.
+        self.skew, self.newer = 0.0, False
         self.consumer: MemoryConsumer | None = None
 
     def io(self, name: str, call: Callable, *given: Any) -> Any:
@@ -67,11 +73,17 @@ class Process:
                 raise Unavailable(f"{name} fails, and happens later")
             case "twice":
                 call(*given)
+            case "torn append":
+                # A broker takes each partition's batch by itself: the first ones may stand, and the rest not.
+                call(given[0][: len(given[0]) // 2])
+                raise Unavailable(f"{name} fails half-way")
             case "work lost":
                 return call([entry for entry in given[0] if entry.topic == FACTS])
         return call(*given)
 
     def _applies(self, kind: str, name: str, given: tuple) -> bool:
+        if kind == "torn append":
+            return name == "append" and len(given[0]) > 1
         if kind == "work lost":
             return any(entry.topic != FACTS for entry in given[0])
         # A poll that fails has handed nothing out; reactors are to bear even one that breaks this promise.
@@ -86,7 +98,12 @@ class ProcessLog:
         self.end, self.read, self.partitions, self.waiting = log.end, log.read, log.partitions, log.waiting
 
     def append(self, entries: Sequence[Entry]) -> Sequence[int]:
-        return self._process.io("append", self._log.append, entries)
+        return self._process.io("append", self._log.append, [self._signed(entry) for entry in entries])
+
+    def _signed(self, entry: Entry) -> Entry:
+        """With the process's name, for the check of who may say what; a newer version's facts hold a field more."""
+        more = NEWER if self._process.newer and entry.topic == FACTS else b""
+        return replace(entry, value=entry.value + more, headers=(*entry.headers, (BY, self._process.name.encode())))
 
     def subscribe(self, topic: Topic, group: str, start: Callable[[int], int] | None = None) -> "ProcessConsumer":
         self._process.consumer = self._log.subscribe(topic, group, start)

@@ -6,16 +6,19 @@ wrong, missing or doubled input changes the dataset's hash.
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b, sha256
 
+from concord.kit import usage
 from concord.kit.blobs import Blobs
 from concord.labeling import checking
-from concord.preference import further, shards
+from concord.preference import checked, further, shards
 from concord.v1.events_pb2 import Event, PairsSelected, ShardLabeled, Stage, StageManifest, Usage
 from concord.v1.pairs_pb2 import Choice, Pair, PairShard, PairsManifest
 from concord.v1.work_pb2 import Work
 
-CENTS_A_PAIR = 0.01
+# Of one call; the workloads' prices make it a cent: 180 · $50 and 10 · $100 a million.
+PROMPT_TOKENS, COMPLETION_TOKENS, DOLLARS = 180, 10, 0.01
 
 
 def digest(*parts: object) -> bytes:
@@ -39,6 +42,15 @@ def answer(seed: int, pair_index: int, vote: int) -> Choice.ValueType | None:
     return right if drawn < 0.9 else Choice.CHOICE_FIRST + Choice.CHOICE_SECOND - right
 
 
+def _paid(calls: int) -> Usage:
+    return Usage(
+        calls=calls,
+        prompt_tokens=calls * PROMPT_TOKENS,
+        completion_tokens=calls * COMPLETION_TOKENS,
+        dollars=calls * DOLLARS,
+    )
+
+
 def do(work: Work, blobs: Blobs) -> Event:
     """The unit's fact, without its names."""
     return UNITS[work.WhichOneof("task")](work, blobs)
@@ -50,16 +62,31 @@ def _manifest(blobs: Blobs, uri: str) -> StageManifest:
 
 
 def _pairs(blobs: Blobs, uris: Sequence[str]) -> list[tuple[int, Pair]]:
-    read = [PairShard.FromString(blobs.get(uri)) for uri in uris]
-    return [(shard.first_index + at, pair) for shard in read for at, pair in enumerate(shard.pairs)]
+    read = [_shard(uri, blobs.get(uri)) for uri in uris]
+    return [(first + at, pair) for first, pairs in read for at, pair in enumerate(pairs)]
+
+
+@lru_cache(maxsize=500)
+def _shard(uri: str, content: bytes) -> tuple[int, tuple[Pair, ...]]:
+    """Read once in a process: seeds share their workloads, and nobody writes on a pair."""
+    shard = PairShard.FromString(content)
+    return shard.first_index, tuple(shard.pairs)
+
+
+@lru_cache(maxsize=500)
+def _tried(uris: tuple[str, ...], wanted: frozenset[int], contents: tuple[bytes, ...]) -> tuple[list, list, list]:
+    """(the pairs, what checks said of them, those that are left to the judge)."""
+    read = [_shard(uri, content) for uri, content in zip(uris, contents, strict=True)]
+    every = [(first + at, pair) for first, pairs in read for at, pair in enumerate(pairs)]
+    given = [(at, pair) for at, pair in every if not wanted or at in wanted]
+    tried = checking.tried(given)
+    return given, tried, checking.judged(given, tried)
 
 
 def _label_shard(work: Work, blobs: Blobs) -> Event:
-    wanted = set(work.label_shard.pair_indexes)
-    given = [(at, pair) for at, pair in _pairs(blobs, work.label_shard.shard_uris) if not wanted or at in wanted]
-    tried = checking.tried(given)
-    pairs = checking.judged(given, tried)
-    event = Event(usage=Usage(calls=len(pairs), dollars=CENTS_A_PAIR * len(pairs)))
+    uris = tuple(work.label_shard.shard_uris)
+    given, tried, pairs = _tried(uris, frozenset(work.label_shard.pair_indexes), tuple(map(blobs.get, uris)))
+    event = Event(usage=_paid(len(pairs)))
     labeled = event.shard_labeled
     for at, pair in pairs:
         truth = share("truth", work.config.seed, at) < 0.5
@@ -86,8 +113,7 @@ def _score(work: Work, pairs: Sequence[Pair], event: Event) -> None:
     for column, side in ((labeled.rubric_first, "first"), (labeled.rubric_second, "second")):
         scores = [1 + 9 * share("score", work.config.seed, pair.pair_id, side) for pair in pairs]
         column.extend(score if at in chosen else 0.0 for at, score in enumerate(scores))
-    event.usage.calls += 2 * len(chosen)
-    event.usage.dollars += CENTS_A_PAIR * len(chosen)
+    usage.add(event.usage, _paid(2 * len(chosen)))
 
 
 def _fit_features(work: Work, blobs: Blobs) -> Event:
@@ -140,7 +166,7 @@ def _generate_shard(work: Work, blobs: Blobs) -> Event:
             pair.second.CopyFrom(prompt.second)
             made.append(pair)
     calls = len(prompts) + len(made)
-    event = Event(usage=Usage(calls=calls, prompt_tokens=calls, completion_tokens=calls, dollars=CENTS_A_PAIR * calls))
+    event = Event(usage=_paid(calls))
     event.shard_generated.shard.CopyFrom(shards.put_shard(0, made, blobs.put))
     event.shard_generated.shard_uri = event.shard_generated.shard.uri
     event.shard_generated.prompts, event.shard_generated.answers = len(prompts), calls
@@ -155,7 +181,7 @@ def _teach_shard(work: Work, blobs: Blobs) -> Event:
     base = digest("taught", seen, sorted(_judged(blobs, task.annotation_uris).items()))
     mine = [at for at, _ in _pairs(blobs, [task.shard_uri]) if at % 2 == 0]
     taught = {"pair_index": mine, "against": [share(base, at) for at in mine], "examples": [0] * len(mine)}
-    return Event(shard_taught=taught, usage=Usage(calls=len(mine), dollars=CENTS_A_PAIR * len(mine)))
+    return Event(shard_taught=taught, usage=_paid(len(mine)))
 
 
 def _features(blobs: Blobs, uri: str) -> list[bytes]:
@@ -248,6 +274,25 @@ def _build_dataset(work: Work, blobs: Blobs) -> Event:
     return Event(dataset_built={**built, "from_people": len(judged)})
 
 
+def _train_policy(work: Work, blobs: Blobs) -> Event:
+    return Event(policy_trained={"model_uri": blobs.put(digest("policy", blobs.get(work.train_policy.dataset_uri)))})
+
+
+def lie(event: Event) -> None:
+    """Every verdict is turned round."""
+    labeled = event.shard_labeled
+    for at in checked.judged(labeled):
+        labeled.p_first[at] = 1 - labeled.p_first[at]
+        labeled.choice[at] = Choice.CHOICE_FIRST if labeled.p_first[at] >= 0.5 else Choice.CHOICE_SECOND
+
+
+def ramble(event: Event) -> None:
+    """No verdict can be read: what labeling says then."""
+    labeled = event.shard_labeled
+    for at in checked.judged(labeled):
+        labeled.p_first[at], labeled.choice[at] = 0.5, Choice.CHOICE_UNSPECIFIED
+
+
 UNITS = {
     "label_shard": _label_shard,
     "fit_features": _fit_features,
@@ -261,4 +306,5 @@ UNITS = {
     "build_dataset": _build_dataset,
     "train_fold": _train_fold,
     "train_final": _train_final,
+    "train_policy": _train_policy,
 }

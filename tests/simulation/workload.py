@@ -46,15 +46,29 @@ def _run(number: int, at: int, chance: Random, method: str, size: int) -> Run:
         shard_pairs=chance.choice([16, 24, 32]),
         components=1,
         window=chance.choice([2, 4, 64]),
-        judge=JudgeConfig(kind="sample", prompt_dollars=50, completion_dollars=100, max_tokens=10),
+        judge=_judge(limited=number % 4 == 3),
         rubric="doubtful" if number % 2 else "",
         re_ask_share=0.2 if quorum == 1 else 0,
         target_error=0.3 if number % 5 == 3 else 0,
         people_teach=method == "posterior" and number % 3 == 1,
         select="random" if number % 4 == 2 else "",
+        dollar_budget=0.4 if number % 4 == 3 else 0,
+        most_votes=quorum + 1 if quorum > 1 and number % 2 else 0,
+        most_each=30 if number % 3 == 2 else 0,
+        gold_share=0.2 if quorum > 1 and number % 4 == 1 else 0,
+        label_worth=0.5 if number % 7 == 3 else 0,
+        policy="a model" if number % 6 == 5 else "",
         generators=[JudgeConfig(kind="llm", name="policy", url="http://models.example/v1")] if number % 8 == 6 else [],
     )
     return Run(run_id(f"workload {number}", config.SerializeToString()), config, _pairs(number, at, size))
+
+
+def _judge(limited: bool) -> JudgeConfig:
+    """What it costs is known of an LLM alone, so that a run with a limit has one."""
+    config = JudgeConfig(kind="sample", prompt_dollars=50, completion_dollars=100, max_tokens=10)
+    if limited:
+        config.kind, config.name, config.url = "llm", "judge", "http://models.example/v1"
+    return config
 
 
 def _hurried(number: int, chance: Random) -> Run:

@@ -14,7 +14,9 @@ from tests.simulation.workload import Run
 PEOPLE = 5
 IDLE_S = 0.25
 # A replica that hears nothing is stepped all the same, as its loop would do: for deadlines, retries, lost work.
-LOOK_S, MOST_LOOK_S = 1.0, 20.0
+LOOK_S, MOST_LOOK_S = 2.0, 20.0
+# Whether all runs have ended is looked at after so many steps.
+ENDED_STEPS = 10
 
 
 class Stuck(AssertionError):
@@ -34,8 +36,9 @@ class World:
         self.watch: Callable[[], None] = lambda: None
         self._moved = self.clock.now
         seeds = {run.run_id: run.config.seed for run in workload}
-        self.people = [Annotator(f"person-{n}", seeds, Random(f"person {seed} {n}"), lively) for n in range(PEOPLE)]
-        self.operators = [Operator(run) for run in workload]
+        board: dict[str, set[str]] = {f"person-{n}": set() for n in range(PEOPLE)}
+        self.people = [Annotator(name, seeds, Random(f"{name} of {seed}"), lively, board) for name in board]
+        self.operators = [Operator(run, self.cluster.reasons) for run in workload]
         self._invite()
 
     def _invite(self) -> None:
@@ -52,7 +55,7 @@ class World:
 
     def run(self, most_steps: int) -> None:
         """Drives everything until all runs have ended; raises Stuck where they do not within `most_steps`."""
-        while not self.ended():
+        while self.steps % ENDED_STEPS or not self.ended():
             if self.steps > most_steps:
                 raise Stuck(self.describe())
             self.advance()
@@ -62,7 +65,7 @@ class World:
         """One thing happens: a timer, a replica's step, or a while of silence."""
         self.steps += 1
         due = self.clock.due()
-        ready = [] if due and self.chance.random() < 0.5 else [r for r in self.cluster.replicas if self._ready(r)]
+        ready = [] if due and self.chance.random() < 0.5 else self._ready()
         if ready:
             if self.cluster.step(self.chance.choice(ready) if self.lively else ready[0]):
                 self._moved = self.clock.now
@@ -73,17 +76,19 @@ class World:
             self.clock.skip(IDLE_S)
         self.watch()
 
-    def _ready(self, replica: Replica) -> bool:
-        """Whether it has something to do, or nobody looked for a while; the longer nothing moves, the longer that is."""
-        if not replica.idle():
-            return False
+    def _ready(self) -> list[Replica]:
+        """Those that have something to do, or had no look for a while; the longer nothing moves, the longer that is."""
         now = self.clock.now
-        patience = min(max(LOOK_S, now - self._moved), MOST_LOOK_S)
-        if replica.stepper is None or replica.nudged or now - replica.looked_at >= patience:
-            return True
-        consumer = replica.process.consumer
-        assert consumer is not None
-        return consumer.stale() or bool(consumer.news(now))
+        long_ago = now - min(max(LOOK_S, now - self._moved), MOST_LOOK_S)
+        ready = []
+        for replica in self.cluster.replicas:
+            process = replica.process
+            if process.dead or process.busy:
+                continue
+            waits = replica.stepper is None or replica.nudged or replica.looked_at <= long_ago
+            if waits or (process.consumer is not None and process.consumer.has_news(now)):
+                ready.append(replica)
+        return ready
 
     def _settle(self) -> None:
         """Everything that is in the log, or was under way, is taken in by both reactors."""
