@@ -2,10 +2,10 @@
 
     python -m benchmarks.soak [--minutes 60] [--runs 50] [--annotators 100] [--pairs 500000] [--data DIR] [--quick] [--json [FILE]]
 
-Starts the cluster of `make up` in a folder of its own: Kafka, PostgreSQL, S3 and every service. The runs (corpus.py: texts of HH,
-a recorded judge, 6 % votes) begin evenly over the first four fifths of the time; the annotators answer whatever is open, each
-after up to two seconds of thought. Wanted: no error, memory and descriptors flat, p99 of the last fifth within twice that of the
-first. --quick: two runs of 400 pairs, eight annotators, twenty seconds: that it works, no figure.
+Starts the cluster of `make up` in a folder of its own: Kafka, PostgreSQL, S3 and every service. The runs (windows of one corpus of
+HH's texts, corpus.py; a recorded judge, 6 % votes) begin evenly over the first four fifths of the time; the annotators answer
+whatever is open, each after up to two seconds of thought. Wanted: no error, memory and descriptors flat, p99 of the last fifth
+within twice that of the first. --quick: two runs of 400 pairs, eight annotators, twenty seconds: that it works, no figure.
 """
 
 import os
@@ -26,9 +26,11 @@ from benchmarks.measure import asked_of, circumstances, parser_of, write
 from concord.client.run import drive
 from concord.kit import rpc
 from concord.kit.enums import short
+from concord.kit.ids import run_id
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1 import tasks_service_pb2 as tasks_pb
-from concord.v1.pairs_pb2 import Choice
+from concord.v1.config_pb2 import RunConfig
+from concord.v1.pairs_pb2 import Choice, Pair
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from deploy.cluster.processes import Processes
@@ -39,6 +41,8 @@ THOUGHT_S, IDLE_S, SAMPLE_S, BEGIN_SHARE = 2.0, 3.0, 2.0, 0.8
 # Flat: no more than this beyond what it was after two fifths of the time.
 MORE_MEMORY, MORE_DESCRIPTORS, SLOWER = 1.2, 20, 2.0
 CHANNELS = 10
+# What is under way after the time has as long again, and so long at least.
+PATIENCE_S = 300.0
 Sample = tuple[float, str, int, int]  # seconds since the start, process, resident bytes, open descriptors
 Call = tuple[float, str, float]  # seconds since the start, method, seconds that it took
 
@@ -46,8 +50,8 @@ Call = tuple[float, str, float]  # seconds since the start, method, seconds that
 class Load:
     """Annotators and the one who begins the runs, each in a thread; what they met."""
 
-    def __init__(self, front: str, ends_at: float) -> None:
-        self.began, self._ends_at, self._front = time.monotonic(), ends_at, front
+    def __init__(self, front: str) -> None:
+        self.began, self._front = time.monotonic(), front
         self.calls: list[Call] = []
         self.errors: Counter[str] = Counter()
         self.over = threading.Event()
@@ -79,22 +83,20 @@ class Load:
             said = tasks_pb.SubmitAnnotationRequest(task_id=given.task.task_id, annotator=name, choice=choice)
             self.timed(tasks.SubmitAnnotation, said)
 
-    def begin(self, count: int, pairs: int, seconds: float) -> None:
-        """The runs, evenly over the first part of the time."""
-        from benchmarks.loop import job_of
-
+    def begin(self, config: RunConfig, pairs: Sequence[Pair], count: int, seconds: float) -> None:
+        """The runs, evenly over the first part of the time; each is about another window of the pairs."""
+        size = len(pairs) - count
         with rpc.channel(self._front) as channel:
             runs = RunServiceStub(channel)
             for number in range(count):
                 self.over.wait(max(0.0, self.began + number * BEGIN_SHARE * seconds / count - time.monotonic()))
-                # Of another size each, so that the texts are others.
-                job = job_of("virtual", pairs + number)
+                name = f"soak {number}"
+                own = run_id(name, config.SerializeToString(deterministic=True))
                 try:
-                    given = [row.pair for row in job.given.rows]
-                    drive.begin(runs, job.run_id, job.config, given, job.given.sha256, job.given.name)
+                    drive.begin(runs, own, config, pairs[number : number + size], name, name)
                 except grpc.RpcError as error:
                     self.errors[f"beginning a run: {error.code().name}"] += 1
-                self.run_ids.append(job.run_id)
+                self.run_ids.append(own)
 
 
 @contextmanager
@@ -131,26 +133,29 @@ def sample(running: Processes, since: float) -> list[Sample]:
 
 def soak(minutes: float, count: int, annotators: int, pairs: int) -> dict[str, object]:
     """The figures of one soak."""
+    from benchmarks.loop import job_of
+
+    job = job_of("virtual", pairs // count + count)
+    given = [row.pair for row in job.given.rows]
     with cluster() as (folder, front):
         seconds = minutes * 60
-        load, running, samples = Load(front, seconds), Processes(folder), list[Sample]()
+        load, running, samples = Load(front), Processes(folder), list[Sample]()
         channels = [rpc.channel(front) for _ in range(min(CHANNELS, annotators))]
         people = [
             threading.Thread(target=load.annotate, args=(f"person-{n}", TaskServiceStub(channels[n % len(channels)])))
             for n in range(annotators)
         ]
-        owner = threading.Thread(target=load.begin, args=(count, pairs // count, seconds))
+        owner = threading.Thread(target=load.begin, args=(job.config, given, count, seconds))
         for thread in (owner, *people):
             thread.start()
         views: dict[str, pb.RunView] = {}
         runs = RunServiceStub(channels[0])
-        # As long again for what is under way then.
-        while (now := time.monotonic() - load.began) < 2 * seconds:
+        while (now := time.monotonic() - load.began) < seconds + max(seconds, PATIENCE_S):
             samples += sample(running, load.began)
-            for run_id in [one for one in list(load.run_ids) if one not in views]:
-                seen = load.timed(runs.GetRun, pb.GetRunRequest(run_id=run_id))
+            for own in [one for one in list(load.run_ids) if one not in views]:
+                seen = load.timed(runs.GetRun, pb.GetRunRequest(run_id=own))
                 if seen is not None and seen.run.status in drive.ENDED:
-                    views[run_id] = seen.run
+                    views[own] = seen.run
             if now >= seconds and len(views) == count:
                 break
             time.sleep(SAMPLE_S)

@@ -213,7 +213,12 @@ class Cluster:
     def join(self, service: str) -> None:
         """One replica more."""
         number = max(int(one.name.rpartition("-")[2]) for one in self.replicas) + 1
-        self.replicas.append(self._replica(f"{service}-{number}", self._maker(service)))
+        fresh = self._replica(f"{service}-{number}", self._maker(service))
+        # An older one would leave alone what a newer one has folded, as it should, and hold it for ever.
+        fresh.newer = fresh.process.newer = any(
+            one.newer for one in self.replicas if one.name.rpartition("-")[0] == service
+        )
+        self.replicas.append(fresh)
 
     def leave(self, replica: Replica) -> None:
         """One replica less: it ends in order, as far as the world lets it."""

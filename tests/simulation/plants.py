@@ -22,7 +22,7 @@ from concord.runs.evolve import evolve
 from concord.runs.state import RunState, unit_row
 from concord.tasks import service as tasks
 from concord.tasks.queue import TasksState
-from concord.v1.events_pb2 import Event, StageClosed
+from concord.v1.events_pb2 import Event, PauseReason
 from concord.v1.runs_service_pb2 import RunView
 from tests.simulation.cluster import Build
 from tests.simulation.memory_slots import MemorySlots
@@ -180,13 +180,13 @@ class SwallowsOutages:
             return [0] * len(entries)
 
 
-class AnyStage(reactor.Reactor):
-    """A reactor of the tasks that closes stages, which is not its to say."""
+class Overbearing(reactor.Reactor):
+    """A reactor of the tasks that pauses runs, which is not its to say."""
 
     def _entry(self, run_id: str, output: Append | Dispatch) -> Entry:
         if self._service == "tasks" and isinstance(output, Append):
-            said = StageClosed(stage=output.event.unit.stage, round=output.event.unit.round)
-            event = Event(event_id=event_id(run_id, "mine"), run_id=run_id, stage_closed=said)
+            event = Event(event_id=event_id(run_id, "mine", output.event.event_id), run_id=run_id)
+            event.run_paused.reason = PauseReason.PAUSE_REASON_CALLER
             self._log.append([fact(run_id, event.SerializeToString())])
         return super()._entry(run_id, output)
 
@@ -202,15 +202,17 @@ class Plant:
 
 
 PLANTS: Mapping[str, Plant] = {
-    "a stage is closed by counting results": Plant(Build(reactor=NoIds, runs_fold=counting_fold), "its manifest holds"),
+    "a stage is closed by counting results": Plant(
+        Build(reactor=NoIds, runs_fold=counting_fold), "its manifest holds", 9
+    ),
     "a worker commits before it appends": Plant(Build(worker=CommitsFirst), "is committed, not said"),
-    "the window is forgotten": Plant(Build(runs_fold=forgetful_fold), "status 2, .* undone"),
+    "the window is forgotten": Plant(Build(runs_fold=forgetful_fold), "status 2, .* undone", 2),
     "due is asked before the barrier": Plant(Build(log=HastyLog), "is lost", 93),
-    "a store without a fence": Plant(Build(store=Unfenced), "store differs from the log|history differs"),
+    "a store without a fence": Plant(Build(store=Unfenced), "store differs from the log|history differs", 1),
     "a question is given to one person too many": Plant(Build(slots=Generous), "more people answered|Stuck|taken in"),
-    "anybody may answer": Plant(Build(slots=Trusting), "without having been given it"),
+    "anybody may answer": Plant(Build(slots=Trusting), "without having been given it", 38),
     "an answer is left out": Plant(
-        Build(tasks_fold=lambda: replace(tasks.fold(), due=due_without_the_last_answer)), "the answer of .* is lost"
+        Build(tasks_fold=lambda: replace(tasks.fold(), due=due_without_the_last_answer)), "is lost"
     ),
     "money is not held back": Plant(
         Build(runs_fold=lambda: replace(runs.fold(), due=due_without_money)), r"\$.* are spent", 3
@@ -226,8 +228,8 @@ PLANTS: Mapping[str, Plant] = {
         Build(runs_fold=lambda: replace(runs.fold(), evolve=partial(evolve_deaf_to, "run_cancelled"))),
         "what ended it gives|status 2",
     ),
-    "a newer version's fact stops the fold": Plant(Build(reactor=StopsAtNews), "status|undone|not folded"),
+    "a newer version's fact stops the fold": Plant(Build(reactor=StopsAtNews), "status|undone|not folded", 4),
     "an append that failed is taken for done": Plant(Build(log=SwallowsOutages), "committed, not said|status|undone"),
-    "what a service may not say": Plant(Build(reactor=AnyStage), "tasks says stage_closed"),
-    "answers whose append was lost are not said again": Plant(Build(says_again=False), "undone|taken in"),
+    "what a service may not say": Plant(Build(reactor=Overbearing), "tasks says run_paused"),
+    "answers whose append was lost are not said again": Plant(Build(says_again=False), "undone|taken in", 19),
 }
