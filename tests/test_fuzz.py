@@ -49,6 +49,14 @@ def test_an_input_that_hangs_is_a_failure(monkeypatch):
     assert failure is not None and failure.kind.startswith("TimeoutError")
 
 
+def test_figures_of_several_goes_are_added_up_in_one_file(tmp_path):
+    accounts = runner.run({"made-up": lambda rng: None}, 0, 10, 7, print)
+    for seed in (7, 17):
+        runner.write_down(accounts, seed, {"commit": "made up"}, tmp_path / "fuzz.json")
+    kept = json.loads((tmp_path / "fuzz.json").read_text())
+    assert (kept["inputs"], [one["first_seed"] for one in kept["runs"]]) == (20, [7, 17])
+
+
 def test_targets_take_turns_and_end_with_the_time(monkeypatch):
     monkeypatch.setattr(runner, "TURN_S", 0.01)
     accounts = runner.run({"one": lambda rng: None, "other": lambda rng: None}, 0.001, None, 0, print)

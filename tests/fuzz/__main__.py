@@ -1,4 +1,7 @@
-"""`python -m tests.fuzz --minutes 10 [--target NAME] [--count N] [--seed S] [--json FILE]`: exit 1 where an input fails; its seed is kept."""
+"""`python -m tests.fuzz --minutes 10 [--target NAME] [--count N] [--seed S] [--json FILE]`: random inputs for every door.
+
+Exits with 1 where an input fails; its seed is kept.
+"""
 
 import argparse
 import sys

@@ -49,7 +49,7 @@ WATCH_S = 0.05
 
 
 @cache
-def _channel() -> grpc.Channel:
+def prepare() -> grpc.Channel:
     """All services in this process, on a folder that goes when the process does."""
     home = tempfile.mkdtemp(prefix="concord-fuzz-")
     atexit.register(shutil.rmtree, home, ignore_errors=True)
@@ -64,7 +64,7 @@ def _channel() -> grpc.Channel:
 
 def one(rng: random.Random) -> None:
     """One call, and a look at whether the runs can still be read."""
-    channel, call = _channel(), rng.choice(CALLS)
+    channel, call = prepare(), rng.choice(CALLS)
     request = message(rng, call.request, LIKELY)
     for judge in (getattr(request, "judge", None), getattr(getattr(request, "config", None), "judge", None)):
         if judge is not None and judge.kind == "llm":

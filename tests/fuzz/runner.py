@@ -5,6 +5,7 @@ import json
 import pkgutil
 import random
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -45,6 +46,8 @@ def targets() -> dict[str, Target]:
 
 def tried(name: str, one: Target, seed: int) -> Failure | None:
     """The failure on the input of this seed, if it is one; an input that hangs is one as well."""
+    # What a target's module needs once, such as services, is no input's to wait for.
+    getattr(sys.modules[one.__module__], "prepare", lambda: None)()
     try:
         with _within(PATIENCE_S):
             one(random.Random(seed))
