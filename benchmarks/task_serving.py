@@ -11,9 +11,9 @@ who walk away with a task; then the log is audited: no task over its votes, nobo
 --quick: 8 annotators for 3 seconds, and 12 with 60 tasks.
 
 The desk's second replica is a front door alone: it serves every call, and the first one's reactor folds for both. --state names
-the store (default SQLite in the home; postgresql://… for a server that is empty). --label-studio starts that program (its own
-SQLite, or PostgreSQL as its environment says) and runs `peers/peer_labelstudio.py` of the folder beside the data pack,
-the same loops. Client and servers share the machine. People are simulated: answers are drawn.
+the store (default SQLite in the home; postgresql://…: others are made beside that database). --label-studio starts that program
+(its own SQLite, or PostgreSQL as its environment says) and runs `peers/peer_labelstudio.py` of the folder beside the data pack,
+the same loops with the same client. Client and servers share the machine. People are simulated: answers are drawn.
 """
 
 import argparse
@@ -32,6 +32,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 from benchmarks.measure import asked_of, circumstances, parser_of, write
 
@@ -68,6 +70,7 @@ class Part:
     hard: bool = False
     # Seconds between a task and its answer, on average: half to one and a half of it, drawn.
     think_s: float = 0.0
+    lease_s: float = LEASE_S
 
 
 @dataclass
@@ -107,22 +110,22 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
 # ── the servers ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def settings_of(home: Path, state: str):
+def settings_of(home: Path, state: str, lease_s: float = LEASE_S):
     """The settings that all processes of one place share."""
     from concord.kit.settings import from_environment
 
     given = from_environment({}, home=str(home), console_listen="127.0.0.1:0")
-    return replace(given, lease_s=LEASE_S, processes=0, **({"state_url": state} if state else {}))
+    return replace(given, lease_s=lease_s, processes=0, **({"state_url": state} if state else {}))
 
 
-def serve(kind: str, home: Path, state: str, door: str) -> None:
+def serve(kind: str, home: Path, state: str, door: str, lease_s: float) -> None:
     """One process of the place: says its address on a line and stays until its standard input ends."""
     from concord.commands.door import door_alone
     from concord.console.serving import serving
     from concord.embedded import embedded
     from concord.kit.telemetry import log_json
 
-    settings = settings_of(home, state)
+    settings = settings_of(home, state, lease_s)
     log_json("error", (home / f"{kind}.log").open("a"))
     with ExitStack() as opened:
         if kind == "services":
@@ -136,9 +139,9 @@ def serve(kind: str, home: Path, state: str, door: str) -> None:
 
 
 @contextmanager
-def process(kind: str, home: Path, state: str, door: str = "") -> Iterator[str]:
+def process(kind: str, home: Path, state: str, lease_s: float, door: str = "") -> Iterator[str]:
     """The address of such a process, for as long as the block lasts."""
-    words = [sys.executable, "-m", "benchmarks.task_serving", "--serve", kind, str(home), state, door]
+    words = [sys.executable, "-m", "benchmarks.task_serving", "--serve", kind, str(home), state, door, str(lease_s)]
     running = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         address = running.stdout.readline().strip() if running.stdout else ""
@@ -166,10 +169,10 @@ def place_of(part: Part, state: str, replicas: int) -> Iterator[Place]:
 
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         home = Path(folder)
-        doors = [opened.enter_context(process("services", home, state))]
+        doors = [opened.enter_context(process("services", home, state, part.lease_s))]
         run_id = begin(doors[0], part)
-        doors += [opened.enter_context(process("door", home, state)) for _ in range(replicas - 1)]
-        consoles = [opened.enter_context(process("console", home, state, door)) for door in doors]
+        doors += [opened.enter_context(process("door", home, state, part.lease_s)) for _ in range(replicas - 1)]
+        consoles = [opened.enter_context(process("console", home, state, part.lease_s, door)) for door in doors]
         yield Place(run_id, doors, consoles, secret_of(settings_of(home, state)))
 
 
@@ -233,10 +236,10 @@ class Http:
 
     async def _asked(self, method: str, path: str, said: object = None) -> dict:
         while True:
-            answer = await self._client.request(method, self._url + path, json=said, headers=self._headers)
-            if answer.status_code != 429:
-                answer.raise_for_status()
-                return answer.json()
+            async with self._client.request(method, self._url + path, json=said, headers=self._headers) as answer:
+                if answer.status != 429:
+                    answer.raise_for_status()
+                    return await answer.json()
             # The pages let nobody ask more than twenty times a second.
             await asyncio.sleep(0.05)
 
@@ -277,7 +280,7 @@ async def annotate(who: Any, part: Part, seen: Seen, until: float, rng: Random) 
         task = await who.next()
         if task is None:
             idle_since = began if idle_since is None else idle_since
-            if who.over or not part.hard or began - idle_since > LEASE_S + 10:
+            if who.over or not part.hard or began - idle_since > part.lease_s + 10:
                 return
             await asyncio.sleep(0.5)
             continue
@@ -287,7 +290,7 @@ async def annotate(who: Any, part: Part, seen: Seen, until: float, rng: Random) 
         if part.hard and rng.random() < WALKS_AWAY:
             seen.left.append((task[0], who.name, time.perf_counter()))
             # Away for longer than the lease lasts, so that somebody else gets it.
-            await asyncio.sleep(LEASE_S + 1)
+            await asyncio.sleep(part.lease_s + 1)
             continue
         if part.think_s:
             await asyncio.sleep(part.think_s * rng.uniform(0.5, 1.5))
@@ -313,12 +316,15 @@ async def give(who: Any, said: tuple[str, int, str], seen: Seen, twice: bool) ->
 
 async def loaded(place: Place, part: Part, door: str) -> Seen:
     """All annotators at once through the pages (`http`) or at the desk (`grpc`), spread over the replicas."""
+    import aiohttp
     import grpc
-    import httpx2
 
     seen, began = Seen(), time.perf_counter()
-    limits = httpx2.Limits(max_connections=part.annotators, max_keepalive_connections=part.annotators)
-    async with httpx2.AsyncClient(limits=limits, timeout=60) as client:
+    # The client that Label Studio's loop has too.
+    connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(60)
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
+    ) as client:
         channels = [grpc.aio.insecure_channel(address) for address in place.doors]
         people = [
             Http(client, place, f"person {number}", place.consoles[number % len(place.consoles)])
@@ -498,9 +504,22 @@ def ratios(figures: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def fresh(state: str) -> str:
+    """A database of its own beside the one that `state` names, for each place has its own log; SQLite lies in the home anyway."""
+    if not state.startswith("postgresql:"):
+        return state
+    import psycopg
+
+    name = f"serving_{uuid4().hex[:12]}"
+    with psycopg.connect(state, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    url = urlsplit(state)
+    return url._replace(path=f"/{name}").geturl()
+
+
 def measured(part: Part, state: str, replicas: int, door: str) -> dict[str, Any]:
     """One part through one door: what was seen, and what the log says."""
-    with place_of(part, state, replicas) as place:
+    with place_of(part, fresh(state), replicas) as place:
         seen = asyncio.run(loaded(place, part, door))
         return {**seen.figures(), "audit": audit(place, part, seen)}
 
@@ -522,7 +541,7 @@ FULL = Asked(
 QUICK = Asked(
     Part(8, 400, 3.0),
     {"20": Part(4, 100, 2.0, think_s=0.1), "50": Part(8, 200, 2.0, think_s=0.1)},
-    Part(12, 60, 300.0, 2, 3, True),
+    Part(12, 60, 300.0, 2, 3, True, lease_s=2.0),
 )
 
 
@@ -533,13 +552,13 @@ def main() -> None:
     parser.add_argument(
         "--parts", default=",".join(PARTS), metavar="NAME,…", help=f"of {', '.join(PARTS)}; default all"
     )
-    parser.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs=5, help=argparse.SUPPRESS)
     given = asked_of(parser)
     if given.serve:
-        kind, home, state, door = given.serve
-        return serve(kind, Path(home), state, door)
+        kind, home, state, door, lease_s = given.serve
+        return serve(kind, Path(home), state, door, float(lease_s))
     asked, parts = QUICK if given.quick else FULL, given.parts.split(",")
-    said = {"parts": asdict(asked), "lease_s": LEASE_S, "state": given.state.partition(":")[0] or "sqlite"}
+    said = {"parts": asdict(asked), "state": given.state.partition(":")[0] or "sqlite"}
     figures: dict[str, Any] = circumstances(said)
     if given.label_studio:
         peers_script()

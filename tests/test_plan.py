@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concord.preference import methods
-from concord.preference.budget import MOST_ASKED, ask_in_round, batch_size, pilot_size, rounds
+from concord.preference.budget import MOST_ASKED, ask_in_round, batch_size, human_budget, pilot_size, rounds, tasks
 from concord.preference.methods import METHODS
 from concord.preference.stages import Step, step_name
 from concord.runs import plan
@@ -107,3 +107,11 @@ def test_a_round_never_asks_more_than_one_event_carries():
     many = config(batch_share=1.0)
     assert batch_size(many, 1_000_000) == MOST_ASKED
     assert ask_in_round(many, 1_000_000, 900_000, 0, 1, 1) == MOST_ASKED
+
+
+@pytest.mark.parametrize("quorum", [1, 2, 3])
+def test_whoever_asks_everybody_asks_about_every_pair_whatever_the_quorum(quorum):
+    asked = config(method="all-human", quorum=quorum, human_budget_share=1.0, batch_share=1.0)
+    assert human_budget(asked, 100) == 100 * quorum
+    assert tasks(asked, human_budget(asked, 100)) == 100
+    assert human_budget(config(quorum=quorum, human_budget_share=0.1), 100) == 10

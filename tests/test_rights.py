@@ -13,7 +13,7 @@ from google.protobuf import message_factory
 
 from concord.client.run import options
 from concord.kit import rpc, secure
-from concord.kit.caller import HEADER
+from concord.kit.caller import HEADER, acting_for
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import from_environment
 from concord.preference.rights import ANSWER, FOR_OTHERS, MAY_CALL
@@ -134,6 +134,29 @@ def test_the_door_is_believed_who_calls_and_nobody_else_is(place):
         assert ask("door", caller)[0] is grpc.StatusCode.PERMISSION_DENIED, caller
     status, why = ask("scoring", "admin/ann")
     assert status is grpc.StatusCode.PERMISSION_DENIED and "cannot call for others" in why
+
+
+def test_the_pages_say_for_whom_they_call_and_nobody_else_may(place):
+    """What an operator does on a page is the operator's in the facts; the rights stay those of the pages."""
+    run_id = new_run("pages")
+    config = options.run_config(options.resolve({"judge": "sample"}), None)
+    created = pb.CreateRunRequest(run_id=run_id, config=config, input_sha256="0" * 64, input_name="x")
+    with rpc.channel(place.address("operator")) as channel:
+        RunServiceStub(channel).CreateRun(created)
+    with rpc.channel(place.address("console")) as channel, acting_for("operator/p-0123456789ab"):
+        RunServiceStub(channel).CancelRun(pb.CancelRunRequest(run_id=run_id, request_id="enough"))
+        with pytest.raises(grpc.RpcError) as caught:
+            RunServiceStub(channel).CreateRun(created)
+    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert [fact.actor for fact in facts_of(place.home, run_id)] == ["operator/ann", "operator/p-0123456789ab"]
+    for role in ("operator", "annotator", "scoring", "admin"):
+        with (
+            rpc.channel(place.address(role)) as channel,
+            acting_for("admin/eve"),
+            pytest.raises(grpc.RpcError) as caught,
+        ):
+            RunServiceStub(channel).GetRun(pb.GetRunRequest(run_id=run_id))
+        assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED, role
 
 
 @contextmanager

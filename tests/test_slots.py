@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from concord.kit.store import SqlStore
 from concord.kit.store.sql import open_engine
 from concord.tasks import queue
-from concord.tasks.leases import GOLD_VOTE, SAY_AGAIN_S, Slot
+from concord.tasks.leases import GOLD_VOTE, SAY_AGAIN_S, Slot, Want
 from concord.tasks.slots import SqlSlots
 from concord.tasks.tables import FREE, SLOTS, TASKS
 from concord.v1.events_pb2 import Event, Stage
@@ -399,6 +399,22 @@ class Overlap(RuleBasedStateMachine):
         if first:
             self.leased[who] = first[-1 if last else 0]
 
+    @rule(
+        wants=st.lists(st.tuples(people, st.integers(1, 2)), min_size=1, max_size=4, unique_by=lambda want: want[0]),
+        run_id=st.sampled_from([RUN, ""]),
+    )
+    def lease_together(self, wants: list[tuple[str, int]], run_id: str) -> None:
+        asked = [Want(who, run_id, most) for who, most in wants]
+        first, second = (table.slots.lease_together(asked, self.now, LEASE_S) for table in self.tables)
+        assert first == second
+        self.leased |= {slots[0].annotator: slots[0] for slots in first if slots}
+
+    @rule(who=people)
+    def progress(self, who: str) -> None:
+        said = [table.slots.progress(RUN, self.now).of(who) for table in self.tables]
+        assert said == [table.slots.of_annotator(RUN, who, self.now) for table in self.tables]
+        assert said[0] == said[1]
+
     @rule(who=people)
     def gold(self, who: str) -> None:
         sure = [task.task_id for task in self.state.tasks.values() if queue.is_sure(task)]
@@ -515,7 +531,7 @@ def test_what_was_free_at_a_look_is_counted_again_under_the_lock(postgres_url, w
     slot = table.lease(who)
     assert seen[0].task_id == slot.task_id
     with table._begin() as connection:
-        assert table.slots._give(connection, seen, "ann", OPENED + 1, LEASE_S) == []
+        assert table.slots._give(connection, seen, [("ann", 1)], OPENED + 1, LEASE_S)[0] == {"ann": []}
     assert table.held(slot.task_id, who) == slot
 
 

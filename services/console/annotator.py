@@ -18,6 +18,8 @@ from concord.v1.tasks_service_pb2 import GetQueueResponse, Task
 LEASED = 2
 # Longer answers are not compared sentence by sentence.
 MOST_COMPARED = 60_000
+# Longer texts are laid out anew each time, so that what is kept stays small.
+MOST_KEPT = 10_000
 
 
 def page(console: Console, asked: Asked) -> Response:
@@ -33,13 +35,14 @@ def tasks(console: Console, asked: Asked) -> Response:
     # The page still holds the lease of an answer that it has not sent, so that it can be taken back.
     unsent = asked.request.query_params.get("unsent") == "1"
     found = console.desk.next(run_id, who, LEASED + unsent, skills=skills)
-    queue = console.desk.queue(run_id, who, skills)
+    queue = None if found.HasField("progress") else console.desk.queue(run_id, who, skills)
+    progress = queue or found.progress
     said: dict[str, Any] = {
-        "tasks": [shown(task, who, console.clock()) for task in found],
-        "answered": queue.answered,
-        "left": queue.left,
+        "tasks": [shown(task, who, console.clock()) for task in found.tasks],
+        "answered": progress.answered,
+        "left": progress.left,
     }
-    if not found:
+    if queue and not found.tasks:
         said["standing"], said["over"] = standing(console.desk.view(run_id), queue)
     return JSONResponse(said)
 
@@ -67,7 +70,7 @@ def undo(console: Console, asked: Asked) -> Response:
         console.desk.withdraw(run_id, who, task_id, replies.revision_of(asked.said))
     except Refused:
         return JSONResponse({"task": None, "taken_back": False})
-    found = console.desk.next(run_id, who, 1, [task_id])
+    found = console.desk.next(run_id, who, 1, [task_id]).tasks
     task = shown(found[0], who, console.clock()) if found else None
     return JSONResponse({"task": task, "taken_back": True})
 
@@ -92,16 +95,24 @@ def shown(task: Task, annotator: str, now: float) -> dict[str, Any]:
         "id": task.task_id,
         "revision": task.revision,
         "seconds": max(0.0, task.lease_until - now),
-        "criteria": markdown.shown(task.criteria) if task.criteria else "",
+        "criteria": laid_out(task.criteria) if task.criteria else "",
         "harmful": pair.harmful,
         "prompt": [
-            {"role": texts.ROLES.get(message.role, message.role), "html": markdown.shown(message.content)}
+            {"role": texts.ROLES.get(message.role, message.role), "html": laid_out(message.content)}
             for message in pair.prompt
         ],
-        "left": markdown.shown(left),
-        "right": markdown.shown(right),
+        "left": laid_out(left),
+        "right": laid_out(right),
         "compared": compared(left, right),
     }
+
+
+def laid_out(text: str) -> str:
+    """A stranger's text as HTML: a task is shown when it is next and again when it is now, and to several people."""
+    return _kept(text) if len(text) <= MOST_KEPT else markdown.shown(text)
+
+
+_kept = lru_cache(maxsize=512)(markdown.shown)
 
 
 @lru_cache(maxsize=256)

@@ -26,9 +26,12 @@ from concord.console import annotator, credentials, entrance, operator, roles, t
 from concord.console.asked import Asked, Console
 from concord.console.gate import Holder, check
 from concord.console.paces import Paces
+from concord.kit import caller
 from concord.kit.errors import ConcordError, Denied, InvalidInput, NotFound, Refused, Unavailable
 
 MOST_BYTES = 512_000
+# Of 9: beyond it, bytes cost much time and save little.
+COMPRESSION = 4
 STATIC = Path(__file__).parent / "static"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -115,7 +118,10 @@ def application(console: Console, pages: tuple[Page, ...] = PAGES) -> Starlette:
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     secure = console.url.startswith("https:")
-    middleware = [Middleware(Secured, secure=secure), Middleware(GZipMiddleware, minimum_size=800)]
+    middleware = [
+        Middleware(Secured, secure=secure),
+        Middleware(GZipMiddleware, minimum_size=800, compresslevel=COMPRESSION),
+    ]
     handlers = {404: _lost(console), 405: _lost(console), Exception: _failed}
     return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
 
@@ -149,7 +155,8 @@ def _done(console: Console, page: Page, request: Request, holder: Holder, said: 
     check(holder.held, page.action, run_id, None)
     if run_id:
         check(holder.held, page.action, run_id, console.desk.view(run_id))
-    return page.do(console, Asked(request, holder, run_id, said))
+    with caller.acting_for(f"{holder.held.role}/{holder.held.alias}"):
+        return page.do(console, Asked(request, holder, run_id, said))
 
 
 async def _body(request: Request) -> dict:

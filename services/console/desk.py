@@ -54,11 +54,12 @@ class Desk:
 
     def next(
         self, run_id: str, annotator: str, most: int, of: Sequence[str] = (), skills: Sequence[str] = ()
-    ) -> Sequence[tasks_pb.Task]:
-        """Tasks under a lease of this annotator's: those that it holds, then new ones that need nothing but these skills."""
+    ) -> tasks_pb.NextTasksResponse:
+        """Tasks under a lease of this annotator's: those that it holds, then new ones that need nothing but these skills; and
+        how far it is, where the services say so by the way."""
         wanted = tasks_pb.NextTasksRequest(annotator=annotator, run_id=run_id, most=most, task_ids=of, skills=skills)
         with drive.translated(self.address):
-            return self._tasks.NextTasks(wanted, timeout=CALL_S).tasks
+            return self._tasks.NextTasks(wanted, timeout=CALL_S)
 
     def give(
         self, run_id: str, annotator: str, answers: Sequence[tasks_pb.GivenAnswer]

@@ -28,8 +28,14 @@ class Caller:
 _NOW: ContextVar[Caller | None] = ContextVar("caller", default=None)
 # Whoever stands in front of the servers says here whose call it passes on.
 HEADER = "x-concord-caller"
+# The pages say here for whom they call, as `ROLE/NAME`: what they may do is theirs, but the facts are that person's.
+FOR = "x-concord-for"
+# For whom the calls of this thread are made; empty: for nobody but this process.
+_ACTING: ContextVar[str] = ContextVar("acting for", default="")
 # (role, name, full method name, request, role of who passes the call on) → why not, in words; empty: nothing stands against it.
 Rights = Callable[[str, str, str, object, str], str]
+# Roles that are believed for whom they call.
+ACT_FOR_OTHERS = frozenset({"console"})
 
 
 def everybody(role: str, name: str, method: str, request: object, through: str) -> str:
@@ -65,11 +71,31 @@ def let_in(context: grpc.ServicerContext, method: str, request: object, rights: 
     shown = of(context)
     if shown is None:
         return None
-    passed_on = _named(next((str(value) for key, value in context.invocation_metadata() if key == HEADER), ""))
+    said = {key: str(value) for key, value in context.invocation_metadata() if key in (HEADER, FOR)}
+    passed_on = _named(said.get(HEADER, ""))
     caller = passed_on or shown
     if why := rights(caller.role, caller.name, method, request, shown.role if passed_on else ""):
         raise Denied(why)
-    return caller
+    if not said.get(FOR):
+        return caller
+    if caller.role not in ACT_FOR_OTHERS:
+        raise Denied(f"your certificate says {str(caller)[:100]!r}: you cannot call for others")
+    return _named(said[FOR]) or caller
+
+
+@contextmanager
+def acting_for(who: str) -> Iterator[None]:
+    """Within the block the calls of this thread are made for this person, `ROLE/NAME`."""
+    token = _ACTING.set(who)
+    try:
+        yield
+    finally:
+        _ACTING.reset(token)
+
+
+def metadata() -> tuple[tuple[str, str], ...]:
+    """What this thread's calls say of whom they are made for."""
+    return ((FOR, _ACTING.get()),) if _ACTING.get() else ()
 
 
 @contextmanager

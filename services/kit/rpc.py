@@ -276,9 +276,11 @@ class _Stream(grpc.UnaryStreamClientInterceptor):
 
 
 def _within(details: grpc.ClientCallDetails, seconds: float) -> grpc.ClientCallDetails:
-    if details.timeout is not None:
+    if details.timeout is not None and not caller.metadata():
         return details
-    return _Details(details.method, seconds, details.metadata, details.credentials, details.wait_for_ready)
+    said = (*(details.metadata or ()), *caller.metadata())
+    timeout = seconds if details.timeout is None else details.timeout
+    return _Details(details.method, timeout, said, details.credentials, details.wait_for_ready)
 
 
 @dataclass(frozen=True)

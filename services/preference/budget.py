@@ -27,8 +27,10 @@ def new_pairs(config: RunConfig, pairs: int) -> int:
 
 
 def human_budget(config: RunConfig, pairs: int) -> int:
-    """The budget in votes."""
-    return config.human_budget or round(_share(config.human_budget_share) * new_pairs(config, pairs))
+    """The budget in votes: of a method that asks about every pair, a quorum's votes on each."""
+    asks_all = config.method in METHODS and METHODS[config.method].asks_all
+    votes_each = max(1, config.quorum) if asks_all else 1
+    return config.human_budget or votes_each * round(_share(config.human_budget_share) * new_pairs(config, pairs))
 
 
 def re_asks(config: RunConfig, budget: int) -> int:

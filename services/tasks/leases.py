@@ -1,6 +1,6 @@
 """What a table of leases holds and promises; `slots.py` keeps it, and the tests have one in memory. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,6 +40,35 @@ class Open:
     leased_by: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Want:
+    """Somebody who asks for up to `most` tasks of a run (empty: of any); `of`: of these alone (empty: of all)."""
+
+    annotator: str
+    run_id: str
+    most: int = 1
+    of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far everybody is in a run."""
+
+    offered: int
+    # Offered tasks that are full.
+    full: int
+    # Annotator → tasks of the run that it answered or skipped.
+    answered: Mapping[str, int]
+    # Annotator → offered tasks that are not full and that it answered; and full ones that it holds.
+    gave: Mapping[str, int]
+    holds: Mapping[str, int]
+
+    def of(self, annotator: str) -> tuple[int, int]:
+        """As `Slots.of_annotator`."""
+        left = self.offered - self.full - self.gave.get(annotator, 0) + self.holds.get(annotator, 0)
+        return self.answered.get(annotator, 0), left
+
+
 # Votes from this one on are on tasks that were settled when they were given.
 GOLD_VOTE = 1_000
 # An answer on its way into the table: the slot, the answer's revision, and the event that says it.
@@ -57,11 +86,17 @@ class Slots(Protocol):
         `of`: of these tasks alone; empty: of any.
         """
 
+    def lease_together(self, wants: Sequence[Want], now: float, lease_s: float) -> list[list[Slot]]:
+        """What `lease` would give to each of them, in turn."""
+
     def held(self, task_ids: Sequence[str], annotator: str) -> dict[str, Slot]:
         """By task: the slots that this annotator holds, whether their leases have run out or not."""
 
+    def held_by(self, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], Slot]:
+        """The same by (task, annotator), of many annotators at once."""
+
     def submit(self, answers: Sequence[Given], now: float) -> list[bool]:
-        """Stores the answers; says of each whether it was taken, or its slot went to somebody else or is answered anew."""
+        """Stores the answers; says of each whether it stands there now, or its slot went to somebody else or is answered anew."""
 
     def free(self, slot: Slot) -> None:
         """Gives the slot back, after a withdrawal; an answer given since then stays."""
@@ -77,6 +112,9 @@ class Slots(Protocol):
 
     def of_annotator(self, run_id: str, annotator: str, now: float) -> tuple[int, int]:
         """(tasks of the run that this annotator answered or skipped, open ones that it may still answer now)."""
+
+    def progress(self, run_id: str, now: float) -> Progress:
+        """How far everybody is in the run."""
 
     def open(self, run_id: str, now: float, after: int, most: int) -> list[Open]:
         """The run's offered tasks with a number above `after`, in their order."""

@@ -7,38 +7,38 @@ from collections.abc import Callable, Mapping, Sequence
 import grpc
 import structlog
 
-from concord.kit import caller, ids, telemetry
+from concord.kit import caller
 from concord.kit.blobs import Blobs
 from concord.kit.errors import ConcordError, InvalidInput, Refused
-from concord.kit.ids import event_id, unit_name
 from concord.kit.log import Log
 from concord.kit.loop.commands import append_and_wait
 from concord.kit.loop.facts import entry_of
 from concord.kit.loop.fold import Fold
 from concord.kit.rpc import Servicer, was_tried
 from concord.kit.store import Store
+from concord.kit.together import Together
 from concord.preference.seeded import uniform
 from concord.preference.skills import fits, skills_of
 from concord.tasks import limits, queue
-from concord.tasks.leases import GOLD_VOTE, Open, Slot, Slots
+from concord.tasks.answers import RESOLVED, Answers, event_of, resolved, why_refused
+from concord.tasks.headers import Headers
+from concord.tasks.leases import Open, Slot, Slots, Want
 from concord.tasks.queue import TasksState
+from concord.tasks.standings import Standings
 from concord.tasks.texts import Texts
 from concord.v1 import tasks_service_pb2 as pb
 from concord.v1 import tasks_service_pb2_grpc
-from concord.v1.events_pb2 import Event, Unit
+from concord.v1.events_pb2 import Event
 from concord.v1.pairs_pb2 import Choice
-from concord.v1.snapshot_pb2 import TaskSnapshot, TasksSnapshot
+from concord.v1.snapshot_pb2 import TaskSnapshot
 
 SERVICE = "tasks"
-MOST_TEXT = 2_000
 # Settled tasks among which one is looked for that somebody has not had.
 MOST_LOOKED_AT = 64
 # Open tasks that are looked at together for somebody's skills.
 MOST_LISTED_HERE = 1_000
 # Messages stay under gRPC's 4 MB.
 MOST_BYTES = 2_000_000
-TOO_LATE = "the lease ran out and the task went to somebody else, or a newer answer came first"
-RESOLVED = "the task is resolved: what was said until then counts, and nothing is changed or taken back any more"
 ANSWERS = (Choice.CHOICE_FIRST, Choice.CHOICE_SECOND, Choice.CHOICE_TIE)
 
 
@@ -55,6 +55,12 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     ) -> None:
         self._log, self._store, self._slots, self._texts = log, store, slots, Texts(blobs)
         self._clock, self._lease_s = clock, lease_s
+        self._headers = Headers(store, SERVICE, clock)
+        self._answers = Answers(log, store, slots, self._headers, clock, SERVICE)
+        self._standings = Standings(slots, clock)
+        self._leases: Together[Want, list[Slot]] = Together(
+            lambda wants: slots.lease_together(wants, clock(), lease_s), limits.MOST_AT_ONCE
+        )
 
     def NextTask(self, request: pb.NextTaskRequest, context: grpc.ServicerContext) -> pb.NextTaskResponse:
         tasks, more = self._next(request.annotator, request.run_id, 1)
@@ -67,18 +73,21 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         if skills and not request.run_id:
             raise InvalidInput("skills: of which run is asked is missing, for they choose among one run's tasks")
         tasks, more = self._next(request.annotator, request.run_id, request.most, request.task_ids, skills)
-        return pb.NextTasksResponse(tasks=tasks, more_expected=more)
+        said = pb.NextTasksResponse(tasks=tasks, more_expected=more)
+        if tasks and request.run_id and not skills:
+            said.progress.answered, said.progress.left = self._standings.of(request.run_id, request.annotator)
+        return said
 
     def _next(
         self, annotator: str, run_id: str, most: int, of: Sequence[str] = (), skills: Sequence[str] = ()
     ) -> tuple[list[pb.Task], bool]:
         """Tasks under a lease, as few as fit in one message, and whether more may come."""
         limits.check_annotator(annotator)
-        runs = {run_id: self._run(run_id)} if run_id else {}
+        runs = {run_id: self._headers.of(run_id)} if run_id else {}
         gold = self._gold(annotator, runs[run_id], skills) if run_id and not of else []
         free = most - len(gold)
         leased = self._lease(annotator, run_id, free, of, skills) if free else []
-        runs |= {name: self._run(name) for name in {slot.run_id for slot in leased} - set(runs)}
+        runs |= {slot.run_id: self._headers.of_slot(slot) for slot in leased}
         slots = self._within_limits(annotator, [*leased, *gold], runs)
         if not slots:
             return [], self._more_expected(run_id)
@@ -96,7 +105,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     def _lease(self, annotator: str, run_id: str, most: int, of: Sequence[str], skills: Sequence[str]) -> list[Slot]:
         """Up to `most` leases: on those `of` these tasks, else on the first ones that are for somebody with these skills."""
         if of or not skills:
-            return self._slots.lease(annotator, run_id, self._clock(), self._lease_s, most, of)
+            return self._leases(Want(annotator, run_id, most, tuple(of)))
         found, fitting = list[Slot](), self._fitting(annotator, run_id, skills)
         while len(found) < most and fitting:
             some, fitting = fitting[: limits.MOST_AT_ONCE], fitting[limits.MOST_AT_ONCE :]
@@ -108,7 +117,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
 
         A table that is not exact by now only costs a second look: who gets what, the leases decide.
         """
-        run, found, after = self._run(run_id), list[Open](), -1
+        run, found, after = self._headers.now(run_id), list[Open](), -1
         while page := self._slots.open(run_id, self._clock(), after, MOST_LISTED_HERE):
             after = page[-1].number
             found += [
@@ -172,10 +181,6 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
             revision=slot.revision + 1,
         )
 
-    def _run(self, run_id: str) -> TasksState:
-        """The run's header; its tasks are not read."""
-        return queue.restore(run_id, self._store.rows(SERVICE, run_id, ("run",)))
-
     def _more_expected(self, run_id: str) -> bool:
         active = set(self._store.runs(SERVICE, active_only=True))
         return run_id in active if run_id else bool(active)
@@ -214,97 +219,50 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         return taken.revision
 
     def _answer(self, annotator: str, answers: Sequence[pb.GivenAnswer], run_id: str = "") -> list[pb.TakenAnswer]:
-        """The slots are marked first: from then on the answers are never lost, and a retry says the same events.
-
-        The same answer again is that answer: whoever heard nothing of the first try may send it once more. An empty run means any.
-        """
+        """What became of each, as `Answers.take` says it."""
         limits.check_annotator(annotator)
-        slots = _of_run(self._slots.held([answer.task_id for answer in answers], annotator), run_id)
-        headers = {run_id: self._run(run_id).run for run_id in {slot.run_id for slot in slots.values()}}
-        taken = {
-            answer.task_id: pb.TakenAnswer(
-                refused=_why_not(annotator, answer.task_id, slots, headers) or _overtaken(slots[answer.task_id], answer)
-            )
-            for answer in answers
-        }
-        said = {
-            answer.task_id: _said(slots[answer.task_id], headers[slots[answer.task_id].run_id], answer)
-            for answer in answers
-            if not taken[answer.task_id].refused
-        }
-        self._refuse_resolved(slots, said, taken)
-        given = [
-            (slots[task_id], revision, event.SerializeToString(deterministic=True))
-            for task_id, (revision, event) in said.items()
-            if revision > slots[task_id].revision
-        ]
-        stored = self._slots.submit(given, self._clock()) if given else []
-        lost = {slot.task_id for (slot, _, _), is_stored in zip(given, stored, strict=True) if not is_stored}
-        telemetry.ANSWERS.inc(len(given) - len(lost))
-        for task_id, (revision, _) in said.items():
-            if task_id in lost:
-                taken[task_id].refused = TOO_LATE
-            else:
-                taken[task_id].revision = revision
-        for run_id in headers:
-            own = {id_: event for id_, (_, event) in said.items() if event.run_id == run_id and id_ not in lost}
-            if own:
-                append_and_wait(self._log, self._store, SERVICE, list(own.values()))
-            for task in self._resolved(run_id, [slots[id_].number for id_ in own if not _is_gold(slots[id_])]):
-                if own[task.task_id].event_id not in {answer.event_id for answer in task.answers}:
-                    taken[task.task_id] = pb.TakenAnswer(refused=RESOLVED)
-        return list(taken.values())
+        taken = self._answers.take(annotator, answers, run_id)
+        if run_id:
+            self._standings.count(run_id, annotator, sum(told.revision == 1 for told in taken))
+        return taken
 
-    def _refuse_resolved(
-        self, slots: dict[str, Slot], said: dict[str, tuple[int, Event]], taken: dict[str, pb.TakenAnswer]
-    ) -> None:
-        """Takes out what would count for nothing: a new answer to a task that is resolved. The same answer again may come."""
-        new: dict[str, list[int]] = {}
-        for task_id, (revision, _) in said.items():
-            if revision > slots[task_id].revision and not _is_gold(slots[task_id]):
-                new.setdefault(slots[task_id].run_id, []).append(slots[task_id].number)
-        for run_id, numbers in new.items():
-            for task in self._resolved(run_id, numbers):
-                if said.pop(task.task_id, None):
-                    taken[task.task_id].refused = RESOLVED
-
-    def _resolved(self, run_id: str, numbers: Sequence[int]) -> list[TaskSnapshot]:
-        """Those of the open stage's tasks that are resolved already."""
-        rows = self._store.rows(SERVICE, run_id, [queue.task_row(number) for number in numbers]) if numbers else {}
-        return [task for task in map(TaskSnapshot.FromString, rows.values()) if task.resolved]
+    def _resolved(self, slot: Slot) -> list[TaskSnapshot]:
+        return resolved(self._store, SERVICE, slot.run_id, [slot.number])
 
     def WithdrawAnnotation(
         self, request: pb.WithdrawAnnotationRequest, context: grpc.ServicerContext
     ) -> pb.WithdrawAnnotationResponse:
         limits.check_annotator(request.annotator)
-        slots = _of_run(self._slots.held([request.task_id], request.annotator), request.run_id)
-        headers = {slot.run_id: self._run(slot.run_id).run for slot in slots.values()}
-        if not slots and was_tried(context):
+        slot = self._slots.held([request.task_id], request.annotator).get(request.task_id)
+        if slot is not None and request.run_id not in ("", slot.run_id):
+            slot = None
+        if slot is None and was_tried(context):
             # The first try gave it back, and its answer never arrived.
             return pb.WithdrawAnnotationResponse()
-        if why_not := _why_not(request.annotator, request.task_id, slots, headers):
+        state = self._headers.of_slot(slot) if slot else None
+        why_not = why_refused(request.annotator, request.task_id, slot, state)
+        if why_not or slot is None or state is None:
             raise Refused(why_not)
-        slot = slots[request.task_id]
         if 0 < request.revision < slot.revision or (request.revision == slot.revision and not slot.submitted):
             # It was taken back before: a later answer stands, or the task is out again to the same person.
             return pb.WithdrawAnnotationResponse()
         if not slot.submitted:
             raise Refused("there is no answer to take back")
-        if self._resolved(slot.run_id, [slot.number]):
+        if self._resolved(slot):
             raise Refused(RESOLVED)
         said = {"pair_index": slot.pair_index, "annotator": slot.annotator, "revision": slot.revision}
         name = f"withdrawn/{slot.annotator}/{slot.revision}"
         append_and_wait(
-            self._log, self._store, SERVICE, [_event(slot, headers[slot.run_id], name, annotation_withdrawn=said)]
+            self._log, self._store, SERVICE, [event_of(slot, state, name, caller.actor(), annotation_withdrawn=said)]
         )
-        for task in self._resolved(slot.run_id, [slot.number]):
+        for task in self._resolved(slot):
             if any(answer.annotator == slot.annotator and not answer.withdrawn for answer in task.answers):
                 raise Refused(RESOLVED)
         self._slots.free(slot)
         return pb.WithdrawAnnotationResponse()
 
     def GetQueue(self, request: pb.GetQueueRequest, context: grpc.ServicerContext) -> pb.GetQueueResponse:
-        header = self._run(request.run_id).run
+        header = self._headers.now(request.run_id).run
         offered, leased = self._slots.counts(request.run_id, self._clock())
         # A paused run offers none of its tasks, resolved or not.
         left = self._unresolved(request.run_id) if header.paused else offered
@@ -323,7 +281,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         if most > limits.MOST_LISTED:
             raise InvalidInput(f"page_size is {most}; at most {limits.MOST_LISTED} are listed at once")
         # The header first: tasks of a later round than it says are told from those of its own by who asks.
-        header = self._run(request.run_id).run
+        header = self._headers.now(request.run_id).run
         found = self._slots.open(request.run_id, self._clock(), limits.number(request.page_token), most)
         listed = [
             pb.OpenTask(
@@ -358,66 +316,6 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     def _unresolved(self, run_id: str) -> int:
         tasks = queue.restore(run_id, self._store.rows(SERVICE, run_id)).tasks
         return sum(not task.resolved for task in tasks.values())
-
-
-def _is_gold(slot: Slot) -> bool:
-    return slot.vote >= GOLD_VOTE
-
-
-def _of_run(slots: dict[str, Slot], run_id: str) -> dict[str, Slot]:
-    """Those of this run; an empty one means any."""
-    return {task_id: slot for task_id, slot in slots.items() if run_id in ("", slot.run_id)}
-
-
-def _overtaken(slot: Slot, answer: pb.GivenAnswer) -> str:
-    """Why an answer that says its revision comes too late, or too early, in words; empty where it comes at its time."""
-    known = answer.revision == slot.revision and slot.submitted
-    return "" if not answer.revision or known or answer.revision == slot.revision + 1 else TOO_LATE
-
-
-def _why_not(annotator: str, task_id: str, slots: dict[str, Slot], headers: dict[str, TasksSnapshot]) -> str:
-    """Why this answer cannot be taken, in words; empty where it can."""
-    slot = slots.get(task_id)
-    if slot is None:
-        return f"{annotator!r} holds no lease on task {task_id}: it ran out, or the task is closed; ask for the next"
-    if ids.task_id(slot.run_id, _unit(slot, headers[slot.run_id])) != slot.task_id:
-        return f"task {slot.task_id} was closed with its round; ask for the next"
-    return ""
-
-
-def _unit(slot: Slot, header: TasksSnapshot) -> Unit:
-    return Unit(stage=header.stage, round=header.round, number=slot.number)
-
-
-def _event(slot: Slot, header: TasksSnapshot, name: str, **kind: object) -> Event:
-    unit = _unit(slot, header)
-    name = event_id(slot.run_id, name, unit_name(unit))
-    return Event(event_id=name, run_id=slot.run_id, unit=unit, actor=caller.actor(), **kind)
-
-
-def _said(slot: Slot, header: TasksSnapshot, answer: pb.GivenAnswer) -> tuple[int, Event]:
-    """The answer's revision and the answer as a fact; one that is stored already is that one again.
-
-    What was said first under a revision is what that revision says.
-    """
-    if slot.submitted and slot.said and answer.revision == slot.revision:
-        return slot.revision, Event.FromString(slot.said)
-    again = _as_revision(slot.revision, slot, header, answer)
-    if slot.submitted and again.SerializeToString(deterministic=True) == slot.said:
-        return slot.revision, again
-    return slot.revision + 1, _as_revision(slot.revision + 1, slot, header, answer)
-
-
-def _as_revision(revision: int, slot: Slot, header: TasksSnapshot, answer: pb.GivenAnswer) -> Event:
-    """An answer without a choice is a skip."""
-    text = answer.comment[:MOST_TEXT]
-    common = {"pair_index": slot.pair_index, "annotator": slot.annotator, "vote": slot.vote, "revision": revision}
-    if not answer.choice:
-        return _event(slot, header, f"skipped/{slot.annotator}/{revision}", task_skipped=common | {"reason": text})
-    marks = {"first_mark": answer.first_mark, "second_mark": answer.second_mark}
-    seen = {"strength": answer.strength, "view": answer.view, "swapped": answer.swapped, "gold": _is_gold(slot)}
-    said = common | marks | seen | {"choice": answer.choice, "seconds": answer.seconds, "comment": text}
-    return _event(slot, header, f"judged/{slot.annotator}/{revision}", annotation_submitted=said)
 
 
 def append_again(

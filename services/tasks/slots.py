@@ -12,40 +12,48 @@ table wait for one lease term.
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from concord.kit.store import SqlStore
-from concord.kit.store.sql import insert_if_absent, upsert
-from concord.tasks.leases import GOLD_VOTE, SAY_AGAIN_S, Given, Open, Slot
+from concord.kit.store.sql import insert_if_absent, upsert, upsert_all
+from concord.tasks.leases import GOLD_VOTE, SAY_AGAIN_S, Given, Open, Progress, Slot, Want
 from concord.tasks.queue import TasksState, slots_of
 from concord.tasks.tables import (
     ALL_FOLDED,
     ANSWERED,
+    ANSWERED_BY,
     BORN,
     EXPIRE,
     EXTEND,
     FOLDED,
     FREE,
+    FREE_FOR_ANY,
     FREE_OF,
     FREE_VOTE,
+    FULL_ONES,
     GIVE_BACK,
     GIVEN_BACK,
     HELD_BY,
+    HELD_BY_ANY,
     HOLDERS,
     KEY,
     KNOWN,
     LEFT,
     LIVE,
     LIVE_OF,
+    LIVE_OF_ANY,
     LOCK,
+    OFFERED_NOW,
     OPEN,
     RETURN,
     SETTLED_LIVE,
     SLOTS,
+    STANDING,
     STILL_LIVE,
+    STORED,
     SUBMIT,
     TASKS,
     UNSAID,
@@ -54,6 +62,9 @@ from concord.tasks.tables import (
     WITHDRAW,
 )
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
+
+# Free tasks that are looked at beyond those that are asked for: some of them were had already by who asks.
+SPARE = 16
 
 
 class SqlSlots:
@@ -70,52 +81,135 @@ class SqlSlots:
     def lease(
         self, annotator: str, run_id: str, now: float, lease_s: float, most: int = 1, of: Sequence[str] = ()
     ) -> list[Slot]:
+        return self.lease_together([Want(annotator, run_id, most, tuple(of))], now, lease_s)[0]
+
+    def lease_together(self, wants: Sequence[Want], now: float, lease_s: float) -> list[list[Slot]]:
         since = self._born if now < self._born + lease_s else 0.0
-        wanted = {"of_annotator": annotator, "of_run": run_id, "now": now, "since": since}
-        live, free = (LIVE_OF, FREE_OF) if of else (LIVE, FREE)
-        wanted |= {"of_tasks": list(of)} if of else {}
+        given: list[list[Slot]] = [[] for _ in wants]
+        # Somebody who asks twice at once is given the same; so the second one looks after the first.
+        alone = [
+            at for at, want in enumerate(wants) if want.of or want.annotator in {one.annotator for one in wants[:at]}
+        ]
+        shared: dict[str, list[int]] = {}
+        for at, want in enumerate(wants):
+            if at not in alone:
+                shared.setdefault(want.run_id, []).append(at)
         with self._store.begin() as connection:
-            given = [_slot(row) for row in connection.execute(live, wanted | {"most": most})]
-            while len(given) < most and (tasks := connection.execute(free, wanted | {"most": most - len(given)}).all()):
-                new = self._give(connection, tasks, annotator, now, lease_s)
-                given += new
-                if len(new) == len(tasks):
-                    break
-                # Another replica filled some of them between our look and our lock: they are seen to be full now.
-            return given
+            self._live(connection, wants, [at for ats in shared.values() for at in ats], given, now)
+            for run_id, ats in shared.items():
+                if lacking := [at for at in ats if len(given[at]) < wants[at].most]:
+                    alone += self._share(connection, run_id, wants, lacking, given, now, lease_s, since)
+            for at in sorted(alone):
+                given[at] = self._alone(connection, wants[at], now, lease_s, since)
+        return given
+
+    def _live(
+        self, connection: sa.Connection, wants: Sequence[Want], ats: Sequence[int], given: list[list[Slot]], now: float
+    ) -> None:
+        """Adds what they hold already."""
+        places = {wants[at].annotator: at for at in ats}
+        if not places:
+            return
+        for row in connection.execute(LIVE_OF_ANY, {"annotators": sorted(places), "now": now}):
+            at = places[row.annotator]
+            if wants[at].run_id in ("", row.run_id) and len(given[at]) < wants[at].most:
+                given[at].append(_slot(row))
+
+    def _share(
+        self,
+        connection: sa.Connection,
+        run_id: str,
+        wants: Sequence[Want],
+        lacking: Sequence[int],
+        given: list[list[Slot]],
+        now: float,
+        lease_s: float,
+        since: float,
+    ) -> list[int]:
+        """One look at free tasks for all of them; those for whom a look of their own may find more."""
+        most = sum(wants[at].most - len(given[at]) for at in lacking) + SPARE
+        tasks = connection.execute(FREE_FOR_ANY, {"of_run": run_id, "now": now, "since": since, "most": most}).all()
+        asked = [(wants[at].annotator, wants[at].most - len(given[at])) for at in lacking]
+        new, is_full = self._give(connection, tasks, asked, now, lease_s)
+        for at in lacking:
+            given[at] += new[wants[at].annotator]
+        if len(tasks) < most and not is_full:
+            return []
+        return [at for at in lacking if len(given[at]) < wants[at].most]
+
+    def _alone(self, connection: sa.Connection, want: Want, now: float, lease_s: float, since: float) -> list[Slot]:
+        """What one person holds, then the first free tasks that are new to it."""
+        asked = {"of_annotator": want.annotator, "of_run": want.run_id, "now": now, "since": since}
+        live, free = (LIVE_OF, FREE_OF) if want.of else (LIVE, FREE)
+        asked |= {"of_tasks": list(want.of)} if want.of else {}
+        given = [_slot(row) for row in connection.execute(live, asked | {"most": want.most})]
+        while (lacks := want.most - len(given)) > 0:
+            if not (tasks := connection.execute(free, asked | {"most": lacks}).all()):
+                break
+            new, _ = self._give(connection, tasks, [(want.annotator, lacks)], now, lease_s)
+            given += new[want.annotator]
+            if len(new[want.annotator]) == len(tasks):
+                break
+            # Another replica filled some of them between our look and our lock: they are seen to be full now.
+        return given
 
     def _give(
-        self, connection: sa.Connection, tasks: Sequence[sa.Row], annotator: str, now: float, lease_s: float
-    ) -> list[Slot]:
-        """The tasks' rows are locked by now: leases that ran out lose their votes, the lowest free votes are given out."""
-        ids = [task.task_id for task in tasks]
+        self,
+        connection: sa.Connection,
+        tasks: Sequence[sa.Row],
+        asked: Sequence[tuple[str, int]],
+        now: float,
+        lease_s: float,
+    ) -> tuple[dict[str, list[Slot]], bool]:
+        """(annotator, how many) each → the first of these tasks that are new to it; and whether one of them was full by now.
+
+        The tasks' rows are locked by now: leases that ran out lose their votes, the lowest free votes are given out.
+        """
+        given: dict[str, list[Slot]] = {annotator: [] for annotator, _ in asked}
+        if not tasks:
+            return given, False
         # Counted only now, under the lock: what was seen before may be out of date. Most tasks are new to everybody.
-        if votes := _votes(connection, ids):
-            connection.execute(EXPIRE, [{"of_task": task_id, "now": now} for task_id in votes])
-            votes = _votes(connection, ids)
+        votes = _votes(connection, [task.task_id for task in tasks])
+        taken = {task_id: {row.vote for row in own if _is_taken(row, now)} for task_id, own in votes.items()}
+        is_full = any(len(taken.get(task.task_id, ())) >= task.quorum for task in tasks)
+        for annotator, most in asked:
+            for task in tasks:
+                if len(given[annotator]) == most:
+                    break
+                own, held = votes.get(task.task_id, []), taken.setdefault(task.task_id, set())
+                mine = next((row for row in own if row.annotator == annotator), None)
+                if (mine is None or not _is_taken(mine, now)) and len(held) < task.quorum:
+                    vote = next(vote for vote in range(task.quorum) if vote not in held)
+                    held.add(vote)
+                    place = (task.task_id, task.run_id, task.number, task.pair_index, vote, annotator)
+                    slot = Slot(
+                        *place, now + lease_s, now, mine.revision if mine else 0, False, mine.said if mine else b""
+                    )
+                    given[annotator].append(slot)
+        new = sorted((slot for slots in given.values() for slot in slots), key=lambda slot: slot.task_id)
+        gone = {slot.task_id for slot in new} & {
+            row.task_id for own in votes.values() for row in own if row.vote is not None and not _is_taken(row, now)
+        }
+        if gone:
+            connection.execute(EXPIRE, [{"of_task": task_id, "now": now} for task_id in sorted(gone)])
         rows = [
             {
-                "task_id": task.task_id,
-                "annotator": annotator,
-                "run_id": task.run_id,
-                "revision": 0,
+                "task_id": slot.task_id,
+                "annotator": slot.annotator,
+                "run_id": slot.run_id,
+                "revision": slot.revision,
                 "submitted": False,
                 "submitted_at": 0.0,
                 "folded": False,
-                "said": b"",
-                "vote": free[0],
-                "lease_until": now + lease_s,
+                "said": slot.said,
+                "vote": slot.vote,
+                "lease_until": slot.lease_until,
                 "handed_at": now,
             }
-            for task in tasks
-            if annotator not in votes[task.task_id].values()
-            and (free := [vote for vote in range(task.quorum) if vote not in votes[task.task_id]])
+            for slot in new
         ]
-        if not rows:
-            return []
-        connection.execute(upsert(connection, SLOTS, KEY, ("vote", "lease_until", "handed_at")), rows)
-        held = self._held(connection, [str(row["task_id"]) for row in rows], annotator)
-        return [held[task_id] for task_id in ids if task_id in held]
+        upsert_all(connection, SLOTS, KEY, ("vote", "lease_until", "handed_at"), rows)
+        return given, is_full
 
     def _held(self, connection: sa.Connection, task_ids: Sequence[str], annotator: str) -> dict[str, Slot]:
         rows = connection.execute(HELD_BY, {"of_tasks": list(task_ids), "of_annotator": annotator})
@@ -125,18 +219,35 @@ class SqlSlots:
         with self._store.begin(reads=True) as connection:
             return self._held(connection, task_ids, annotator)
 
-    def submit(self, answers: Sequence[Given], now: float) -> list[bool]:
-        taken: dict[int, bool] = {}
-        with self._store.begin() as connection:
-            # In the order of their tasks, as everybody locks slots, so that no two wait for each other.
-            for at, answer in sorted(enumerate(answers), key=lambda item: item[1][0].task_id):
-                taken[at] = self._submit(connection, *answer, now)
-        return [taken[at] for at in range(len(answers))]
+    def held_by(self, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], Slot]:
+        wanted = {
+            "of_tasks": sorted({task_id for task_id, _ in places}),
+            "annotators": sorted({who for _, who in places}),
+        }
+        with self._store.begin(reads=True) as connection:
+            rows = connection.execute(HELD_BY_ANY, wanted).all()
+        held = {(row.task_id, row.annotator): _slot(row) for row in rows if row.vote is not None}
+        return {place: held[place] for place in places if place in held}
 
-    def _submit(self, connection: sa.Connection, slot: Slot, revision: int, said: bytes, now: float) -> bool:
-        mine = {"of_task": slot.task_id, "of_vote": slot.vote, "of_annotator": slot.annotator, "below": revision}
-        values = {"revision": revision, "submitted": True, "submitted_at": now, "folded": False, "said": said}
-        return connection.execute(SUBMIT, mine | values).rowcount == 1
+    def submit(self, answers: Sequence[Given], now: float) -> list[bool]:
+        if not answers:
+            return []
+        values = {"submitted": True, "submitted_at": now, "folded": False}
+        rows = [
+            {"of_task": slot.task_id, "of_vote": slot.vote, "of_annotator": slot.annotator, "below": revision}
+            | {"revision": revision, "said": said}
+            | values
+            for slot, revision, said in answers
+        ]
+        # In the order of their tasks, as everybody locks slots, so that no two wait for each other.
+        rows.sort(key=lambda row: (row["of_task"], row["of_annotator"]))
+        with self._store.begin() as connection:
+            if connection.execute(SUBMIT, rows).rowcount == len(rows):
+                return [True] * len(rows)
+            # Which of them were overtaken; the same answer that came at the same time stands there as well.
+            found = connection.execute(STORED, {"of_tasks": sorted({slot.task_id for slot, _, _ in answers})})
+            stand = {(row.task_id, row.annotator, row.vote, row.revision, bytes(row.said)) for row in found}
+        return [(slot.task_id, slot.annotator, slot.vote, revision, said) in stand for slot, revision, said in answers]
 
     def free(self, slot: Slot) -> None:
         with self._store.begin() as connection:
@@ -158,8 +269,8 @@ class SqlSlots:
             fresh = next((task_id for task_id in task_ids if task_id not in had), None)
             if fresh is None:
                 return None
-            held = _votes(connection, [fresh])[fresh]
-            vote = max([GOLD_VOTE - 1, *(vote for vote in held if vote is not None)]) + 1
+            held = _votes(connection, [fresh]).get(fresh, [])
+            vote = max([GOLD_VOTE - 1, *(row.vote for row in held if row.vote is not None)]) + 1
             row = {
                 **GIVEN_BACK,
                 **{"task_id": fresh, "annotator": annotator, "run_id": run_id, "vote": vote, "revision": 0},
@@ -178,6 +289,15 @@ class SqlSlots:
         mine = {"of_run": run_id, "of_annotator": annotator, "now": now}
         with self._store.begin(reads=True) as connection:
             return connection.scalar(ANSWERED, mine) or 0, connection.scalar(LEFT, mine) or 0
+
+    def progress(self, run_id: str, now: float) -> Progress:
+        mine = {"of_run": run_id, "now": now}
+        with self._store.begin(reads=True) as connection:
+            answered = {row[0]: row[1] for row in connection.execute(ANSWERED_BY, mine)}
+            standing = connection.execute(STANDING, mine).all()
+            offered, full = connection.scalar(OFFERED_NOW, mine) or 0, connection.scalar(FULL_ONES, mine) or 0
+        gave, holds = {row[0]: int(row[1]) for row in standing}, {row[0]: int(row[2]) for row in standing}
+        return Progress(offered, full, answered, gave, holds)
 
     def open(self, run_id: str, now: float, after: int, most: int) -> list[Open]:
         with self._store.begin(reads=True) as connection:
@@ -302,12 +422,17 @@ class SqlSlots:
             return connection.scalar(offered) or 0, connection.scalar(live) or 0
 
 
-def _votes(connection: sa.Connection, task_ids: Sequence[str]) -> defaultdict[str, dict[int | None, str]]:
-    """Task → vote → who holds it; a task without rows is not among its keys."""
-    votes: defaultdict[str, dict[int | None, str]] = defaultdict(dict)
+def _votes(connection: sa.Connection, task_ids: Sequence[str]) -> dict[str, list[sa.Row]]:
+    """Task → the rows of its slots; a task without rows is not among its keys."""
+    votes: defaultdict[str, list[sa.Row]] = defaultdict(list)
     for row in connection.execute(VOTES, {"of_tasks": list(task_ids)}):
-        votes[row.task_id] |= {row.vote: row.annotator} if row.vote is not None else {}
+        votes[row.task_id].append(row)
     return votes
+
+
+def _is_taken(row: sa.Row, now: float) -> bool:
+    """Whether the slot holds a vote that nobody else may be given."""
+    return row.vote is not None and (row.submitted or row.lease_until > now)
 
 
 def _slot(row: sa.Row) -> Slot:

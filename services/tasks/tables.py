@@ -61,6 +61,13 @@ TAKEN = sa.or_(SLOTS.c.submitted, SLOTS.c.lease_until > NOW)
 OFFERED = sa.and_(TASKS.c.offered, sa.or_(OF_RUN == "", TASKS.c.run_id == OF_RUN))
 HELD = sa.select(SLOTS, TASKS.c.number, TASKS.c.pair_index).join(TASKS, ITS_SLOTS)
 HELD_BY = HELD.where(OF_TASKS, OF_ANNOTATOR)
+HELD_BY_ANY = HELD.where(OF_TASKS, SLOTS.c.annotator.in_(sa.bindparam("annotators", expanding=True)))
+LIVE_OF_ANY = HELD.where(
+    TASKS.c.offered,
+    SLOTS.c.annotator.in_(sa.bindparam("annotators", expanding=True)),
+    ~SLOTS.c.submitted,
+    SLOTS.c.lease_until > NOW,
+).order_by(TASKS.c.number)
 LIVE = (
     HELD.where(OFFERED, OF_ANNOTATOR, ~SLOTS.c.submitted, SLOTS.c.lease_until > NOW)
     .order_by(TASKS.c.number)
@@ -68,14 +75,16 @@ LIVE = (
 )
 USED = sa.select(sa.func.count()).where(ITS_SLOTS, TAKEN).scalar_subquery()
 HAD = sa.exists().where(ITS_SLOTS, OF_ANNOTATOR, TAKEN)
-FREE = (
+# Whatever somebody has had.
+FREE_FOR_ANY = (
     sa.select(TASKS)
-    .where(OFFERED, TASKS.c.opened_at >= sa.bindparam("since"), TASKS.c.quorum > USED, ~HAD)
+    .where(OFFERED, TASKS.c.opened_at >= sa.bindparam("since"), TASKS.c.quorum > USED)
     .order_by(TASKS.c.number)
     .limit(MOST)
     # Without a wait: whoever leases at the same moment goes on to the next task. (SQLite has one writer, and no such words.)
     .with_for_update(skip_locked=True)
 )
+FREE = FREE_FOR_ANY.where(~HAD)
 # What the annotator may still answer: offered tasks but those that it answered, and those that are full without it.
 GAVE = sa.func.sum(sa.case((sa.and_(OF_ANNOTATOR, SLOTS.c.submitted), 1), else_=0))
 HOLDS = sa.func.sum(sa.case((sa.and_(OF_ANNOTATOR, ~SLOTS.c.submitted), 1), else_=0))
@@ -89,6 +98,28 @@ CLOSED = (
 )
 OFFERED_NOW = sa.select(sa.func.count()).where(TASKS.c.run_id == OF_RUN, TASKS.c.offered)
 LEFT = sa.select(OFFERED_NOW.scalar_subquery() - sa.select(sa.func.count()).select_from(CLOSED).scalar_subquery())
+# How far everybody is: who answered how much, and of the offered tasks who gave and who holds, full ones apart.
+ANSWERED_BY = (
+    sa.select(SLOTS.c.annotator, sa.func.count())
+    .where(SLOTS.c.run_id == OF_RUN, SLOTS.c.submitted)
+    .group_by(SLOTS.c.annotator)
+)
+FULL = (
+    sa.select(TASKS.c.task_id, (sa.func.count() >= TASKS.c.quorum).label("full"))
+    .join(SLOTS, ITS_SLOTS)
+    .where(TASKS.c.run_id == OF_RUN, TASKS.c.offered, TAKEN)
+    .group_by(TASKS.c.task_id, TASKS.c.quorum)
+    .subquery()
+)
+FULL_ONES = sa.select(sa.func.count()).select_from(FULL).where(FULL.c.full)
+GIVES = sa.func.sum(sa.case((sa.and_(SLOTS.c.submitted, ~FULL.c.full), 1), else_=0))
+KEEPS = sa.func.sum(sa.case((sa.and_(~SLOTS.c.submitted, FULL.c.full), 1), else_=0))
+STANDING = (
+    sa.select(SLOTS.c.annotator, GIVES, KEEPS)
+    .join(FULL, FULL.c.task_id == SLOTS.c.task_id)
+    .where(TAKEN)
+    .group_by(SLOTS.c.annotator)
+)
 # The same, of some tasks only.
 OF_THESE = TASKS.c.task_id.in_(sa.bindparam("of_tasks", expanding=True))
 LIVE_OF, FREE_OF = LIVE.where(OF_THESE), FREE.where(OF_THESE)
@@ -99,9 +130,23 @@ HOLDERS = sa.select(SLOTS.c.task_id, SLOTS.c.annotator, SLOTS.c.submitted).where
 # In one order, so that no two who lock several wait for each other.
 LOCK = sa.select(TASKS.c.task_id).where(OF_THESE).order_by(TASKS.c.run_id, TASKS.c.number).with_for_update()
 EXPIRE = sa.update(SLOTS).where(OF_TASK, ~SLOTS.c.submitted, SLOTS.c.lease_until <= NOW).values(vote=None)
-VOTES = sa.select(SLOTS.c.task_id, SLOTS.c.vote, SLOTS.c.annotator).where(OF_TASKS)
-SUBMIT = sa.update(SLOTS).where(
-    OF_TASK, OF_ANNOTATOR, SLOTS.c.vote == OF_VOTE, SLOTS.c.revision < sa.bindparam("below")
+VOTES = sa.select(
+    SLOTS.c.task_id,
+    SLOTS.c.vote,
+    SLOTS.c.annotator,
+    SLOTS.c.revision,
+    SLOTS.c.submitted,
+    SLOTS.c.lease_until,
+    SLOTS.c.said,
+).where(OF_TASKS)
+SUBMIT = (
+    sa.update(SLOTS)
+    .where(OF_TASK, OF_ANNOTATOR, SLOTS.c.vote == OF_VOTE, SLOTS.c.revision < sa.bindparam("below"))
+    .values({name: sa.bindparam(name) for name in ("revision", "submitted", "submitted_at", "folded", "said")})
+    .execution_options(preserve_rowcount=True)
+)
+STORED = sa.select(SLOTS.c.task_id, SLOTS.c.annotator, SLOTS.c.vote, SLOTS.c.revision, SLOTS.c.said).where(
+    OF_TASKS, SLOTS.c.submitted
 )
 OVERTAKEN = (OF_TASK, OF_ANNOTATOR, SLOTS.c.submitted, SLOTS.c.revision <= sa.bindparam("up_to"))
 GIVE_BACK = sa.update(SLOTS).where(*OVERTAKEN).values(GIVEN_BACK)

@@ -1,10 +1,11 @@
 """The table of leases in memory: the same promises as the one in SQL, under the same contract test."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from concord.tasks.leases import GOLD_VOTE, SAY_AGAIN_S, Given, Open, Slot
+from concord.tasks.leases import GOLD_VOTE, SAY_AGAIN_S, Given, Open, Progress, Slot, Want
 from concord.tasks.queue import TasksState, slots_of
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
 
@@ -59,6 +60,28 @@ class MemorySlots:
             live.append(held[annotator])
         return live
 
+    def lease_together(self, wants: Sequence[Want], now: float, lease_s: float) -> list[list[Slot]]:
+        return [self.lease(want.annotator, want.run_id, now, lease_s, want.most, want.of) for want in wants]
+
+    def held_by(self, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], Slot]:
+        found = {place: self.held([place[0]], place[1]).get(place[0]) for place in places}
+        return {place: slot for place, slot in found.items() if slot is not None}
+
+    def progress(self, run_id: str, now: float) -> Progress:
+        offered, full = 0, 0
+        answered, gave, holds = Counter[str](), Counter[str](), Counter[str]()
+        for held in self._slots.values():
+            answered.update(who for who, slot in held.items() if slot.submitted and slot.run_id == run_id)
+        for (run, _), (task_id, _, quorum, is_offered, _) in self._tasks.items():
+            if run != run_id or not is_offered:
+                continue
+            taken = self._taken(task_id, now)
+            is_full = len(taken) >= quorum
+            offered, full = offered + 1, full + is_full
+            gave.update(slot.annotator for slot in taken if slot.submitted and not is_full)
+            holds.update(slot.annotator for slot in taken if not slot.submitted and is_full)
+        return Progress(offered, full, answered, gave, holds)
+
     def held(self, task_ids: Sequence[str], annotator: str) -> dict[str, Slot]:
         offered = {task[0] for task in self._tasks.values()}
         mine = {task_id: self._slots.get(task_id, {}).get(annotator) for task_id in task_ids if task_id in offered}
@@ -70,7 +93,12 @@ class MemorySlots:
     def _submit(self, slot: Slot, revision: int, said: bytes, now: float) -> bool:
         mine = self._slots.get(slot.task_id, {}).get(slot.annotator)
         if mine is None or mine.vote != slot.vote or mine.revision >= revision:
-            return False
+            return mine is not None and (mine.submitted, mine.vote, mine.revision, mine.said) == (
+                True,
+                slot.vote,
+                revision,
+                said,
+            )
         self._slots[slot.task_id][slot.annotator] = replace(mine, revision=revision, submitted=True, said=said)
         self._unsaid[slot.task_id, slot.annotator] = said, now
         return True

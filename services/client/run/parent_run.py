@@ -121,7 +121,7 @@ def link(config: RunConfig, earlier: Earlier, pairs: int) -> None:
         config.parent.ClearField("annotation_uris")
     if METHODS[config.method].asks_all:
         # Of all pairs, not of the new ones.
-        config.human_budget = pairs
+        config.human_budget = pairs * max(1, config.quorum)
 
 
 def check(config: RunConfig, given: Input, earlier: Earlier) -> None:

@@ -24,8 +24,12 @@ def append_and_wait(log: Log, store: Store, service: str, events: Sequence[Event
     harmless.
     """
     offsets = log.append([entry_of(event) for event in events])
-    partition = fact_partition(events[0].run_id)
+    wait_for(store, service, fact_partition(events[0].run_id), max(offsets), wait_s)
+
+
+def wait_for(store: Store, service: str, partition: int, offset: int, wait_s: float = WAIT_S) -> None:
+    """Waits until `service` has folded what stands there. Raises Unavailable when it takes longer than `wait_s`."""
     deadline = time.monotonic() + wait_s
-    while not store.passed(service, partition, max(offsets), LOOK_AGAIN_S):
+    while not store.passed(service, partition, offset, LOOK_AGAIN_S):
         if time.monotonic() > deadline:
             raise Unavailable(f"the {service} service has not taken the command in within {wait_s:.0f} s; say it again")
