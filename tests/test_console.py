@@ -237,7 +237,9 @@ def test_no_page_of_a_role_calls_what_is_not_for_that_role(world, role):
 
     asyncio.run(all_pages())
     assert heard.calls <= CALLS[role]
-    assert heard.calls >= CALLS[role] - {"ReadBlob", "RetryStage", "CancelRun", "ListRuns"}
+    # How the queue stands, an annotator's page asks where there is no task.
+    rare = {"ReadBlob", "RetryStage", "CancelRun", "ListRuns"} | ({"GetQueue"} if role == "annotator" else set())
+    assert heard.calls >= CALLS[role] - rare
     assert heard.names <= ({"", world.alias("mia")} if role == "annotator" else {""})
 
 
