@@ -3,11 +3,14 @@
 import grpc
 import pytest
 
+from concord.client.annotate.sitting import Sitting
+from concord.client.elsewhere import held
 from concord.client.intake.needs import needed
 from concord.console import entrance
 from concord.kit.errors import InvalidInput
 from concord.preference.pairs import BadRecord
 from concord.preference.skills import fits, skills_of
+from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2 import GetQueueRequest, ListTasksRequest, NextTasksRequest
 from tests.console_world import world_in
 from tests.waiting import until
@@ -51,6 +54,19 @@ def test_somebody_with_skills_is_asked_all_that_needs_nothing_else_and_nothing_m
     assert asked_to_the_end(world, "ann = de") == {pair for pair in open_now if pair % 3 < 2}
     assert asked_to_the_end(world, "bob=Code,DE") == open_now
     assert asked_to_the_end(world, "cid=fr") == {pair for pair in open_now if pair % 3 == 0}
+
+
+def test_the_terminal_and_files_ask_by_skills_too(world):
+    open_now = open_pairs(world)
+    runs = RunServiceStub(world.console.desk.channel)
+    sitting = Sitting(runs, world.tasks, world.job.run_id, "dan", skills=["de"])
+    first, following = (sitting.next() for _ in range(2))
+    assert first.task.pair_index == following.task.pair_index == min(pair for pair in open_now if pair % 3 < 2)
+    sitting.leave()
+    exported = held.hold(world.tasks, world.job.run_id, "fay", 100, 3_600.0, ["code", "de"])
+    assert {task.pair_index for task in exported} == open_now
+    exported = held.hold(world.tasks, world.job.run_id, "gus", 100, 3_600.0, ["fr"])
+    assert {task.pair_index for task in exported} == {pair for pair in open_now if pair % 3 == 0}
 
 
 def test_somebody_without_skills_may_be_asked_anything_and_what_is_left_says_so(world):

@@ -24,7 +24,9 @@ from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 
 def annotate(
     name: flags.Run,
-    as_: Annotated[str, typer.Option("--as", metavar="NAME", help="Who answers; one name for each person.")] = "",
+    as_: Annotated[
+        str, typer.Option("--as", metavar="NAME", help="Who answers, NAME=SKILL,SKILL with what that one brings.")
+    ] = "",
     server: flags.Through = "",
 ) -> None:
     """Answer a run's questions here, one key a pair; leave at any time and go on later. Exit 3 while answers are missing."""
@@ -34,9 +36,11 @@ def annotate(
             "`concord run … --annotators file:PATH`"
         )
     from concord.console.book import pseudonym
+    from concord.console.entrance import person
 
     settings = home.opened()
-    annotator = pseudonym(settings, as_ or user())
+    who, skills = person(as_ or user())
+    annotator = pseudonym(settings, who)
     with home.reading(settings, server) as records:
         view = records.view(records.find(name))
         check_asks(view, records.flag)
@@ -45,7 +49,8 @@ def annotate(
             rpc.channel(services.address) as channel,
             drive.translated(services.address),
         ):
-            said = _asked(Sitting(RunServiceStub(channel), TaskServiceStub(channel), view.run_id, annotator))
+            runs, tasks = RunServiceStub(channel), TaskServiceStub(channel)
+            said = _asked(Sitting(runs, tasks, view.run_id, annotator, skills=skills))
         view = records.view(view.run_id)
         if said:
             progress.say(said)

@@ -26,7 +26,11 @@ from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 MOST_SHOWN = 20
 Names = Annotated[
     list[str] | None,
-    typer.Option("--annotator", metavar="NAME", help="Who will answer; may be repeated. None: whoever you are here."),
+    typer.Option(
+        "--annotator",
+        metavar="NAME",
+        help="Who will answer, NAME=SKILL,SKILL with what that one brings; may be repeated. None: whoever you are here.",
+    ),
 ]
 Out = Annotated[Path | None, typer.Option(help="The file; none: standard output.")]
 Most = Annotated[int, typer.Option(min=1, help="Tasks for each annotator.")]
@@ -53,16 +57,17 @@ def export(
     """Write open questions to a file, one a line, held for who will answer them; `tasks import` brings the answers back."""
     _check_days(days)
     from concord.console.book import pseudonym
+    from concord.console.entrance import person
 
-    names, settings = [one.strip() for one in annotator or [user()]], home.opened()
+    people, settings = dict(map(person, annotator or [user()])), home.opened()
     with _desk(name, server, asks=True) as (tasks, view, _):
         lines = [
             tasks_file.line_of(task, who)
-            for who in names
-            for task in held.hold(tasks, view.run_id, pseudonym(settings, who), most, days * held.DAY_S)
+            for who, skills in people.items()
+            for task in held.hold(tasks, view.run_id, pseudonym(settings, who), most, days * held.DAY_S, skills)
         ]
     _write(out, lines)
-    progress.say(f"{many(len(lines), 'task')} of run {view.run_id}, held for {', '.join(names)} for {days:g} days")
+    progress.say(f"{many(len(lines), 'task')} of run {view.run_id}, held for {', '.join(people)} for {days:g} days")
 
 
 def import_(name: flags.Run, file: File, as_: As = "", server: flags.Through = "") -> None:

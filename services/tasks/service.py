@@ -103,10 +103,11 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         return tasks, True
 
     def _lease(self, annotator: str, run_id: str, most: int, of: Sequence[str], skills: Sequence[str]) -> list[Slot]:
-        """Up to `most` leases: on those `of` these tasks, else on the first ones that are for somebody with these skills."""
-        if of or not skills:
+        """Up to `most` leases, on these tasks alone where `of` says so: the first ones that are for somebody with these skills."""
+        if not skills:
             return self._leases(Want(annotator, run_id, most, tuple(of)))
         found, fitting = list[Slot](), self._fitting(annotator, run_id, skills)
+        fitting = [task_id for task_id in fitting if task_id in of] if of else fitting
         while len(found) < most and fitting:
             some, fitting = fitting[: limits.MOST_AT_ONCE], fitting[limits.MOST_AT_ONCE :]
             found += self._slots.lease(annotator, run_id, self._clock(), self._lease_s, most - len(found), some)

@@ -5,7 +5,7 @@ there, and nobody could take anything back.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -74,7 +74,10 @@ class Sitting:
         run_id: str,
         annotator: str,
         clock: Callable[[], float] = time.monotonic,
+        skills: Sequence[str] = (),
     ) -> None:
+        """`skills`: asked is only what needs nothing else; none: anything."""
+        self._skills = skills
         self._runs, self._tasks, self._run_id, self.annotator, self._clock = runs, tasks, run_id, annotator, clock
         self._leased: dict[str, Task] = {}
         self._held: tuple[Question, GivenAnswer] | None = None
@@ -89,7 +92,7 @@ class Sitting:
     def next(self) -> Question | None:
         """The next question, under a lease; None: none now."""
         held = self._held[0].task.task_id if self._held else ""
-        wanted = NextTasksRequest(annotator=self.annotator, run_id=self._run_id, most=LEASED)
+        wanted = NextTasksRequest(annotator=self.annotator, run_id=self._run_id, most=LEASED, skills=self._skills)
         tasks = self._tasks.NextTasks(wanted).tasks
         self._leased = {task.task_id: task for task in tasks}
         return next((self._question(task) for task in tasks if task.task_id != held), None)

@@ -59,13 +59,18 @@ class Outcome:
     why: str = ""
 
 
-def hold(tasks: TaskServiceStub, run_id: str, annotator: str, most: int, hold_s: float) -> Iterator[Task]:
-    """Up to `most` open tasks that this annotator has not answered, those that it holds already first, each held for `hold_s`."""
+def hold(
+    tasks: TaskServiceStub, run_id: str, annotator: str, most: int, hold_s: float, skills: Sequence[str] = ()
+) -> Iterator[Task]:
+    """Up to `most` open tasks that this annotator has not answered, those that it holds already first, each held for `hold_s`.
+
+    With `skills`: only those that need nothing else.
+    """
     listed = [task for page in pages(tasks, run_id) for task in page.tasks if annotator not in task.answered_by]
     listed.sort(key=lambda task: not _is_held(task, annotator))
     free = iter(listed)
     while most > 0 and (wanted := [task.task_id for _, task in zip(range(min(most, AT_ONCE)), free, strict=False)]):
-        given = list(_leased(tasks, run_id, annotator, wanted))
+        given = list(_leased(tasks, run_id, annotator, wanted, skills))
         most -= len(given)
         if given:
             ids = [task.task_id for task in given]
@@ -79,11 +84,13 @@ def _is_held(task: OpenTask, annotator: str) -> bool:
     return annotator in task.leased_by
 
 
-def _leased(tasks: TaskServiceStub, run_id: str, annotator: str, ids: Sequence[str]) -> Iterator[Task]:
+def _leased(
+    tasks: TaskServiceStub, run_id: str, annotator: str, ids: Sequence[str], skills: Sequence[str]
+) -> Iterator[Task]:
     """Those of these tasks that this annotator gets; an answer has room for some of them only where they are long."""
     left = list(ids)
     while left:
-        wanted = NextTasksRequest(annotator=annotator, run_id=run_id, most=len(left), task_ids=left)
+        wanted = NextTasksRequest(annotator=annotator, run_id=run_id, most=len(left), task_ids=left, skills=skills)
         found = tasks.NextTasks(wanted).tasks
         yield from found
         seen = {task.task_id for task in found}
