@@ -1,6 +1,7 @@
 """How fast and how exactly people are served: Concord's pages and its gRPC desk, and Label Studio beside them where it is.
 
     python -m benchmarks.task_serving [--quick] [--json [FILE]] [--parts NAME,…] [--state URL] [--label-studio PROGRAM]
+        [--repeats N]
 
 Four parts, all of them unless --parts names some. `closed`: 20 annotators who do not think take a task and answer it, again
 and again, over the pages' own HTTP and over gRPC. `paced`: over HTTP 20 who think for 10 seconds, and 50 who think for 2.
@@ -31,6 +32,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -429,8 +431,9 @@ def page_up() -> dict[str, float]:
 # ── beside Label Studio ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def peer(program: str, seconds: float) -> dict[str, Any]:
-    """Label Studio in the same closed loop, by the script that measured it before; what it reports."""
+@contextmanager
+def label_studio(program: str) -> Iterator[str]:
+    """The address of a Label Studio of its own, for as long as the block lasts."""
     quiet = {"SENTRY_DSN": "", "FRONTEND_SENTRY_DSN": "", "COLLECT_ANALYTICS": "False", "LATEST_VERSION_CHECK": "0"}
     url = "http://127.0.0.1:8180"
     with tempfile.TemporaryDirectory() as home:
@@ -444,13 +447,26 @@ def peer(program: str, seconds: float) -> dict[str, Any]:
                 if time.monotonic() - began > START_S:
                     raise SystemExit("Label Studio did not start")
                 time.sleep(0.2)
-            ready_s = time.monotonic() - began
-            closed = peer_loop(url, seconds, 0.0)
-            paced = peer_loop(url, seconds / 2, THINK_S)
+            yield url
         finally:
             running.terminate()
             running.wait()
-    return {"closed": closed, "paced": paced, "ready_s": ready_s}
+
+
+def beside(asked: "Asked", state: str, program: str, repeats: int, seconds: float, is_paced: bool) -> dict[str, Any]:
+    """The closed loops in turn, so often: pages, Label Studio (where `program` is), desk; then its paced one."""
+    doors: dict[str, list[dict[str, Any]]] = {"http": [], "grpc": []}
+    theirs: dict[str, Any] = {"closed": []}
+    with ExitStack() as opened:
+        url = opened.enter_context(label_studio(program)) if program else ""
+        for _ in range(repeats):
+            for door, found in doors.items():
+                found.append(measured(asked.closed, state, 1, door))
+                if url and door == "http":
+                    theirs["closed"].append(peer_loop(url, seconds, 0.0))
+        if url and is_paced:
+            theirs["paced"] = peer_loop(url, seconds, THINK_S)
+    return {"closed": doors, "label_studio": theirs if url else None}
 
 
 def peers_script() -> Path:
@@ -485,19 +501,22 @@ def is_up(url: str) -> bool:
 
 def ratios(figures: dict[str, Any]) -> dict[str, Any]:
     """Ours over Label Studio's, as far as measured; its figures of before where it did not run beside."""
-    theirs, beside = PEER_BEFORE, figures["label_studio"]
-    if beside:
-        closed, paced = beside["closed"], beside["paced"]
-        theirs = {"submits_s": closed["submits_s"], "next_p99_ms": closed["next_ms"]["99"]}
-        theirs |= {"paced_p50_ms": paced["next_ms"]["50"]}
-    found: dict[str, Any] = {"beside": "this run" if beside else "figures of before"}
+    told = figures.get("label_studio")
+    found: dict[str, Any] = {"beside": "this run" if told else "figures of before"}
     if "closed" in figures:
         http, grpc = figures["closed"]["http"], figures["closed"]["grpc"]
-        found["http_submits_ratio"] = http["submits_s"] / theirs["submits_s"]
-        found["grpc_submits_ratio"] = grpc["submits_s"] / theirs["submits_s"]
-        found["next_p99_ratio"] = http["next_ms"]["p99"] / theirs["next_p99_ms"]
+        before = {"submits_s": PEER_BEFORE["submits_s"], "next_ms": {"99": PEER_BEFORE["next_p99_ms"]}}
+        closed = told["closed"] if told else [before] * len(http)
+        for name, own in (("http", http), ("grpc", grpc)):
+            found[f"{name}_submits_ratio"] = spread(
+                [one["submits_s"] / its["submits_s"] for one, its in zip(own, closed, strict=True)]
+            )
+        found["next_p99_ratio"] = spread(
+            [one["next_ms"]["p99"] / its["next_ms"]["99"] for one, its in zip(http, closed, strict=True)]
+        )
     if "paced" in figures:
-        found["paced_p50_ratio"] = figures["paced"]["20"]["next_ms"]["p50"] / theirs["paced_p50_ms"]
+        paced = told["paced"]["next_ms"]["50"] if told and "paced" in told else PEER_BEFORE["paced_p50_ms"]
+        found["paced_p50_ratio"] = figures["paced"]["20"]["next_ms"]["p50"] / paced
         found["next_p99_ms_of_50"] = figures["paced"]["50"]["next_ms"]["p99"]
     if "page" in figures:
         found["page_up_s"] = max(up["page_s"] for up in figures["page"])
@@ -515,6 +534,11 @@ def fresh(state: str) -> str:
         connection.execute(f"CREATE DATABASE {name}")
     url = urlsplit(state)
     return url._replace(path=f"/{name}").geturl()
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """The median, and between what the values lie."""
+    return {"median": median(values), "low": min(values), "high": max(values)}
 
 
 def measured(part: Part, state: str, replicas: int, door: str) -> dict[str, Any]:
@@ -549,6 +573,7 @@ def main() -> None:
     parser = parser_of(__doc__, "8 annotators for 3 seconds, and 12 with 60 tasks")
     parser.add_argument("--state", default="", metavar="URL", help="the store; default SQLite in the home")
     parser.add_argument("--label-studio", default="", metavar="PROGRAM", help="runs it beside")
+    parser.add_argument("--repeats", type=int, default=1, help="of the closed loops, in turn with Label Studio's")
     parser.add_argument(
         "--parts", default=",".join(PARTS), metavar="NAME,…", help=f"of {', '.join(PARTS)}; default all"
     )
@@ -563,14 +588,14 @@ def main() -> None:
     if given.label_studio:
         peers_script()
     if "closed" in parts:
-        figures["closed"] = {door: measured(asked.closed, given.state, 1, door) for door in ("http", "grpc")}
+        seconds = asked.closed.seconds
+        figures |= beside(asked, given.state, given.label_studio, given.repeats, seconds, "paced" in parts)
     if "paced" in parts:
         figures["paced"] = {name: measured(part, given.state, 1, "http") for name, part in asked.paced.items()}
     if "hard" in parts:
         figures["hard"] = measured(asked.hard, given.state, 2, "http")
     if "page" in parts:
         figures["page"] = [page_up() for _ in range(1 if given.quick else 5)]
-    figures["label_studio"] = peer(given.label_studio, 10.0 if given.quick else 80.0) if given.label_studio else None
     figures["ratios"], figures["wanted"] = ratios(figures), WANTED
     tell(figures)
     if given.json:
@@ -579,7 +604,8 @@ def main() -> None:
 
 def rows(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Each part that was measured, by its name in words."""
-    several = {f"{part}, {name}": one for part in ("closed", "paced") for name, one in figures.get(part, {}).items()}
+    loops = {f"closed, {door}": one for door, found in figures.get("closed", {}).items() for one in found}
+    several = loops | {f"paced, {name}": one for name, one in figures.get("paced", {}).items()}
     return several | ({"hard": figures["hard"]} if "hard" in figures else {})
 
 
