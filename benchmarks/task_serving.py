@@ -437,7 +437,17 @@ def label_studio(program: str) -> Iterator[str]:
     quiet = {"SENTRY_DSN": "", "FRONTEND_SENTRY_DSN": "", "COLLECT_ANALYTICS": "False", "LATEST_VERSION_CHECK": "0"}
     url = "http://127.0.0.1:8180"
     with tempfile.TemporaryDirectory() as home:
-        words = [program, "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", "8180", "--data-dir", home]
+        words = [
+            str(Path(program).absolute()),
+            "start",
+            "--no-browser",
+            "--internal-host",
+            "127.0.0.1",
+            "--port",
+            "8180",
+            "--data-dir",
+            home,
+        ]
         words += ["--username", "admin@x.org", "--password", "benchpw123"]
         with (Path(home) / "log").open("w") as log:
             running = subprocess.Popen(words, env=os.environ | quiet, stdout=log, stderr=log, cwd=home)

@@ -1,4 +1,5 @@
-"""The annotator's page while what stands behind it is killed: the services with their log, and the pages. No answer is lost."""
+"""The annotator's page while what stands behind it is killed: the services with their log, the pages, a Kafka broker.
+No answer is lost."""
 
 import asyncio
 import time
@@ -6,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -18,6 +20,7 @@ from concord.kit.settings import from_environment
 from concord.v1 import runs_service_pb2 as runs_pb
 from concord.v1.events_pb2 import Event
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
+from deploy.local.broker import Broker, start_broker
 from tests.chrome import PROGRAM, browser
 from tests.stoppable import SERVICES, Stoppable, stoppable
 from tests.test_asking import job_of
@@ -43,8 +46,8 @@ class Behind:
 
 
 @contextmanager
-def behind(folder: Path) -> Iterator[Behind]:
-    own = {"CONCORD_HOME": str(folder / "home")}
+def behind(folder: Path, **settings: str) -> Iterator[Behind]:
+    own = {"CONCORD_HOME": str(folder / "home"), **settings}
     job = job_of(folder, annotators="web", checks=False, budget=str(ANSWERS), pilot=4)
     with (
         stoppable(["-c", SERVICES], "CONCORD_LISTEN", **own) as services,
@@ -60,9 +63,12 @@ def behind(folder: Path) -> Iterator[Behind]:
         yield Behind(services, console, job.run_id, link)
 
 
-async def answered(place: Behind) -> int:
-    """Answers to the end, by keys; each of the two is killed once, with an answer given while it is away."""
-    killed = {2: place.services, 5: place.console}
+# What can be killed and started again.
+Killed: TypeAlias = Stoppable | Broker
+
+
+async def answered(place: Behind, killed: dict[int, Killed]) -> int:
+    """Answers to the end, by keys; each is killed once, after so many answers, with an answer given while it is away."""
     async with browser() as chrome:
         tab = await chrome.tab()
         await tab.open(place.link)
@@ -80,15 +86,32 @@ async def answered(place: Behind) -> int:
                 # The answer stays in the browser until somebody takes it.
                 await tab.until("!document.getElementById('offline').hidden")
                 assert await tab.value(KEPT) > 0
-                await asyncio.to_thread(one.start)
+                if isinstance(one, Broker):
+                    # It dies with the thread that starts it.
+                    one.restart()
+                else:
+                    await asyncio.to_thread(one.start)
+
+
+def no_answer_is_lost_and_none_counts_twice(place: Behind, killed: dict[int, Killed]) -> None:
+    given = asyncio.run(asyncio.wait_for(answered(place, killed), 240))
+    view, events = place.events()
+    said = [event.annotation_submitted for event in events if event.HasField("annotation_submitted")]
+    resolved = [event.task_resolved for event in events if event.HasField("task_resolved")]
+    assert view.status == runs_pb.RUN_STATUS_FINISHED
+    assert given == len(said) == len({one.pair_index for one in said}) == view.votes == ANSWERS
+    assert sum(len(one.annotation_ids) for one in resolved) == ANSWERS
 
 
 def test_whatever_is_killed_behind_an_open_page_no_answer_is_lost_and_none_counts_twice(tmp_path):
     with behind(tmp_path) as place:
-        given = asyncio.run(asyncio.wait_for(answered(place), 240))
-        view, events = place.events()
-        said = [event.annotation_submitted for event in events if event.HasField("annotation_submitted")]
-        resolved = [event.task_resolved for event in events if event.HasField("task_resolved")]
-    assert view.status == runs_pb.RUN_STATUS_FINISHED
-    assert given == len(said) == len({one.pair_index for one in said}) == view.votes == ANSWERS
-    assert sum(len(one.annotation_ids) for one in resolved) == ANSWERS
+        no_answer_is_lost_and_none_counts_twice(place, {2: place.services, 5: place.console})
+
+
+def test_a_broker_that_is_killed_under_an_open_page_loses_no_answer_and_doubles_none(tmp_path, kafka_jars):
+    broker = start_broker(tmp_path / "kafka")
+    try:
+        with behind(tmp_path, CONCORD_LOG_URL=f"kafka://{broker.bootstrap}?prefix=page.") as place:
+            no_answer_is_lost_and_none_counts_twice(place, {3: broker})
+    finally:
+        broker.stop()
