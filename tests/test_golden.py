@@ -95,6 +95,7 @@ def follow_each_other(kinds: list[str], *wanted: str) -> bool:
         ("two-minds", ("annotation_submitted", "annotation_withdrawn", "task_skipped", "task_resolved")),
         ("cancelled", ("stage_opened", "run_cancelled")),
         ("revoked", ("access_revoked", "run_cancelled")),
+        ("erased", ("run_cancelled", "erased")),
     ],
 )
 def test_a_history_tells_what_its_name_says(name, what_happened):

@@ -27,7 +27,7 @@ _BATCH = 1000
 STORE = "store of LLM answers"
 
 _metadata = MetaData()
-_answers = Table(
+ANSWERS = Table(
     "llm_answers",
     _metadata,
     Column("key", String(64), primary_key=True),
@@ -38,8 +38,8 @@ _answers = Table(
 )
 # Deleted in one statement: more would hold locks for long.
 _MOST_PRUNED = 5_000
-_OLD = select(_answers.c.key).where(func.coalesce(_answers.c.at, 0.0) < bindparam("before")).limit(_MOST_PRUNED)
-_PRUNE = delete(_answers).where(_answers.c.key.in_(_OLD))
+_OLD = select(ANSWERS.c.key).where(func.coalesce(ANSWERS.c.at, 0.0) < bindparam("before")).limit(_MOST_PRUNED)
+_PRUNE = delete(ANSWERS).where(ANSWERS.c.key.in_(_OLD))
 
 
 class Answers(Protocol):
@@ -124,7 +124,7 @@ class AnswerCache:
         return gone
 
     def _read(self, keys: Sequence[str]) -> list[Answer | None]:
-        query = select(_answers.c.key, _answers.c.answer).where(_answers.c.key.in_(set(keys)))
+        query = select(ANSWERS.c.key, ANSWERS.c.answer).where(ANSWERS.c.key.in_(set(keys)))
         with answering(self._engine, STORE), reading(self._engine).begin() as connection:
             found = {key: text for key, text in connection.execute(query)}
         return [json.loads(found[key]) if key in found else None for key in keys]
@@ -136,9 +136,9 @@ class AnswerCache:
         with answering(self._engine, STORE), self._engine.begin() as connection:
             # Sorted, so that two replicas with common keys cannot lock each other out.
             values = [{"key": key, "answer": text, "at": self._clock()} for key, text in sorted(rows.items())]
-            new = insert_if_absent(connection, _answers, values)
+            new = insert_if_absent(connection, ANSWERS, values)
             if new != len(rows):
-                query = select(_answers.c.key, _answers.c.answer).where(_answers.c.key.in_(rows))
+                query = select(ANSWERS.c.key, ANSWERS.c.answer).where(ANSWERS.c.key.in_(rows))
                 rows = {key: text for key, text in connection.execute(query)}
         return [json.loads(rows[key]) for key, _ in items]
 

@@ -11,7 +11,7 @@ from concord.labeling.answer_cache import STORE
 from concord.v1.config_pb2 import JudgeConfig
 
 _metadata = MetaData()
-_batches = Table(
+BATCHES = Table(
     "llm_batches",
     _metadata,
     Column("name", String(64), primary_key=True),
@@ -48,11 +48,11 @@ class BatchNotes:
 
     def of(self, name: str) -> Note | None:
         """The batch of this name."""
-        return next(iter(self._where(_batches.c.name == name)), None)
+        return next(iter(self._where(BATCHES.c.name == name)), None)
 
     def open(self) -> Sequence[Note]:
         """Those that are not over."""
-        return self._where(_batches.c.over.is_(False))
+        return self._where(BATCHES.c.over.is_(False))
 
     def add(self, note: Note) -> None:
         """Writes the note; of two under one name the first one written stands."""
@@ -64,16 +64,16 @@ class BatchNotes:
             "over": note.over,
         }
         with answering(self._engine, STORE), self._engine.begin() as connection:
-            insert_if_absent(connection, _batches, [row])
+            insert_if_absent(connection, BATCHES, [row])
 
     def end(self, name: str) -> None:
         """Nobody waits for the batch any more."""
         with answering(self._engine, STORE), self._engine.begin() as connection:
-            connection.execute(update(_batches).where(_batches.c.name == name).values(over=True))
+            connection.execute(update(BATCHES).where(BATCHES.c.name == name).values(over=True))
 
     def _where(self, condition) -> list[Note]:
         with answering(self._engine, STORE), reading(self._engine).begin() as connection:
-            rows = connection.execute(select(_batches).where(condition).order_by(_batches.c.name)).all()
+            rows = connection.execute(select(BATCHES).where(condition).order_by(BATCHES.c.name)).all()
         return [
             Note(row.name, row.run_id, row.batch_id, JudgeConfig.FromString(row.judge), bool(row.over)) for row in rows
         ]

@@ -7,9 +7,10 @@ from functools import cached_property
 from concord.client.results.records import chosen, is_whole
 from concord.kit.blobs import Blobs
 from concord.kit.errors import NotFound
-from concord.kit.log import Log, Record
+from concord.kit.log import GONE, Log, Record
+from concord.kit.log.topics import FACTS, fact_partition
 from concord.kit.loop.events import events_of
-from concord.kit.loop.run_records import records
+from concord.kit.loop.run_records import BATCH, records
 from concord.kit.settings import Settings, look_at_log, look_at_store, open_blobs
 from concord.kit.store import Store
 from concord.kit.urls import without_secrets
@@ -21,6 +22,18 @@ from concord.v1.runs_service_pb2 import RunView
 
 # Their views are held together: a page's worth.
 RUNS_AT_ONCE = 500
+
+
+def erased_run(log: Log, run_id: str) -> str:
+    """What the log says of a run that was erased, in words; empty where it says nothing."""
+    partition, offset = fact_partition(run_id), 0
+    while batch := log.read(FACTS, partition, offset, BATCH):
+        for record in batch:
+            if record.key == GONE and record.value and (said := Event.FromString(record.value)).run_id == run_id:
+                who = said.actor or "somebody with this machine's rights"
+                return f"run {run_id} was erased by {who}: {said.erased.reason or 'no reason given'}. Nothing of it is left"
+        offset = batch[-1].offset + 1
+    return ""
 
 
 @contextmanager
@@ -83,7 +96,10 @@ class Here:
     def of(self, run_id: str) -> Iterator[Record]:
         found = records(self.log, run_id)
         if (first := next(found, None)) is None:
-            raise NotFound(f"no fact of run {run_id} stands in {without_secrets(self._settings.log_url)}")
+            raise NotFound(
+                erased_run(self.log, run_id)
+                or f"no fact of run {run_id} stands in {without_secrets(self._settings.log_url)}"
+            )
         yield first
         yield from found
 

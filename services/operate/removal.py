@@ -17,7 +17,7 @@ from concord.client.results.results_dir import folder
 from concord.kit.blobs import Blobs, FileBlobs, Stored, named, series
 from concord.kit.errors import InvalidInput, Refused
 from concord.kit.ids import result_id, work_id
-from concord.kit.log import Log, Record, topics
+from concord.kit.log import GONE, Log, Record, topics
 from concord.kit.log.sqlite import SqliteLog, shrink
 from concord.kit.log.topics import DEAD_LETTERS, FACTS, Topic, fact_partition
 from concord.kit.loop.run_records import BATCH, records
@@ -49,7 +49,23 @@ def alone(settings: Settings, services: Collection[str]) -> Iterator[SqliteLog]:
     if not Path(path).exists():
         raise Refused(f"there is no log at {path}, so there is nothing to remove; CONCORD_HOME names another folder")
     with ExitStack() as held:
-        for name in services:
+        held.enter_context(unfollowed(settings, services))
+        log = open_log(settings)
+        held.callback(log.close)
+        assert isinstance(log, SqliteLog)
+        yield log
+
+
+@contextmanager
+def unfollowed(settings: Settings, services: Collection[str]) -> Iterator[None]:
+    """Holds the locks of all services on a log that is a file here, made or not; of another log nobody can be sure.
+
+    Raises Refused where a process runs services on it.
+    """
+    path = settings.log_url.removeprefix(SQLITE)
+    with ExitStack() as held:
+        for name in services if path != settings.log_url else ():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
             lock = held.enter_context(open(f"{path}.{name}.lock", "ab"))
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -57,10 +73,7 @@ def alone(settings: Settings, services: Collection[str]) -> Iterator[SqliteLog]:
                 raise Refused(
                     f"a process runs `{name}` on {path} now: units may be under way. End it (or wait for its run), then try again"
                 ) from None
-        log = open_log(settings)
-        held.callback(log.close)
-        assert isinstance(log, SqliteLog)
-        yield log
+        yield
 
 
 def family(views: Iterable[RunView], run_id: str) -> list[RunView]:
@@ -184,7 +197,7 @@ def _named(log: SqliteLog, blobs: FileBlobs) -> tuple[set[str], int]:
     opened: set[str] = set()
     for partition in log.ends(FACTS):
         for record in _all(log, FACTS, partition):
-            if record.value:
+            if record.value and record.key != GONE:
                 names |= _of(record.value, Event, blobs, opened)
                 runs.add(record.key.decode(errors="replace"))
     for topic in WORK:

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from concord.kit.errors import ConcordError
 from concord.kit.ids import event_id, id_bytes, result_id, unit_name, uri_of
 from concord.kit.log import Record
+from concord.kit.log.erased import digest, is_erased
 from concord.kit.loop.fold import replay_records, start_run
 from concord.kit.plural import many
 from concord.runs import loop
@@ -123,6 +124,30 @@ def _name(event: Event) -> str | None:
     return None if own is None else event_id(event.run_id, *own())
 
 
+def erased_blobs(facts: Facts) -> dict[str, str]:
+    """Blob → what is read in its place, by the facts that say so."""
+    return {one.uri: one.instead for event in facts.events for one in event.erased.blobs}
+
+
+def last_form(instead: Mapping[str, str], uri: str) -> str:
+    """What is read where this blob is named, after every erasure that the facts know of."""
+    seen = {uri}
+    while (uri := instead.get(uri, uri)) not in seen:
+        seen.add(uri)
+    return uri
+
+
+def secretly_erased(facts: Facts) -> Iterator[Flaw]:
+    """Facts that stand in another form and of which no fact says so."""
+    said = {offset for event in facts.events for offset in event.erased.offsets}
+    for record in facts.records:
+        if is_erased(record) and record.offset not in said:
+            yield Flaw(
+                record.offset,
+                "this fact stands in another form than it was appended in, and no fact says that it was erased",
+            )
+
+
 def unlike_marker(facts: Facts, marker: Callable[[str], bytes | None]) -> Iterator[Flaw]:
     """Results that are not what their unit's marker holds; a marker that is gone says nothing."""
     for record, event in zip(facts.records, facts.events, strict=True):
@@ -140,6 +165,7 @@ def unlike_manifest(run_id: str, facts: Facts, read: Read | None) -> tuple[list[
     flaws: list[Flaw] = []
     good: int | None = None
     fold, run, begun = runs.fold(), start_run(runs.fold(), run_id), 0
+    instead = erased_blobs(facts)
     for at, event in enumerate(facts.events):
         if event.WhichOneof("kind") != "stage_closed":
             continue
@@ -148,7 +174,8 @@ def unlike_manifest(run_id: str, facts: Facts, read: Read | None) -> tuple[list[
         if opened is None or (opened.stage, opened.round) != (closed.stage, closed.round):
             continue
         manifest, _ = loop.manifest_of(run.state)
-        if uri_of(manifest.SerializeToString(deterministic=True)) == closed.manifest_uri:
+        stands = last_form(instead, closed.manifest_uri)
+        if uri_of(manifest.SerializeToString(deterministic=True)) == stands:
             good = facts.records[at].offset if not flaws else good
         else:
             flaws.append(_unlike(facts, run.state, manifest, closed.manifest_uri, facts.records[at].offset, read))
@@ -221,7 +248,7 @@ def chain(facts: Facts, until: int) -> bytes:
     history = bytes(32)
     for record in facts.records:
         if record.offset <= until:
-            history = sha256(history + sha256(record.value).digest()).digest()
+            history = sha256(history + digest(record)).digest()
     return history
 
 

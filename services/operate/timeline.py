@@ -268,6 +268,13 @@ def _command(fact: Fact) -> str:
         case "access_revoked":
             revoked = event.access_revoked
             return f"{revoked.name} is let in no more: {revoked.reason or 'no reason given'}"
+        case "erased":
+            gone, actor = event.erased, event.actor or "somebody with this machine's rights"
+            kept = f", {many(gone.kept, 'fact')} could not be changed" if gone.kept else ""
+            return (
+                f"a {gone.what} was erased by {actor}: words are gone from {many(len(gone.blobs), 'blob')} and "
+                f"{many(len(gone.offsets), 'fact')}{kept}; {gone.reason or 'no reason given'}"
+            )
         case _:
             return ""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from concord.client.results.records import Records
 from concord.kit.blobs import named
+from concord.kit.blobs.pieces import Hashed
 from concord.kit.errors import ConcordError, NotFound, Unavailable
 from concord.kit.log import Log, Record
 from concord.kit.log.topics import FACTS, fact_partition
@@ -44,7 +45,7 @@ def facts_of(run_id: str, records: list[Record], read: tamper.Read | None) -> tu
     facts, flaws = tamper.decoded(run_id, records)
     flaws += tamper.misnamed(facts)
     unlike, good = tamper.unlike_manifest(run_id, facts, read)
-    return facts, [*flaws, *unlike, *tamper.unlike_chain(facts)], good
+    return facts, [*flaws, *unlike, *tamper.unlike_chain(facts), *tamper.secretly_erased(facts)], good
 
 
 def verified(place: Records, run_id: str) -> Verified:
@@ -107,16 +108,23 @@ def _blobs(facts: Facts, place: Records, notes: list[str]) -> Iterator[Flaw]:
     """Blobs that the facts name and that are gone or are not what their name says; of a model's files a piece at a time."""
     wanted = sorted(set(named.of_messages(facts.events, place.blob)))
     broken: list[str] = []
+    instead, other = tamper.erased_blobs(facts), 0
     for uri in wanted:
         try:
-            for _ in place.pieces(uri):
+            hashed = Hashed(place.pieces(uri))
+            for _ in hashed:
                 pass
+            other += hashed.uri != uri
+            if hashed.uri not in (uri, tamper.last_form(instead, uri)):
+                broken.append(f"blob {uri} stands in another form ({hashed.uri}), and no fact says that it was erased")
         except Unavailable:
             raise
         except ConcordError as error:
             broken.append(str(error))
     sound = many(len(wanted) - len(broken), "is what its name says", "are what their names say")
     notes.append(f"of {many(len(wanted), 'blob')} that it names {sound}")
+    if other:
+        notes.append(f"{many(other, 'of them stands', 'of them stand')} in the form that an erasure left")
     for words in broken[:MOST_NAMED]:
         yield Flaw(None, words)
     if len(broken) > MOST_NAMED:

@@ -1,6 +1,7 @@
 """What happens to a run while its history is recorded: each tale is a function that carries the run through to its end."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,10 +12,13 @@ from concord.client.run import continue_run, drive, options, session
 from concord.client.run.job import Job
 from concord.kit.blobs import Blobs
 from concord.kit.errors import Unavailable
+from concord.kit.ids import event_id, uri_of
+from concord.kit.loop.commands import append_and_wait
+from concord.kit.settings import open_log, open_store
 from concord.labeling.sample_judge import judged
 from concord.operate.local_records import here
 from concord.process import Running
-from concord.v1.events_pb2 import PauseReason, Stage
+from concord.v1.events_pb2 import Erased, ErasedBlob, Event, PauseReason, Stage
 from concord.v1.pairs_pb2 import Choice
 from concord.v1.runs_service_pb2 import (
     RUN_STATUS_CANCELLED,
@@ -138,6 +142,20 @@ def revoked(world: World) -> None:
         world.runs.CancelRun(cancel)
 
     assert world.go_on(once(stands_in(Stage.STAGE_PILOT_ANNOTATE), end)).status == RUN_STATUS_CANCELLED
+
+
+def erased(world: World) -> None:
+    """The run is cancelled, then words of it are erased where the log's records cannot be changed."""
+    cancel = CancelRunRequest(run_id=world.job.run_id, request_id=NAME, reason="somebody asked")
+    view = world.go_on(once(stands_in(Stage.STAGE_PILOT_ANNOTATE), lambda view: world.runs.CancelRun(cancel)))
+    assert view.status == RUN_STATUS_CANCELLED
+    gone = ErasedBlob(uri=uri_of(b"dear ann"), instead=uri_of(b"dear [erased]"))
+    said = Erased(what="person", reason="left the team", blobs=[gone], kept=1)
+    own = event_id(world.job.run_id, "erased/golden")
+    event = Event(event_id=own, run_id=world.job.run_id, actor="operator/ann", erased=said)
+    settings = world.running.settings
+    with closing(open_log(settings)) as log, closing(open_store(settings)) as store:
+        append_and_wait(log, store, "runs", [event])
 
 
 def failed_and_retried(world: World) -> None:

@@ -50,6 +50,18 @@ class Blobs(Protocol):
     def marker(self, name: str) -> bytes | None:
         """The marker's content, None where nobody created it."""
 
+    def stored(self) -> "Iterator[Stored]":
+        """Every blob that is there."""
+
+    def markers(self) -> Iterator[str]:
+        """The name of every marker."""
+
+    def drop(self, uri: str) -> None:
+        """Deletes a blob that nobody names any more, or that was erased."""
+
+    def drop_marker(self, name: str) -> None:
+        """Deletes a marker of a run that is gone."""
+
 
 def verified(uri: str, content: bytes) -> bytes:
     """The content, if it is what the URI names."""
@@ -66,6 +78,21 @@ def digest_of(uri: str) -> str:
             f"{uri[:100]!r} is not a blob URI: sha256: and 64 hexadecimal digits, in small letters, are expected"
         )
     return found[1]
+
+
+def instead_of(uri: str) -> str:
+    """The marker that holds the URI of what is read in the place of an erased blob."""
+    return f"erased/{digest_of(uri)}"
+
+
+def replace(blobs: Blobs, uri: str, content: bytes) -> str:
+    """From now on `content` is read in the place of the blob, which goes for good; its URI. Said again it changes nothing."""
+    instead = blobs.put(content)
+    if instead != uri:
+        stands = blobs.put_if_absent(instead_of(uri), instead.encode())
+        assert stands == instead.encode(), f"{uri} was erased in another way before"
+        blobs.drop(uri)
+    return instead
 
 
 @dataclass(frozen=True)
@@ -90,8 +117,9 @@ class MemoryBlobs:
         return uri
 
     def get(self, uri: str) -> bytes:
-        digest_of(uri)
         if uri not in self._blobs:
+            if (instead := self.marker(instead_of(uri))) is not None:
+                return self.get(instead.decode())
             raise NotFound(f"blob {uri} is not in memory")
         return verified(uri, self._blobs[uri])
 
@@ -113,6 +141,18 @@ class MemoryBlobs:
 
     def marker(self, name: str) -> bytes | None:
         return self._markers.get(name)
+
+    def stored(self) -> Iterator[Stored]:
+        yield from (Stored(uri, len(content), 0.0) for uri, content in sorted(self._blobs.items()))
+
+    def markers(self) -> Iterator[str]:
+        yield from sorted(self._markers)
+
+    def drop(self, uri: str) -> None:
+        self._blobs.pop(uri, None)
+
+    def drop_marker(self, name: str) -> None:
+        self._markers.pop(name, None)
 
 
 class FileBlobs:
@@ -141,6 +181,8 @@ class FileBlobs:
         path = self._path(uri)
         content = disk.read(path)
         if content is None:
+            if (instead := self.marker(instead_of(uri))) is not None:
+                return self.get(instead.decode())
             raise NotFound(f"blob {uri} is not at {path}")
         return verified(uri, content)
 
@@ -166,7 +208,9 @@ class FileBlobs:
         path = self._path(uri)
         found = disk.pieces(path)
         if found is None:
-            raise NotFound(f"blob {uri} is not at {path}")
+            if (instead := self.marker(instead_of(uri))) is None:
+                raise NotFound(f"blob {uri} is not at {path}")
+            found, uri = self.pieces(instead.decode()), instead.decode()
         yield from checked(uri, found)
 
     def put_if_absent(self, name: str, content: bytes) -> bytes:
@@ -199,6 +243,13 @@ class FileBlobs:
             with disk.translated(path):
                 status = path.stat()
             yield Stored(f"sha256:{path.name}", status.st_size, status.st_mtime)
+
+    def markers(self) -> Iterator[str]:
+        """The name of every marker."""
+        root = self._root / "markers"
+        for path in sorted(root.rglob("*")):
+            if path.is_file():
+                yield path.relative_to(root).as_posix()
 
     def results(self) -> Iterator[bytes]:
         """What every marker `done/…` holds: results of units, be they said already or not."""

@@ -104,6 +104,17 @@ class GcsBucket:
         with self._translated(path):
             return int(self._files.call("GET", "b/{}/o/{}", bucket, key, json_out=True, fields="size")["size"])
 
+    def below(self, path: str) -> Iterator[tuple[str, int, float]]:
+        with self._translated(path):
+            found = self._files.find(path, withdirs=False, detail=True)
+        for each, about in found.items():
+            yield each, int(about["size"]), datetime.fromisoformat(str(about["updated"])).timestamp()
+
+    def delete(self, path: str) -> None:
+        bucket, _, key = path.partition("/")
+        with suppress(FileNotFoundError):
+            self._call(path, "DELETE", "b/{}/o/{}", bucket, key)
+
     def _upload(self, path: str) -> str:
         return f"{self._files._location}/upload/storage/v1/b/{quote(self.place.bucket)}/o"
 

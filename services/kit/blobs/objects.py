@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from concord.kit.blobs import digest_of, disk, verified
+from concord.kit.blobs import Stored, digest_of, disk, instead_of, verified
 from concord.kit.blobs.pieces import Hashed, checked, of_file, uri_of_file
 from concord.kit.blobs.places import Place
 from concord.kit.errors import ConcordError, InvalidInput, NotFound, Unavailable
@@ -63,6 +63,12 @@ class Bucket(Protocol):
     def size(self, path: str) -> int:
         """How many bytes it has; raises FileNotFoundError."""
 
+    def below(self, path: str) -> Iterator[tuple[str, int, float]]:
+        """(path, bytes, Unix seconds when it was written) of each object whose path begins so."""
+
+    def delete(self, path: str) -> None:
+        """Deletes the object, if it is there."""
+
 
 class ObjectBlobs:
     """Blobs in a bucket. Thread-safe; not to be carried over a fork."""
@@ -104,13 +110,18 @@ class ObjectBlobs:
         path = self._path(uri)
         size = self._size(path)
         if size is None:
-            raise NotFound(f"blob {uri} is not at {self._place.of(path)}")
+            if (instead := self.marker(instead_of(uri))) is None:
+                raise NotFound(f"blob {uri} is not at {self._place.of(path)}")
+            yield from self.pieces(instead.decode())
+            return
         yield from checked(uri, (self._part(path, at, min(at + PART, size)) for at in range(0, size, PART)))
 
     def get(self, uri: str) -> bytes:
         path = self._path(uri)
         content = self._read(path)
         if content is None:
+            if (instead := self.marker(instead_of(uri))) is not None:
+                return self.get(instead.decode())
             raise NotFound(f"blob {uri} is not at {self._place.of(path)}")
         return verified(uri, content)
 
@@ -123,6 +134,32 @@ class ObjectBlobs:
 
     def marker(self, name: str) -> bytes | None:
         return self._read(f"{self._root}markers/{name}")
+
+    def stored(self) -> Iterator[Stored]:
+        """Every blob of the bucket's prefix, in the order of their names; needs the right to list."""
+        for path, size, written_at in sorted(self._listed("blobs")):
+            yield Stored(f"sha256:{path.rpartition('/')[2]}", size, written_at)
+
+    def markers(self) -> Iterator[str]:
+        """The name of every marker."""
+        root = f"{self._root}markers/"
+        yield from (path.removeprefix(root) for path, _, _ in sorted(self._listed("markers")))
+
+    def _listed(self, part: str) -> list[tuple[str, int, float]]:
+        with self._asked():
+            return list(self._bucket.below(f"{self._root}{part}/"))
+
+    def drop(self, uri: str) -> None:
+        """Deletes a blob; needs a right that no service has."""
+        self._drop(self._path(uri))
+
+    def drop_marker(self, name: str) -> None:
+        """Deletes a marker; likewise."""
+        self._drop(f"{self._root}markers/{name}")
+
+    def _drop(self, path: str) -> None:
+        with self._asked():
+            self._bucket.delete(path)
 
     def _path(self, uri: str) -> str:
         digest = digest_of(uri)

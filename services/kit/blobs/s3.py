@@ -5,7 +5,7 @@ AWS_SECRET_ACCESS_KEY, a profile, a pod's role: AWS_ROLE_ARN with AWS_WEB_IDENTI
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import s3fs
@@ -88,6 +88,16 @@ class S3Bucket:
 
     def size(self, path: str) -> int:
         return int(self._caller(path)("head_object")["ContentLength"])
+
+    def below(self, path: str) -> Iterator[tuple[str, int, float]]:
+        with self._translated(path):
+            found = self._files.find(path, withdirs=False, detail=True)
+        for each, about in found.items():
+            yield each, int(about["size"]), about["LastModified"].timestamp()
+
+    def delete(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            self._caller(path)("delete_object")
 
     def _caller(self, path: str) -> s3_parts.Call:
         """S3's own calls about this object, with our words for what goes wrong."""

@@ -13,6 +13,9 @@ from concord.kit.log.topics import Topic
 # The key of a record whose content was taken out, because somebody removed its run: it holds the place, so that no reader takes
 # what is missing for a loss.
 GONE = b"\0gone"
+# Of a record that was put back from a backup: when it was first appended, Unix seconds as text. A log that stamps each record
+# itself would say of all of them that they are of today.
+WRITTEN = "concord-written"
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,9 @@ class SqliteLog:
                     offsets = [self._insert(connection, batch.entries) for batch in batches]
                     connection.execute("COMMIT")
                 except BaseException:
-                    connection.execute("ROLLBACK")
+                    # Where the disk is full SQLite has done so itself, and an error here would hide the one that says why.
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
                     raise
         except ConcordError as error:
             for batch in batches:
@@ -135,6 +137,25 @@ class SqliteLog:
             ]
         except (TypeError, ValueError) as error:  # a damaged page may still be read, and hold anything
             raise Corrupt(damaged(self._path, str(error))) from error
+
+    def put_back(self, records: Sequence[Record]) -> None:
+        """Writes a copy's records at their old offsets and times; what stands there stays. For a log that nobody follows."""
+        rows = [(r.topic, r.partition, r.offset, r.key, r.value, r.at, _headers_text(r.headers)) for r in records]
+        ends = [(record.topic, record.partition, record.offset + 1) for record in records]
+        with translated(self._path), self.connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            connection.executemany(
+                "INSERT INTO ends VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = max(next, excluded.next)", ends
+            )
+
+    def overwrite(self, topic: Topic, record: Record) -> None:
+        """Puts the record in the place of the one at its offset: one that was erased. For a log that nobody follows."""
+        new = "UPDATE records SET key = ?, value = ?, headers = ? WHERE topic = ? AND partition = ? AND offset = ?"
+        row = (record.key, record.value, _headers_text(record.headers), topic.name, record.partition, record.offset)
+        with translated(self._path), self.connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(new, row)
 
     def take_out(self, topic: Topic, partition: int, offsets: Sequence[int]) -> None:
         """Empties these records for good; their places stay. For a log that nobody follows at the moment."""
@@ -318,6 +339,12 @@ def shrink(path: Path) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+SIGNS = {
+    "is full": "; make room, or name another place in CONCORD_LOG_URL. Nothing was appended",
+    "readonly": "; let it be written, or name another place in CONCORD_LOG_URL. Nothing was appended",
+}
+
+
 class translated:
     """Turns SQLite's errors into Unavailable that names the file; Corrupt where the file itself is damaged."""
 
@@ -330,7 +357,8 @@ class translated:
         if type(error) is sqlite3.DatabaseError:
             raise Corrupt(damaged(self._path, str(error))) from error
         if isinstance(error, sqlite3.Error):
-            raise Unavailable(f"the log {self._path} does not answer: {error}") from error
+            do = next((do for sign, do in SIGNS.items() if sign in str(error)), "")
+            raise Unavailable(f"the log {self._path} does not answer: {error}{do}") from error
 
 
 def _headers_text(headers: tuple[tuple[str, bytes], ...]) -> str | None:

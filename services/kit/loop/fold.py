@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 
 from concord.kit.ids import id_bytes
 from concord.kit.log import Record
+from concord.kit.log.erased import digest
 from concord.kit.log.topics import Topic
 from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
@@ -124,7 +125,7 @@ def _folded(fold: Fold, run: Folded, records: Sequence[Record]) -> tuple[Folded,
             continue
         ids.add(key)
         new_ids.append(key)
-        history = sha256(history + sha256(record.value).digest()).digest()
+        history = sha256(history + (digest(record) if record.headers else sha256(record.value).digest())).digest()
         if event.WhichOneof("kind") is None:
             unknown += 1
             continue

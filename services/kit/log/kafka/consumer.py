@@ -9,6 +9,7 @@ back within one poll is seen to be gone in between.
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
@@ -17,7 +18,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError, RetriableError
 from kafka.structs import OffsetAndMetadata
 
-from concord.kit.log import Record
+from concord.kit.log import WRITTEN, Record
 from concord.kit.log.kafka.settings import KafkaSettings, opened, translated, unavailable
 from concord.kit.log.kafka.workarounds.join import has_joined, keep_join
 from concord.kit.log.topics import Topic
@@ -219,6 +220,15 @@ def records_of(topic: Topic, records: Sequence[ConsumerRecord]) -> list[Record]:
     """Records in Concord's words; times are milliseconds in Kafka."""
     name = topic.name
     return [
-        Record(name, r.partition, r.offset, r.key or b"", r.value or b"", r.timestamp / 1000, tuple(r.headers))
+        Record(name, r.partition, r.offset, r.key or b"", r.value or b"", _written(r), tuple(r.headers))
         for r in records
     ]
+
+
+def _written(record: ConsumerRecord) -> float:
+    """When the record was appended: the broker's word, but for one that was put back from a backup, which has brought its own."""
+    for name, value in record.headers:
+        if name == WRITTEN:
+            with suppress(ValueError):
+                return float(value)
+    return record.timestamp / 1000

@@ -1,0 +1,1 @@
+"""What a release is made of: what it depends on, under which licences, and the files in dist."""

@@ -1,0 +1,72 @@
+"""What a release is made of: licences that may be shipped, a bill of materials, packages, one manifest; an audit that never guesses."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.release import audit
+from deploy.release.dependencies import dependencies, known
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_every_dependency_has_a_licence_that_may_be_shipped():
+    found = dependencies()
+    assert len(found) > 60 and {"grpcio", "psycopg-binary", "kafka-python"} <= {one.name for one in found}
+    assert [one for one in found if not known(one.licence)] == []
+    # What the tests need is not shipped.
+    assert not {"pytest", "moto", "mypy"} & {one.name for one in found}
+
+
+@pytest.mark.parametrize(
+    ("expression", "may"),
+    [("MIT", True), ("MIT OR GPL-3.0-only", True), ("Apache-2.0 AND MIT", True), ("GPL-3.0-only", False)]
+    + [("MIT AND AGPL-3.0-only", False), ("unknown", False), ("", False), ("MPL-2.0 AND MIT", True)],
+)
+def test_of_alternatives_one_is_enough_and_of_what_comes_together_all(expression, may):
+    assert known(expression) is may
+
+
+def answered(*vulns: str, skipped: bool = False) -> str:
+    entry = {"name": "a", "version": "1"} | (
+        {"skip_reason": "not found"} if skipped else {"vulns": [{"id": one, "fix_versions": ["2"]} for one in vulns]}
+    )
+    return json.dumps({"dependencies": [entry]})
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "says"),
+    [
+        (answered(), 0, "1 of 1 dependencies known to the service, 0 vulnerabilities"),
+        (answered("CVE-1"), 1, "1 vulnerabilities"),
+        (answered(skipped=True), 0, "NOT DONE"),
+        ("", 0, "NOT DONE, no vulnerability service could be asked (no route)"),
+        ("{}", 0, "NOT DONE"),
+    ],
+)
+def test_an_audit_finds_something_finds_nothing_or_says_that_it_was_not_done(answer, code, says, capsys):
+    assert audit.judged(answer, "trace\nno route") == code
+    assert says in capsys.readouterr().out
+
+
+def test_a_release_holds_packages_a_manifest_a_bill_of_materials_and_their_sums(tmp_path):
+    folder = tmp_path / "dist"
+    command = (sys.executable, "-m", "deploy.release", "--folder", str(folder), "--no-images")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "not built, --no-images" in done.stdout, done.stderr
+    names = {path.name for path in folder.iterdir()}
+    assert {"sbom.cdx.json", "LICENCES.txt", "SHA256SUMS"} < names and len(names) == 6
+    for line in (folder / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split("  ")
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    bill = json.loads((folder / "sbom.cdx.json").read_text())
+    assert bill["specVersion"] == "1.6" and len(bill["components"]) == len(dependencies())
+    assert all(part["licenses"] and part["purl"].startswith("pkg:pypi/") for part in bill["components"])
+    (manifest,) = folder.glob("concord-*.yaml")
+    kinds = [document["kind"] for document in yaml.safe_load_all(manifest.read_text())]
+    assert kinds.count("Deployment") >= 7 and "NetworkPolicy" in kinds
