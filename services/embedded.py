@@ -1,10 +1,11 @@
 """All services in this process for as long as one command lasts, or those that run elsewhere: a client sees no difference."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from concord.client.run.session import Cluster, Services
+from concord.kit import tracing
 from concord.kit.errors import InvalidInput, Permanent
 from concord.kit.settings import Settings
 from concord.process import Running
@@ -38,7 +39,10 @@ def serving(settings: Settings, server: str, pairs: int, config: RunConfig) -> I
     Raises InvalidInput where this run needs an extra that is not installed here: nothing was paid yet.
     """
     if server:
-        yield Cluster(server)
+        with ExitStack() as opened:
+            if settings.traces:
+                opened.callback(tracing.begin("client", settings.traces))
+            yield Cluster(server)
     else:
         equipped(config)
         with embedded(settings, pairs) as running:

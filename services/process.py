@@ -9,7 +9,7 @@ from functools import partial
 import structlog
 from threadpoolctl import threadpool_limits
 
-from concord.kit import allowance, secure, telemetry
+from concord.kit import allowance, secure, telemetry, tracing
 from concord.kit.errors import ConcordError, InvalidInput, Unavailable
 from concord.kit.loop.stepping import drive
 from concord.kit.rpc import Servicer, serve, serving
@@ -61,6 +61,8 @@ class Running:
         self._errors: list[BaseException] = []
         # What is closed last; or at once where one of them does not open: who waits for it tries again every second.
         with ExitStack() as opened:
+            if settings.traces:
+                opened.callback(tracing.begin(names[0] if len(names) == 1 else "services", settings.traces))
             log = open_log(settings)
             opened.callback(log.close)
             store, look = _standing(names, settings, opened)

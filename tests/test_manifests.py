@@ -138,7 +138,7 @@ def requirements(extras: str) -> subprocess.CompletedProcess:
 
 def test_the_extras_of_the_images_exist_and_none_brings_torch():
     given = re.findall(r'^ARG \w*EXTRAS="?([\w,]*)"?$', (ROOT / "deploy/Dockerfile").read_text(), re.M)
-    assert given == ["kafka,postgres,s3,web", ""]
+    assert given == ["kafka,postgres,s3,web,tracing", ""]
     for extras in given:
         asked = requirements(extras)
         assert asked.returncode == 0, asked.stderr

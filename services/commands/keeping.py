@@ -167,8 +167,11 @@ def _place(settings: Settings) -> Iterator[tuple["Here", "Log", list["RunView"]]
     from concord.operate.local_records import here
     from concord.wiring import SERVICES
 
-    with removal.unfollowed(settings, SERVICES), here(settings) as place, closing(open_log(settings)) as log:
-        yield place, log, list(place.views())
+    with removal.unfollowed(settings, SERVICES):
+        with here(settings) as place, closing(open_log(settings)) as log:
+            yield place, log, list(place.views())
+        # Until then pages that nobody reads any more, and the journal, still hold the words.
+        removal.compact(settings)
 
 
 def _runs(log: "Log", blobs: "Blobs", views: list["RunView"]) -> list["Run"]:

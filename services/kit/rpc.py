@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from concord.kit import caller, secure, telemetry
+from concord.kit import caller, secure, telemetry, tracing
 from concord.kit.errors import ConcordError, InvalidInput
 
 # Calls without a deadline of their own get these: nothing hangs for ever, not on a replica that was frozen either.
@@ -93,7 +93,11 @@ class ErrorsToStatuses(grpc.ServerInterceptor):
 
 def _single(behaviour, method: str, check: Check, rights: caller.Rights):
     def call(request, context):
-        with telemetry.RPC_SECONDS.labels(method).time(), _translated(context, method):
+        with (
+            telemetry.RPC_SECONDS.labels(method).time(),
+            _traced(context, method, request),
+            _translated(context, method),
+        ):
             who = caller.let_in(context, method, request, rights)
             check_size(method, request)
             check(request)
@@ -114,6 +118,17 @@ def _streaming(behaviour, method: str, check: Check, rights: caller.Rights):
     return call
 
 
+def _traced(context: grpc.ServicerContext, method: str, request: Message) -> contextlib.AbstractContextManager[object]:
+    """The call as a span under the caller's, or by itself in its run's trace."""
+    if not tracing.on():
+        return contextlib.nullcontext()
+    run_id = getattr(request, "run_id", "")
+    came = tracing.of_headers(context.invocation_metadata())
+    parent, links = (came, ()) if came and tracing.trace_id(run_id) in ("", came[3:35]) else ("", (came,))
+    said = {"rpc__system": "grpc", "rpc__method": method}
+    return tracing.span(method.removeprefix("/"), run_id, kind="server", links=links, parent=parent, **said)
+
+
 @contextlib.contextmanager
 def _translated(context: grpc.ServicerContext, method: str) -> Iterator[None]:
     status, words = grpc.StatusCode.OK, ""
@@ -129,6 +144,7 @@ def _translated(context: grpc.ServicerContext, method: str) -> Iterator[None]:
     finally:
         telemetry.RPCS.labels(method, status.name).inc()
     if status is not grpc.StatusCode.OK:
+        words += f" (trace {trace})" if (trace := tracing.current()) else ""
         context.abort(status, words.encode()[:MOST_WORDS_BYTES].decode(errors="ignore"))
 
 
@@ -276,11 +292,12 @@ class _Stream(grpc.UnaryStreamClientInterceptor):
 
 
 def _within(details: grpc.ClientCallDetails, seconds: float) -> grpc.ClientCallDetails:
-    if details.timeout is not None and not caller.metadata():
+    said, came = caller.metadata(), tracing.outgoing()
+    if details.timeout is not None and not (said or came):
         return details
-    said = (*(details.metadata or ()), *caller.metadata())
+    metadata = (*(details.metadata or ()), *said, *([(tracing.HEADER, came)] if came else []))
     timeout = seconds if details.timeout is None else details.timeout
-    return _Details(details.method, timeout, said, details.credentials, details.wait_for_ready)
+    return _Details(details.method, timeout, metadata, details.credentials, details.wait_for_ready)
 
 
 @dataclass(frozen=True)

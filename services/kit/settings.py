@@ -64,6 +64,8 @@ class Settings:
     # Units that run when the process is told to stop may go on for so long; less than a pod is given to end.
     grace_s: float = 20.0
     log_level: str = "info"
+    # Where traces go, http://HOST:4317 of an OTLP collector; empty: nothing is traced.
+    traces: str = ""
     # Where the pages listen; port 0 picks a free one.
     console_listen: str = "127.0.0.1:7080"
     # What links begin with; empty: http:// and where the pages listen.

@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from socketserver import ThreadingMixIn
 from typing import TextIO
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -15,6 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import structlog
 from prometheus_client import Counter, Gauge, Histogram, make_wsgi_app
 
+from concord.kit import tracing
 from concord.kit.errors import InvalidInput, Unavailable
 
 # Units take from a moment to hours, calls of a judge from a tenth of a second to minutes, RPCs less.
@@ -67,6 +68,13 @@ def bounded(name: str) -> str:
         return name
 
 
+def _with_trace(logger: object, method: str, line: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    """The line with the trace that it belongs to: its run's, or the call's that is answered."""
+    if tracing.on() and (trace := tracing.trace_id(str(line.get("run", ""))) or tracing.current()):
+        line["trace"] = trace
+    return line
+
+
 def log_json(level: str = "info", file: TextIO = sys.stderr) -> None:
     """One JSON object a line: time, level, service, event, fields."""
     # The Kafka client reports every try of an outage that we report once.
@@ -74,6 +82,7 @@ def log_json(level: str = "info", file: TextIO = sys.stderr) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _with_trace,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,

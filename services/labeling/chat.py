@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from concord.kit import telemetry
+from concord.kit import telemetry, tracing
 from concord.kit.errors import Deferred
 from concord.kit.plural import many
 from concord.labeling import judge
@@ -222,7 +222,14 @@ class Chat:
         await self._pace.turn(_tokens(request))
         began = self._clock()
         try:
-            reply = await self._wire.send(spoken(request, dialect), self._timeout_s)
+            # After the semantic conventions of generative AI; no text of request or answer.
+            asked = {"gen_ai__operation__name": "chat", "gen_ai__request__model": str(request.get("model", ""))}
+            with tracing.span(
+                f"chat {request.get('model', '')}", kind="client", server__address=self._place, **asked
+            ) as call:
+                reply = await self._wire.send(spoken(request, dialect), self._timeout_s)
+                if call is not None:
+                    call.set_attributes(_used(reply))
         except Trouble as trouble:
             telemetry.JUDGE_CALLS.labels(self._place, "slow" if trouble.slow else trouble.fault).inc()
             if trouble.paid:
@@ -254,6 +261,16 @@ class Chat:
         if not self._timeout_is_set and self._timeout_s < longest_s:
             self._timeout_s = min(longest_s, 2 * self._timeout_s)
             log.warning("judge_gets_more_time", judge=self._endpoint.model, timeout_s=self._timeout_s)
+
+
+def _used(reply: Reply) -> dict[str, Any]:
+    """What a reply says of itself, for a trace."""
+    counted = {
+        "gen_ai.usage.input_tokens": reply.prompt_tokens,
+        "gen_ai.usage.output_tokens": reply.completion_tokens,
+        "gen_ai.response.finish_reasons": [reply.finish] if reply.finish else None,
+    }
+    return {name: value for name, value in counted.items() if value is not None}
 
 
 def _tokens(request: Mapping[str, Any]) -> int:

@@ -18,6 +18,7 @@ EXTRAS = {
     "data": "Parquet and Arrow, in and out",
     "verify": "formulas compared by computation, when answers are checked",
     "web": "pages for annotators and operators in a browser",
+    "tracing": "traces to an OpenTelemetry collector",
     "torch": "reward models and policies that TRL trains, rewards by a transformer",
     "dev": "Concord's own tests and checks",
     "bench": "the benchmarks",

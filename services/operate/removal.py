@@ -232,6 +232,11 @@ def sweep(settings: Settings, blobs: FileBlobs, found: Garbage) -> None:
     """Frees the blobs, and gives the room of removed runs in log and store back to the disk."""
     for blob in found.gone:
         blobs.drop(blob.uri)
+    compact(settings)
+
+
+def compact(settings: Settings) -> None:
+    """Leaves nothing of what was deleted in files of SQLite; nobody else may have them open."""
     for url in (settings.log_url, settings.state_url):
         if url.startswith(SQLITE) and (path := Path(url.removeprefix(SQLITE))).exists():
             shrink(path)

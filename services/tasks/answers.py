@@ -9,9 +9,9 @@ vote beyond the quorum, a run with a deadline. Any other answer has its vote in 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from concord.kit import caller, telemetry
+from concord.kit import caller, telemetry, tracing
 from concord.kit.ids import event_id, unit_name
-from concord.kit.log import Log
+from concord.kit.log import Entry, Log
 from concord.kit.log.topics import fact_partition
 from concord.kit.loop.commands import wait_for
 from concord.kit.loop.facts import entry_of
@@ -40,6 +40,8 @@ class Call:
     # Only tasks of this run are taken; empty: of any.
     run_id: str
     actor: str
+    # The caller's span, which another call's thread may append for.
+    came: str = ""
     slots: dict[str, Slot] = field(default_factory=dict)
     # By task: the answer's revision and the answer as a fact.
     said: dict[str, tuple[int, Event]] = field(default_factory=dict)
@@ -64,7 +66,7 @@ class Answers:
         The same answer again is that answer: whoever heard nothing of the first try may send it once more. Raises Unavailable
         where the store or the log does not answer.
         """
-        call = self._together(Call(annotator, answers, run_id, caller.actor()))
+        call = self._together(Call(annotator, answers, run_id, caller.actor(), tracing.outgoing()))
         self._wait(call)
         return list(call.taken.values())
 
@@ -127,7 +129,7 @@ class Answers:
         places = [(call, task_id) for call in calls for task_id in call.said]
         if not places:
             return
-        offsets = self._log.append([entry_of(call.said[task_id][1]) for call, task_id in places])
+        offsets = self._log.append([_entry(call, task_id) for call, task_id in places])
         for (call, task_id), offset in zip(places, offsets, strict=True):
             if task_id in call.doubtful:
                 call.doubtful[task_id] = offset
@@ -144,6 +146,13 @@ class Answers:
             for task in resolved(self._store, self._service, run_id, own):
                 if call.said[task.task_id][1].event_id not in {answer.event_id for answer in task.answers}:
                     call.taken[task.task_id] = pb.TakenAnswer(refused=RESOLVED)
+
+
+def _entry(call: Call, task_id: str) -> Entry:
+    """The answer as a record of the log, with the span that it comes from."""
+    event = call.said[task_id][1]
+    with tracing.span("append annotation_submitted", event.run_id, kind="producer", links=(call.came,)):
+        return entry_of(event, tracing.headers(event.run_id))
 
 
 def resolved(store: Store, service: str, run_id: str, numbers: Sequence[int]) -> list[TaskSnapshot]:

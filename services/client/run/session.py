@@ -10,7 +10,7 @@ from concord.client.run.job import Job
 from concord.client.run.options import semantic, set_method
 from concord.client.run.parent_run import link
 from concord.client.run.voters import Skipping
-from concord.kit import ids, rpc
+from concord.kit import ids, rpc, tracing
 from concord.kit.errors import NotFound
 from concord.preference.methods import COMPARED, METHODS
 from concord.report import figures
@@ -59,6 +59,7 @@ def run(
     Where answers are missing `missing` is told of which pairs, and says whether to wait; else the run is left as it goes.
     """
     with (
+        tracing.span("concord run", job.run_id, kind="client"),
         rpc.channel(services.address) as channel,
         drive.translated(services.address),
         trainings.watched(channel, trainings.is_tuned(job.config), seen) as seen,

@@ -4,12 +4,14 @@ The replica that answers may not own the run's partition; so it watches the stor
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from concord.kit import tracing
 from concord.kit.errors import Unavailable
 from concord.kit.log import Log
 from concord.kit.log.topics import fact_partition
-from concord.kit.loop.facts import entry_of
+from concord.kit.loop.facts import Headers, entry_of
 from concord.kit.store import Store
 from concord.v1.events_pb2 import Event
 
@@ -23,8 +25,18 @@ def append_and_wait(log: Log, store: Store, service: str, events: Sequence[Event
     Raises Unavailable when it takes longer than `wait_s`; the events are in the log then, and saying them again is
     harmless.
     """
-    offsets = log.append([entry_of(event) for event in events])
-    wait_for(store, service, fact_partition(events[0].run_id), max(offsets), wait_s)
+    run_id = events[0].run_id
+    with appending(events) as headers:
+        offsets = log.append([entry_of(event, headers) for event in events])
+    wait_for(store, service, fact_partition(run_id), max(offsets), wait_s)
+
+
+@contextmanager
+def appending(events: Sequence[Event]) -> Iterator[Headers]:
+    """A span around the append of facts of one run; gives the headers that their records get."""
+    run_id, kind = events[0].run_id, events[0].WhichOneof("kind") or "unknown"
+    with tracing.span(f"append {kind}", run_id, kind="producer", concord__facts=len(events)):
+        yield tracing.headers(run_id)
 
 
 def wait_for(store: Store, service: str, partition: int, offset: int, wait_s: float = WAIT_S) -> None:

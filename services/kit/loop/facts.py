@@ -7,6 +7,8 @@ from concord.v1.events_pb2 import Event, UnitDeferred, UnitFailed, Usage
 from concord.v1.work_pb2 import DeadLetter, Work
 
 MOST_WORDS = 2_000
+# Of a record: what led to it (kit/tracing.py).
+Headers = tuple[tuple[str, bytes], ...]
 
 
 def named(work: Work, event: Event, result: str) -> bytes:
@@ -16,14 +18,14 @@ def named(work: Work, event: Event, result: str) -> bytes:
     return event.SerializeToString(deterministic=True)
 
 
-def fact(run_id: str, value: bytes) -> Entry:
+def fact(run_id: str, value: bytes, headers: Headers = ()) -> Entry:
     """A fact of the run, as a record of the run's partition."""
-    return Entry(FACTS, fact_partition(run_id), run_id.encode(), value)
+    return Entry(FACTS, fact_partition(run_id), run_id.encode(), value, headers)
 
 
-def entry_of(event: Event) -> Entry:
+def entry_of(event: Event, headers: Headers = ()) -> Entry:
     """The same of an event that names its run."""
-    return fact(event.run_id, event.SerializeToString(deterministic=True))
+    return fact(event.run_id, event.SerializeToString(deterministic=True), headers)
 
 
 def failed(work: Work, attempts: int, error: str, usage: Usage | None = None) -> Entry:

@@ -5,6 +5,7 @@ is read first, then the log's end, then everything up to that end is folded, and
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import structlog
 from google.protobuf.message import DecodeError
 
-from concord.kit import telemetry
+from concord.kit import telemetry, tracing
 from concord.kit.blobs import Blobs
 from concord.kit.errors import Fenced, InvalidInput
+from concord.kit.ids import unit_name
 from concord.kit.log import GONE, Entry, Log, Record
 from concord.kit.log.topics import FACTS, Topic
 from concord.kit.loop.facts import fact
@@ -31,6 +33,14 @@ TICK_S = 0.25
 QUEUES_S, QUEUES_SHARE = 5.0, 20
 # Of a run's id: a UUID's text.
 LONGEST_ID = 36
+
+
+UNTRACED = nullcontext()
+
+
+def _named(output: Append | Dispatch) -> str:
+    """In a trace: the unit that is issued, or the kind of the fact."""
+    return unit_name(output.work.unit) if isinstance(output, Dispatch) else str(output.event.WhichOneof("kind"))
 
 
 def work_id_of(record: Record) -> str:
@@ -257,7 +267,7 @@ class Reactor:
             except Exception:  # a fault in one run's state must not hold up the others; it stands still, loudly
                 self._logger.exception("due failed; the run stands still", run=run_id)
         outputs = self._without_queued(held, outputs, now)
-        entries = [self._entry(run_id, output) for run_id, output in outputs]
+        entries = self._entries(outputs)
         if entries:
             self._log.append(entries)
         for run_id, output in outputs:
@@ -301,13 +311,21 @@ class Reactor:
         self._queued, self._looked_at = frozenset(found), topics
         self._look_at_queues = now + max(QUEUES_S, QUEUES_SHARE * (monotonic() - began))
 
+    def _entries(self, outputs: Sequence[tuple[str, Append | Dispatch]]) -> list[Entry]:
+        entries = []
+        for run_id, output in outputs:
+            with tracing.span(f"due {_named(output)}", run_id, kind="producer") if tracing.on() else UNTRACED:
+                entries.append(self._entry(run_id, output))
+        return entries
+
     def _entry(self, run_id: str, output: Append | Dispatch) -> Entry:
         if isinstance(output, Dispatch):
             partition = output.place % self._log.partitions(output.topic)
-            return Entry(output.topic, partition, b"", output.work.SerializeToString(deterministic=True))
+            said = output.work.SerializeToString(deterministic=True)
+            return Entry(output.topic, partition, b"", said, tracing.headers(run_id))
         for content in output.blobs:
             self._blobs.put(content)
-        return fact(run_id, output.event.SerializeToString(deterministic=True))
+        return fact(run_id, output.event.SerializeToString(deterministic=True), tracing.headers(run_id))
 
     def ready(self) -> bool:
         """Whether it has once come to where the log ended when its group took it in; a partition that left counts no more."""

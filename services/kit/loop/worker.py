@@ -9,13 +9,13 @@ after two of them the unit runs alone, and only deaths while alone count.
 
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, replace
 
 import structlog
 from google.protobuf.message import DecodeError
 
-from concord.kit import telemetry
+from concord.kit import telemetry, tracing
 from concord.kit.blobs import Blobs, attempts
 from concord.kit.errors import Deferred, Permanent, Unavailable
 from concord.kit.ids import id_bytes, result_id, unit_name
@@ -56,6 +56,8 @@ class _Held:
     begun: int = 0
     alone: bool = False
     running: Begun | None = None
+    # What its records say of where they come from.
+    headers: facts.Headers = ()
 
 
 class Worker:
@@ -187,10 +189,21 @@ class Worker:
                 break
             held.begun, held.started = len(before) + 1, now
             attempts.begin(self._blobs, held.work.work_id, held.begun, held.alone)
-            held.running = self._start(held.work)
+            # What the unit asks of others from here on, in whichever thread or loop, is part of this span.
+            with self._span(held):
+                held.running = self._start(held.work)
+                held.headers = tracing.headers(held.work.run_id)
             held.running.fact.add_done_callback(self._wake)
             running.append(held)
         self._in_flight.set(len(running))
+
+    def _span(self, held: _Held) -> AbstractContextManager[object]:
+        """The beginning of the unit; linked to whoever issued it."""
+        work = held.work
+        came = tracing.of_headers(held.record.headers)
+        return tracing.span(
+            f"begin {unit_name(work.unit)}", work.run_id, kind="consumer", links=(came,), concord__attempt=held.begun
+        )
 
     def _wake(self, done: Future) -> None:
         self._consumer.wake()
@@ -208,8 +221,18 @@ class Worker:
             entries = self._outcome(held)
             self._unit_seconds.observe(self._clock() - held.started)
             held.running = None
+            if tracing.on():
+                entries = self._ended(held, entries)
             if entries:
                 self._conclude(held, entries)
+
+    def _ended(self, held: _Held, entries: list[Entry]) -> list[Entry]:
+        """The entries with a word on the unit that they come from; a span says how it ended."""
+        seconds, unit = self._clock() - held.started, unit_name(held.work.unit)
+        came = tracing.of_headers(held.headers)
+        with tracing.span(f"end {unit}", held.work.run_id, kind="producer", parent=came, concord__seconds=seconds):
+            headers = tracing.headers(held.work.run_id)
+        return [replace(entry, headers=(*entry.headers, *headers)) for entry in entries]
 
     def _outcome(self, held: _Held) -> list[Entry]:
         """The entries that settle the unit; none where it is to be tried again."""
