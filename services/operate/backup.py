@@ -36,6 +36,8 @@ from concord.tasks.tables import SLOTS
 KEPT = (SLOTS, ANSWERS, BATCHES)
 # Of the home: whose the pseudonyms are, and the secret that links are signed with.
 PEOPLE, SECRET = "people", "console-secret"
+# What an S3 store has proven of itself says nothing of another one.
+OWN = "writes-once/"
 SAYS = "backup.json"
 VERSION = 1
 
@@ -186,7 +188,7 @@ def _copy_blobs(source: Blobs, target: Blobs) -> int:
 def _copy_markers(source: Blobs, target: Blobs) -> int:
     count = 0
     for name in source.markers():
-        if (content := source.marker(name)) is not None:
+        if not name.startswith(OWN) and (content := source.marker(name)) is not None:
             target.put_if_absent(name, content)
             count += 1
     return count

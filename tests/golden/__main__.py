@@ -75,7 +75,7 @@ HISTORIES: dict[str, History] = {
     ),
     "cancelled": History(64, {"method": "margin", "budget": "40%", "batch": 0.1, "shard_pairs": 32}, tales.cancelled),
     "revoked": History(24, {"budget": "40%", "pilot": 8, "shard_pairs": 24}, tales.revoked),
-    "erased": History(24, {"budget": "40%", "pilot": 8, "shard_pairs": 24}, tales.erased),
+    "erased": History(8, {"budget": "40%", "pilot": 4, "shard_pairs": 8}, tales.erased),
     "checks": History(64, {"budget": "20%", "batch": 0.1, "shard_pairs": 16}, checks=True),
     "linked": History(48, {"budget": "20%", "shard_pairs": 16}, tales.gone_on_from),
     "two-minds": History(
