@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from concord.kit.blobs.s3 import S3Blobs
+from concord.kit.blobs.s3 import s3_blobs
 from concord.kit.errors import ConcordError
 from deploy.local import s3 as servers
 from deploy.local.broker import free_port
@@ -82,7 +82,7 @@ def test_a_service_stores_reads_and_marks_with_its_own_key_and_cannot_delete(gua
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     for name, value in servers.ALONE.items():
         monkeypatch.setenv(name, value)
-    blobs = S3Blobs(f"s3://{BUCKET}/{PREFIX}?endpoint_url={guarded}&region=us-east-1")
+    blobs = s3_blobs(f"s3://{BUCKET}/{PREFIX}?endpoint_url={guarded}&region=us-east-1")
     uri = blobs.put(b"a shard")
     assert blobs.get(uri) == b"a shard" and blobs.put_if_absent("done/1", b"first") == b"first"
     assert blobs.marker("done/2") is None

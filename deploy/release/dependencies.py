@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 # What the images and `pip install concord-preference[…]` may bring; torch's are a choice of their own.
-EXTRAS = ("kafka", "postgres", "s3", "data", "web", "verify", "tracing")
+EXTRAS = ("kafka", "postgres", "s3", "gcs", "data", "web", "verify", "tracing")
 
 # What may be shipped beside Apache-2.0 and used as a library. MPL and LGPL: unchanged, as wheels of their own.
 ALLOWED = frozenset(
