@@ -16,6 +16,7 @@ ALLOWED = frozenset(
         *(
             "Apache-2.0",
             "MIT",
+            "MIT-0",
             "MIT-CMU",
             "BSD-2-Clause",
             "BSD-3-Clause",
