@@ -101,10 +101,11 @@ def results(
     """Writes what a finished run leaves; what report.json holds, and the questions that were skipped with their file."""
     from concord.client.results import models, outputs
 
-    models.write(out, view, records)
+    made = models.write(out, view, records)
     events = records.events(job.run_id)
     dataset = datasets.parts(view.dataset_uri, records.blob)
     report = outputs.write(out, job.truth, events, records.blob, dataset, evaluation, methods or {})
+    models.tell(made, report)
     return report, outputs.write_questions(out, job, events)
 
 
@@ -112,8 +113,10 @@ def written_again(records: Records, view: RunView, out: Path) -> Mapping[str, ob
     """Writes what a finished run leaves where its input is not at hand; what report.json holds."""
     from concord.client.results import models, outputs
 
-    models.write(out, view, records)
+    made = models.write(out, view, records)
     truth = results_dir.remembered_truth(out, view.run_id)
     dataset = datasets.parts(view.dataset_uri, records.blob)
     outputs.forget_asked(out)
-    return outputs.write(out, truth, records.events(view.run_id), records.blob, dataset, None, {})
+    report = outputs.write(out, truth, records.events(view.run_id), records.blob, dataset, None, {})
+    models.tell(made, report)
+    return report

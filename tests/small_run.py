@@ -16,6 +16,7 @@ from concord.kit.log import Record
 from concord.kit.loop.fold import Append, Context, Dispatch, Fold, Folded, fold_records, start_run
 from concord.labeling.judge import Combined, Further
 from concord.labeling.verdict_columns import shard_labeled
+from concord.preference import evaluating
 from concord.preference.judges import column_name
 from concord.preference.pairs import make_pair
 from concord.runs import evolve as runs_evolve
@@ -130,8 +131,9 @@ class _World:
         scoring, training = workers(self.left.blobs)
         triage = Triage(self.left.blobs)
         self.do: dict[str, Callable] = {"label_shard": self._label} | dict.fromkeys(
-            ("fit_features", "featurise_shard", "score_shard"), scoring.do
+            ("fit_features", "featurise_shard", "score_shard", "score_policy"), scoring.do
         )
+        self.do["judge_policy"] = self._judge_policy
         self.do |= dict.fromkeys(("triage_round", "build_dataset"), triage.do)
         self.do |= dict.fromkeys(("train_fold", "train_final", "train_policy"), training.do)
 
@@ -206,6 +208,21 @@ class _World:
         scores = [self._scores(index) for index, _ in asked] if self.config.rubric else ()
         labeled = shard_labeled(asked, said, helpers, further=Further(scores=scores))
         return Event(shard_labeled=labeled, usage=usage)
+
+    def _judge_policy(self, work) -> Event:
+        """The judge likes a few words more, and many less."""
+        task = work.judge_policy
+        pairs = list(PairShard.FromString(self.left.blobs.get(task.shard_uri)).pairs)
+        said = [self._liked(len(pair.first.text)) - self._liked(len(pair.second.text)) for pair in pairs]
+        verdicts = [Combined(FIRST if one > 0 else SECOND, float(one > 0), 0.9, 0) for one in said]
+        labels = shard_labeled(list(enumerate(pairs)), verdicts, {})
+        wins, losses = evaluating.score([pair.first.model for pair in pairs], labels)
+        judged = {"labels": labels, "step": task.step, "kept": task.kept, "wins": wins, "losses": losses}
+        return Event(policy_judged=judged, usage=Usage(calls=2 * len(pairs)))
+
+    @staticmethod
+    def _liked(characters: int) -> float:
+        return -abs(characters - 11)
 
     def _other(self, index: int) -> Combined:
         """What another judge says, who knows what is sound."""

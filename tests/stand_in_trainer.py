@@ -2,7 +2,8 @@
 
 Each step hashes what there is; knobs of the spec beside the real ones: `steps`; `wait_for`, a file that it waits for at step 3,
 once `wait_for`.begun holds its pid; `stubborn`, does not hear SIGTERM, nor does its child; `room`, the largest micro-batch;
-`code` and `says`, how it fails. Standard library alone, so that it begins at once; `stand_in_models` is the other side.
+`code` and `says`, how it fails; `answers` and `answers_at`, as the policy's. Standard library alone, so that it begins at once;
+`stand_in_models` is the other side.
 """
 
 import hashlib
@@ -56,6 +57,27 @@ def wait(file: Path, asked: list[int], stubborn: bool) -> None:
         signal.sigtimedwait([], 0.02)
 
 
+def answer(out: Path, rows: str, spec: dict) -> None:
+    """The kept step's answers, and those of a later one, which only grow longer; the start's say what was asked."""
+    prompts = list({json.dumps(json.loads(line)["prompt"]): None for line in rows.splitlines()})[
+        : spec.get("answers", 0)
+    ]
+    for name, times in [("answers", 1), ("answers-9", 4)][: 1 + min(spec.get("answers_at", 0), 1)]:
+        lines = []
+        for number, prompt in enumerate(map(json.loads, prompts)):
+            said = [
+                {"text": "It is so. " * times if number else "The same.", "model": "policy"},
+                {"text": f"I was asked {number} things." if number else "The same.", "model": "start"},
+            ]
+            lines.append(
+                json.dumps(
+                    {"id": f"held-out-{number}", "prompt": prompt, "responses": said[:: 1 if number % 2 else -1]}
+                )
+            )
+        if lines:
+            (out / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+
+
 def main(path: str) -> int:
     spec, asked = json.loads(Path(path).read_text()), list[int]()
     signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
@@ -84,7 +106,8 @@ def main(path: str) -> int:
     (out / "weights" / "model").write_text(state)
     (out / "progress.jsonl").write_text(str(os.getpid()))
     left = spec.get("leaves", "reward-model")
-    (out / "manifest.json").write_text(json.dumps({"kind": left, "versions": {"stand-in": "1"}, **TOLD}))
+    (out / "manifest.json").write_text(json.dumps({"kind": left, "step": 2, "versions": {"stand-in": "1"}, **TOLD}))
+    answer(out, rows, spec)
     for old in out.glob("checkpoints/*/*"):
         old.unlink()
     for folder in [*out.glob("checkpoints/*"), out / "checkpoints"]:

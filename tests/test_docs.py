@@ -205,6 +205,7 @@ def test_the_stages_of_the_table_are_those_that_some_method_has():
         config = RunConfig(
             method=name, quorum=1, pilot=-1, folds=4, batch_share=0.01, people_teach=True, select="easy", policy="x"
         )
+        config.evaluate = 8
         config.generators.add()
         planned |= {Stage.Name(stage).removeprefix("STAGE_") for stage, _ in plan.stages(config, 1_000, 100)}
     table = first_cells(section(PAGES["docs/methods.md"], "The stages"))

@@ -37,6 +37,8 @@ NEEDS = {
     "samples": {"select": "easy", "generators": [llm()]},
     "most_votes": {"quorum": 2},
     "gold_share": {"quorum": 2},
+    "evaluate": {"policy": "a-model"},
+    "evaluate_checkpoints": {"policy": "a-model", "evaluate": 8},
 }
 
 

@@ -27,8 +27,8 @@ HOMES = {
     "stage": ("preference/stages.py", "preference/methods.py", "runs/work.py"),
 }
 # Stages that facts and later issues name, and that no plan holds yet.
-AHEAD = {"EXTEND", "EVALUATE"}
-BEFORE = (*methods.GENERATION, *methods.SELECTION, *methods.PILOT, *methods.ALIGNMENT)
+AHEAD = {"EXTEND"}
+BEFORE = (*methods.GENERATION, *methods.SELECTION, *methods.PILOT, *methods.ALIGNMENT, *methods.EVALUATION)
 PLANNED = {stage for method in METHODS.values() for stage, _ in (*BEFORE, *method.plan(2))} | {Stage.STAGE_TEACH}
 
 

@@ -75,6 +75,13 @@ def with_checks(fact: ev.ShardLabeled, pairs: Indexed, said: Tried) -> ev.ShardL
     return whole
 
 
+def beside(fact: ev.ShardLabeled, said: Tried) -> ev.ShardLabeled:
+    """The fact of pairs that judges saw all of, with how their answers came out: what checks know decides none of its labels."""
+    if said is not None:
+        fact.verified[:] = [one.verified if one else NOT_CHECKED for one in said]
+    return fact
+
+
 def _open(pairs: Indexed, said: Tried) -> list[int]:
     """Places of the pairs that are not settled."""
     return [at for at, one in enumerate(said or [None] * len(pairs)) if one is None or not one.settled]

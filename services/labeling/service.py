@@ -32,7 +32,7 @@ from concord.labeling.shard import AskFurther, label_shard
 from concord.labeling.spending import total
 from concord.labeling.teaching import Example
 from concord.labeling.turns import Turns
-from concord.preference import further, generating
+from concord.preference import evaluating, further, generating
 from concord.preference.judges import JUDGE_KINDS, networked, networked_judges
 from concord.v1 import labeling_service_pb2 as pb
 from concord.v1 import labeling_service_pb2_grpc
@@ -50,7 +50,7 @@ Asked = tuple[list[Combined], Usage]
 
 
 class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
-    """The units of GENERATE, PILOT_LABEL, LABEL and TEACH; every coroutine of it runs in one asyncio loop.
+    """The units of GENERATE, PILOT_LABEL, LABEL, TEACH and EVALUATE; every coroutine of it runs in one asyncio loop.
 
     `environ` holds the variables that judges may take their keys from, `homes` where each key may be sent, `egress` where a
     judge may be: those of `settings.allowed_keys`, `settings.key_homes` and `settings.egress`.
@@ -87,7 +87,8 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
 
     async def do(self, work: Work) -> Event:
         """The unit's fact, without its names. Raises Deferred where an endpoint is away for too long."""
-        if other := {"teach_shard": self._teach, "generate_shard": self._generate}.get(work.WhichOneof("task") or ""):
+        others = {"teach_shard": self._teach, "generate_shard": self._generate, "judge_policy": self._judge_policy}
+        if other := others.get(work.WhichOneof("task") or ""):
             return await other(work)
         task, began = work.label_shard, time.monotonic()
         wanted = frozenset(task.pair_indexes)
@@ -118,6 +119,20 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         event = await self._lessons.do(work, teach)
         event.usage.seconds = time.monotonic() - began
         return event
+
+    async def _judge_policy(self, work: Work) -> Event:
+        """Verdicts on a policy's answers and its start's, and beside them what checks and the safety class say of each."""
+        began = time.monotonic()
+        task = work.judge_policy
+        pairs = await asyncio.to_thread(self._read, task.shard_uri, frozenset())
+        tried = await asyncio.to_thread(checking.tried, pairs, self._computation.equal)
+        judge, *helpers = evaluating.judges(work.config)
+        labels, usage = await self._label(pairs, judge, helpers, work.config.seed)
+        labels = await asyncio.to_thread(with_conduct, checking.beside(labels, tried), pairs)
+        usage.seconds = time.monotonic() - began
+        wins, losses = evaluating.score([pair.first.model for _, pair in pairs], labels)
+        judged = {"labels": labels, "step": task.step, "kept": task.kept, "wins": wins, "losses": losses}
+        return Event(policy_judged=judged, usage=usage)
 
     async def _generate(self, work: Work) -> Event:
         """The candidate pairs of a shard of prompts."""

@@ -37,6 +37,8 @@ RESULTS = (
     "fold_trained",
     "final_trained",
     "policy_trained",
+    "policy_scored",
+    "policy_judged",
 )
 Read = Callable[[str], bytes]
 

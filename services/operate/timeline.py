@@ -183,6 +183,17 @@ def _came(stage: int, mine: Sequence[Fact], judge: dict[int, int]) -> str:
             kept = last.pairs_selected
             why = "".join(f", {one.pairs:,} left out: {one.why}" for one in kept.left_out)
             return f"{many(kept.pairs, 'pair')} to label{why}"
+        case "policy_trained":
+            answered = last.policy_trained.answered
+            steps = len({one.step for one in answered})
+            pairs = sum(one.shard.pairs for one in answered)
+            return (
+                f"{many(pairs, 'pair')} of answers to compare, at {many(steps, 'step')} of the training"
+                if answered
+                else ""
+            )
+        case "policy_scored" | "policy_judged":
+            return _compared([fact.event for fact in mine])
         case "dataset_built":
             made = last.dataset_built
             sure = f", estimated accuracy {made.estimated_accuracy:.1%}" if made.HasField("estimated_accuracy") else ""
@@ -190,6 +201,24 @@ def _came(stage: int, mine: Sequence[Fact], judge: dict[int, int]) -> str:
             checks = f"{made.from_checks:,} by checks, " if made.from_checks else ""
             return f"{rows}: {made.from_people:,} by people, {checks}{made.flipped:,} flipped, {ties}{sure}"
     return ""
+
+
+def _compared(events: Sequence[Event]) -> str:
+    """How the policy fares against its start, step by step."""
+    steps: dict[tuple[int, bool], Counter[str]] = {}
+    for event in events:
+        scored, judged = event.policy_scored, event.policy_judged
+        said = judged if event.HasField("policy_judged") else scored
+        of = len(judged.labels.pair_index) or len(scored.margin)
+        count = steps.setdefault((said.step, said.kept), Counter())
+        count.update(of=of, wins=judged.wins + scored.preferred, losses=judged.losses)
+    told = []
+    for (step, kept), count in sorted(steps.items()):
+        if count["of"]:
+            losses = f" and loses {count['losses']:,}" if count["losses"] else ""
+            name = f"step {step:,} (kept)" if kept else f"step {step:,}"
+            told.append(f"{name} wins {count['wins']:,}{losses} of {count['of']:,}")
+    return "; ".join(told)
 
 
 def _generated(shards: Sequence[ShardGenerated]) -> str:

@@ -25,6 +25,8 @@ LABELS = ((Stage.STAGE_LABEL, 0), (Stage.STAGE_FIT_FEATURES, 0), (Stage.STAGE_FE
 END = ((Stage.STAGE_FINAL, 0), (Stage.STAGE_DATASET, 0))
 # What becomes of the dataset, in a run that asks for it.
 ALIGNMENT = ((Stage.STAGE_POLICY, 0),)
+# And of the policy: whether it is better than what it began as, by the reward model and by the judge.
+EVALUATION = ((Stage.STAGE_SCORE_POLICY, 0), (Stage.STAGE_EVALUATE, 0))
 
 
 def _head(round_: int) -> tuple[Step, ...]:

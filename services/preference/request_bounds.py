@@ -171,6 +171,7 @@ PARTS: dict[str, dict[str, Bound]] = {
         **dict.fromkeys(("label_shard", "fit_features", "featurise_shard", "score_shard"), INNER),
         **dict.fromkeys(("triage_round", "build_dataset", "train_fold", "train_final"), INNER),
         **dict.fromkeys(("teach_shard", "embed_shard", "select_pairs", "generate_shard", "train_policy"), INNER),
+        **dict.fromkeys(("score_policy", "judge_policy"), INNER),
     },
     "LabelShard": {"shard_uris": URIS, "pair_indexes": Many(MOST_URIS, INDEX)},
     "FitFeatures": {"max_texts": INDEX},
@@ -179,6 +180,11 @@ PARTS: dict[str, dict[str, Bound]] = {
     "GenerateShard": {"shard_uri": URI},
     "SelectPairs": {"embeddings_uri": URI},
     "TrainPolicy": {"dataset_uri": URI},
+    "ScorePolicy": {
+        **{"shard_uri": URI, "basis_uri": URI, "model_uri": URI, "reward_uri": URI},
+        **{"step": UINT, "kept": ANY},
+    },
+    "JudgePolicy": {"shard_uri": URI, "step": UINT, "kept": ANY},
     "ScoreShard": {"features_uri": URI, "models_uri": URI, "first_index": INDEX, "shard_uri": URI},
     "TriageRound": {
         "labels_uri": URI,

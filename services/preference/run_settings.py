@@ -299,6 +299,24 @@ class Options:
             longest=2_000,
         ),
     ] = ""
+    evaluate: Annotated[
+        int,
+        Setting(
+            "evaluate",
+            "Prompts that --policy's training holds out, on which the judge compares its answers with those of the model that it "
+            "began as; 0: none.",
+            RESULTS,
+            span=(0, 2_000),
+        ),
+    ] = 0
+    evaluate_checkpoints: Annotated[
+        int,
+        Setting(
+            "evaluate_checkpoints",
+            "Checkpoints of that training that are compared as well, the last ones: reward against the judge on the way; 0: 1.",
+            span=(0, 20),
+        ),
+    ] = 0
     folds: Annotated[
         int,
         Setting("folds", "Folds of the reward model; 0: 4, for rlthf 1.", span=(1, 100), follows=True),

@@ -59,6 +59,8 @@ STAGES: dict[int, StageKind] = {
     Stage.STAGE_FINAL: StageKind("training the reward model", "Final model", topics.TRAIN),
     Stage.STAGE_DATASET: StageKind("writing the dataset", "Dataset", topics.TRIAGE),
     Stage.STAGE_POLICY: StageKind("aligning the policy", "Policy", topics.TRAIN),
+    Stage.STAGE_SCORE_POLICY: StageKind("scoring the policy's answers", "Policy, scores", topics.SCORE),
+    Stage.STAGE_EVALUATE: StageKind("judging the policy's answers", "Policy, judge", topics.LABEL, paid=True),
 }
 # The stages that people do, and those whose units are the AI judge's verdicts.
 HUMAN = tuple(stage for stage, kind in STAGES.items() if kind.people)

@@ -1,5 +1,7 @@
 """The page's section on models beside each other."""
 
+from collections.abc import Sequence
+
 from concord.report import words
 from concord.report.contests import Contest, Rate
 from concord.report.figures import Figures
@@ -15,16 +17,14 @@ def contests(figures: Figures) -> Markup | None:
 
 
 def _contest(found: Contest) -> Markup:
-    rates = (
-        ("The judge", found.judge),
-        ("The judge, at equal length", found.judge_at_equal_length),
-        ("People, pairs drawn at random", found.people),
+    rows = rates(
+        (
+            ("The judge", found.judge),
+            ("The judge, at equal length", found.judge_at_equal_length),
+            ("People, pairs drawn at random", found.people),
+        )
     )
-    rows = [[name, *_rate(rate)] for name, rate in rates if rate]
-    satisfied = [
-        _satisfied(found.model, found.satisfaction),
-        _satisfied(found.against, found.against_satisfaction),
-    ]
+    sides = [satisfied(found.model, found.satisfaction), satisfied(found.against, found.against_satisfaction)]
     known = found.satisfaction.satisfaction.of or found.against_satisfaction.satisfaction.of
     title = f"{found.model} against {found.against}"
     alarm = _alarm(found) if found.alarm else ""
@@ -33,7 +33,7 @@ def _contest(found: Contest) -> Markup:
         element("h3", title),
         element("p", element("strong", "Alarm. "), alarm, class_="simulation") if alarm else None,
         table([f"{found.model} wins", "Win rate", "95 % interval", "Verdicts"], rows, title),
-        table(["Answers of", "Satisfaction", "95 % interval", "Known"], satisfied, f"Satisfaction, {title}")
+        table(["Answers of", "Satisfaction", "95 % interval", "Known"], sides, f"Satisfaction, {title}")
         if known
         else None,
         element("p", " ".join(_explained(found)), class_="note"),
@@ -63,11 +63,17 @@ def _explained(found: Contest) -> list[str]:
     return said
 
 
+def rates(told: Sequence[tuple[str, Rate | None]]) -> list[list[str]]:
+    """A row for each win rate that is known, with who says it."""
+    return [[name, *_rate(rate)] for name, rate in told if rate]
+
+
 def _rate(rate: Rate) -> list[str]:
     return [words.percent(rate.rate), words.interval(rate.low, rate.high), words.count(rate.of)]
 
 
-def _satisfied(model: str, of: Measures) -> list[str]:
+def satisfied(model: str, of: Measures) -> list[str]:
+    """The row of the model whose answers these measures are of."""
     share = of.satisfaction
     ends = words.interval(share.low, share.high) if share.low is not None else words.UNKNOWN
     return [model, words.percent(share.share), ends, words.count(share.of)]

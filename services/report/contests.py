@@ -57,6 +57,18 @@ class Contest:
     alarm: Alarm | None
 
 
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Pairs of two models' answers; all shapes [pairs]."""
+
+    is_first: Array  # bool, whether the model's own answer is the first
+    judge: Array  # what the judge says of the first answer, as `judged` has it
+    people: Array  # the same of people who were asked at random
+    length: Array  # log characters of the first minus the second
+    good_first: Array  # 1 correct and acceptable, 0 not, NaN not known
+    good_second: Array
+
+
 def contests(history: History) -> tuple[Contest, ...]:
     """Every two models whose answers stand in pairs of the dataset, in the order in which the run names them."""
     rows = history.rows
@@ -78,26 +90,46 @@ def _contest(history: History, model: str, against: str) -> Contest | None:
     at = rows.index[first | second]
     if len(at) < LEAST:
         return None
-    is_first = first[first | second]
     labels = history.labels
-    score = np.vectorize(_SCORES.get, otypes=[float])(labels.choice[at], np.nan)
-    score[(labels.order_flipped[at] == 1) & ~np.isnan(score)] = 0.5
-    length = np.where(is_first, 1, -1) * labels.length_difference[at]
-    judge = _mine(score, is_first)
-    people = _mine(_people(history)[at], is_first)
     good_first, good_second = (side[at] for side in known_good(history))
-    mine, its = np.where(is_first, good_first, good_second), np.where(is_first, good_second, good_first)
-    satisfied = (_measures(mine, judge), _measures(its, 1 - judge))
-    rate, fair = _rate(judge), _at_equal_length(judge, length)
+    said = Answers(
+        is_first=first[first | second],
+        judge=judged(labels.choice[at], labels.order_flipped[at]),
+        people=_people(history)[at],
+        length=labels.length_difference[at],
+        good_first=good_first,
+        good_second=good_second,
+    )
+    return compared(model, against, said, sum(shard.without_pair for shard in history.generated))
+
+
+def judged(choice: Array, order_flipped: Array) -> Array:
+    """The first answer's scores by these verdicts: 1 it wins, 0 it loses, 1/2 a tie or a verdict that an order turns, NaN none."""
+    score = np.vectorize(_SCORES.get, otypes=[float])(choice, np.nan)
+    score[(order_flipped == 1) & ~np.isnan(score)] = 0.5
+    return score
+
+
+def compared(model: str, against: str, said: Answers, without_pair: int) -> Contest:
+    """What comes of these pairs; `without_pair`: prompts whose answers gave none."""
+    is_first = said.is_first
+    length = np.where(is_first, 1, -1) * said.length
+    judge = mine(said.judge, is_first)
+    good, its = (
+        np.where(is_first, said.good_first, said.good_second),
+        np.where(is_first, said.good_second, said.good_first),
+    )
+    satisfied = (_measures(good, judge), _measures(its, 1 - judge))
+    rate, fair = rated(judge), at_equal_length(judge, length)
     return Contest(
         model=model,
         against=against,
-        pairs=len(at),
-        without_pair=sum(shard.without_pair for shard in history.generated),
+        pairs=len(is_first),
+        without_pair=without_pair,
         says=_says(model, against, rate, fair) if rate else "",
         judge=rate,
         judge_at_equal_length=fair,
-        people=_rate(people),
+        people=rated(mine(said.people, is_first)),
         longer=float((length[length != 0] > 0).mean()) if (length != 0).any() else None,
         satisfaction=satisfied[0],
         against_satisfaction=satisfied[1],
@@ -110,7 +142,7 @@ def _says(model: str, against: str, rate: Rate, fair: Rate | None) -> str:
     return f"{model} wins against {against} on {rate.rate:.1%} ({rate.low:.1%} to {rate.high:.1%}) of {rate.of:,}{at_length}"
 
 
-def _mine(first: Array, is_first: Array) -> Array:
+def mine(first: Array, is_first: Array) -> Array:
     """The model's score from the first answer's; NaN stays."""
     return np.where(is_first, first, 1 - first)
 
@@ -129,7 +161,8 @@ def _measures(good: Array, score: Array) -> Measures:
     return Measures(share_of(int(told.sum()), len(told)), share_of(int(decided.sum()), len(decided)))
 
 
-def _rate(score: Array) -> Rate | None:
+def rated(score: Array) -> Rate | None:
+    """The mean of what is known of the scores; None where that are too few."""
     known = score[~np.isnan(score)]
     if len(known) < LEAST:
         return None
@@ -137,7 +170,7 @@ def _rate(score: Array) -> Rate | None:
     return Rate(len(known), float(known.mean()), *wilson(float(known.sum()), len(known)))
 
 
-def _at_equal_length(score: Array, length: Array) -> Rate | None:
+def at_equal_length(score: Array, length: Array) -> Rate | None:
     """What the verdicts would be if both answers were equally long; None where lengths do not vary."""
     from concord.reward.logistic import fit  # here: scipy is a quarter of a second that most reports should not wait
 

@@ -27,6 +27,7 @@ from concord.report.ledger import HumanTime, StageCost, StageTime, Usage
 from concord.report.margins import MarginDistribution
 from concord.report.overruled import Overruled
 from concord.report.patterns import bribes, patterns
+from concord.report.policies import PolicyEvaluation, policy
 from concord.report.rewards import RewardCurve, reward_curve
 from concord.report.rounds_gain import Bought, bought, curve
 from concord.report.satisfaction import Satisfaction, satisfaction
@@ -151,6 +152,7 @@ class Figures:
     satisfaction: Satisfaction | None
     contests: tuple[Contest, ...]  # models beside each other, where pairs are of two
     tunings: tuple[Tuning, ...]  # language models that were trained
+    policy: PolicyEvaluation | None  # the policy beside its start, where the run compares them
     overruled_count: int
     overruled: tuple[Overruled, ...]
 
@@ -248,6 +250,7 @@ def figures_of(
         satisfaction=satisfaction(history),
         contests=contests(history),
         tunings=tunings(history, read),
+        policy=policy(history, read),
         overruled_count=overruled_count,
         overruled=shown,
         dataset_sha256=finished.dataset_sha256 if finished else "",

@@ -16,10 +16,13 @@ from concord.preference.deviating import set_aside
 from concord.preference.stages import HUMAN, JUDGING
 from concord.preference.votes import heard
 from concord.v1.events_pb2 import (
+    AnsweredShard,
     Checked,
     Corpus,
     Event,
     PairsSelected,
+    PolicyJudged,
+    PolicyScored,
     RoundTriaged,
     RunCreated,
     RunFinished,
@@ -42,6 +45,9 @@ _READ = (
     Stage.STAGE_SCORE,
     Stage.STAGE_TRIAGE,
     Stage.STAGE_DATASET,
+    Stage.STAGE_POLICY,
+    Stage.STAGE_SCORE_POLICY,
+    Stage.STAGE_EVALUATE,
     *HUMAN,
 )
 _CHOICES = {"first": Choice.CHOICE_FIRST, "second": Choice.CHOICE_SECOND, "tie": Choice.CHOICE_TIE}
@@ -89,6 +95,15 @@ class Answer:
 
 
 @dataclass(frozen=True, eq=False)
+class Answered:
+    """Answers of a policy, or of a checkpoint of its training, beside those of its start; None: nobody said anything yet."""
+
+    shard: AnsweredShard
+    scored: PolicyScored | None
+    judged: PolicyJudged | None
+
+
+@dataclass(frozen=True, eq=False)
 class Rows:
     """The dataset's rows, without their texts; all shapes [rows]."""
 
@@ -124,6 +139,8 @@ class History:
     rows: Rows | None
     # Pair index → what checks said of it and how it came out, of the pairs that they were tried on.
     checks: Mapping[int, tuple[Checked, int]]
+    # The policy's answers beside its start's, shard by shard, each with what was said of it; empty where nothing was compared.
+    answered: Sequence[Answered]
     given: Array  # int8 [pairs], a Choice: as the labels stood before people were asked, whoever gave them
 
     @property
@@ -190,6 +207,7 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
         taken=np.setdiff1d(before.pair, [answer.pair for answer in asked]).astype(np.int64),
         rows=_rows(manifests, read),
         checks=checked.notes(labeled),
+        answered=_answered(manifests),
         given=verdict_column(labeled, "choice", corpus.pairs, 0).astype(np.int8),
     )
 
@@ -222,6 +240,26 @@ def texts_of(history: History, pairs: Sequence[int], read: Read) -> Mapping[int,
 def _manifests(events: Sequence[tuple[Event, float]], read: Read) -> dict[tuple[int, int], StageManifest]:
     closed = [event.stage_closed for event, _ in events if event.WhichOneof("kind") == "stage_closed"]
     return {(c.stage, c.round): StageManifest.FromString(read(c.manifest_uri)) for c in closed if c.stage in _READ}
+
+
+def _answered(manifests: Mapping[tuple[int, int], StageManifest]) -> list[Answered]:
+    """Every shard that the policy's training left, in order."""
+
+    def told(stage: int) -> dict[int, Event]:
+        return {event.unit.number: event for event in manifests.get((stage, 0), StageManifest()).events}
+
+    trained = told(Stage.STAGE_POLICY).get(0, Event()).policy_trained
+    scored, judged = told(Stage.STAGE_SCORE_POLICY), told(Stage.STAGE_EVALUATE)
+    out: list[Answered] = []
+    number = 0
+    for shard in trained.answered:
+        compared = bool(shard.shard.pairs)
+        by_model, by_judge = (held.get(number) if compared else None for held in (scored, judged))
+        out.append(
+            Answered(shard, by_model.policy_scored if by_model else None, by_judge.policy_judged if by_judge else None)
+        )
+        number += compared
+    return out
 
 
 def _labeled(manifests: Mapping[tuple[int, int], StageManifest]) -> list[ShardLabeled]:

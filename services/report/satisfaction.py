@@ -60,10 +60,10 @@ def known_good(history: History) -> tuple[Array, Array]:
 def _told(history: History) -> tuple[Array, tuple[Array, Array], tuple[Array, Array]]:
     """What checks, people's marks and the safety class say, as `measures.good` takes it."""
     first, second = history.labels.conduct
-    return history.labels.verified, _marks(history), (_safe(first), _safe(second))
+    return history.labels.verified, _marks(history), (safe(first), safe(second))
 
 
-def _safe(conduct: Array) -> Array:
+def safe(conduct: Array) -> Array:
     """1 where an answer refuses what asks for harm, 0 where it complies; a partial one is neither, and known to nobody."""
     return np.select([conduct == Conduct.CONDUCT_REFUSAL, conduct == Conduct.CONDUCT_COMPLIANCE], [1.0, 0.0], np.nan)
 

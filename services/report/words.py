@@ -139,7 +139,8 @@ def _silent(figures: Figures) -> str:
 
 
 def _contests(figures: Figures) -> str:
-    return " ".join(f"By the judge's verdicts {one.says}." for one in figures.contests if one.says)
+    own = [figures.policy.contest] if figures.policy and figures.policy.contest else []
+    return " ".join(f"By the judge's verdicts {one.says}." for one in (*own, *figures.contests) if one.says)
 
 
 def _order(figures: Figures) -> str:

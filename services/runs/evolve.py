@@ -344,6 +344,7 @@ def _keep(view: RunView, event: Event, touched: set[str]) -> None:
             view.reward_uri = event.final_trained.reward_uri
         case "policy_trained":
             view.policy_uri = event.policy_trained.model_uri
+            view.answered.extend(event.policy_trained.answered)
         case "dataset_built":
             view.dataset.CopyFrom(event.dataset_built)
 

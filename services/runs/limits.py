@@ -14,7 +14,7 @@ from concord.kit.errors import InvalidInput
 from concord.kit.ids import URI
 from concord.kit.plural import many
 from concord.kit.urls import secret_option
-from concord.preference import further, generating, selecting, votes
+from concord.preference import evaluating, further, generating, selecting, votes
 from concord.preference.judges import JUDGE_KINDS, networked
 from concord.preference.methods import METHODS
 from concord.preference.pairs import ROLES, BadRecord, check_originals
@@ -95,6 +95,7 @@ def check_config(config: RunConfig) -> None:
     selecting.check(config)
     votes.check(config)
     generating.check(config)
+    evaluating.check(config)
     if (size := config.ByteSize()) > MOST_CONFIG_BYTES:
         raise InvalidInput(
             f"the configuration has {size:,} bytes; at most {MOST_CONFIG_BYTES:,} are taken: shorten its texts"

@@ -9,7 +9,7 @@ import numpy as np
 from concord.kit.ids import work_id
 from concord.kit.log import topics
 from concord.kit.loop.fold import Dispatch
-from concord.preference import budget, call_costs, checked, further, generating, pilot
+from concord.preference import budget, call_costs, checked, evaluating, further, generating, pilot
 from concord.preference.deviating import set_aside
 from concord.preference.judges import networked
 from concord.preference.methods import METHODS
@@ -67,6 +67,10 @@ def _a_fold(state: RunState, opened: StageOpened) -> int:
 
 def _a_pair(state: RunState, opened: StageOpened) -> int:
     return len(opened.pair_indexes)
+
+
+def _an_answered_shard(state: RunState, opened: StageOpened) -> int:
+    return len(evaluating.compared(state.view.answered))
 
 
 def _chunks(state: RunState, opened: StageOpened) -> int:
@@ -268,6 +272,17 @@ def _policy(state: RunState, work: Work, number: int) -> None:
     work.train_policy.dataset_uri = state.view.dataset.dataset_uri
 
 
+def _score_policy(state: RunState, work: Work, number: int) -> None:
+    answered, task = evaluating.compared(state.view.answered)[number], work.score_policy
+    task.shard_uri, task.step, task.kept = answered.shard.uri, answered.step, answered.kept
+    task.basis_uri, task.model_uri, task.reward_uri = state.view.basis_uri, state.view.model_uri, state.view.reward_uri
+
+
+def _evaluate(state: RunState, work: Work, number: int) -> None:
+    answered, task = evaluating.compared(state.view.answered)[number], work.judge_policy
+    task.shard_uri, task.step, task.kept = answered.shard.uri, answered.step, answered.kept
+
+
 # What each stage is about, and what its work items say; what else a stage is stands in `preference/stages.py`.
 WORK: dict[int, StageWork] = {
     Stage.STAGE_GENERATE: StageWork(_a_shard, _generate),
@@ -286,6 +301,8 @@ WORK: dict[int, StageWork] = {
     Stage.STAGE_FINAL: StageWork(_one, _final),
     Stage.STAGE_DATASET: StageWork(_one, _dataset),
     Stage.STAGE_POLICY: StageWork(_one, _policy),
+    Stage.STAGE_SCORE_POLICY: StageWork(_an_answered_shard, _score_policy),
+    Stage.STAGE_EVALUATE: StageWork(_an_answered_shard, _evaluate),
 }
 
 
@@ -385,12 +402,18 @@ def _asked(state: RunState) -> tuple[Sequence[JudgeConfig], Sequence[further.Cal
     assert state.open is not None
     if state.open.stage == Stage.STAGE_TEACH:
         return (), further.teaching(state.view.config, state.view.pairs)
+    if state.open.stage == Stage.STAGE_EVALUATE:
+        return evaluating.judges(state.view.config), ()
     return _judges(state), _more(state)
 
 
 def _texts(state: RunState, number: int) -> tuple[float, int]:
     """(bytes of text, pairs) of a unit of judging; of chosen pairs the mean of their shards."""
     assert state.open is not None
+    if state.open.stage == Stage.STAGE_EVALUATE:
+        return evaluating.compared(state.view.answered)[number].shard.text_bytes, evaluating.compared(
+            state.view.answered
+        )[number].shard.pairs
     if state.open.stage in _WHOLE:
         return state.shards[number].text_bytes, state.shards[number].pairs
     mine = _chunk(state, number)

@@ -13,7 +13,8 @@ import numpy as np
 from concord.kit.arrays import pack, unpack
 from concord.kit.blobs import Blobs
 from concord.kit.blobs.inputs import cached, messages
-from concord.preference.columns import shard_arrays
+from concord.preference.columns import domain_number, shard_arrays
+from concord.preference.evaluating import POLICY
 from concord.preference.folds import fold_of
 from concord.preference.selecting import list_of
 from concord.reward import features
@@ -28,7 +29,7 @@ HOME = Path(gettempdir()) / "concord"
 
 
 class Units:
-    """The units of FIT_FEATURES, FEATURES, EMBED and SCORE, over one set of caches."""
+    """The units of FIT_FEATURES, FEATURES, EMBED, SCORE and SCORE_POLICY, over one set of caches."""
 
     def __init__(self, blobs: Blobs, home: Path = HOME, kinds: Kinds = KINDS) -> None:
         """`home`: where the files of fine-tuned models are kept; `kinds`: what scores with them."""
@@ -46,6 +47,7 @@ class Units:
             "featurise_shard": self._featurise,
             "embed_shard": self._embed,
             "score_shard": self._score,
+            "score_policy": self._score_policy,
         }
         event = units[kind](work)
         event.usage.seconds = time.monotonic() - began
@@ -110,6 +112,19 @@ class Units:
             tuned = [partial(self._by, fold.reward_uri) for fold in trained]
             scored["reward_margin"] = self._margins(tuned, arrays, pairs)
         return Event(shard_scored=scored)
+
+    def _score_policy(self, work: Work) -> Event:
+        """Answers that no fold has seen, by the final models."""
+        task = work.score_policy
+        pairs = self._shard(task.shard_uri).pairs
+        x = differences(self._basis(task.basis_uri), pairs)
+        shown = Shown(lambda: pairs, lambda: (x, np.array([domain_number(pair.domain) for pair in pairs], np.int64)))
+        last = light = self._by(task.model_uri, shown)
+        scored: dict[str, object] = {"margin": light, "step": task.step, "kept": task.kept}
+        if task.reward_uri:
+            scored["reward_margin"] = last = self._by(task.reward_uri, shown)
+        is_first = np.array([pair.first.model == POLICY for pair in pairs])
+        return Event(policy_scored={**scored, "preferred": int((np.where(is_first, last, -last) > 0).sum())})
 
     def _by(self, uri: str, shown: Shown) -> np.ndarray:
         return self._models.opened(uri)(shown)

@@ -10,10 +10,12 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from concord.kit.errors import InvalidInput
 from concord.kit.files import whole
+from concord.preference.evaluating import POLICY, START
 from concord.training import knobs as common
 from concord.training import lessons, model_folder, script, spec
 from concord.training.examples import Words
@@ -21,7 +23,7 @@ from concord.training.progress import BAD_INPUT, STOPPED, Progress, Stop, own_ou
 
 # What a prompt's row has beside it and a run makes use of.
 _KEPT = ("reference", "answers", "choices", "constraints", "domain", "harmful")
-NAMES = ("policy", "start")
+NAMES = (POLICY, START)
 
 
 @dataclass(frozen=True)
@@ -109,14 +111,25 @@ def answered(knobs: Knobs, stop: Stop, out: TextIO) -> bool:
     return True
 
 
-def written(knobs: Knobs, asked: Sequence[Question], start: str, stop: Stop, progress: Progress) -> int | None:
-    """Writes the file, `start` being what the policy is compared with; how many prompts stand there, None: stopped before."""
-    said = script.trainer_of("sampled").answers(knobs, (knobs.policy, start), asked, stop, progress)
+def written(
+    knobs: Knobs,
+    asked: Sequence[Question],
+    start: str,
+    stop: Stop,
+    progress: Progress,
+    others: Mapping[Path, str] = MappingProxyType({}),
+) -> int | None:
+    """Writes the file, `start` being what the policy is compared with; how many prompts stand there, None: stopped before.
+
+    `others`: further files, each with the answers of another model in the policy's place beside the very same ones of the start.
+    """
+    said = script.trainer_of("sampled").answers(knobs, (start, knobs.policy, *others.values()), asked, stop, progress)
     if said is None:
         return None
-    with whole(Path(knobs.out)) as unfinished, unfinished.open("w", encoding="utf-8") as lines:
-        for number, (question, both) in enumerate(said):
-            lines.write(json.dumps(row(number, question, both), ensure_ascii=False) + "\n")
+    for at, path in enumerate((Path(knobs.out), *others), 1):
+        with whole(path) as unfinished, unfinished.open("w", encoding="utf-8") as lines:
+            for number, (question, texts) in enumerate(said):
+                lines.write(json.dumps(row(number, question, (texts[at], texts[0])), ensure_ascii=False) + "\n")
     return len(said)
 
 

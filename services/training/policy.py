@@ -50,6 +50,9 @@ class Knobs:
         0  # so many held-out prompts the policy and its start then answer, into out/answers.jsonl for `concord run`
     )
     answer_tokens: int = 256  # of one such answer at most
+    answers_at: int = (
+        0  # so many of the last evaluations' checkpoints answer them too, into out/answers-STEP.jsonl; they are kept
+    )
 
     precision: str = "auto"  # bfloat16 where the device has it, else float32
     gradient_checkpointing: bool = False  # a fifth slower, for less memory
@@ -57,6 +60,7 @@ class Knobs:
     certificate: str = ""  # the run's report.json, whose certificate the card repeats
     seed: int = 0
     devices: int = 1  # more than one: the same command under `torchrun --nproc-per-node`
+    fsdp: bool = False  # weights shared out over these devices, GPUs, in place of a whole copy on each
 
 
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -67,6 +71,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "sft_learning_rate": (1e-9, 1),
     "answers": (0, 1e6),
     "answer_tokens": (1, 1e6),
+    "answers_at": (0, 1_000),
 }
 SCRIPT = script.Script(Knobs, RANGES, common.CHOICES, material, "policy_model")
 

@@ -51,6 +51,7 @@ class Knobs:
     certificate: str = ""  # the run's report.json, whose certificate the card repeats
     seed: int = 0
     devices: int = 1  # more than one: the same command under `torchrun --nproc-per-node`
+    fsdp: bool = False  # weights shared out over these devices, GPUs, in place of a whole copy on each
 
 
 RANGES: Mapping[str, tuple[float, float]] = {**common.RANGES, "margin": (0, 100), "center": (0, 10)}

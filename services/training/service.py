@@ -1,5 +1,6 @@
 """Reward models as units of work, and what became of them for a caller who asks."""
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -15,18 +16,19 @@ from concord.kit.errors import InvalidInput, Permanent
 from concord.kit.ids import result_id, work_id
 from concord.kit.loop.units import Stop
 from concord.kit.rpc import Servicer
-from concord.preference import annotations
+from concord.preference import annotations, evaluating
 from concord.preference.columns import Columns, columns_of, judge_targets
 from concord.preference.folds import fold_of
 from concord.reward import head
 from concord.reward.models import POLICY, REWARD
 from concord.reward.targets import Lesson, final_lesson, lesson
 from concord.reward.texts import rows
+from concord.training import answered
 from concord.training.asked import knobs_of, located, seed_of
 from concord.training.trainer import Trainer, Wanted, progress_of
 from concord.v1 import training_service_pb2 as pb
 from concord.v1 import training_service_pb2_grpc
-from concord.v1.events_pb2 import DatasetManifest, Event, Stage, StageManifest
+from concord.v1.events_pb2 import AnsweredShard, DatasetManifest, Event, ModelManifest, Stage, StageManifest
 from concord.v1.pairs_pb2 import Pair, PairShard, PairsManifest
 from concord.v1.work_pb2 import Work
 
@@ -95,8 +97,19 @@ class Training(training_service_pb2_grpc.TrainingServiceServicer):
         """The language model, aligned on the dataset's rows as they are."""
         config, parts = work.config, DatasetManifest.FromString(self._blobs.get(work.train_policy.dataset_uri))
         lines = (piece for uri in parts.part_uris for piece in self._blobs.pieces(uri))
-        uri = self._train(work, POLICY, config.policy, knobs_of(config.policy_knobs, "policy_knobs"), lines, stop)
-        return Event(policy_trained={"model_uri": uri})
+        knobs = {**knobs_of(config.policy_knobs, "policy_knobs"), **evaluating.knobs(config)}
+        uri = self._train(work, POLICY, config.policy, knobs, lines, stop)
+        return Event(policy_trained={"model_uri": uri, "answered": self._answered(work, uri)})
+
+    def _answered(self, work: Work, uri: str) -> list[AnsweredShard]:
+        """What the policy and checkpoints of its training answered beside its start, where the run compares them."""
+        if not evaluating.is_asked(work.config):
+            return []
+        files = {file.name: file.uri for file in ModelManifest.FromString(self._blobs.get(uri)).files}
+        said = {name: self._blobs.get(held) for name, held in files.items() if answered.FILE.fullmatch(name)}
+        kept_step = json.loads(self._blobs.get(files["manifest.json"])).get("step", 0)
+        size = max(work.config.shard_pairs, evaluating.LEAST_PAIRS)
+        return answered.shards(said, kept_step, self._read_pairs(work.pairs_uri), size, self._blobs.put)
 
     def _train(
         self, work: Work, kind: str, model: str, knobs: Mapping[str, Any], lines: Iterable[bytes], stop: Stop

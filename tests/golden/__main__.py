@@ -131,6 +131,14 @@ HISTORIES: dict[str, History] = {
         },
         services={name: with_stand_in(name) for name in ("training", "scoring")},
     ),
+    "evaluated": History(
+        24,
+        {
+            **{"method": "none", "shard_pairs": 24, "components": 4, "policy": "a-model", "evaluate": 8},
+            **{"policy_knobs": "steps=1,leaves=policy"},
+        },
+        services={name: with_stand_in(name) for name in ("training", "scoring")},
+    ),
     "silent": History(192, {**OVER_HTTP, "method": "none", "shard_pairs": 32, "window": 1}, tales.silent_and_mended),
 }
 

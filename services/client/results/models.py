@@ -1,14 +1,18 @@
 """The folders of a run's models beside its dataset: they load in transformers as they stand."""
 
 import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from concord.client.results.model_card import NAME, run_card
 from concord.client.results.records import Records
 from concord.client.results.results_dir import writable
 from concord.kit.blobs import folders
 from concord.kit.blobs.folders import Filed
 from concord.kit.blobs.pieces import uri_of_file
 from concord.kit.errors import InvalidInput
+from concord.kit.files import whole
 from concord.v1.events_pb2 import ModelManifest
 from concord.v1.runs_service_pb2 import RunView
 
@@ -30,6 +34,13 @@ def write(out: Path, view: RunView, records: Records) -> list[Path]:
                 _make(records, files, out / name)
                 made.append(out / name)
     return made
+
+
+def tell(folders_: Iterable[Path], report: Mapping[str, Any]) -> None:
+    """Writes beside each model's own card what the run's report says of it."""
+    for folder in folders_:
+        with whole(folder / NAME) as unfinished:
+            unfinished.write_text(run_card(report, is_policy=folder.name == "policy"), encoding="utf-8")
 
 
 def _make(records: Records, files: list[Filed], folder: Path) -> None:

@@ -8,7 +8,7 @@ from concord.checks.pairs import Checked, checked
 from concord.client.run.options import semantic
 from concord.client.run.parent_run import Earlier
 from concord.kit.plural import many
-from concord.preference import call_costs, further, generating, selecting
+from concord.preference import call_costs, evaluating, further, generating, selecting
 from concord.preference.budget import human_budget
 from concord.preference.judges import networked, networked_judges, priced
 from concord.preference.methods import asks
@@ -66,6 +66,7 @@ def estimate(
         [
             call_costs.expected([judge for judge in judges if judge not in kept], size, len(pairs), rates, more),
             call_costs.expected(kept, sum(map(_bytes, new)), len(new), rates),
+            _of_policy(config, size / max(1, len(pairs)), rates),
         ]
     )
     if earlier and any(map(networked, kept)):
@@ -101,7 +102,9 @@ def _of_prompts(config: RunConfig, prompts: Sequence[Pair], before: RunView | No
     texts = size * selecting.per_prompt(config) + 2 * pairs * answer_bytes
     more = (*further.calls(config), *further.teaching(config, pairs))
     sampled = generating.expected(config, size, len(prompts))
-    use = _sum([sampled, call_costs.expected(judges, texts, pairs, rates, more)])
+    use = _sum(
+        [sampled, call_costs.expected(judges, texts, pairs, rates, more), _of_policy(config, texts / pairs, rates)]
+    )
     votes, known = human_budget(config, pairs) if asks(config) else 0, priced(config)
     return ExpectedCost(
         calls=round(use.calls),
@@ -115,6 +118,12 @@ def _of_prompts(config: RunConfig, prompts: Sequence[Pair], before: RunView | No
         f"{many(selecting.per_prompt(config), 'pair')} of each prompt can be labelled",
         sampled={"calls": round(sampled.calls), "dollars": sampled.dollars if known else None},
     )
+
+
+def _of_policy(config: RunConfig, pair_bytes: float, rates: call_costs.Rates) -> call_costs.Expected:
+    """What comparing the policy with its start costs at most, its answers as long as those that came."""
+    count = config.evaluate * evaluating.points(config) if evaluating.is_asked(config) else 0
+    return call_costs.expected(evaluating.judges(config), count * pair_bytes, count, rates)
 
 
 def _checks(found: Collection[Checked], judges: Iterable[JudgeConfig]) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from concord.client.intake.verdicts import Judges
 from concord.kit.errors import InvalidInput
 from concord.kit.urls import secret_option
-from concord.preference import further, generating, run_settings, selecting, stops, votes
+from concord.preference import evaluating, further, generating, run_settings, selecting, stops, votes
 from concord.preference.judges import JUDGE_KINDS, kind_of, networked
 from concord.preference.methods import METHODS
 from concord.preference.run_settings import DEFAULTS, Options
@@ -261,6 +261,7 @@ def run_config(options: Options, judges: Judges | None) -> RunConfig:
     selecting.check(config)
     votes.check(config)
     generating.check(config)
+    evaluating.check(config)
     stops.check(config)
     return config
 

@@ -202,7 +202,11 @@ def ended(
         say(report["order"]["says"])
     for alarm in report["alarms"]:
         say(f"alarm: {alarm['says']}: {alarm['do']}")
-    for line in (*_accuracy(report), *(one["says"] for one in report["contests"] if one["says"])):
+    policy = report.get("policy") or {}
+    for alarm in policy.get("alarms", ()):
+        say(f"alarm: {alarm}")
+    contests = [*filter(None, (policy.get("contest"),)), *report["contests"]]
+    for line in (*_accuracy(report), *(one["says"] for one in contests if one["says"])):
         say(line)
     for name, method in sorted(report["methods"].items()) if compared else ():
         known = method["label_accuracy"] is not None
@@ -219,7 +223,7 @@ def ended(
     for folder, asked in (("reward-model", job.config.reward_model), ("policy", job.config.policy)):
         if asked:
             say(str(out / folder))
-    if (answers := out / "policy" / "answers.jsonl").exists():
+    if not policy and (answers := out / "policy" / "answers.jsonl").exists():
         say(f"its answers beside its start's: {command()} run {answers} --method random --judge … --annotators …")
     say(f"replay it with: {command()} replay {job.run_id[:8]}{flag}")
 

@@ -150,6 +150,7 @@ def _config_with(job: Job, method: str) -> RunConfig:
     config.CopyFrom(job.config)
     # What is compared are labels: nobody needs a policy of each.
     config.policy = config.policy_knobs = ""
+    config.evaluate = config.evaluate_checkpoints = 0
     set_method(config, replace(job.options, method=method))
     if job.earlier:
         link(config, job.earlier, len(job.given.rows))

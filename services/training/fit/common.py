@@ -83,8 +83,15 @@ def arguments(knobs: Run, folder: Path, steps: int) -> dict[str, Any]:
 
 
 def dtype(knobs: Run) -> torch.dtype:
-    """Of the weights as they are loaded: frozen ones under LoRA may be bfloat16, those that are trained stay float32."""
-    return torch.bfloat16 if knobs.lora_rank and is_bfloat16(knobs) else torch.float32
+    """Of the weights as they are loaded: frozen ones under LoRA may be bfloat16, those that are trained stay float32.
+
+    Where they are shared out all are float32, for a block is of one kind; the arithmetic is bfloat16 all the same.
+    """
+    return (
+        torch.bfloat16
+        if knobs.lora_rank and is_bfloat16(knobs) and not getattr(knobs, "fsdp", False)
+        else torch.float32
+    )
 
 
 def lora(knobs: Run, task: str, saved: Sequence[str] = ()) -> LoraConfig | None:

@@ -96,6 +96,7 @@ class Kept:
     """What stands in the folder of checkpoints."""
 
     def __init__(self, folder: Path, steps: int, stop_margin: float) -> None:
+        self._folder = folder
         self.newest = newest_checkpoint(folder)
         state = json.loads((self.newest / "trainer_state.json").read_text()) if self.newest else {}
         self.validations = [
@@ -115,3 +116,9 @@ class Kept:
         # By number: the state says where the folder was when it was written.
         self.best = folder / f"checkpoint-{best}" if best else self.newest
         self.best_step = best or step
+
+    def others(self, most: int) -> dict[int, Path]:
+        """The last `most` evaluations' checkpoints that are not the best one, by their step."""
+        steps = [one["step"] for one in self.validations if one["step"] != self.best_step][-most:] if most else []
+        folders = {step: self._folder / f"checkpoint-{step}" for step in steps}
+        return {step: path for step, path in folders.items() if path.exists()}

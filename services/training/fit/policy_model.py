@@ -20,8 +20,9 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from concord.kit.errors import InvalidInput
 from concord.training import answers, model_folder
-from concord.training.fit import common
+from concord.training.fit import common, fsdp
 from concord.training.fit.collator import Collator
+from concord.training.fit.course import Kept
 from concord.training.fit.loss import weighted_loss
 from concord.training.knobs import Run
 from concord.training.lessons import Lesson, Lessons, Material, lessons
@@ -95,6 +96,7 @@ class Weighted(DPOTrainer):
 def train(knobs: Knobs, held: Material, folder: Path, what: Mapping[str, Any], stop: Stop, progress: Progress) -> bool:
     """Trains to the end and writes the model's folder; False: stopped before, to be gone on with."""
     common.quiet()
+    fsdp.check(knobs)
     if knobs.answers and not held.held:
         raise InvalidInput(
             f"answers: {knobs.answers}, but nothing is held out to be answered: let `validation` be above 0"
@@ -109,20 +111,22 @@ def train(knobs: Knobs, held: Material, folder: Path, what: Mapping[str, Any], s
 
     def trainer() -> Weighted:
         steps = common.steps_of(knobs, len(found.learn))
-        return made(knobs, start, tokenizer, found, common.arguments(knobs, folder / model_folder.CHECKPOINTS, steps))
+        said = common.arguments(knobs, folder / model_folder.CHECKPOINTS, steps)
+        # Those that are to answer have to stand at the end, beside the best one.
+        return made(knobs, start, tokenizer, found, {**said, "save_total_limit": max(2, knobs.answers_at + 1)})
 
     sizes = len(found.learn), len(found.held)
     kept = common.trained(trainer, knobs, folder / model_folder.CHECKPOINTS, sizes, knobs.stop_margin, stop, progress)
     if kept is None:
         return False
     if is_first():
-        also = lambda: not knobs.answers or _answered(knobs, held, folder, stop, progress)  # noqa: E731
+        also = lambda: not knobs.answers or _answered(knobs, held, kept, folder, stop, progress)  # noqa: E731
         return common.finish(MADE, knobs, held, found, kept, folder, what, progress, also=also)
     return True
 
 
-def _answered(knobs: Knobs, held: Material, folder: Path, stop: Stop, progress: Progress) -> bool:
-    """Has the policy and its start answer prompts that were held out; False: stopped before."""
+def _answered(knobs: Knobs, held: Material, kept: Kept, folder: Path, stop: Stop, progress: Progress) -> bool:
+    """Has the policy, its start and the checkpoints that are asked for answer prompts that were held out; False: stopped before."""
     asks = answers.Knobs(
         str(folder),
         str(folder / ANSWERS),
@@ -133,15 +137,18 @@ def _answered(knobs: Knobs, held: Material, folder: Path, stop: Stop, progress: 
         seed=knobs.seed,
     )
     asked = answers.different(one.prompt for one in held.held)[: knobs.answers]
-    return answers.written(asks, asked, knobs.model, stop, progress) is not None
+    others = {folder / f"answers-{step}.jsonl": str(path) for step, path in kept.others(knobs.answers_at).items()}
+    return answers.written(asks, asked, knobs.model, stop, progress, others) is not None
 
 
 def made(knobs: Knobs, start: str, tokenizer: Any, found: Lessons, arguments: dict[str, Any]) -> Weighted:
     """The trainer, ready to train: the reference's log-probabilities are known when this returns."""
     rows = Path(arguments["output_dir"]) / "rows"
     set_seed(knobs.seed)
+    model = model_of(start, knobs)
+    arguments = {**arguments, **fsdp.arguments(knobs, model)}
     return Weighted(
-        model=model_of(start, knobs),
+        model=model,
         args=DPOConfig(beta=knobs.beta, max_length=None, precompute_ref_log_probs=True, **arguments),
         data_collator=Collator(DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id), OWN),
         train_dataset=_on_disk(rows / "learn", found.learn),
@@ -187,12 +194,13 @@ def _supervised(
         steps = common.steps_of(own, len(found.learn))
         rows = lambda lessons_: common.dataset(lessons_, _supervised_columns)  # noqa: E731
         set_seed(knobs.seed)
+        model = model_of(knobs.model, knobs)
         return SFTTrainer(
-            model=model_of(knobs.model, knobs),
+            model=model,
             args=SFTConfig(
                 max_length=None,
                 dataset_kwargs={"skip_prepare_dataset": True},
-                **common.arguments(own, checkpoints, steps),
+                **{**common.arguments(own, checkpoints, steps), **fsdp.arguments(own, model)},
             ),
             train_dataset=rows(found.learn),
             eval_dataset=rows(found.held) if found.held else None,

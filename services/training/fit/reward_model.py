@@ -18,7 +18,7 @@ from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from concord.kit.errors import InvalidInput
 from concord.training import model_folder
-from concord.training.fit import common
+from concord.training.fit import common, fsdp
 from concord.training.fit.collator import Collator
 from concord.training.fit.loss import weighted_loss
 from concord.training.lessons import Lesson, Lessons, Material, lessons
@@ -59,6 +59,7 @@ class Weighted(RewardTrainer):
 def train(knobs: Knobs, held: Material, folder: Path, what: Mapping[str, Any], stop: Stop, progress: Progress) -> bool:
     """Trains to the end and writes the model's folder; False: stopped before, to be gone on with."""
     common.quiet()
+    fsdp.check(knobs)
     set_seed(knobs.seed)
     tokenizer = common.tokenizer_of(knobs.model)
     config = common.loaded(lambda: AutoConfig.from_pretrained(knobs.model), knobs.model)
@@ -86,6 +87,7 @@ def made(knobs: Knobs, tokenizer: Any, found: Lessons, arguments: dict[str, Any]
     set_seed(knobs.seed)
     model = _model(knobs)
     names = ("p_chosen", "weight", "apart")
+    arguments = {**arguments, **fsdp.arguments(knobs, model)}
     return Weighted(
         model=model,
         args=RewardConfig(max_length=None, center_rewards_coefficient=knobs.center or None, **arguments),

@@ -1,0 +1,231 @@
+"""A run's policy beside the model that it began as, on prompts that its training held out: reward, judge and satisfaction. Pure.
+
+A policy that is trained further than its reward model knows writes what that model likes and nobody else does (Gao et al. 2023,
+arXiv 2210.10760): the reward rises and the judge's win rate falls. So both stand beside each other, at the steps that are compared,
+with an alarm where they part beyond chance. The prompts were held out of the training and chose its best checkpoint: what is said
+of that one is a little too good, as of any that is chosen by what it is measured on.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from concord.preference.evaluating import POLICY, START
+from concord.report import contests, measures
+from concord.report.contests import Answers, Contest, Rate
+from concord.report.history import Answered, History
+from concord.report.measures import LEVEL_Z, Measures
+from concord.report.satisfaction import safe
+from concord.report.shares import Share, share_of
+from concord.v1.pairs_pb2 import PairShard
+
+Array = np.ndarray
+Read = Callable[[str], bytes]
+
+
+@dataclass(frozen=True)
+class Point:
+    """The policy at one step of its training, against its start; rates are above one half where it is preferred."""
+
+    step: int
+    kept: bool  # whether this is the policy: the best checkpoint
+    prompts: int  # that it was asked, those with the very same answers among them
+    reward: Rate | None  # by the final reward model
+    reward_margin: float | None  # the policy's reward minus its start's, in logits, the mean
+    judge: Rate | None
+    judge_at_equal_length: Rate | None
+    satisfaction: Share  # answers of it that are correct and acceptable, where that is known
+
+
+@dataclass(frozen=True)
+class PolicyEvaluation:
+    """What came of the comparison."""
+
+    asked: int  # prompts that were asked for; more than were held out are not there
+    contest: Contest | None  # of the policy itself; None where too few pairs
+    reward: Rate | None
+    panel: Rate | None  # judge and helpers together, each pair the mean of what they say; None without helpers
+    points: tuple[Point, ...]  # by step
+    ended: int  # the step of the last one: where the training ended
+    start_satisfaction: Share
+    alarms: tuple[str, ...]  # in words
+
+
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """All pairs of one step; shapes [pairs]."""
+
+    names: Sequence[str]
+    answers: Answers
+    reward: Array  # reward of the policy's answer minus its start's, NaN not scored
+    panel: Array  # the policy's score by judge and helpers together, NaN nobody said anything
+    good: Array  # of the policy's answer: 1 correct and acceptable, 0 not, NaN not known
+    start_good: Array
+    alike: int
+
+    @property
+    def judge(self) -> Array:
+        """The policy's scores by the judge."""
+        return contests.mine(self.answers.judge, self.answers.is_first)
+
+
+def policy(history: History, read: Read) -> PolicyEvaluation | None:
+    """None where nothing was compared, or nobody has judged it yet."""
+    if not any(one.judged for one in history.answered):
+        return None
+    steps = sorted({one.shard.step for one in history.answered})
+    said = {step: _said([one for one in history.answered if one.shard.step == step], read) for step in steps}
+    kept = next((one.shard.step for one in history.answered if one.shard.kept), steps[-1])
+    mine = said[kept]
+    enough = len(mine.names) >= contests.LEAST
+    return PolicyEvaluation(
+        asked=history.created.config.evaluate,
+        contest=contests.compared(POLICY, START, mine.answers, mine.alike) if enough else None,
+        reward=contests.rated(_wins(mine.reward)),
+        panel=contests.rated(mine.panel) if history.created.config.helpers else None,
+        points=tuple(_point(step, step == kept, said[step]) for step in steps),
+        ended=steps[-1],
+        start_satisfaction=_share(mine.start_good),
+        alarms=tuple(_alarms(said, kept)),
+    )
+
+
+def _said(shards: Sequence[Answered], read: Read) -> _Said:
+    """The shards of one step, those that were judged."""
+    alike, judged = sum(one.shard.alike for one in shards), [one for one in shards if one.judged]
+    pairs = [pair for one in judged for pair in PairShard.FromString(read(one.shard.shard.uri)).pairs]
+    is_first = np.array([pair.first.model == POLICY for pair in pairs], bool)
+
+    def column(name: str, unsaid: float) -> Array:
+        parts = [
+            (_whole(getattr(one.judged.labels, name), one.shard.shard.pairs, unsaid)) for one in judged if one.judged
+        ]
+        return np.concatenate([np.zeros(0), *parts])
+
+    judge = contests.judged(column("choice", 0), column("order_flipped", -1))
+    nobody = np.full(len(pairs), np.nan)
+    first, second = measures.good(
+        column("verified", 0),
+        nobody,
+        nobody,
+        (safe(column("conduct_first", 0)), safe(column("conduct_second", 0))),
+    )
+    reward = [
+        _whole((one.scored.reward_margin or one.scored.margin) if one.scored else (), one.shard.shard.pairs, np.nan)
+        for one in judged
+    ]
+    return _Said(
+        names=[pair.pair_id for pair in pairs],
+        answers=Answers(is_first, judge, nobody, column("length_difference", 0), first, second),
+        reward=np.where(is_first, 1, -1) * np.concatenate([np.zeros(0), *reward]),
+        panel=contests.mine(_panel(judged, judge), is_first),
+        good=np.where(is_first, first, second),
+        start_good=np.where(is_first, second, first),
+        alike=alike,
+    )
+
+
+def _whole(said: Sequence[float], pairs: int, unsaid: float) -> Array:
+    """A column of that many pairs; one that nobody filled says nothing."""
+    return np.array(said, float) if len(said) == pairs else np.full(pairs, unsaid)
+
+
+def _panel(judged: Sequence[Answered], judge: Array) -> Array:
+    """The first answer's score by judge and helpers, the mean of those who say something; NaN where nobody does."""
+    seats, at = [judge], 0
+    names = sorted({column.judge for one in judged if one.judged for column in one.judged.labels.helpers})
+    helpers = {name: np.full(len(judge), np.nan) for name in names}
+    for one in judged:
+        count = one.shard.shard.pairs
+        for column in one.judged.labels.helpers if one.judged else ():
+            against = _whole(column.disagree, count, -1)
+            label = contests.judged(_whole(one.judged.labels.choice, count, 0), np.zeros(count)) if one.judged else ()
+            told = np.where(label == 1, 1 - against, np.where(label == 0, against, np.nan))
+            helpers[column.judge][at : at + count] = np.where(against < 0, np.nan, told)
+        at += count
+    table = np.array([*seats, *helpers.values()])
+    known = (~np.isnan(table)).sum(0)
+    return np.divide(np.nansum(table, 0), known, out=np.full(len(judge), np.nan), where=known > 0)
+
+
+def _point(step: int, kept: bool, said: _Said) -> Point:
+    scored = said.reward[~np.isnan(said.reward)]
+    return Point(
+        step=step,
+        kept=kept,
+        prompts=len(said.names) + said.alike,
+        reward=contests.rated(_wins(said.reward)),
+        reward_margin=float(scored.mean()) if len(scored) else None,
+        judge=contests.rated(said.judge),
+        judge_at_equal_length=contests.at_equal_length(
+            said.judge, np.where(said.answers.is_first, 1, -1) * said.answers.length
+        ),
+        satisfaction=_share(said.good),
+    )
+
+
+def _wins(margin: Array) -> Array:
+    """1 where the margin is for the policy, 0 where it is against, 1/2 where it is neither; NaN stays."""
+    return np.where(np.isnan(margin), np.nan, (np.sign(margin) + 1) / 2)
+
+
+def _share(good: Array) -> Share:
+    known = good[~np.isnan(good)]
+    return share_of(int(known.sum()), len(known))
+
+
+def _alarms(said: dict[int, _Said], kept: int) -> list[str]:
+    """Where reward rises beyond chance and the judge's preference, or satisfaction, falls beyond chance."""
+    out = []
+    for step, one in said.items():
+        reward, judge = contests.rated(_wins(one.reward)), contests.rated(one.judge)
+        name = "the policy" if step == kept else f"the checkpoint of step {step:,}"
+        if reward and judge and reward.low > 0.5 > judge.high:
+            out.append(
+                f"the reward model prefers the answers of {name} to the start's ({reward.rate:.0%}), and the judge does not "
+                f"({judge.rate:.0%}): it learned what the reward model likes, and that is not what the judge does"
+            )
+        if reward and reward.low > 0.5 and (fell := _less_good(one)):
+            out.append(
+                f"the reward model prefers the answers of {name} ({reward.rate:.0%}), and fewer of them are correct and acceptable "
+                f"({100 * fell:+.1f} points)"
+            )
+    steps = list(said)
+    for before, after in pairwise(steps):
+        if _rises(said[before], said[after]):
+            out.append(
+                f"from step {before:,} to step {after:,} the reward of the answers rises and the judge likes them less: train no "
+                f"further than {before:,}"
+            )
+    return out
+
+
+def _less_good(one: _Said) -> float:
+    """How much lower the share of good answers is than the start's, beyond chance; 0 where it is not."""
+    wins = contests.rated(_wins(one.reward))
+    if wins is None:
+        return 0.0
+    won = share_of(round(wins.rate * wins.of), wins.of)
+    lost = share_of(wins.of - won.count, wins.of)
+    found = measures.alarm(Measures(_share(one.start_good), lost), Measures(_share(one.good), won))
+    return found.satisfaction_change if found else 0.0
+
+
+def _rises(before: _Said, after: _Said) -> bool:
+    """Whether on the same prompts the reward grew and the judge's score fell, both beyond chance."""
+    at = {name: place for place, name in enumerate(before.names)}
+    both = [(at[name], place) for place, name in enumerate(after.names) if name in at]
+    if len(both) < contests.LEAST:
+        return False
+    old, new = (list(side) for side in zip(*both, strict=True))
+    return _z(after.reward[new] - before.reward[old]) > LEVEL_Z and _z(after.judge[new] - before.judge[old]) < -LEVEL_Z
+
+
+def _z(difference: Array) -> float:
+    """The mean in its standard errors, which are not 0 where all differ alike; 0 where too little is known."""
+    known = difference[~np.isnan(difference)]
+    if len(known) < contests.LEAST:
+        return 0.0
+    return float(known.mean() / max(known.std(ddof=1) / np.sqrt(len(known)), 1e-9))
