@@ -10,12 +10,17 @@ import pytest
 from concord.kit.blobs import FileBlobs, series
 from concord.kit.ids import run_id, work_id
 from concord.kit.loop.units import Stop
+from concord.preference.evaluating import compared
+from concord.report.figures import figures_of
 from concord.reward.models import KINDS, POLICY, REWARD
 from concord.scoring.units import Units
+from concord.training import lessons
 from concord.training.devices import Devices
+from concord.training.policy import Knobs
 from concord.training.service import Training
 from concord.training.trainer import Trainer, Wanted, checkpoint_name
 from concord.v1.events_pb2 import ModelManifest, Stage, Unit
+from concord.v1.pairs_pb2 import PairShard
 from tests.small_run import config_of, small_run
 from tests.tiny_models import rows, saved, written
 from tests.waiting import until
@@ -35,10 +40,13 @@ def tiny(tmp_path_factory):
     return str(saved(tmp_path_factory.mktemp("tiny") / "qwen3", "qwen3"))
 
 
-def test_a_whole_run_trains_scores_and_aligns_with_real_models(tiny, tmp_path):
+def test_a_whole_run_trains_scores_aligns_and_compares_with_real_models(tiny, tmp_path):
     asked = {"reward_model": tiny, "reward_knobs": f"{SMALL},max_steps=4"}
-    asked |= {"policy": tiny, "policy_knobs": f"{SMALL},max_steps=2"}
-    config = config_of(folds=2, human_budget=10, batch_share=0.1, **asked)
+    asked |= {
+        "policy": tiny,
+        "policy_knobs": f"{SMALL},max_steps=4,evaluations=4,validation=0.3,stop_margin=0,answer_tokens=4",
+    }
+    config = config_of(folds=2, human_budget=10, batch_share=0.1, evaluate=12, evaluate_checkpoints=3, **asked)
 
     def workers(blobs):
         return Units(blobs, tmp_path), Training(blobs, Trainer(blobs, tmp_path, Devices((), 1)))
@@ -54,6 +62,18 @@ def test_a_whole_run_trains_scores_and_aligns_with_real_models(tiny, tmp_path):
     for manifest in manifests:
         assert manifest.kind in KINDS and manifest.versions["trl"]
         assert {"adapter_model.safetensors", "manifest.json"} <= {file.name for file in manifest.files}
+    found = figures_of(run.events, run.blobs.get, run.truth).policy
+    # Every evaluation of the training, and which of them was kept.
+    assert [one.step for one in found.points] == [1, 2, 3, 4] and sum(one.kept for one in found.points) == 1
+    assert {one.prompts for one in found.points} == {12} and found.ended == 4
+    assert all(one.reward_margin is not None and np.isfinite(one.reward_margin) for one in found.points)
+    data = tmp_path / "rows.jsonl"
+    data.write_bytes(run.blobs.get(manifests[-1].inputs[0].uri))
+    material = lessons.material(Knobs(tiny, str(data), "", validation=0.3, seed=config.seed))
+    trained = next(event.policy_trained for kind, event in said if kind == "policy_trained")
+    shards = [PairShard.FromString(run.blobs.get(one.shard.uri)) for one in compared(trained.answered)]
+    asked_ = {pair.prompt[0].content for shard in shards for pair in shard.pairs}
+    assert asked_ and not asked_ & {one.prompt[0]["content"] for one in material.learn}
 
 
 def test_a_training_that_is_stopped_goes_on_elsewhere_to_the_same_weights(tiny, tmp_path):

@@ -132,9 +132,9 @@ HISTORIES: dict[str, History] = {
         services={name: with_stand_in(name) for name in ("training", "scoring")},
     ),
     "evaluated": History(
-        24,
+        8,
         {
-            **{"method": "none", "shard_pairs": 24, "components": 4, "policy": "a-model", "evaluate": 8},
+            **{"method": "none", "shard_pairs": 8, "components": 4, "policy": "a-model", "evaluate": 4},
             **{"policy_knobs": "steps=1,leaves=policy"},
         },
         services={name: with_stand_in(name) for name in ("training", "scoring")},

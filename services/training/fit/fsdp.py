@@ -1,8 +1,8 @@
 """Weights, gradients and the optimizer's state shared out over several GPUs: FSDP as torch's `fully_shard`, by accelerate.
 
 Each block of the model is gathered when it is needed and let go again, so that a model need not fit on one device. On CPUs
-accelerate makes plain data parallelism of it without a word (1.15), so there it is refused; what it does with these blocks is tested
-by `fully_shard` itself on a CPU's mesh (tests/test_trl_fsdp.py). It was not run on GPUs.
+accelerate makes plain data parallelism of it without a word (1.15), so there it is refused; what it does with these blocks is
+tested by `fully_shard` itself on a CPU's mesh (tests/test_trl_fsdp.py). It was not run on GPUs.
 """
 
 from typing import Any
