@@ -379,7 +379,7 @@ def test_every_fact_and_every_stage_is_explained_in_the_contract():
     text = (ROOT / "protos/concord/v1/events.proto").read_text()
     for field in Event.DESCRIPTOR.oneofs_by_name["kind"].fields:
         assert re.search(rf"^// .+\nmessage {field.message_type.name} ", text, re.M), field.message_type.name
-    assert len(Stage.keys()) == 19
+    assert len(Stage.keys()) == 20
 
 
 def test_the_tree_holds_what_was_written_and_nothing_that_was_installed_or_fetched():
