@@ -52,9 +52,9 @@ def _compared(found: Mapping[str, Any] | None) -> list[str]:
         for name, rate in rows
         if rate
     ]
-    sides = (("its", contest["satisfaction"]), ("its start's", contest["against_satisfaction"]))
+    sides = (("its own answers", contest["satisfaction"]), ("its start's answers", contest["against_satisfaction"]))
     lines += [
-        f"- {whose} answers that are correct and acceptable: {good['share']:.1%} of {good['of']:,}"
+        f"- correct and acceptable of {whose}: {good['share']:.1%} of {good['of']:,}"
         for whose, said in sides
         if (good := said["satisfaction"])["of"]
     ]
