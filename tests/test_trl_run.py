@@ -44,7 +44,7 @@ def test_a_whole_run_trains_scores_aligns_and_compares_with_real_models(tiny, tm
     asked = {"reward_model": tiny, "reward_knobs": f"{SMALL},max_steps=4"}
     asked |= {
         "policy": tiny,
-        "policy_knobs": f"{SMALL},max_steps=4,evaluations=4,validation=0.3,stop_margin=0,answer_tokens=4",
+        "policy_knobs": f"{SMALL},max_steps=4,evaluations=4,validation=0.3,stop_margin=0,answer_tokens=4,learning_rate=5e-2",
     }
     config = config_of(folds=2, human_budget=10, batch_share=0.1, evaluate=12, evaluate_checkpoints=3, **asked)
 
