@@ -112,7 +112,8 @@ def _runs(parts: Parts) -> Service:
     )
     desk = tasks.servicer(parts.log, parts.store, parts.blobs, SqlSlots(parts.store), parts.settings.lease_s)
     look = lambda: watchtower.keep_looking(parts.store, runs.SERVICE, parts.stop)  # noqa: E731
-    return Service(runs.servicer(parts.log, parts.store, parts.blobs), make, background=look, co_served=(desk,))
+    known = runs.read_teams(parts.settings.teams_file)
+    return Service(runs.servicer(parts.log, parts.store, parts.blobs, known), make, background=look, co_served=(desk,))
 
 
 def _tasks(parts: Parts) -> Service:

@@ -1,5 +1,6 @@
 """gRPC over TLS: who is let in, who may call what, and whom a fact says that it is of. A real server, real certificates."""
 
+import json
 import re
 import shutil
 import ssl
@@ -9,17 +10,18 @@ from pathlib import Path
 
 import grpc
 import pytest
-from google.protobuf import message_factory
+from google.protobuf import json_format, message_factory
 
 from concord.client.run import options
 from concord.kit import rpc, secure
 from concord.kit.caller import HEADER, acting_for
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import from_environment
-from concord.preference.rights import ANSWER, FOR_OTHERS, MAY_CALL
+from concord.preference.rights import ANSWER, FOR_OTHERS, MAY_APPEND, MAY_CALL
 from concord.process import Running
 from concord.runs.cancelled import Cancelled, at_door
 from concord.v1 import runs_service_pb2 as pb
+from concord.v1.events_pb2 import Event
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2 import GetQueueRequest, NextTasksRequest
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
@@ -301,3 +303,37 @@ def test_docs_security_prints_the_table():
     assert {role: set(re.findall(r"`(\w+)`", said)) for role, said in found.items()} == {
         role: set(rpcs) for role, rpcs in MAY_CALL.items()
     }
+
+
+def test_every_kind_of_fact_is_somebody_s_to_append_and_docs_security_prints_whose():
+    kinds = {field.name for field in Event.DESCRIPTOR.oneofs_by_name["kind"].fields}
+    assert set.union(*map(set, MAY_APPEND.values())) == kinds
+    text = (ROOT / "docs/security.md").read_text().partition("## Who holds what")[2]
+    rows = re.findall(r"^\| `(\w+)` \| ((?:`\w+` ?)+)\|", text, re.M)
+    assert {service: set(re.findall(r"\w+", said)) for service, said in rows} == {
+        service: {_camel(kind) for kind in kinds} for service, kinds in MAY_APPEND.items()
+    }
+
+
+def _camel(kind: str) -> str:
+    return "".join(part.capitalize() for part in kind.split("_"))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests/golden").glob("*.jsonl")), ids=lambda path: path.stem)
+def test_units_facts_are_of_the_service_that_does_the_work(path):
+    """As recorded: what stands with a unit is a worker's, or of people."""
+    runs = MAY_APPEND["runs"] | MAY_APPEND["keeper"]
+    for line in path.read_text().splitlines():
+        event = json_format.ParseDict(json.loads(line)["event"], Event())
+        assert event.HasField("unit") == (event.WhichOneof("kind") not in runs)
+
+
+def test_every_line_of_the_threat_model_names_a_test_that_there_is():
+    text = (ROOT / "docs/security.md").read_text().partition("## What somebody may try")[2].partition("\n## ")[0]
+    rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) >= 16
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row)
+        assert named, row
+        for name in named:
+            assert (ROOT / "tests" / f"{name}.py").exists(), name

@@ -51,6 +51,8 @@ class Settings:
     # Where judges may be beside public addresses: networks, addresses, host names, `private`, `public`, with commas between; empty:
     # `private` where only this machine reaches us, else `public`.
     judge_networks: str = ""
+    # A file with the teams that runs belong to, their quotas and keys; empty: there are none.
+    teams_file: str = ""
     # Seconds between two looks at a batch that was handed in to a judge.
     batch_look_s: float = 60.0
     lease_s: float = 600.0

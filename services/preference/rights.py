@@ -39,6 +39,22 @@ MAY_CALL: Mapping[str, frozenset[str]] = {
     "operator": LOOK | READ | BEGIN | STEER | TRY,
     "admin": LOOK | READ | ANSWER | BEGIN | STEER | TRY | WORK,
 }
+# Which service appends which kinds of fact; `runs` those of its callers and by rule, `keeper` from its own command. Kafka lets each
+# of them write the fact topic as a whole: this table is what the code does, and what a reader of a log may hold a fact against.
+MAY_APPEND: Mapping[str, frozenset[str]] = {
+    "runs": frozenset(
+        {"run_created", "pairs_added", "run_started", "budget_changed", "run_paused", "run_resumed", "stage_retried"}
+        | {"run_cancelled", "access_revoked", "stage_opened", "stage_closed", "run_finished"}
+    ),
+    "tasks": frozenset({"annotation_submitted", "task_skipped", "annotation_withdrawn", "task_resolved"}),
+    "labeling": frozenset({"shard_generated", "shard_labeled", "shard_taught", "unit_deferred", "unit_failed"}),
+    "scoring": frozenset(
+        {"features_fitted", "shard_featurised", "shard_embedded", "shard_scored", "unit_deferred", "unit_failed"}
+    ),
+    "triage": frozenset({"pairs_selected", "round_triaged", "dataset_built", "unit_deferred", "unit_failed"}),
+    "training": frozenset({"fold_trained", "final_trained", "policy_trained", "unit_deferred", "unit_failed"}),
+    "keeper": frozenset({"erased"}),
+}
 # Said of the process and not of any run: health, reflection.
 ANYBODY = ("/grpc.health.v1.", "/grpc.reflection.")
 # Who calls in other people's names; anybody else answers as himself.

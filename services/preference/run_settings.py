@@ -417,6 +417,10 @@ class Options:
         int,
         Setting("max_failed_units", "More failed units than this pause the run.", span=(0, 1_000_000), decides=False),
     ] = 0
+    team: Annotated[
+        str,
+        Setting("team", "Whose run it is, where the installation has teams.", longest=100, decides=False),
+    ] = ""
     window: Annotated[
         int, Setting("window", "Units of one stage that are out at once.", span=(1, 10_000), decides=False)
     ] = 16

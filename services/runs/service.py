@@ -4,9 +4,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import grpc
+import yaml
 from google.protobuf.message import DecodeError
 
 from concord.kit import caller
@@ -24,12 +26,14 @@ from concord.kit.store import Store
 from concord.preference import datasets
 from concord.preference.budget import human_budget
 from concord.preference.shards import put_manifest, put_shard
-from concord.runs import cancelled, limits, loop, state
+from concord.runs import cancelled, limits, loop, state, teams
 from concord.runs.evolve import evolve
 from concord.runs.state import RunState
+from concord.runs.teams import Teams
 from concord.runs.watching import Watching
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1 import runs_service_pb2_grpc
+from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Event, PauseReason, StageRetried
 from concord.v1.pairs_pb2 import PairShard
 
@@ -99,8 +103,8 @@ def _state_of(run_id: str, rows: Mapping[str, bytes]) -> RunState:
 class Runs(runs_service_pb2_grpc.RunServiceServicer):
     """RunService on a log, a store and blobs; stateless, so any replica answers for any run."""
 
-    def __init__(self, log: Log, store: Store, blobs: Blobs) -> None:
-        self._log, self._store, self._blobs = log, store, blobs
+    def __init__(self, log: Log, store: Store, blobs: Blobs, teams: Teams) -> None:
+        self._log, self._store, self._blobs, self._teams = log, store, blobs, teams
         # Each waits for the disk.
         self._puts = ThreadPoolExecutor(PUTS, "shards")
         self._watchers = threading.BoundedSemaphore(MOST_WATCHERS)
@@ -138,13 +142,28 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
             self._check_side_of(request)
         if restored(self._store, request.run_id, HEADER).view.status == pb.RUN_STATUS_UNSPECIFIED:
             created = {
-                "config": request.config,
+                "config": self._of_a_team(request.config),
                 "input_sha256": request.input_sha256,
                 "input_name": request.input_name,
                 "side_of": request.side_of,
             }
             self._command(request.run_id, "created", run_created=created)
         return pb.CreateRunResponse(run=self._state(request.run_id).view)
+
+    def _of_a_team(self, config: RunConfig) -> RunConfig:
+        """The configuration with the team that the run is of. Raises Denied, Refused and InvalidInput as `teams` says.
+
+        Two that create runs at the same moment may both find room for the last one.
+        """
+        name = teams.chosen(self._teams, config.team, caller.actor())
+        if not self._teams:
+            return config
+        teams.check_keys(self._teams, name, config)
+        teams.check_quota(self._teams[name], briefs(self._store, self._store.runs(SERVICE)), config.dollar_budget)
+        own = RunConfig()
+        own.CopyFrom(config)
+        own.team = name
+        return own
 
     def _check_side_of(self, request: pb.CreateRunRequest) -> None:
         """A side run hangs on a run in its own right: else it would be listed nowhere."""
@@ -203,8 +222,11 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         return pb.ResumeRunResponse(run=view)
 
     def SetBudget(self, request: pb.SetBudgetRequest, context: grpc.ServicerContext) -> pb.SetBudgetResponse:
-        self._ordered(request)
+        run = self._ordered(request)
         limits.check_budget(request.human_budget, request.dollar_budget)
+        if team := self._teams.get(run.view.config.team):
+            all_runs = briefs(self._store, self._store.runs(SERVICE))
+            teams.check_quota(team, all_runs, request.dollar_budget, request.run_id)
         changed = {"human_budget": request.human_budget, "dollar_budget": request.dollar_budget}
         view = self._command(request.run_id, f"budget/{request.request_id}", budget_changed=changed)
         return pb.SetBudgetResponse(run=view)
@@ -307,7 +329,17 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
                 yield pb.ReadBlobResponse(chunk=piece[at : at + CHUNK])
 
 
-def servicer(log: Log, store: Store, blobs: Blobs) -> Servicer:
-    """RunService, ready to be served."""
+def read_teams(path: str) -> Teams:
+    """The teams of the file, none without one. Raises InvalidInput that names file, team and field."""
+    if not path:
+        return {}
+    try:
+        return teams.parsed(yaml.safe_load(Path(path).read_text()), path)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidInput(f"CONCORD_TEAMS_FILE={path}: cannot be read: {error}") from None
+
+
+def servicer(log: Log, store: Store, blobs: Blobs, known: Teams | None = None) -> Servicer:
+    """RunService, ready to be served; `known`: the teams that runs belong to."""
     add: Callable = runs_service_pb2_grpc.add_RunServiceServicer_to_server
-    return Servicer("concord.v1.RunService", add, Runs(log, store, blobs))
+    return Servicer("concord.v1.RunService", add, Runs(log, store, blobs, known or {}))
