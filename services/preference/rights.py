@@ -47,9 +47,19 @@ MAY_APPEND: Mapping[str, frozenset[str]] = {
         | {"run_cancelled", "access_revoked", "stage_opened", "stage_closed", "run_finished"}
     ),
     "tasks": frozenset({"annotation_submitted", "task_skipped", "annotation_withdrawn", "task_resolved"}),
-    "labeling": frozenset({"shard_generated", "shard_labeled", "shard_taught", "unit_deferred", "unit_failed"}),
+    "labeling": frozenset(
+        {"shard_generated", "shard_labeled", "shard_taught", "policy_judged", "unit_deferred", "unit_failed"}
+    ),
     "scoring": frozenset(
-        {"features_fitted", "shard_featurised", "shard_embedded", "shard_scored", "unit_deferred", "unit_failed"}
+        {
+            "features_fitted",
+            "shard_featurised",
+            "shard_embedded",
+            "shard_scored",
+            "policy_scored",
+            "unit_deferred",
+            "unit_failed",
+        }
     ),
     "triage": frozenset({"pairs_selected", "round_triaged", "dataset_built", "unit_deferred", "unit_failed"}),
     "training": frozenset({"fold_trained", "final_trained", "policy_trained", "unit_deferred", "unit_failed"}),
