@@ -1,7 +1,7 @@
 """How fast and how exactly people are served: Concord's pages and its gRPC desk, and Label Studio beside them where it is.
 
     python -m benchmarks.task_serving [--quick] [--json [FILE]] [--parts NAME,…] [--state URL] [--label-studio PROGRAM]
-        [--repeats N]
+        [--repeats N] [--tasks N]
 
 Four parts, all of them unless --parts names some. `closed`: 20 annotators who do not think take a task and answer it, again
 and again, over the pages' own HTTP and over gRPC. `paced`: over HTTP 20 who think for 10 seconds, and 50 who think for 2.
@@ -585,6 +585,7 @@ def main() -> None:
     parser = parser_of(__doc__, "8 annotators for 3 seconds, and 12 with 60 tasks")
     parser.add_argument("--state", default="", metavar="URL", help="the store; default SQLite in the home")
     parser.add_argument("--label-studio", default="", metavar="PROGRAM", help="runs it beside")
+    parser.add_argument("--tasks", type=int, metavar="N", help="of the hard part; default 20,000")
     parser.add_argument("--repeats", type=int, default=1, help="of the closed loops, in turn with Label Studio's")
     parser.add_argument(
         "--parts", default=",".join(PARTS), metavar="NAME,…", help=f"of {', '.join(PARTS)}; default all"
@@ -595,6 +596,7 @@ def main() -> None:
         kind, home, state, door, lease_s = given.serve
         return serve(kind, Path(home), state, door, float(lease_s))
     asked, parts = QUICK if given.quick else FULL, given.parts.split(",")
+    asked = replace(asked, hard=replace(asked.hard, tasks=given.tasks)) if given.tasks else asked
     said = {"parts": asdict(asked), "state": given.state.partition(":")[0] or "sqlite"}
     figures: dict[str, Any] = circumstances(said)
     if given.label_studio:

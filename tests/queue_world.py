@@ -19,15 +19,16 @@ def opened(
     pairs: tuple[int, ...] = PAIRS,
     again: tuple[bool, ...] = (),
     most_votes: int = 0,
+    run: str = RUN,
 ) -> TasksState:
     """A run that asks about these pairs since second 100, and one person more about those of `again`."""
     config = RunConfig(quorum=quorum, annotation_deadline_s=deadline_s, most_votes=most_votes)
     return hear(
-        queue.initial(RUN),
-        Event(run_id=RUN, run_created={"config": config}),
-        Event(run_id=RUN, run_started={"pairs_uri": "pairs"}),
+        queue.initial(run),
+        Event(run_id=run, run_created={"config": config}),
+        Event(run_id=run, run_started={"pairs_uri": "pairs"}),
         Event(
-            run_id=RUN,
+            run_id=run,
             stage_opened={"stage": Stage.STAGE_ANNOTATE, "round": 1, "pair_indexes": pairs, "re_ask": again},
         ),
     )

@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from concord.kit.ids import run_id
 from concord.kit.store import SqlStore
 from concord.kit.store.sql import open_engine
 from concord.tasks import queue
@@ -371,6 +372,23 @@ def test_folding_again_forgets_neither_slots_nor_what_is_still_to_be_said(table)
     table.follow(opened(quorum=2))
     assert list(table.slots.unsaid(OPENED + 100)) == [(RUN, b"said")]
     assert [table.lease(who).vote for who in ("bob", "cid")] == [1, 0]
+
+
+def test_whoever_answers_for_any_run_is_asked_for_the_one_that_waits_most_for_its_size(make_table):
+    table = make_table()
+    sizes = {RUN: 2, run_id("input", b"larger"): 6}
+    for name, size in sizes.items():
+        state = opened(quorum=1, pairs=tuple(range(size)), run=name)
+        with table._begin() as connection:
+            table.slots.project(connection, [(name, frozenset({"run", *map(queue.task_row, state.tasks)}), state)])
+    taken: Counter[str] = Counter()
+    for number in range(sum(sizes.values())):
+        taken[table.lease(f"person-{number}").run_id] += 1
+        small, large = (taken[name] / size for name, size in sizes.items())
+        assert abs(small - large) <= 0.5
+    assert taken == sizes and table.lease("late") is None
+    # Who asks for one run alone is asked for that one.
+    assert table.lease("person-0", run_id="another") is None
 
 
 class Overlap(RuleBasedStateMachine):

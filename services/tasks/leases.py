@@ -1,6 +1,6 @@
 """What a table of leases holds and promises; `slots.py` keeps it, and the tests have one in memory. Pure."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -69,6 +69,23 @@ class Progress:
         return self.answered.get(annotator, 0), left
 
 
+@dataclass(frozen=True)
+class Round:
+    """A run's open round: all its votes, and those that nobody has given or holds."""
+
+    run_id: str
+    votes: int
+    left: int
+    opened_at: float
+
+
+def most_waiting(rounds: Iterable[Round]) -> list[str]:
+    """The runs in the order in which somebody who answers for any of them is asked: the one of whose round the largest share is
+    still to do first, so that a large run does not hold up a small one, nor the other way round."""
+    in_order = sorted(rounds, key=lambda one: (-one.left / max(1, one.votes), one.opened_at, one.run_id))
+    return [one.run_id for one in in_order]
+
+
 # Votes from this one on are on tasks that were settled when they were given.
 GOLD_VOTE = 1_000
 # An answer on its way into the table: the slot, the answer's revision, and the event that says it.
@@ -81,7 +98,8 @@ class Slots(Protocol):
     def lease(
         self, annotator: str, run_id: str, now: float, lease_s: float, most: int = 1, of: Sequence[str] = ()
     ) -> list[Slot]:
-        """The annotator's live leases, then new ones on the most useful tasks with a free slot that it never held.
+        """The annotator's live leases, then new ones on the most useful tasks with a free slot that it never held; of any run, the
+        runs as `most_waiting` has them.
 
         `of`: of these tasks alone; empty: of any.
         """

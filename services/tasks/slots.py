@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from concord.kit.store import SqlStore
 from concord.kit.store.sql import insert_if_absent, upsert, upsert_all
-from concord.tasks.leases import GOLD_VOTE, SAY_AGAIN_S, Given, Open, Progress, Slot, Want
+from concord.tasks.leases import GOLD_VOTE, SAY_AGAIN_S, Given, Open, Progress, Round, Slot, Want, most_waiting
 from concord.tasks.queue import TasksState, slots_of
 from concord.tasks.tables import (
     ALL_FOLDED,
@@ -49,12 +49,14 @@ from concord.tasks.tables import (
     OFFERED_NOW,
     OPEN,
     RETURN,
+    ROUNDS,
     SETTLED_LIVE,
     SLOTS,
     STANDING,
     STILL_LIVE,
     STORED,
     SUBMIT,
+    TAKEN_VOTES,
     TASKS,
     UNSAID,
     VOTES,
@@ -96,12 +98,24 @@ class SqlSlots:
                 shared.setdefault(want.run_id, []).append(at)
         with self._store.begin() as connection:
             self._live(connection, wants, [at for ats in shared.values() for at in ats], given, now)
-            for run_id, ats in shared.items():
-                if lacking := [at for at in ats if len(given[at]) < wants[at].most]:
-                    alone += self._share(connection, run_id, wants, lacking, given, now, lease_s, since)
+            for asked_of, ats in shared.items():
+                # Whose look at a run may have passed over what is new to it.
+                again: set[int] = set()
+                for run_id in self._runs(connection, asked_of, now):
+                    if lacking := [at for at in ats if len(given[at]) < wants[at].most]:
+                        again |= set(self._share(connection, run_id, wants, lacking, given, now, lease_s, since))
+                alone += [at for at in again if len(given[at]) < wants[at].most]
             for at in sorted(alone):
                 given[at] = self._alone(connection, wants[at], now, lease_s, since)
         return given
+
+    def _runs(self, connection: sa.Connection, asked_of: str, now: float) -> list[str]:
+        """The runs that are looked through, in their order."""
+        if asked_of:
+            return [asked_of]
+        taken = {row[0]: row[1] for row in connection.execute(TAKEN_VOTES, {"now": now})}
+        rounds = connection.execute(ROUNDS).all()
+        return most_waiting(Round(row[0], int(row[1]), int(row[2]) - taken.get(row[0], 0), row[3]) for row in rounds)
 
     def _live(
         self, connection: sa.Connection, wants: Sequence[Want], ats: Sequence[int], given: list[list[Slot]], now: float
@@ -143,14 +157,15 @@ class SqlSlots:
         live, free = (LIVE_OF, FREE_OF) if want.of else (LIVE, FREE)
         asked |= {"of_tasks": list(want.of)} if want.of else {}
         given = [_slot(row) for row in connection.execute(live, asked | {"most": want.most})]
-        while (lacks := want.most - len(given)) > 0:
-            if not (tasks := connection.execute(free, asked | {"most": lacks}).all()):
-                break
-            new, _ = self._give(connection, tasks, [(want.annotator, lacks)], now, lease_s)
-            given += new[want.annotator]
-            if len(new[want.annotator]) == len(tasks):
-                break
-            # Another replica filled some of them between our look and our lock: they are seen to be full now.
+        for run_id in [want.run_id] if want.of else self._runs(connection, want.run_id, now):
+            while (lacks := want.most - len(given)) > 0:
+                if not (tasks := connection.execute(free, asked | {"of_run": run_id, "most": lacks}).all()):
+                    break
+                new, _ = self._give(connection, tasks, [(want.annotator, lacks)], now, lease_s)
+                given += new[want.annotator]
+                if len(new[want.annotator]) == len(tasks):
+                    break
+                # Another replica filled some of them between our look and our lock: they are seen to be full now.
         return given
 
     def _give(

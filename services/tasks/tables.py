@@ -98,6 +98,19 @@ CLOSED = (
 )
 OFFERED_NOW = sa.select(sa.func.count()).where(TASKS.c.run_id == OF_RUN, TASKS.c.offered)
 LEFT = sa.select(OFFERED_NOW.scalar_subquery() - sa.select(sa.func.count()).select_from(CLOSED).scalar_subquery())
+# The rounds in which something is offered, with all their votes and those of offered tasks; and how many of these are taken.
+OF_OFFERED = sa.case((TASKS.c.offered, TASKS.c.quorum), else_=0)
+ROUNDS = (
+    sa.select(TASKS.c.run_id, sa.func.sum(TASKS.c.quorum), sa.func.sum(OF_OFFERED), sa.func.max(TASKS.c.opened_at))
+    .group_by(TASKS.c.run_id)
+    .having(sa.func.sum(OF_OFFERED) > 0)
+)
+TAKEN_VOTES = (
+    sa.select(TASKS.c.run_id, sa.func.count())
+    .join(SLOTS, ITS_SLOTS)
+    .where(TASKS.c.offered, SLOTS.c.vote.is_not(None), TAKEN)
+    .group_by(TASKS.c.run_id)
+)
 # How far everybody is: who answered how much, and of the offered tasks who gave and who holds, full ones apart.
 ANSWERED_BY = (
     sa.select(SLOTS.c.annotator, sa.func.count())

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from concord.tasks.leases import GOLD_VOTE, SAY_AGAIN_S, Given, Open, Progress, Slot, Want
+from concord.tasks.leases import GOLD_VOTE, SAY_AGAIN_S, Given, Open, Progress, Round, Slot, Want, most_waiting
 from concord.tasks.queue import TasksState, slots_of
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
 
@@ -35,10 +35,14 @@ class MemorySlots:
     def lease(
         self, annotator: str, run_id: str, now: float, lease_s: float, most: int = 1, of: Sequence[str] = ()
     ) -> list[Slot]:
+        runs = self._most_waiting(now)
         offered = sorted(
-            (number, run, task_id, pair_index, quorum, opened_at)
-            for (run, number), (task_id, pair_index, quorum, offered, opened_at) in self._tasks.items()
-            if offered and run_id in ("", run) and (not of or task_id in of)
+            (
+                (number, run, task_id, pair_index, quorum, opened_at)
+                for (run, number), (task_id, pair_index, quorum, offered, opened_at) in self._tasks.items()
+                if offered and run_id in ("", run) and (not of or task_id in of)
+            ),
+            key=lambda task: (0 if of else runs.index(task[1]), task[0], task[1]),
         )
         mine = [(task_id, self._slots.get(task_id, {}).get(annotator)) for _, _, task_id, *_ in offered]
         live = [slot for task_id, slot in mine if slot in self._taken(task_id, now) and not slot.submitted][:most]
@@ -59,6 +63,14 @@ class MemorySlots:
             )
             live.append(held[annotator])
         return live
+
+    def _most_waiting(self, now: float) -> list[str]:
+        rounds: dict[str, list[float]] = {}
+        for (run, _), (task_id, _, quorum, offered, opened_at) in self._tasks.items():
+            votes = rounds.setdefault(run, [0, 0, opened_at])
+            votes[0] += quorum
+            votes[1] += quorum - len(self._taken(task_id, now)) if offered else 0
+        return most_waiting(Round(run, int(votes), int(left), at) for run, (votes, left, at) in rounds.items())
 
     def lease_together(self, wants: Sequence[Want], now: float, lease_s: float) -> list[list[Slot]]:
         return [self.lease(want.annotator, want.run_id, now, lease_s, want.most, want.of) for want in wants]
