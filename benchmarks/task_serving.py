@@ -124,19 +124,23 @@ def settings_of(home: Path, state: str, lease_s: float = LEASE_S):
 
 def serve(kind: str, home: Path, state: str, door: str, lease_s: float) -> None:
     """One process of the place: says its address on a line and stays until its standard input ends."""
-    from concord.commands.door import door_alone
-    from concord.console.serving import serving
-    from concord.embedded import embedded
     from concord.kit.telemetry import log_json
 
     settings = settings_of(home, state, lease_s)
     log_json("error", (home / f"{kind}.log").open("a"))
+    # Each loads what it needs and no more, so that all are up soon.
     with ExitStack() as opened:
         if kind == "services":
+            from concord.embedded import embedded
+
             address = opened.enter_context(embedded(settings)).address
         elif kind == "door":
+            from concord.commands.door import door_alone
+
             address = opened.enter_context(door_alone(settings))
         else:
+            from concord.console.serving import serving
+
             address = opened.enter_context(serving(settings, door)).url
         print(address, flush=True)
         sys.stdin.read()
