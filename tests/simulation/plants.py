@@ -207,7 +207,7 @@ PLANTS: Mapping[str, Plant] = {
     ),
     "a worker commits before it appends": Plant(Build(worker=CommitsFirst), "is committed, not said"),
     "the window is forgotten": Plant(Build(runs_fold=forgetful_fold), "status 2, .* undone", 2),
-    "due is asked before the barrier": Plant(Build(log=HastyLog), "is lost", 93),
+    "due is asked before the barrier": Plant(Build(log=HastyLog), "is lost", 126),
     "a store without a fence": Plant(Build(store=Unfenced), "store differs from the log|history differs", 1),
     "a question is given to one person too many": Plant(Build(slots=Generous), "more people answered|Stuck|taken in"),
     "anybody may answer": Plant(Build(slots=Trusting), "without having been given it", 38),
