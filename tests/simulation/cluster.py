@@ -135,7 +135,7 @@ class Cluster:
     def _desk(self, process: Process) -> Desk:
         """The handlers of commands and queries of both services."""
         log, store, blobs = ProcessLog(self.log, process), FrontStore(self.store, process), self.blobs
-        front = runs.Runs(log, store, ProcessBlobs(blobs, process))
+        front = runs.Runs(log, store, ProcessBlobs(blobs, process), {})
         return front, tasks.Tasks(log, store, blobs, self.slots, self._clock_of(process), LEASE_S)
 
     def _begin_unit(self, process: Process, work: Work) -> Begun:
