@@ -19,7 +19,8 @@ PAIRS, TOKENS = 8, 12
 
 def stepped(model: torch.nn.Module, ids: torch.Tensor, target: torch.Tensor) -> None:
     """One step on these pairs: `ids` [pairs, 2, tokens], the chosen one first; `target` [pairs]."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    # With the usual eps a gradient of nothing but rounding would move a weight as far as any.
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, eps=1e-4)
     rewards = model(input_ids=ids.flatten(0, 1), attention_mask=torch.ones_like(ids.flatten(0, 1))).logits.view(-1, 2)
     weighted_loss(rewards[:, 0] - rewards[:, 1], target, torch.ones_like(target)).backward()
     optimizer.step()
