@@ -169,6 +169,20 @@ def test_a_shard_that_failed_is_left_out_and_the_others_count(run):
     assert found.contest.pairs == 16 and found.points[0].judge.of == 16
 
 
+def test_facts_whose_columns_are_of_another_length_say_nothing_and_end_no_report(run):
+    history = read_history(run.events, run.blobs.get)
+    said, first = PolicyJudged(), history.answered[0]
+    said.CopyFrom(first.judged)
+    del said.labels.choice[4:]
+    said.labels.helpers.add(judge="other", disagree=[1.0])
+    shard = type(first.shard)()
+    shard.CopyFrom(first.shard)
+    shard.shard.pairs = 3
+    history.answered[0] = replace(first, shard=shard, judged=said)
+    found = policy(history, run.blobs.get)
+    assert found.points[0].judge is None and found.contest.pairs == 23, "7 verdicts are too few for a rate"
+
+
 def test_a_prompt_that_is_none_of_the_runs_becomes_a_pair_of_its_own():
     row = {"id": "held-out-0", "prompt": [{"role": "user", "content": "New?"}]}
     row["responses"] = [{"text": "", "model": "policy"}, {"text": "Yes.", "model": "start"}]

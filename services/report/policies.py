@@ -95,13 +95,14 @@ def policy(history: History, read: Read) -> PolicyEvaluation | None:
 def _said(shards: Sequence[Answered], read: Read) -> _Said:
     """The shards of one step, those that were judged."""
     alike, judged = sum(one.shard.alike for one in shards), [one for one in shards if one.judged]
-    pairs = [pair for one in judged for pair in PairShard.FromString(read(one.shard.shard.uri)).pairs]
+    held = [PairShard.FromString(read(one.shard.shard.uri)).pairs for one in judged]
+    # Of the texts themselves: a fact that says otherwise is about none of them.
+    counts, pairs = list(map(len, held)), [pair for shard in held for pair in shard]
     is_first = np.array([pair.first.model == POLICY for pair in pairs], bool)
 
     def column(name: str, unsaid: float) -> Array:
-        parts = [
-            (_whole(getattr(one.judged.labels, name), one.shard.shard.pairs, unsaid)) for one in judged if one.judged
-        ]
+        said = [getattr(one.judged.labels, name) for one in judged if one.judged]
+        parts = [_whole(column_, count, unsaid) for column_, count in zip(said, counts, strict=True)]
         return np.concatenate([np.zeros(0), *parts])
 
     judge = contests.judged(column("choice", 0), column("order_flipped", -1))
@@ -113,14 +114,14 @@ def _said(shards: Sequence[Answered], read: Read) -> _Said:
         (safe(column("conduct_first", 0)), safe(column("conduct_second", 0))),
     )
     reward = [
-        _whole((one.scored.reward_margin or one.scored.margin) if one.scored else (), one.shard.shard.pairs, np.nan)
-        for one in judged
+        _whole((one.scored.reward_margin or one.scored.margin) if one.scored else (), count, np.nan)
+        for one, count in zip(judged, counts, strict=True)
     ]
     return _Said(
         names=[pair.pair_id for pair in pairs],
         answers=Answers(is_first, judge, nobody, column("length_difference", 0), first, second),
         reward=np.where(is_first, 1, -1) * np.concatenate([np.zeros(0), *reward]),
-        panel=contests.mine(_panel(judged, judge), is_first),
+        panel=contests.mine(_panel(judged, counts, judge), is_first),
         good=np.where(is_first, first, second),
         start_good=np.where(is_first, second, first),
         alike=alike,
@@ -132,13 +133,12 @@ def _whole(said: Sequence[float], pairs: int, unsaid: float) -> Array:
     return np.array(said, float) if len(said) == pairs else np.full(pairs, unsaid)
 
 
-def _panel(judged: Sequence[Answered], judge: Array) -> Array:
+def _panel(judged: Sequence[Answered], counts: Sequence[int], judge: Array) -> Array:
     """The first answer's score by judge and helpers, the mean of those who say something; NaN where nobody does."""
     seats, at = [judge], 0
     names = sorted({column.judge for one in judged if one.judged for column in one.judged.labels.helpers})
     helpers = {name: np.full(len(judge), np.nan) for name in names}
-    for one in judged:
-        count = one.shard.shard.pairs
+    for one, count in zip(judged, counts, strict=True):
         for column in one.judged.labels.helpers if one.judged else ():
             against = _whole(column.disagree, count, -1)
             label = contests.judged(_whole(one.judged.labels.choice, count, 0), np.zeros(count)) if one.judged else ()
