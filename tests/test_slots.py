@@ -553,6 +553,22 @@ def test_what_was_free_at_a_look_is_counted_again_under_the_lock(postgres_url, w
     assert table.held(slot.task_id, who) == slot
 
 
+def test_an_answer_that_comes_late_while_its_task_is_given_out_again_keeps_its_vote(postgres_url):
+    """Between the look at a task's votes and the end of those whose leases ran out."""
+    table, other = sql_table(postgres_url), sql_table(postgres_url)
+    table.follow(opened(quorum=1))
+    late, after = table.lease("ann"), OPENED + 2 * LEASE_S
+    said: list[bool] = []
+
+    def answers(connection, cursor, statement, *more) -> None:
+        if statement.startswith("UPDATE slots SET vote") and not said:
+            said.append(other.submit(late, 1, b"said", after))
+
+    sa.event.listen(table.slots._store.engine, "before_cursor_execute", answers)
+    assert table.lease("bob", after).number == 1
+    assert said == [True] and table.held(late.task_id, "ann").submitted
+
+
 def lease_all(url: str, first: int, annotators: int) -> int:
     """One process of several: its annotators lease and answer at once, each until it gets nothing a few times in a row."""
     table = sql_table(url)

@@ -12,7 +12,7 @@ table wait for one lease term.
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -180,33 +180,19 @@ class SqlSlots:
 
         The tasks' rows are locked by now: leases that ran out lose their votes, the lowest free votes are given out.
         """
-        given: dict[str, list[Slot]] = {annotator: [] for annotator, _ in asked}
-        if not tasks:
-            return given, False
+        ids = [task.task_id for task in tasks]
         # Counted only now, under the lock: what was seen before may be out of date. Most tasks are new to everybody.
-        votes = _votes(connection, [task.task_id for task in tasks])
-        taken = {task_id: {row.vote for row in own if _is_taken(row, now)} for task_id, own in votes.items()}
-        is_full = any(len(taken.get(task.task_id, ())) >= task.quorum for task in tasks)
-        for annotator, most in asked:
-            for task in tasks:
-                if len(given[annotator]) == most:
-                    break
-                own, held = votes.get(task.task_id, []), taken.setdefault(task.task_id, set())
-                mine = next((row for row in own if row.annotator == annotator), None)
-                if (mine is None or not _is_taken(mine, now)) and len(held) < task.quorum:
-                    vote = next(vote for vote in range(task.quorum) if vote not in held)
-                    held.add(vote)
-                    place = (task.task_id, task.run_id, task.number, task.pair_index, vote, annotator)
-                    slot = Slot(
-                        *place, now + lease_s, now, mine.revision if mine else 0, False, mine.said if mine else b""
-                    )
-                    given[annotator].append(slot)
+        votes = _votes(connection, ids) if tasks else {}
+        given = _planned(tasks, votes, asked, now, lease_s)
+        while gone := sorted(
+            {slot.task_id for slots in given.values() for slot in slots if _has_late(votes, slot, now)}
+        ):
+            connection.execute(EXPIRE, [{"of_task": task_id, "now": now} for task_id in gone])
+            # An answer that came late, but before this, keeps its vote.
+            votes = _votes(connection, ids)
+            given = _planned(tasks, votes, asked, now, lease_s)
+        is_full = any(sum(_is_taken(row, now) for row in votes.get(task.task_id, ())) >= task.quorum for task in tasks)
         new = sorted((slot for slots in given.values() for slot in slots), key=lambda slot: slot.task_id)
-        gone = {slot.task_id for slot in new} & {
-            row.task_id for own in votes.values() for row in own if row.vote is not None and not _is_taken(row, now)
-        }
-        if gone:
-            connection.execute(EXPIRE, [{"of_task": task_id, "now": now} for task_id in sorted(gone)])
         rows = [
             {
                 "task_id": slot.task_id,
@@ -448,6 +434,37 @@ def _votes(connection: sa.Connection, task_ids: Sequence[str]) -> dict[str, list
 def _is_taken(row: sa.Row, now: float) -> bool:
     """Whether the slot holds a vote that nobody else may be given."""
     return row.vote is not None and (row.submitted or row.lease_until > now)
+
+
+def _has_late(votes: Mapping[str, Sequence[sa.Row]], slot: Slot, now: float) -> bool:
+    """Whether a lease on the slot's task ran out and holds its vote still."""
+    return any(row.vote is not None and not _is_taken(row, now) for row in votes.get(slot.task_id, ()))
+
+
+def _planned(
+    tasks: Sequence[sa.Row],
+    votes: Mapping[str, Sequence[sa.Row]],
+    asked: Sequence[tuple[str, int]],
+    now: float,
+    lease_s: float,
+) -> dict[str, list[Slot]]:
+    """Who is to be given what: each in turn the first tasks that are new to it, and of a task the lowest free vote."""
+    given: dict[str, list[Slot]] = {annotator: [] for annotator, _ in asked}
+    taken = {task_id: {row.vote for row in own if _is_taken(row, now)} for task_id, own in votes.items()}
+    for annotator, most in asked:
+        for task in tasks:
+            if len(given[annotator]) == most:
+                break
+            held = taken.setdefault(task.task_id, set())
+            mine = next((row for row in votes.get(task.task_id, ()) if row.annotator == annotator), None)
+            if (mine is not None and _is_taken(mine, now)) or len(held) >= task.quorum:
+                continue
+            vote = next(vote for vote in range(task.quorum) if vote not in held)
+            held.add(vote)
+            place = (task.task_id, task.run_id, task.number, task.pair_index, vote, annotator)
+            before = (mine.revision, False, mine.said) if mine is not None else (0, False, b"")
+            given[annotator].append(Slot(*place, now + lease_s, now, *before))
+    return given
 
 
 def _slot(row: sa.Row) -> Slot:
