@@ -94,6 +94,13 @@ def test_the_cluster_is_measured_beside_bare_kafka_and_replicas_share_the_judges
     assert simulated["2"] <= 2 and simulated["48"] < 48
 
 
+def test_a_short_soak_ends_every_run_without_an_error(kafka_jars):
+    figures = quick("soak")
+    assert figures["runs"] == {"finished": 2} and figures["answers"] > 0
+    assert figures["held"]["no error"] and figures["held"]["every process lived"]
+    assert {"NextTask", "SubmitAnnotation", "GetRun"} == set(figures["calls_ms"])
+
+
 def test_the_runner_hands_its_options_on_and_judge_noise_finds_the_posterior_above_random_asking(tmp_path):
     data = data_path("judged_pairs.jsonl.gz").parent
     done = runner("judge_noise", "--data", str(data), "--quick", "--json", "--results", str(tmp_path))

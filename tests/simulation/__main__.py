@@ -32,6 +32,7 @@ def main() -> int:
         run_seed(given.first, plan=[plan[int(at)] for at in given.faults.split(",") if at])
         print(f"seed {given.first} holds with these faults")
         return 0
+    before = json.loads(given.json.read_text())["runs"] if given.json and given.json.exists() else []
     figures, begun, last = Figures(), (time.monotonic(), time.process_time()), given.first + given.seeds
     for first in range(given.first, last, AT_ONCE):
         found = run_seeds(range(first, min(first + AT_ONCE, last)), given.keep_going)
@@ -40,11 +41,12 @@ def main() -> int:
             if not figures.failures:
                 print(_again(seed), flush=True)
         figures.add(found)
+        if given.json:
+            # As far as it has come: it may be ended at any moment, and taken up again with --first.
+            _write_down(before, figures, given.first, time.process_time() - begun[1], given.json)
         if found.failures and not given.keep_going:
             break
     print(figures.line(time.monotonic() - begun[0]))
-    if given.json:
-        _write_down(figures, given.first, time.process_time() - begun[1], given.json)
     return 1 if figures.failures else 0
 
 
@@ -63,11 +65,10 @@ def _again(seed: int) -> str:
     )
 
 
-def _write_down(figures: Figures, first: int, processor_s: float, path: Path) -> None:
+def _write_down(before: list[dict], figures: Figures, first: int, processor_s: float, path: Path) -> None:
     """Adds one run to the file: {"seeds": of all runs, "runs": [each]}."""
-    runs = json.loads(path.read_text())["runs"] if path.exists() else []
     about = {"first": first, "seeds": figures.seeds, "processor_s": round(processor_s, 1), **figures.counts()}
-    runs.append({**circumstances({}), **about, "failed": [seed for seed, _ in figures.failures]})
+    runs = [*before, {**circumstances({}), **about, "failed": [seed for seed, _ in figures.failures]}]
     path.write_text(json.dumps({"seeds": sum(one["seeds"] for one in runs), "runs": runs}, indent=1) + "\n")
 
 
