@@ -16,17 +16,19 @@ from concord.kit.rpc import Servicer, serve, serving
 from concord.kit.settings import Settings, host_of, is_loopback, open_blobs, open_log, open_store
 from concord.kit.store import SqlStore
 from concord.preference import request_bounds, rights
-from concord.runs.cancelled import Cancelled, Look, at_door, in_store
+from concord.runs.cancelled import Cancelled, Look, Paces, at_door, in_store
 from concord.wiring import GRACE_S, HOLD_STORE, SERVICES, Parts, Service, Stepper
 
 START_S = 60.0
 LOOK_S = 0.2
 
 
-def _standing(names: Sequence[str], settings: Settings, opened: ExitStack) -> tuple[SqlStore | None, Look]:
+def _standing(
+    names: Sequence[str], settings: Settings, opened: ExitStack, paces: Sequence[Paces]
+) -> tuple[SqlStore | None, Look]:
     """The database, where one of the services holds it or nobody else could say which runs were cancelled; and who says so."""
     if settings.runs_address and not HOLD_STORE.intersection(names):
-        look, close = at_door(settings.runs_address)
+        look, close = at_door(settings.runs_address, lambda: [one for told in paces for one in told()])
         opened.callback(close)
         return None, look
     store = open_store(settings)
@@ -65,8 +67,9 @@ class Running:
                 opened.callback(tracing.begin(names[0] if len(names) == 1 else "services", settings.traces))
             log = open_log(settings)
             opened.callback(log.close)
-            store, look = _standing(names, settings, opened)
-            parts = Parts(settings, log, store, open_blobs(settings), self._stop, Cancelled(look))
+            paces: list[Paces] = []
+            store, look = _standing(names, settings, opened, paces)
+            parts = Parts(settings, log, store, open_blobs(settings), self._stop, Cancelled(look), paces)
             if settings.metrics_port:
                 telemetry.PAGES.update({"/alive": lambda: {"alive": True}, "/ready": self._readiness})
                 opened.callback(telemetry.serve_metrics(settings.metrics_port, host_of(place)))

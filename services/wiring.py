@@ -7,7 +7,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,7 @@ from concord.preference.stages import STAGES
 from concord.reward.models import KINDS, Kinds
 from concord.runs import service as runs
 from concord.runs import watchtower
+from concord.runs.bearing import Bearing
 from concord.scoring import service as scoring
 from concord.scoring.units import Units
 from concord.tasks import service as tasks
@@ -68,6 +69,8 @@ class Parts:
     stop: threading.Event
     # Whether a run was cancelled.
     cancelled: Callable[[str], bool]
+    # What each service found out of endpoints, for who scales (`runs.cancelled.Paces`).
+    paces: list[Callable[[], Sequence[tuple[str, int, int]]]] = field(default_factory=list)
     # What trains models and scores with them.
     kinds: Kinds = field(default_factory=lambda: KINDS)
 
@@ -111,9 +114,11 @@ def _runs(parts: Parts) -> Service:
         runs.SERVICE, fold, parts.log, parts.store, parts.blobs, time.time, new_log=parts.settings.new_log
     )
     desk = tasks.servicer(parts.log, parts.store, parts.blobs, SqlSlots(parts.store), parts.settings.lease_s)
-    look = lambda: watchtower.keep_looking(parts.store, runs.SERVICE, parts.stop)  # noqa: E731
+    bearing = Bearing()
+    look = lambda: watchtower.keep_looking(parts.store, runs.SERVICE, parts.stop, bearing)  # noqa: E731
     known = runs.read_teams(parts.settings.teams_file)
-    return Service(runs.servicer(parts.log, parts.store, parts.blobs, known), make, background=look, co_served=(desk,))
+    front = runs.servicer(parts.log, parts.store, parts.blobs, known, bearing)
+    return Service(front, make, background=look, co_served=(desk,))
 
 
 def _tasks(parts: Parts) -> Service:
@@ -154,6 +159,7 @@ def _labeling(parts: Parts) -> Service:
     thread = threading.Thread(target=turn, args=(loop,), name="labeling-calls", daemon=True)
     thread.start()
     judging = _judging(parts.settings, parts.blobs)
+    parts.paces.append(judging.paces)
 
     def start(work: Work) -> Begun:
         return of_future(asyncio.run_coroutine_threadsafe(judging.do(work), loop))

@@ -136,6 +136,10 @@ class LLMJudges:
         self._paces: dict[str, Pace] = {}
         self._chats: dict[_Place, Chat] = {}
 
+    def paces(self) -> list[tuple[str, int, int]]:
+        """(URL, requests that may be in flight there now, and at most) of every endpoint, the one found last at the end."""
+        return [(url, pace.window, self._settings.concurrency) for url, pace in list(self._paces.items())]
+
     def of(self, config: cfg.JudgeConfig) -> LLMJudge:
         """The judge that the configuration names. Raises InvalidInput for a setting that cannot be."""
         return LLMJudge(config, self.chat(config), self._answers)

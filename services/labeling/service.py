@@ -85,6 +85,10 @@ class Labeling(labeling_service_pb2_grpc.LabelingServiceServicer):
         self.taught_kinds: dict[str, Teach] = {"sample": _sample_taught, "llm": self._llm_taught}
         self._lessons = Lessons(blobs)
 
+    def paces(self) -> list[tuple[str, int, int]]:
+        """What was found out of the endpoints (`LLMJudges.paces`). For any thread."""
+        return self._judges.paces() if self._judges is not None else []
+
     async def do(self, work: Work) -> Event:
         """The unit's fact, without its names. Raises Deferred where an endpoint is away for too long."""
         others = {"teach_shard": self._teach, "generate_shard": self._generate, "judge_policy": self._judge_policy}

@@ -7,6 +7,7 @@ what a cancelled run's unit says then is heard by nobody.
 import threading
 import time
 from collections.abc import Callable, Sequence
+from uuid import uuid4
 
 import grpc
 import structlog
@@ -15,7 +16,7 @@ from concord.kit import rpc
 from concord.kit.errors import ConcordError
 from concord.kit.store import Store
 from concord.runs.state import restore
-from concord.v1.runs_service_pb2 import RUN_STATUS_CANCELLED, FindCancelledRequest
+from concord.v1.runs_service_pb2 import RUN_STATUS_CANCELLED, EndpointPace, FindCancelledRequest
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 
 SERVICE = "runs"
@@ -30,6 +31,11 @@ FORGOTTEN_S = 300.0
 # In one call; what is beyond it comes with the next one.
 MOST_ASKED = 1_000
 
+# Endpoints that are told of in one call.
+MOST_PACES = 20
+
+# (URL, window, most) of the endpoints that this process asks, those asked last at the end.
+Paces = Callable[[], Sequence[tuple[str, int, int]]]
 # Which of these runs were cancelled.
 Look = Callable[[Sequence[str]], set[str]]
 
@@ -45,13 +51,15 @@ def in_store(store: Store) -> Look:
     return look
 
 
-def at_door(address: str) -> tuple[Look, Callable[[], None]]:
-    """Asks RunService at this address; and what closes the connection."""
-    channel = rpc.channel(address)
+def at_door(address: str, paces: Paces = tuple) -> tuple[Look, Callable[[], None]]:
+    """Asks RunService at this address, and tells it what this process found out of endpoints; and what closes the connection."""
+    channel, worker = rpc.channel(address), str(uuid4())
     stub = RunServiceStub(channel)
 
     def look(run_ids: Sequence[str]) -> set[str]:
-        return set(stub.FindCancelled(FindCancelledRequest(run_ids=run_ids), timeout=CALL_S).run_ids)
+        told = [EndpointPace(url=url, window=window, most=most) for url, window, most in paces()][-MOST_PACES:]
+        asked = FindCancelledRequest(run_ids=run_ids, worker=worker, paces=told)
+        return set(stub.FindCancelled(asked, timeout=CALL_S).run_ids)
 
     return look, channel.close
 

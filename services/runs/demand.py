@@ -5,9 +5,10 @@ more of its units worth a replica than it lets through, and a group whose offset
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
+from types import MappingProxyType
 
 from concord.kit.enums import word
 from concord.kit.log import topics
@@ -26,6 +27,8 @@ TOKENS = 1_000
 # Of the dearest runs; more would be labels without end.
 MOST_RUNS = 50
 NO_END = 1 << 31
+# Of labeling, that keep one replica busy: what its autoscaler takes for one (k8s/components/keda/labeling.yaml).
+UNITS_A_REPLICA = 16
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,19 @@ def _requests_a_minute(judge: JudgeConfig) -> float:
     return min((limit for limit in limits if limit > 0), default=0.0)
 
 
-def survey(states: Sequence[RunState], now: float, waits: Waits) -> Survey:
-    """The runs in numbers; `waits` is brought up to date."""
+def bears(state: RunState, replicas: Mapping[str, float]) -> int:
+    """Units that keep as many replicas busy as the endpoints bear, at least one; no end where none was found to turn away."""
+    assert state.open is not None
+    if not STAGES[state.open.stage].paid:
+        return NO_END
+    worths = [replicas.get(url, inf) for url in _place(state).split(" ")]
+    return NO_END if max(worths) == inf else max(1, ceil(max(worths) * UNITS_A_REPLICA))
+
+
+def survey(
+    states: Sequence[RunState], now: float, waits: Waits, replicas: Mapping[str, float] = MappingProxyType({})
+) -> Survey:
+    """The runs in numbers; `waits` is brought up to date. `replicas`: what endpoints bear (`bearing.Bearing`)."""
     units = dict.fromkeys(WORKERS.values(), 0)
     # Endpoints with limits: what runs want of each, and what it lets through, for all of them together.
     limited: dict[str, tuple[str, int, int]] = {}
@@ -120,10 +134,11 @@ def survey(states: Sequence[RunState], now: float, waits: Waits) -> Survey:
             paused[word(PauseReason, state.view.pause_reason)] += 1
         service, count = wanted(state)
         if count:
-            if (most := let_through(state)) < NO_END:
+            if (most := min(let_through(state), borne := bears(state, replicas))) < NO_END:
                 place = _place(state)
                 _, before, known = limited.get(place, ("", 0, 0))
-                limited[place] = (service, before + count, max(known, most))
+                # What is said of a limit may differ by run; what the endpoint bears is what it bears.
+                limited[place] = (service, before + count, min(borne, max(known, most)))
             else:
                 units[service] += count
             longest[service] = max(longest[service], now - waits.since(state, now))

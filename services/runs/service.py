@@ -27,6 +27,7 @@ from concord.preference import datasets
 from concord.preference.budget import human_budget
 from concord.preference.shards import put_manifest, put_shard
 from concord.runs import cancelled, limits, loop, state, teams
+from concord.runs.bearing import Bearing
 from concord.runs.evolve import evolve
 from concord.runs.state import RunState
 from concord.runs.teams import Teams
@@ -103,8 +104,9 @@ def _state_of(run_id: str, rows: Mapping[str, bytes]) -> RunState:
 class Runs(runs_service_pb2_grpc.RunServiceServicer):
     """RunService on a log, a store and blobs; stateless, so any replica answers for any run."""
 
-    def __init__(self, log: Log, store: Store, blobs: Blobs, teams: Teams) -> None:
+    def __init__(self, log: Log, store: Store, blobs: Blobs, teams: Teams, bearing: Bearing) -> None:
         self._log, self._store, self._blobs, self._teams = log, store, blobs, teams
+        self._bearing = bearing
         # Each waits for the disk.
         self._puts = ThreadPoolExecutor(PUTS, "shards")
         self._watchers = threading.BoundedSemaphore(MOST_WATCHERS)
@@ -276,6 +278,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
     def FindCancelled(
         self, request: pb.FindCancelledRequest, context: grpc.ServicerContext
     ) -> pb.FindCancelledResponse:
+        self._bearing.hear(request.worker, ((one.url, one.window, one.most) for one in request.paces))
         return pb.FindCancelledResponse(run_ids=sorted(cancelled.in_store(self._store)(request.run_ids)))
 
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:
@@ -339,7 +342,9 @@ def read_teams(path: str) -> Teams:
         raise InvalidInput(f"CONCORD_TEAMS_FILE={path}: cannot be read: {error}") from None
 
 
-def servicer(log: Log, store: Store, blobs: Blobs, known: Teams | None = None) -> Servicer:
-    """RunService, ready to be served; `known`: the teams that runs belong to."""
+def servicer(
+    log: Log, store: Store, blobs: Blobs, known: Teams | None = None, bearing: Bearing | None = None
+) -> Servicer:
+    """RunService, ready to be served; `known`: the teams that runs belong to; what workers tell goes into `bearing`."""
     add: Callable = runs_service_pb2_grpc.add_RunServiceServicer_to_server
-    return Servicer("concord.v1.RunService", add, Runs(log, store, blobs, known or {}))
+    return Servicer("concord.v1.RunService", add, Runs(log, store, blobs, known or {}, bearing or Bearing()))

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import structlog
 
@@ -10,6 +11,7 @@ from concord.kit import telemetry
 from concord.kit.errors import Unavailable
 from concord.kit.store import Store
 from concord.runs import demand, state
+from concord.runs.bearing import Bearing
 
 LOOK_S = 5.0
 # Looking takes no more than this share of the time, however many runs there are.
@@ -17,11 +19,19 @@ SHARE = 20
 WANTED = "/wanted"
 
 
-def looked(store: Store, service: str, waits: demand.Waits, now: float) -> demand.Survey:
-    """What the store says of all runs that are not over. Raises Unavailable."""
+def looked(
+    store: Store,
+    service: str,
+    waits: demand.Waits,
+    now: float,
+    replicas: Mapping[str, float] = MappingProxyType({}),
+) -> demand.Survey:
+    """What the store says of all runs that are not over; `replicas` as in `demand.survey`. Raises Unavailable."""
     active = store.runs(service, active_only=True)
     rows = store.rows_of(service, active, ["state"])
-    return demand.survey([state.restore(run_id, rows[run_id]) for run_id in active if run_id in rows], now, waits)
+    return demand.survey(
+        [state.restore(run_id, rows[run_id]) for run_id in active if run_id in rows], now, waits, replicas
+    )
 
 
 def show(seen: demand.Survey) -> None:
@@ -40,14 +50,16 @@ def show(seen: demand.Survey) -> None:
     telemetry.PAGES[WANTED] = lambda: seen.wanted
 
 
-def keep_looking(store: Store, service: str, stop: threading.Event, clock: Callable[[], float] = time.time) -> None:
+def keep_looking(
+    store: Store, service: str, stop: threading.Event, bearing: Bearing, clock: Callable[[], float] = time.time
+) -> None:
     """Until `stop` is set. A store that is away leaves what was seen last."""
     waits = demand.Waits()
     logger = structlog.get_logger(service=service)
     while not stop.is_set():
         began = time.monotonic()
         try:
-            show(looked(store, service, waits, clock()))
+            show(looked(store, service, waits, clock(), bearing.replicas()))
         except Unavailable as error:
             logger.warning("the runs were not looked over", why=str(error))
         stop.wait(max(LOOK_S, SHARE * (time.monotonic() - began)))
