@@ -92,7 +92,7 @@ def test_who_is_gone_counts_no_longer(told):
 
 def test_what_cannot_be_is_refused(told):
     for window, most in ((0, 64), (65, 64), (1, 0)):
-        with pytest.raises(InvalidInput, match="from 1 to the most"):
+        with pytest.raises(InvalidInput, match="from 1 to the most is expected"):
             told.bearing.hear("w", [(URL, window, most)])
 
 
