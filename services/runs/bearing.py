@@ -45,7 +45,9 @@ class Bearing:
             self._forget(now)
             for url, window, most in told:
                 if not 0 < window <= most:
-                    raise InvalidInput(f"paces: a window of {window} and a most of {most}: from 1 to the most is expected")
+                    raise InvalidInput(
+                        f"paces: a window of {window} and a most of {most}: from 1 to the most is expected"
+                    )
                 if len(self._told) < MOST_TOLD or (worker, url) in self._told:
                     self._told[worker, url] = Told(window, most, now)
                     if window < most:
