@@ -59,9 +59,9 @@ def wait(file: Path, asked: list[int], stubborn: bool) -> None:
 
 def answer(out: Path, rows: str, spec: dict) -> None:
     """The kept step's answers, and those of a later one, which only grow longer; the start's say what was asked."""
-    prompts = list({json.dumps(json.loads(line)["prompt"]): None for line in rows.splitlines()})[
-        : spec.get("answers", 0)
-    ]
+    if not spec.get("answers"):
+        return
+    prompts = list({json.dumps(json.loads(line)["prompt"]): None for line in rows.splitlines()})[: spec["answers"]]
     for name, times in [("answers", 1), ("answers-9", 4)][: 1 + min(spec.get("answers_at", 0), 1)]:
         lines = []
         for number, prompt in enumerate(map(json.loads, prompts)):

@@ -18,6 +18,7 @@ from concord.kit.loop.units import Begun, of_future
 from concord.kit.loop.worker import Worker
 from concord.kit.store.memory import MemoryStore
 from concord.runs import service as runs
+from concord.runs.bearing import Bearing
 from concord.tasks import service as tasks
 from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
@@ -135,7 +136,7 @@ class Cluster:
     def _desk(self, process: Process) -> Desk:
         """The handlers of commands and queries of both services."""
         log, store, blobs = ProcessLog(self.log, process), FrontStore(self.store, process), self.blobs
-        front = runs.Runs(log, store, ProcessBlobs(blobs, process), {})
+        front = runs.Runs(log, store, ProcessBlobs(blobs, process), {}, Bearing(self._clock_of(process)))
         return front, tasks.Tasks(log, store, blobs, self.slots, self._clock_of(process), LEASE_S)
 
     def _begin_unit(self, process: Process, work: Work) -> Begun:
