@@ -24,9 +24,8 @@ import numpy as np
 
 from benchmarks.measure import asked_of, circumstances, parser_of, write
 from benchmarks.pack import rows
+from concord.training.utilisation import peak
 
-# Dense bf16 TFLOP/s by what the device calls itself; from the makers' data sheets.
-SHEET = {"H200": 989.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0, "B200": 2_250.0}
 # About so many characters of HH's text are a token.
 CHARACTERS = 4.2
 VOCABULARY, MOST = 151_936, 1_024
@@ -156,7 +155,7 @@ def peaks(quick: bool) -> dict[str, float | str]:
     run = lambda: [one @ one for _ in range(8)]  # noqa: E731
     timed(run)
     best = min(timed(run) for _ in range(5))
-    sheet = next((value for known, value in SHEET.items() if known in name), 0.0)
+    sheet = (peak(name) or 0.0) / 1e12
     return {"device": name, "sheet_tflops": sheet, "product_tflops": 8 * 2 * size**3 / best / 1e12}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from prometheus_client import REGISTRY
 
 from concord.kit.blobs import FileBlobs, MemoryBlobs, folders, series
 from concord.kit.blobs.folders import Filed
@@ -15,7 +16,7 @@ from concord.kit.errors import InvalidInput, Permanent
 from concord.kit.ids import run_id, uri_of, work_id
 from concord.kit.loop.units import Stop
 from concord.reward.models import KINDS, REWARD, ModelKind
-from concord.training import heard, trainer
+from concord.training import heard, measured, trainer
 from concord.training.asked import check_knobs, knobs_of, located, seed_of
 from concord.training.devices import Devices, found
 from concord.training.places import place
@@ -223,12 +224,15 @@ def test_how_far_it_is_can_be_asked_while_it_trains(blobs, tmp_path):
     under_way = node.begin(wait_for=str(go))
     pids_of(go)
     seen = until(lambda: progress_of(blobs, WORK), "its first word")
-    assert seen.of == 6 and seen.heard_at > 0
+    assert seen.of == 6 and seen.heard_at > 0 and not seen.HasField("mfu")
+    shown = lambda name: REGISTRY.get_sample_value(f"concord_training_{name}", {"devices": "cpu"})  # noqa: E731
+    assert shown("steps") == 6 and shown("mfu") is None
     go.touch()
     under_way.result(10)
     last = progress_of(blobs, WORK)
     assert (last.step, last.of, last.loss, last.tokens_a_second, last.accuracy) == (6, 6, 1 / 6, 10.5, 0.75)
     assert not last.HasField("margin"), "NaN is no margin"
+    assert shown("steps") is None, "nothing is trained any more"
     assert progress_of(blobs, "another") is None
 
 
@@ -247,6 +251,20 @@ def test_what_is_no_progress_is_passed_over(line):
     progress = TrainingProgress()
     heard.take_in(progress, heard.said(line), 5.0)
     assert progress == TrainingProgress(heard_at=5.0)
+
+
+def test_the_share_of_the_devices_that_is_used_is_heard_and_shown_by_their_names():
+    progress = TrainingProgress()
+    heard.take_in(
+        progress, heard.said('{"event": "step", "step": 3, "of": 9, "tokens_a_second": 5.5, "mfu": 0.41}'), 5.0
+    )
+    with measured.shown("0,1") as show:
+        show(progress)
+        told = {
+            name: REGISTRY.get_sample_value(f"concord_training_{name}", {"devices": "0,1"}) for name in ("step", "mfu")
+        }
+    assert told == {"step": 3, "mfu": 0.41}
+    assert REGISTRY.get_sample_value("concord_training_step", {"devices": "0,1"}) is None
 
 
 def test_gpus_are_those_that_cuda_may_see_or_those_that_are_there(tmp_path):

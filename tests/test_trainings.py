@@ -74,5 +74,6 @@ def test_nothing_is_said_where_nobody_knows_or_nothing_is_fine_tuned():
 def test_what_is_not_known_is_left_out():
     assert progress_words([]) == ""
     assert progress_words([TrainingProgress(of=9)]) == "step 0 of 9"
+    assert progress_words([TrainingProgress(step=1, of=9, mfu=0.414)]) == "step 1 of 9, MFU 41%"
     assert progress_words([TrainingProgress(step=1, of=9, seconds_left=4_000)]) == "step 1 of 9, 67 minutes left"
     assert progress_words([TrainingProgress(step=1, of=9, seconds_left=9_000)]) == "step 1 of 9, 2.5 h left"

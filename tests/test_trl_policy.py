@@ -179,3 +179,24 @@ def test_policy_and_start_answer_held_out_prompts_where_that_is_asked_for(world,
     assert {json.dumps(row["prompt"]) for row in said} <= taught
     with pytest.raises(InvalidInput, match="nothing is held out"):
         here("policy", spec(world, tmp_path / "none", **asked, validation=0))
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_a_tokens_work_is_counted_from_the_weights_that_it_is_multiplied_with(kind, tmp_path):
+    import peft
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    from concord.training.fit.common import lora, token_flop
+    from concord.training.policy import Knobs
+
+    folder = saved(tmp_path / kind, kind)
+    policy = AutoModelForCausalLM.from_pretrained(folder)
+    rows = policy.get_input_embeddings().weight.numel()
+    every = sum(one.numel() for one in policy.parameters())
+    counted = every if policy.config.tie_word_embeddings else every - rows
+    assert token_flop(policy) == 6 * counted
+    reward = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1)
+    assert token_flop(reward) == 6 * (sum(one.numel() for one in reward.parameters()) - rows)
+    small = peft.get_peft_model(policy, lora(Knobs("m", "d", "o", lora_rank=4), "CAUSAL_LM"))
+    learned = sum(one.numel() for one in small.parameters() if one.requires_grad)
+    assert 0 < learned < counted and token_flop(small) == 4 * (counted + learned) + 2 * learned

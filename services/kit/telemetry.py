@@ -43,6 +43,12 @@ JUDGE_CALLS = Counter("concord_judge_calls", "Requests to a judge's endpoint", [
 JUDGE_SECONDS = Histogram("concord_judge_seconds", "Seconds to a judge's answer", ["endpoint"], buckets=JUDGE_BUCKETS)
 JUDGE_TOKENS = Counter("concord_judge_tokens", "Tokens that a judge's endpoint counted", ["endpoint", "kind"])
 JUDGE_DOLLARS = Counter("concord_judge_dollars", "Dollars by the prices that runs give", ["endpoint"])
+# Of the training on these devices, by the names that CUDA takes; `cpu` where there are none. Absent where nothing is trained.
+TRAINING_STEP = Gauge("concord_training_step", "Steps that the training has done", ["devices"])
+TRAINING_STEPS = Gauge("concord_training_steps", "Steps that the training has in all", ["devices"])
+TRAINING_TOKENS = Gauge("concord_training_tokens_a_second", "Tokens that the training takes a second", ["devices"])
+TRAINING_LEFT = Gauge("concord_training_seconds_left", "Seconds that the training will take yet", ["devices"])
+TRAINING_MFU = Gauge("concord_training_mfu", "Share of the devices' peak FLOP/s that is used, where known", ["devices"])
 ANSWERS = Counter("concord_answers", "Answers that people handed in")
 # Of the whole cluster, and the same from every replica of runs: an alert takes the greatest.
 WANTED = Gauge("concord_units_wanted", "Units that are out or may go out now", ["service"])

@@ -11,7 +11,7 @@ from typing import Any
 from concord.v1.training_service_pb2 import TrainingProgress
 
 # What is said of each kind of event: the trainer's name for it, and the field.
-STEP = {name: name for name in ("step", "of", "loss", "tokens_a_second", "seconds_left")}
+STEP = {name: name for name in ("step", "of", "loss", "tokens_a_second", "seconds_left", "mfu")}
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "begin": {"steps": "of", "from_step": "step"},
     "step": STEP,

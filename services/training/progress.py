@@ -1,8 +1,9 @@
 """How far a training is, as JSON lines for whoever started it; and the word that it is to stop.
 
 One object a line, on standard output and in `progress.jsonl` of the model's folder: `event` says which. `begin` (steps, pairs),
-`step` (step, of, loss, tokens_a_second, seconds_left), `validation` (step, loss, accuracy, margin), `checkpoint` (step), `stopped`
-(step), `done` (seconds), `note` (said). What libraries print goes to standard error.
+`step` (step, of, loss, tokens_a_second, seconds_left; mfu where the device's peak is known, see `utilisation`), `validation` (step,
+loss, accuracy, margin), `checkpoint` (step), `stopped` (step), `done` (seconds), `note` (said). What libraries print goes to
+standard error.
 """
 
 import json

@@ -23,8 +23,8 @@ from concord.kit.loop.script import GRACE_S, Script
 from concord.kit.loop.units import Stop
 from concord.reward import stored
 from concord.reward.models import KINDS, Kinds, ModelKind
-from concord.training import heard
-from concord.training.devices import Devices
+from concord.training import heard, measured
+from concord.training.devices import VISIBLE, Devices
 from concord.training.places import place
 from concord.v1.events_pb2 import ModelFile, ModelManifest
 from concord.v1.training_service_pb2 import TrainingProgress
@@ -80,7 +80,8 @@ class Trainer:
                 model = stored.lend(self._blobs, model, self._bases, folder)
             job = _Job(self._blobs, wanted, model, kind, folder, self._devices.each)
             job.restore()
-            self._run(job, visible, stop)
+            with measured.shown(visible[VISIBLE]) as job.shown:
+                self._run(job, visible, stop)
             return job.stored()
 
     def _run(self, job: "_Job", visible: Mapping[str, str], stop: Stop) -> None:
@@ -147,6 +148,8 @@ class _Job:
         self._progress, self._began, self._write_at = TrainingProgress(), time.monotonic(), 0.0
         self._logger = structlog.get_logger(service="training", work=wanted.work_id)
         self._written = self._kept = 0
+        # Told of every step.
+        self.shown: Callable[[TrainingProgress], None] = lambda progress: None
 
     @property
     def _out(self) -> Path:
@@ -158,6 +161,7 @@ class _Job:
         if event.get("event") not in heard.EVENTS:
             return
         heard.take_in(self._progress, event, time.time())
+        self.shown(self._progress)
         now = time.monotonic()
         if now >= self._write_at:
             self._write_at = now + max(HEARD_S, HEARD_SHARE * (now - self._began))

@@ -88,10 +88,12 @@ def progress_words(trainings: Sequence[TrainingProgress]) -> str:
     step, of = sum(one.step for one in trainings), sum(one.of for one in trainings)
     loss = sum(one.loss for one in trainings) / len(trainings)
     pace = sum(one.tokens_a_second for one in trainings)
+    used = [one.mfu for one in trainings if one.HasField("mfu")]
     left = max(one.seconds_left for one in trainings)
     words = [f"step {step:,} of {of:,}"]
     words += [f"loss {loss:.3g}"] if loss else []
     words += [many(round(pace), "token a second", "tokens a second")] if pace else []
+    words += [f"MFU {sum(used) / len(used):.0%}"] if used else []
     words += [f"{_time(left)} left"] if left else []
     return ", ".join(words)
 

@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, PrinterCallback, Trainer
 from transformers.utils import logging as transformers_logging
 
 from concord.kit.errors import InvalidInput
-from concord.training import model_folder
+from concord.training import model_folder, utilisation
 from concord.training.fit.course import Course, Kept
 from concord.training.knobs import Run, accumulation, steps_of
 from concord.training.lessons import Lesson, Lessons, Material
@@ -145,10 +145,12 @@ def trained(
     stop_margin: float,
     stop: Stop,
     progress: Progress,
+    is_sampled: bool = False,
 ) -> Kept | None:
     """Trains from the last whole checkpoint to the end, and says what stands then; None: stopped before.
 
     `checkpoints`: their folder; `sizes`: pairs to learn from and held out. The trainer is made only where something is left to do.
+    `is_sampled`: a step's time is that of writing texts as well, so that it says nothing of how the device is used.
     """
     steps = steps_of(knobs, sizes[0])
     kept = Kept(checkpoints, steps, stop_margin)
@@ -157,13 +159,35 @@ def trained(
         made = trainer()
         _all_train_together(made, knobs)
         made.remove_callback(PrinterCallback)
-        made.add_callback(Course(knobs, steps, sizes[1] > 0, stop_margin, stop, progress))
+        used = None if is_sampled else _used(made.model, knobs)
+        made.add_callback(Course(knobs, steps, sizes[1] > 0, stop_margin, stop, progress, used))
         made.train(resume_from_checkpoint=str(kept.newest) if kept.newest else None)
         kept = Kept(checkpoints, steps, stop_margin)
     if not kept.ended:
         progress.say("stopped", step=_step(kept))
         return None
     return kept
+
+
+def _used(model: Any, knobs: Run) -> float | None:
+    """The share of the devices' bfloat16 peak that one token a second uses; None where that is not known or not what is used."""
+    if not torch.cuda.is_available() or not is_bfloat16(knobs):
+        return None
+    most, flop = utilisation.peak(torch.cuda.get_device_name()), token_flop(model)
+    return utilisation.mfu(1, flop, most, knobs.devices) if most and flop else None
+
+
+def token_flop(model: Any) -> float | None:
+    """FLOP of a token that the model learns from, by its weights; None for a mixture of experts, which uses some of them."""
+    config = model.config.get_text_config()
+    if any(getattr(config, name, None) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
+        return None
+    named = list(model.parameters())
+    # Rows of the embedding are looked up; where the last layer shares them they are multiplied with there.
+    looked_up, last = model.get_input_embeddings().weight, model.get_output_embeddings()
+    shared = last is not None and last.weight is looked_up
+    used = [one for one in named if shared or one is not looked_up]
+    return utilisation.token_flop(sum(map(torch.numel, used)), sum(one.numel() for one in used if one.requires_grad))
 
 
 def _all_train_together(made: Trainer, knobs: Run) -> None:

@@ -21,10 +21,21 @@ _ACCURACY = ("eval_accuracy", "eval_rewards/accuracies")
 class Course(TrainerCallback):
     """Decides after each step; every evaluation leaves a checkpoint, whose state then knows which was best."""
 
-    def __init__(self, knobs: Run, steps: int, held: bool, stop_margin: float, stop: Stop, progress: Progress) -> None:
+    def __init__(
+        self,
+        knobs: Run,
+        steps: int,
+        held: bool,
+        stop_margin: float,
+        stop: Stop,
+        progress: Progress,
+        used: float | None = None,
+    ) -> None:
+        """`used`: the share of the devices' peak that one token a second uses; None: not known."""
         self._every, self._steps, self._held = evaluate_every(knobs, steps), steps, held
         self._checkpoint_s, self._stop_margin = knobs.checkpoint_s, stop_margin
         self._stop, self._progress, self._pace = stop, progress, Pace(steps)
+        self._used = used
         self._kept_at = self._asked_at = 0.0
         self.metrics: dict[str, Any] = {}
 
@@ -64,6 +75,8 @@ class Course(TrainerCallback):
     ) -> None:
         if "loss" in logs:
             pace = self._pace.look(state.global_step, logs.get("num_tokens", 0.0))
+            if self._used and "tokens_a_second" in pace:
+                pace = {**pace, "mfu": round(pace["tokens_a_second"] * self._used, 4)}
             reward = {"reward": round(logs["reward"], 6)} if "reward" in logs else {}
             loss = round(logs["loss"], 6)
             self._progress.say("step", step=state.global_step, of=self._steps, loss=loss, **reward, **pace)

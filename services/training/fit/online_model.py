@@ -44,7 +44,9 @@ def train(knobs: Knobs, held: Material, folder: Path, what: Mapping[str, Any], s
         return made(knobs, tokenizer, fits, reward, folder / model_folder.CHECKPOINTS)
 
     checkpoints = folder / model_folder.CHECKPOINTS
-    kept = common.trained(trainer, knobs, checkpoints, (len(fits) * knobs.samples, 0), 0.0, stop, progress)
+    kept = common.trained(
+        trainer, knobs, checkpoints, (len(fits) * knobs.samples, 0), 0.0, stop, progress, is_sampled=True
+    )
     if kept is None:
         return False
     if is_first():
