@@ -23,8 +23,6 @@ from concord.v1.tasks_service_pb2 import ListTasksRequest
 from tests.console_world import Browser, world_in
 from tests.waiting import until
 
-MATRIX_RUN = {"/pause", "/resume", "/cancel", "/budget", "/links", "/revoke"}
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):

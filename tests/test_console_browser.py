@@ -179,6 +179,8 @@ async def looked_at(world: World, source: str) -> None:
         await pages(operator, "run", source, pictures)
         await operator.open(f"{world.console.url}/runs/{world.job.run_id}/people")
         await pages(operator, "people", source, pictures)
+        await operator.open(f"{world.console.url}/runs/{world.job.run_id}/letters")
+        await pages(operator, "letters", source, pictures)
         number = world.facts("annotation_submitted")[0].pair_index
         await operator.open(f"{world.console.url}/runs/{world.job.run_id}/pair?pair=%23{number}")
         await pages(operator, "pair", source, pictures)

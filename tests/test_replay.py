@@ -23,8 +23,9 @@ from concord.kit.loop.facts import dead_letter
 from concord.kit.loop.run_records import records
 from concord.kit.loop.worker import Worker
 from concord.kit.settings import Settings, open_log, open_store
-from concord.operate import dead_letters, replay_commands, run_log
+from concord.operate import replay_commands, run_log
 from concord.operate.local_records import here
+from concord.runs import dead_letters
 from concord.v1.events_pb2 import Event, PauseReason
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED
 from tests.test_cli import concord

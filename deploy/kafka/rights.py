@@ -24,12 +24,12 @@ class Rights:
 
     reads: tuple[Topic, ...]
     writes: tuple[Topic, ...]
-    # What it looks through without a group: which work still waits for the group that does it.
+    # What it looks through without a group: which work still waits for the group that does it, what was given up.
     looks: tuple[Topic, ...] = ()
 
 
 RIGHTS: Mapping[str, Rights] = {
-    "runs": Rights((FACTS,), (FACTS, *WORK), looks=WORK),
+    "runs": Rights((FACTS,), (FACTS, *WORK, DEAD_LETTERS), looks=(*WORK, DEAD_LETTERS)),
     "tasks": Rights((FACTS,), (FACTS,)),
     "labeling": Rights((LABEL,), (FACTS, DEAD_LETTERS)),
     "scoring": Rights((SCORE,), (FACTS, DEAD_LETTERS)),
@@ -51,7 +51,9 @@ def topics(service: str) -> dict[str, list[str]]:
 
 def groups(service: str) -> dict[str, list[str]]:
     """Group → the operations on it: its own, and those whose positions it looks at."""
-    return {service: ["Describe", "Read"]} | {topic.group: ["Describe"] for topic in RIGHTS[service].looks}
+    return {service: ["Describe", "Read"]} | {
+        topic.group: ["Describe"] for topic in RIGHTS[service].looks if topic.group
+    }
 
 
 def strimzi(prefix: str = "", cluster: str = "kafka", namespace: str = "kafka") -> str:

@@ -14,6 +14,7 @@ from concord.console.book import Book
 from concord.console.credentials import Pass, form_token
 from concord.console.desk import Desk
 from concord.console.gate import Gate, Holder
+from concord.kit.plural import many
 
 
 def _templates() -> Environment:
@@ -21,7 +22,7 @@ def _templates() -> Environment:
     made = Environment(
         loader=PackageLoader("concord.console", "pages"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    made.globals.update(texts=texts, t=texts.PAGE, may=roles.may)
+    made.globals.update(texts=texts, t=texts.PAGE, may=roles.may, many=many)
     return made
 
 

@@ -120,6 +120,19 @@ class Desk:
         with drive.translated(self.address):
             self._keep(self._runs.SetBudget(said, timeout=CALL_S).run)
 
+    def letters(self, run_id: str) -> runs_pb.ListDeadLettersResponse:
+        """What workers gave up of the run, the newest first."""
+        with drive.translated(self.address):
+            return self._runs.ListDeadLetters(runs_pb.ListDeadLettersRequest(run_id=run_id), timeout=CALL_S)
+
+    def requeue(self, run_id: str, why: str) -> int:
+        """Puts back what workers gave up of the run; how many items. Raises Refused."""
+        said = runs_pb.RequeueDeadLettersRequest(run_id=run_id, request_id=str(uuid4()), reason=why)
+        with drive.translated(self.address):
+            answer = self._runs.RequeueDeadLetters(said, timeout=CALL_S)
+        self._keep(answer.run)
+        return answer.put_back
+
     def revoke(self, run_id: str, name: str, why: str) -> None:
         """What was given to this name until now lets nobody in to this run any more."""
         said = runs_pb.RevokeAccessRequest(run_id=run_id, request_id=str(uuid4()), name=name, reason=why)

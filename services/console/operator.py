@@ -12,11 +12,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
 from concord.client.results.records import There
-from concord.console import credentials, entrance, gate, markdown, overview, persons, roles, story
+from concord.console import credentials, entrance, gate, markdown, overview, persons, roles, story, texts
 from concord.console.asked import Asked, Console
 from concord.console.desk import Desk
 from concord.kit.arrays import unpack
-from concord.kit.errors import ConcordError, Denied, InvalidInput
+from concord.kit.errors import ConcordError, Denied, InvalidInput, Refused
 from concord.preference.deviating import words
 from concord.v1.events_pb2 import Event
 from concord.v1.runs_service_pb2 import RunView
@@ -130,6 +130,21 @@ def pair(console: Console, asked: Asked) -> Response:
     if found:
         said["story"] = story.story(events, found[0], lambda uri: unpack(records.blob(uri)), console.book.name_of)
     return console.page("pair.html", asked.holder, **said)
+
+
+def letters(console: Console, asked: Asked) -> Response:
+    """What workers gave up of the run."""
+    view, found = console.desk.view(asked.run_id), console.desk.letters(asked.run_id)
+    waiting = sum(one.goes_back for one in found.letters)
+    said = {"run": view, "groups": overview.given_up(found.letters), "waiting": waiting, "left_off": found.left_off}
+    return console.page("letters.html", asked.holder, **said)
+
+
+def requeue(console: Console, asked: Asked) -> Response:
+    """What was given up is tried anew. Raises Refused where nothing would change."""
+    if not console.desk.requeue(asked.run_id, _why(asked)):
+        raise Refused(texts.NOTHING_BACK)
+    return RedirectResponse(f"/runs/{asked.run_id}/letters", 303)
 
 
 def pause(console: Console, asked: Asked) -> Response:

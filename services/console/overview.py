@@ -1,7 +1,8 @@
 """A run's state as the operators' pages say it: words and numbers, ready to be set. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from concord.client.run import steering
 from concord.kit.plural import many
@@ -9,7 +10,7 @@ from concord.preference.call_costs import money
 from concord.preference.judges import priced
 from concord.preference.stages import HUMAN, STAGES
 from concord.v1.events_pb2 import PauseReason
-from concord.v1.runs_service_pb2 import RunStatus, RunView, StageView
+from concord.v1.runs_service_pb2 import DeadLetterView, RunStatus, RunView, StageView
 from concord.v1.tasks_service_pb2 import GetQueueResponse
 
 OPEN = (RunStatus.RUN_STATUS_RUNNING, RunStatus.RUN_STATUS_PAUSED)
@@ -79,6 +80,7 @@ class Standing:
     is_open: bool
     is_paused: bool
     about_the_judge: bool
+    has_failed: bool
 
 
 def brief(view: RunView) -> Brief:
@@ -97,6 +99,61 @@ def brief(view: RunView) -> Brief:
     )
 
 
+@dataclass(frozen=True)
+class GivenUp:
+    """Items that were given up alike: of one stage, by one service, for one reason, and with one thing to be done."""
+
+    what: str
+    units: str
+    service: str
+    tries: str
+    error: str
+    at: str
+    # What putting them back would come to; or how, why and when that was done.
+    says: str
+    goes_back: bool
+
+
+# The numbers of so many units are said.
+MOST_UNITS = 20
+
+
+def given_up(letters: Iterable[DeadLetterView]) -> list[GivenUp]:
+    """What was given up, alike together: what may go back first, then the newest first."""
+    alike: dict[tuple[object, ...], list[DeadLetterView]] = {}
+    for one in letters:
+        kind = (one.unit.stage, one.unit.round, one.unit.retry, one.service, one.attempts, one.error, one.says)
+        alike.setdefault((*kind, one.goes_back, one.put_back_at > 0), []).append(one)
+    return sorted((_alike(group) for group in alike.values()), key=lambda one: not one.goes_back)
+
+
+def _alike(group: Sequence[DeadLetterView]) -> GivenUp:
+    first = group[0]
+    what = step_title(first.unit.stage, first.unit.round)
+    numbers = sorted(one.unit.number for one in group)
+    units = ", ".join(f"{number:,}" for number in numbers[:MOST_UNITS]) + (" …" if numbers[MOST_UNITS:] else "")
+    tries = f"after {many(first.attempts, 'attempt')}"
+    if first.unit.retry:
+        tries += f", tried anew {many(first.unit.retry, 'time')} before"
+    begin, end = (utc(pick(one.at for one in group)) for pick in (min, max))
+    back_at = max(one.put_back_at for one in group)
+    return GivenUp(
+        what,
+        f"{many(len(numbers), 'unit')}: {units}",
+        first.service,
+        tries,
+        first.error,
+        begin if begin == end else f"{begin} to {end[11:] if begin[:10] == end[:10] else end}",
+        first.says + (f", {utc(back_at)}" if back_at else ""),
+        first.goes_back,
+    )
+
+
+def utc(at: float) -> str:
+    """A time of the log as the pages say it."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def standing(view: RunView, queue: GetQueueResponse, pace: Pace | None = None) -> Standing:
     """All that the page shows of a run."""
     return Standing(
@@ -109,6 +166,7 @@ def standing(view: RunView, queue: GetQueueResponse, pace: Pace | None = None) -
         view.status in OPEN,
         view.status == RunStatus.RUN_STATUS_PAUSED,
         view.pause_reason in JUDGE,
+        view.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS or any(stage.failed for stage in view.stages),
     )
 
 
@@ -131,7 +189,7 @@ def _numbers(view: RunView, queue: GetQueueResponse) -> Sequence[tuple[str, str,
     else:
         asked = ("0", "nobody is asked now")
     return (
-        ("Pairs", f"{view.pairs:,}", f"{len(view.stages)} stages, {view.stages_ahead} ahead"),
+        ("Pairs", f"{view.pairs:,}", f"{many(len(view.stages), 'stage')}, {view.stages_ahead} ahead"),
         ("Votes", f"{view.votes:,}", f"of {view.human_budget:,}"),
         ("Judging", _spent(view), limit),
         ("Label error", error, audited if triaged.trust else "not known yet"),
@@ -143,9 +201,14 @@ def _spent(view: RunView) -> str:
     return money(view.usage.dollars) if view.usage.dollars or priced(view.config) else "–"
 
 
+def step_title(stage: int, round_: int) -> str:
+    """A stage by its title; one of a newer version by its number."""
+    title = STAGES[stage].title if stage in STAGES else f"stage {stage}"
+    return title + (f" {round_}" if round_ else "")
+
+
 def _step(stage: StageView, pace: Pace) -> Step:
-    title = STAGES[stage.stage].title if stage.stage in STAGES else f"stage {stage.stage}"
-    name = title + (f" {stage.round}" if stage.round else "")
+    name = step_title(stage.stage, stage.round)
     done = 1.0 if stage.closed else stage.settled / stage.units if stage.units else 0.0
     what = many(stage.units, "question" if stage.stage in HUMAN else "unit")
     says = what if stage.closed else f"{stage.settled:,} of {what}"

@@ -105,6 +105,25 @@ STANDING: Mapping[str, str] = {
     "full": "You have answered as many questions as one person may. Thank you.",
 }
 
+# What workers gave up, on the operators' pages.
+LETTERS: Mapping[str, str] = {
+    "head": "Dead letters",
+    "look": "What failed, and why",
+    "what": "A worker that fails at an item again and again gives it up: the item lies here, and nothing is lost. "
+    "Look for the cause in the error first; then put the items back.",
+    "none": "Nothing of this run was given up.",
+    "if_back": "If put back:",
+    "all_back": "All of them were put back, or would change nothing any more.",
+    "back_what": "Tried anew with the other failed units of their stage; a run that paused over them goes on.",
+    "why": "Why: what was mended",
+    "back": "Put back",
+    "item": "item",
+    "times": "Times are UTC.",
+    "older": "older one is left off.",
+    "olders": "older ones are left off.",
+}
+NOTHING_BACK = "nothing that was given up would change the run any more; load the page anew"
+
 # Coming in.
 DENIED = "You cannot open this"
 ASK = "Ask whoever sent you here for a link."

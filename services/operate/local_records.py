@@ -15,8 +15,8 @@ from concord.kit.settings import Settings, look_at_log, look_at_store, open_blob
 from concord.kit.store import Store
 from concord.kit.urls import without_secrets
 from concord.operate import run_log
-from concord.operate.dead_letters import Letter, read
 from concord.runs import service as runs
+from concord.runs.dead_letters import Letter, read
 from concord.v1.events_pb2 import Event
 from concord.v1.runs_service_pb2 import RunView
 

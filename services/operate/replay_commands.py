@@ -19,8 +19,9 @@ from concord.kit.loop.events import facts
 from concord.kit.plural import many
 from concord.kit.settings import Settings, open_log
 from concord.kit.store import Store
-from concord.operate import dead_letters, redo, run_log, timeline, timeline_text, verify
+from concord.operate import letters, redo, run_log, timeline, timeline_text, verify
 from concord.preference import answer_faults, checked
+from concord.runs import dead_letters
 from concord.v1.events_pb2 import Event
 from concord.v1.pairs_pb2 import PairShard
 from concord.v1.work_pb2 import Work
@@ -129,21 +130,21 @@ def print_letters(log: Log, run_id: str, as_json: bool, say: Say = print) -> Non
     """The dead letters of the run, or of all runs where none is named."""
     found = [letter for letter in dead_letters.read(log) if run_id in ("", letter.run_id)]
     if as_json:
-        say(json.dumps([dead_letters.as_json(letter) for letter in found], indent=2))
+        say(json.dumps([letters.as_json(letter) for letter in found], indent=2))
         return
     if not found:
         say("no dead letters")
         return
     say(f"{'letter':>7}  {'time':19}  {'run':8}  {'unit':14}  item, tries, error")
     for letter in found:
-        say(clean(dead_letters.line(letter, datetime.fromtimestamp(letter.at).strftime("%Y-%m-%d %H:%M:%S"))))
+        say(clean(letters.line(letter, datetime.fromtimestamp(letter.at).strftime("%Y-%m-%d %H:%M:%S"))))
 
 
 def requeue(settings: Settings, run_id: str, names: Sequence[str], sure: bool, say: Say = print) -> None:
     """Puts the chosen letters back, once it was said what that comes to and somebody agreed."""
     log = open_log(settings)
     found = [letter for letter in dead_letters.read(log) if run_id in ("", letter.run_id)]
-    steps = dead_letters.plan(dead_letters.chosen(found, names), cache(lambda own: run_log.fold(log, own).state))
+    steps = dead_letters.plan(letters.chosen(found, names), cache(lambda own: run_log.fold(log, own).state))
     for step in steps:
         say(clean(f"{step.letter.name:>7}  {step.says}"))
     count = sum(bool(step.entries) for step in steps)

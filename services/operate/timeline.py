@@ -288,7 +288,8 @@ def _command(fact: Fact) -> str:
         case "run_resumed":
             return "resumed"
         case "stage_retried":
-            return "what failed or stayed without a verdict is tried anew"
+            why = f": {event.stage_retried.reason}" if event.stage_retried.reason else ""
+            return f"what failed or stayed without a verdict is tried anew{why}"
         case "budget_changed":
             said = event.budget_changed
             return f"budget now {many(said.human_budget, 'vote')}, ${said.dollar_budget:,.2f} (0: no limit)"

@@ -69,6 +69,8 @@ REQUESTS: dict[str, dict[str, Bound]] = {
     "FindCancelledRequest": {"run_ids": Many(1_000, RUN_ID), "worker": RUN_ID, "paces": Many(100, INNER)},
     "ListRunsRequest": {"page_size": ANY, "page_token": Text(20)},
     "WatchRunRequest": RUN,
+    "ListDeadLettersRequest": RUN,
+    "RequeueDeadLettersRequest": {**COMMAND, "reason": WORDS},
     "ReadDatasetRequest": RUN,
     "ReadFactsRequest": RUN,
     "ReadBlobRequest": {"uri": URI},

@@ -10,13 +10,15 @@ from typing import Any
 # What is asked, by what it is for.
 LOOK = frozenset({"GetRun", "ListRuns", "WatchRun", "GetQueue", "ListTasks"})
 # Texts of pairs, answers of people and what came of a run.
-READ = frozenset({"ReadDataset", "ReadFacts", "ReadBlob"})
+READ = frozenset({"ReadDataset", "ReadFacts", "ReadBlob", "ListDeadLetters"})
 ANSWER = frozenset(
     {"NextTask", "NextTasks", "SubmitAnnotation", "SubmitAnnotations", "SkipTask", "WithdrawAnnotation"}
     | {"ReturnTasks", "ExtendLeases"}
 )
 BEGIN = frozenset({"CreateRun", "SubmitPairs", "StartRun"})
-STEER = frozenset({"PauseRun", "ResumeRun", "SetBudget", "RetryStage", "CancelRun", "RevokeAccess"})
+STEER = frozenset(
+    {"PauseRun", "ResumeRun", "SetBudget", "RetryStage", "RequeueDeadLetters", "CancelRun", "RevokeAccess"}
+)
 # Asks of a service what it would say, beside any run; LabelPairs may cost money.
 TRY = frozenset({"LabelPairs", "ScorePairs", "GetJob", "PreviewTriage"})
 WORK = frozenset({"FindCancelled"})

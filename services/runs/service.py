@@ -16,8 +16,8 @@ from concord.kit.blobs import Blobs
 from concord.kit.enums import word
 from concord.kit.errors import InvalidInput, NotFound, Refused, Unavailable
 from concord.kit.ids import event_id
-from concord.kit.log import Log
-from concord.kit.loop.commands import append_and_wait
+from concord.kit.log import Log, topics
+from concord.kit.loop.commands import append_and_wait, wait_for
 from concord.kit.loop.fold import Fold, restore_run, start_run
 from concord.kit.loop.run_records import places, records_at
 from concord.kit.plural import many
@@ -26,7 +26,7 @@ from concord.kit.store import Store
 from concord.preference import datasets
 from concord.preference.budget import human_budget
 from concord.preference.shards import put_manifest, put_shard
-from concord.runs import cancelled, limits, loop, state, teams
+from concord.runs import cancelled, dead_letters, limits, loop, state, teams
 from concord.runs.bearing import Bearing
 from concord.runs.evolve import evolve
 from concord.runs.state import RunState
@@ -46,6 +46,7 @@ PUTS = 8
 # Beyond so many pairs, reading their ids again would take longer than a call may.
 MOST_NAMES = 200_000
 MOST_RUNS_A_PAGE = 1_000
+MOST_LETTERS = 200
 READ_AT_ONCE = 100
 # A page ends with the run that exceeds it: messages stay under gRPC's 4 MB, whatever the runs' texts.
 MOST_PAGE_BYTES = 1_000_000
@@ -129,9 +130,13 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         """Says one fact and returns the run; a refusal by the fold comes back as Refused."""
         event = Event(event_id=event_id(run_id, name), run_id=run_id, actor=caller.actor(), **kind)
         append_and_wait(self._log, self._store, SERVICE, [event])
+        return self._taken(run_id, [event.event_id])
+
+    def _taken(self, run_id: str, event_ids: Sequence[str]) -> pb.RunView:
+        """The run after these were folded. Raises Refused where it refused one of them."""
         view = self._state(run_id).view
         for refusal in view.refused:
-            if refusal.startswith(event.event_id):
+            if refusal.startswith(tuple(event_ids)):
                 raise Refused(refusal.split(": ", 1)[1])
         return view
 
@@ -241,6 +246,36 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         view = self._command(request.run_id, f"retry/{request.request_id}", stage_retried=retried)
         return pb.RetryStageResponse(run=view)
 
+    def ListDeadLetters(
+        self, request: pb.ListDeadLettersRequest, context: grpc.ServicerContext
+    ) -> pb.ListDeadLettersResponse:
+        steps = self._steps(request.run_id)
+        return pb.ListDeadLettersResponse(
+            letters=map(_letter_view, reversed(steps[-MOST_LETTERS:])), left_off=max(0, len(steps) - MOST_LETTERS)
+        )
+
+    def _steps(self, run_id: str, order: dead_letters.Order | None = None) -> list[dead_letters.Step]:
+        """What putting back each of the run's dead letters would come to, the oldest first."""
+        self._state(run_id)
+        letters = dead_letters.latest(self._log, run_id)
+        units = {state.unit_row(letter.unit.number) for letter in letters if letter.unit is not None}
+        run = self._state(run_id, *units)
+        return dead_letters.plan(letters, lambda _: run, order)
+
+    def RequeueDeadLetters(
+        self, request: pb.RequeueDeadLettersRequest, context: grpc.ServicerContext
+    ) -> pb.RequeueDeadLettersResponse:
+        """As a crash may come between, it is not the request's id but each letter's mark that keeps it from going back twice."""
+        view = self._ordered(request).view
+        steps = self._steps(request.run_id, dead_letters.Order(caller.actor(), request.reason))
+        entries = [entry for step in steps for entry in step.entries]
+        offsets = self._log.append(entries) if entries else ()
+        facts = {offset: entry for entry, offset in zip(entries, offsets, strict=True) if entry.topic == topics.FACTS}
+        if facts:
+            wait_for(self._store, SERVICE, topics.fact_partition(request.run_id), max(facts))
+            view = self._taken(request.run_id, [Event.FromString(entry.value).event_id for entry in facts.values()])
+        return pb.RequeueDeadLettersResponse(run=view, put_back=sum(bool(step.entries) for step in steps))
+
     def CancelRun(self, request: pb.CancelRunRequest, context: grpc.ServicerContext) -> pb.CancelRunResponse:
         self._ordered(request)
         view = self._command(request.run_id, f"cancel/{request.request_id}", run_cancelled={"reason": request.reason})
@@ -330,6 +365,21 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         for piece in self._blobs.pieces(request.uri):
             for at in range(0, len(piece), CHUNK):
                 yield pb.ReadBlobResponse(chunk=piece[at : at + CHUNK])
+
+
+def _letter_view(step: dead_letters.Step) -> pb.DeadLetterView:
+    letter, said = step.letter, step.letter.said
+    return pb.DeadLetterView(
+        name=letter.name,
+        service=next((topic.group for topic in topics.ALL if topic.name == said.topic), ""),
+        unit=letter.unit,
+        attempts=said.attempts,
+        error=said.error,
+        at=letter.at,
+        put_back_at=letter.back_at or 0.0,
+        goes_back=bool(step.entries),
+        says=letter.back_says or step.says,
+    )
 
 
 def read_teams(path: str) -> Teams:

@@ -5,13 +5,13 @@ mark in the same partition, in the same append, names the letter, and a letter w
 crash lose the mark alone, a second time is harmless: work and facts are known by their names.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
 
-from concord.kit.errors import InvalidInput, NotFound
-from concord.kit.ids import event_id, unit_name
+from concord.kit.errors import NotFound
+from concord.kit.ids import event_id
 from concord.kit.log import Entry, Log, Record, topics
 from concord.kit.log.topics import DEAD_LETTERS
 from concord.kit.loop.facts import entry_of
@@ -19,8 +19,12 @@ from concord.runs.state import ENDED, RunState
 from concord.v1.events_pb2 import Event, StageRetried, Unit
 from concord.v1.work_pb2 import DeadLetter, Work
 
-BATCH = 500
-ALL = "all"
+# A letter holds a work item, which may be half a megabyte.
+BATCH = 100
+# A caller of the service waits for it: so many records of each partition, the last ones, and so many letters of each that are
+# the run's.
+MOST_READ = 2_000
+MOST_HELD = 200
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Letter:
     unit: Unit | None = None
     # When it was put back; None: not yet.
     back_at: float | None = None
+    # How, and why, in words.
+    back_says: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,22 +55,41 @@ class Step:
 
 def read(log: Log) -> list[Letter]:
     """All dead letters that the log still holds, in the order of their time."""
-    found: dict[str, Letter] = {}
+    return _in_order(letter for partition in range(DEAD_LETTERS.partitions) for letter in _letters(log, partition))
+
+
+def latest(log: Log, run_id: str) -> list[Letter]:
+    """The run's dead letters in the order of their time, of the last MOST_READ records of each partition MOST_HELD at most."""
+    found: list[Letter] = []
     for partition in range(DEAD_LETTERS.partitions):
-        for record in _records(log, partition):
-            said = DeadLetter.FromString(record.value)
-            marked = f"{said.partition}/{said.offset}"
-            if said.topic != DEAD_LETTERS.name:
-                letter = _letter(record, said)
+        found += _letters(log, partition, run_id, MOST_READ, MOST_HELD)
+    return _in_order(found)
+
+
+def _in_order(letters: Iterable[Letter]) -> list[Letter]:
+    return sorted(letters, key=lambda letter: (letter.at, letter.name))
+
+
+def _letters(log: Log, partition: int, run_id: str = "", records: int = 0, most: int = 0) -> Iterable[Letter]:
+    """Those of the run, or of all where none is named: the last `most` among the last `records`; 0: all."""
+    found: dict[str, Letter] = {}
+    for record in _records(log, partition, records):
+        said = DeadLetter.FromString(record.value)
+        marked = f"{said.partition}/{said.offset}"
+        if said.topic != DEAD_LETTERS.name:
+            letter = _letter(record, said)
+            if run_id in ("", letter.run_id):
                 found[letter.name] = letter
-            elif marked in found and found[marked].back_at is None:
-                found[marked] = replace(found[marked], back_at=record.at)
-    return sorted(found.values(), key=lambda letter: (letter.at, letter.name))
+            if most and len(found) > most:
+                del found[next(iter(found))]
+        elif marked in found and found[marked].back_at is None:
+            found[marked] = replace(found[marked], back_at=record.at, back_says=said.error)
+    return found.values()
 
 
-def _records(log: Log, partition: int) -> Iterable[Record]:
-    offset = 0
+def _records(log: Log, partition: int, last: int) -> Iterator[Record]:
     try:
+        offset = max(0, log.end(DEAD_LETTERS, partition) - last) if last else 0
         while batch := log.read(DEAD_LETTERS, partition, offset, BATCH):
             yield from batch
             offset = batch[-1].offset + 1
@@ -82,33 +107,27 @@ def _letter(record: Record, said: DeadLetter) -> Letter:
     return Letter(name, record.partition, record.at, record.key, said, work.run_id, unit)
 
 
-def chosen(letters: Sequence[Letter], names: Sequence[str]) -> list[Letter]:
-    """The letters that these names mean; `all` means every one that was not put back. Raises NotFound, InvalidInput."""
-    if ALL in names:
-        return [letter for letter in letters if letter.back_at is None]
-    known = {letter.name: letter for letter in letters}
-    for name in names:
-        partition, slash, offset = name.partition("/")
-        if not (slash and partition.isdigit() and offset.isdigit()):
-            raise InvalidInput(
-                f"--requeue {name!r}: PARTITION/OFFSET as --dead-letters lists it, or `all`, is expected"
-            )
-        if name not in known:
-            raise NotFound(f"--requeue {name}: there is no such dead letter; --dead-letters lists those there are")
-    return [known[name] for name in dict.fromkeys(names)]
+@dataclass(frozen=True)
+class Order:
+    """Who wants letters back, and why; both may be empty."""
+
+    actor: str = ""
+    reason: str = ""
 
 
-def plan(letters: Sequence[Letter], state_of: Callable[[str], RunState]) -> list[Step]:
+def plan(letters: Sequence[Letter], state_of: Callable[[str], RunState], order: Order | None = None) -> list[Step]:
     """What putting back each of them would come to, now that their runs stand as they stand."""
     retried: set[tuple[str, int, int]] = set()
-    return [_step(letter, state_of, retried) for letter in letters]
+    return [_step(letter, state_of, retried, order or Order()) for letter in letters]
 
 
-def _step(letter: Letter, state_of: Callable[[str], RunState], retried: set[tuple[str, int, int]]) -> Step:
+def _step(
+    letter: Letter, state_of: Callable[[str], RunState], retried: set[tuple[str, int, int]], order: Order
+) -> Step:
     if letter.back_at is not None:
         return Step(letter, "was put back before; should it have failed again, there is a newer letter of it")
     if letter.unit is None:
-        return _raw(letter, "goes back as it came; its bytes did not decode, so have the worker mended first")
+        return _raw(letter, order, "goes back as it came; its bytes did not decode, so have the worker mended first")
     state, unit = state_of(letter.run_id), letter.unit
     if (
         state.view.status in ENDED
@@ -120,75 +139,50 @@ def _step(letter: Letter, state_of: Callable[[str], RunState], retried: set[tupl
         return Step(letter, "would change nothing: the unit was tried anew since")
     settled = state.settled.get(unit.number)
     if settled is None:
-        return _raw(letter, "goes back as it came; nothing is known of its unit yet")
+        return _raw(letter, order, "goes back as it came; nothing is known of its unit yet")
     if settled.WhichOneof("kind") != "unit_failed":
         return Step(letter, "would change nothing: the unit is done")
-    return _retry(letter, state, retried)
+    return _retry(letter, state, retried, order)
 
 
-def _raw(letter: Letter, says: str) -> Step:
+def _raw(letter: Letter, order: Order, says: str) -> Step:
     topic = next((topic for topic in topics.ALL if topic.name == letter.said.topic), None)
     if topic is None:
         return Step(letter, f"cannot go back: there is no topic {letter.said.topic!r}")
     back = Entry(
         topic, letter.said.partition, letter.key, letter.said.value, (("requeued-from", letter.name.encode()),)
     )
-    return Step(letter, says, (back, _mark(letter, "as it came")))
+    return Step(letter, says, (back, _mark(letter, order, "as it came")))
 
 
-def _retry(letter: Letter, state: RunState, retried: set[tuple[str, int, int]]) -> Step:
+def _retry(letter: Letter, state: RunState, retried: set[tuple[str, int, int]], order: Order) -> Step:
     """A unit that failed is settled, and what is settled stays: only a retry, which is a fact, gives it a new name."""
     assert state.open is not None
     place = (letter.run_id, state.open.stage, state.open.round)
     says = "its stage is retried: all of its failed units go out again under new names"
-    mark = _mark(letter, "by a retry of its stage")
+    mark = _mark(letter, order, "by a retry of its stage")
     if place in retried:
         return Step(letter, says, (mark,))
     retried.add(place)
     event = Event(
         event_id=event_id(letter.run_id, f"retry/letter/{letter.name}"),
         run_id=letter.run_id,
-        stage_retried=StageRetried(stage=state.open.stage, round=state.open.round),
+        actor=order.actor,
+        stage_retried=StageRetried(stage=state.open.stage, round=state.open.round, reason=order.reason),
     )
     return Step(letter, says, (entry_of(event), mark))
 
 
-def _mark(letter: Letter, how: str) -> Entry:
+def _mark(letter: Letter, order: Order, how: str) -> Entry:
     """A dead letter that names a dead letter: it was put back."""
     offset = int(letter.name.partition("/")[2])
-    said = DeadLetter(topic=DEAD_LETTERS.name, partition=letter.partition, offset=offset, error=f"put back {how}")
+    says = f"put back {how}" + (f": {order.reason}" if order.reason else "")
+    said = DeadLetter(topic=DEAD_LETTERS.name, partition=letter.partition, offset=offset, error=says)
     return Entry(DEAD_LETTERS, letter.partition, letter.key, said.SerializeToString(deterministic=True))
 
 
 def put_back(log: Log, steps: Sequence[Step]) -> int:
     """Does what was planned; returns how many letters went back. Raises Unavailable: then the same again is harmless."""
-    entries = [entry for step in steps for entry in step.entries]
-    if entries:
+    if entries := [entry for step in steps for entry in step.entries]:
         log.append(entries)
     return sum(bool(step.entries) for step in steps)
-
-
-def line(letter: Letter, when: str) -> str:
-    """One line of the list; `when` is its time in words."""
-    said = letter.said
-    unit = unit_name(letter.unit) if letter.unit is not None else "-"
-    back = " · put back" if letter.back_at is not None else ""
-    where = f"{said.topic} {said.partition}/{said.offset}"
-    return f"{letter.name:>7}  {when}  {letter.run_id[:8] or '-':8}  {unit:14}  {where}  after {said.attempts}: {said.error}{back}"
-
-
-def as_json(letter: Letter) -> dict[str, object]:
-    """Plain values."""
-    said = letter.said
-    return {
-        "letter": letter.name,
-        "topic": said.topic,
-        "partition": said.partition,
-        "offset": said.offset,
-        "run_id": letter.run_id,
-        "unit": unit_name(letter.unit) if letter.unit is not None else "",
-        "attempts": said.attempts,
-        "error": said.error,
-        "at": letter.at,
-        "put_back_at": letter.back_at,
-    }
