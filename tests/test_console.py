@@ -176,8 +176,8 @@ ANNOTATING = {
     "ExtendLeases",
     "ReturnTasks",
 }
-WATCHING = {"GetRun", "GetQueue", "ListRuns", "ReadFacts", "ReadBlob"}
-STEERING = {"PauseRun", "ResumeRun", "RetryStage", "SetBudget", "CancelRun", "RevokeAccess"}
+WATCHING = {"GetRun", "GetQueue", "ListRuns", "ReadFacts", "ReadBlob", "ListDeadLetters"}
+STEERING = {"PauseRun", "ResumeRun", "RetryStage", "SetBudget", "CancelRun", "RevokeAccess", "RequeueDeadLetters"}
 CALLS = {
     "annotator": ANNOTATING,
     "viewer": WATCHING,
