@@ -19,10 +19,17 @@ from tests.simulation.memory_log import Broker, MemoryLog
 # How long an example takes says how busy the machine is, and nothing else.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+# Of 17,000 below those of outgoing connections.
+PORTS_EACH = 2_000
 
 
 def pytest_configure(config):
-    """Skips are counted, and the workers of a parallel session share one broker; TRL's tests need none and have no Java."""
+    """Skips are counted, and the workers of a parallel session share one broker; TRL's tests need none and have no Java.
+
+    Each worker draws its ports from a range of its own: a server that is long in starting lost its port to another worker's.
+    """
+    first = 15_000 + PORTS_EACH * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8)
+    os.environ[broker.PORTS] = f"{first}-{first + PORTS_EACH - 1}"
     config.pluginmanager.register(skips, "skips")
     asks = config.option.markexpr != "trl"
     if asks and shared_broker.controls_workers(config) and not broker.missing():

@@ -85,7 +85,10 @@ def start_secure_broker(folder: Path) -> SecureBroker:
     tls = folder / "tls"
     tls.mkdir(parents=True)
     make_keys(tls)
-    port, mtls, sasl, oauth, controller = (free_port() for _ in range(5))
+    ports: set[int] = set()
+    while len(ports) < 5:
+        ports.add(free_port())
+    port, mtls, sasl, oauth, controller = ports
     plain = string.Template((DEPLOY / "server.properties").read_text())
     text = plain.substitute(PORT=port, CONTROLLER_PORT=controller, FOLDER=folder)
     # In a properties file what comes last counts.

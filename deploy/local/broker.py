@@ -6,6 +6,7 @@ By hand: `python -m deploy.local.broker [--port 9092] FOLDER` runs one until Ctr
 import argparse
 import base64
 import hashlib
+import os
 import random
 import re
 import shutil
@@ -29,6 +30,8 @@ MARK = "pom.sha256"
 JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 # Some 3 s on a quiet machine; on a very busy one it has taken more than a minute.
 UP_S = 180.0
+# The variable that says which ports may be drawn, FIRST-LAST.
+PORTS = "CONCORD_LOCAL_PORTS"
 
 
 @dataclass
@@ -121,9 +124,13 @@ def _stamp() -> str:
 
 def free_port(but: int = 0) -> int:
     """A port that nobody listens on (nor `but`), below those of outgoing connections: a client that knocks while the broker is
-    away would otherwise now and then be given the broker's own port, and connect to itself."""
+    away would otherwise now and then be given the broker's own port, and connect to itself.
+
+    Nothing holds it until whoever wanted it listens there: who starts servers side by side gives each its own `PORTS`.
+    """
+    first, last = map(int, os.environ.get(PORTS, "15000-31999").split("-"))
     while True:
-        port = random.randrange(15_000, 32_000)
+        port = random.randint(first, last)
         if port == but:
             continue
         with socket.socket() as probe:
