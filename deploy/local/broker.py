@@ -30,8 +30,8 @@ MARK = "pom.sha256"
 JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 # Some 3 s on a quiet machine; on a very busy one it has taken more than a minute.
 UP_S = 180.0
-# The variable that says which ports may be drawn, FIRST-LAST.
-PORTS = "CONCORD_LOCAL_PORTS"
+# The variable that says which ports may be drawn, FIRST-LAST; no setting of the services, which refuse names that they do not know.
+PORTS = "LOCAL_SERVER_PORTS"
 
 
 @dataclass
