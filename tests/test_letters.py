@@ -34,9 +34,10 @@ def settings(request, tmp_path) -> Settings:
 
 
 def given_up(settings: Settings, judge) -> str:
-    """A run that stands still, for its judge refuses the key."""
+    """A run that stands still, for its judge refused the key; by now it does not, so what was under way gives up nothing more."""
     view = run_in(settings, judge=f"{judge.url}#stub", pilot=0, method="none")
     assert view.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS
+    judge.behaviour.key = ""
     return view.run_id
 
 
@@ -57,7 +58,6 @@ def test_what_was_given_up_is_listed_and_goes_back_once_with_its_reason(settings
                 and "go out again" in one.says
                 for one in listed
             )
-            judge.behaviour.key = ""
             asked = pb.RequeueDeadLettersRequest(run_id=run_id, request_id="once", reason="the key was mended")
             first, again = runs.RequeueDeadLetters(asked), runs.RequeueDeadLetters(asked)
             assert (first.put_back, again.put_back) == (len(listed), 0)
@@ -107,7 +107,6 @@ def test_the_operator_s_page_shows_what_was_given_up_and_puts_it_back(tmp_path):
             assert "Judge" in page and "labeling" in page and "401" in page and "go out again" in page
             viewer = world.enter("viewer", "eye", run_id)
             assert "401" in viewer.get("/letters").text and "requeue" not in viewer.get("/letters").text
-            judge.behaviour.key = ""
             assert viewer.send("/requeue", why="no right").status_code == 403
             assert operator.send("/requeue", why="").status_code == 400
             assert operator.client.post(f"{operator.path}/requeue", data={"why": "no form"}).status_code == 403
