@@ -44,7 +44,7 @@ test: $(VENV)/dev  ## the tests, on a real Kafka (where there is Maven), Postgre
 test-all: $(VENV)/dev test-trl  ## what `make test` leaves out: kills, chaos, upgrades, whole clusters, benchmarks, long waits, TRL
 	$(BIN)/pytest --quiet -m slow --numprocesses 2 --dist loadfile
 
-test-trl: $(TRL)/trl  ## reward models and policies, TRL's own trainers on an export; torch, so a virtual environment of its own
+test-trl: $(TRL)/trl $(SMALL)/tokenizer_config.json  ## reward models and policies, TRL's own trainers on an export; torch, so a virtual environment of its own
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(TRL)/bin/pytest -m trl --numprocesses 2 --dist loadfile tests/test_trl*.py
 
 test-label-studio: $(VENV)/dev $(LABEL_STUDIO)/label-studio  ## `concord tasks label-studio` with a real one, in a virtual environment of its own: 1 GB

@@ -107,6 +107,17 @@ def test_reward_models_of_every_kind_are_measured_on_the_same_held_out_pairs(pac
     reward_accuracy.said(found)
 
 
+def test_a_reward_model_is_measured_by_subset_on_pairs_that_it_did_not_learn_from(pack, tmp_path):
+    from benchmarks import dpo_arms, reward_bench
+
+    found = reward_bench.measured(str(dpo_arms.tiny(tmp_path / "tiny")), reward_bench.QUICK, tmp_path)
+    subsets = found["bench"]["subsets"]
+    assert found["learned"] == reward_bench.QUICK.learn and len(subsets) > 4
+    assert all(0 < one["of"] <= reward_bench.QUICK.held for one in subsets.values())
+    assert sum(one["of"] for one in subsets.values()) == found["bench"]["all"]["of"] == found["pairs"]
+    reward_bench.said(found)
+
+
 def test_the_warning_and_the_cure_are_told_from_what_judge_and_checks_say():
     from benchmarks import hrlaif
 
