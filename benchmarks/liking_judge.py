@@ -42,8 +42,12 @@ def judge(taste: Taste, errs: float) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             """A verdict is no event."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    server.daemon_threads = True
+    class Patient(ThreadingHTTPServer):
+        """Its queue holds a burst: of the library's five connections a busy machine resets the next."""
+
+        request_queue_size = 128
+
+    server = Patient(("127.0.0.1", 0), Answers)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -7,8 +7,10 @@ import json
 import threading
 from collections import deque
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl, unquote
+
+from tests.threaded import Threaded
 
 BUCKET = "bucket"
 OLD, LOSE_ANSWER, CUT_BODY = (
@@ -149,7 +151,7 @@ def fake_gcs(token: str = ""):
 
         def log_message(self, *_: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Threaded(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     store.port = server.server_port

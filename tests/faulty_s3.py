@@ -3,8 +3,10 @@
 import threading
 from collections import deque
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl
+
+from tests.threaded import Threaded
 
 OLD, BUSY, LOSE_ANSWER, CONFLICT, REFUSES = "ignores If-None-Match", "503", "does it and hangs up", "409", "403"
 CUT_BODY = "hangs up in the middle of the content"
@@ -121,7 +123,7 @@ def faulty_s3():
 
         def log_message(self, *_: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Threaded(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     store.url = f"s3://bucket/at?endpoint_url=http://127.0.0.1:{server.server_port}&region=us-east-1"

@@ -11,9 +11,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.threaded import Threaded
 
 LEGACY = "0123456789abcdef0123456789abcdef01234567"
 PERSONAL, SHORT = "head.body.signature", "short-lived"
@@ -68,7 +70,7 @@ def tie() -> dict[str, Any]:
 def label_studio() -> Iterator[Stand]:
     """The stand-in, for as long as the block lasts."""
     stand = Stand()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(stand))
+    server = Threaded(("127.0.0.1", 0), _handler(stand))
     stand.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

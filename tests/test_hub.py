@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ import pytest
 from concord.client.intake import fetch, intake
 from concord.kit.errors import InvalidInput, Unavailable
 from tests.row_files import good, ids, jsonl, parquet
+from tests.threaded import Threaded
 
 
 def hub_folder(root: Path) -> Path:
@@ -113,7 +114,7 @@ class _Hub(BaseHTTPRequestHandler):
 def hub_url(tmp_path):
     """A server on this machine that the hub's own client takes for the hub."""
     served = type("Served", (_Hub,), {"root": hub_folder(tmp_path / "hub")})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), served)
+    server = Threaded(("127.0.0.1", 0), served)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"

@@ -3,7 +3,7 @@
 import json
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from concord.scoring.models import Models, Shown
 from concord.scoring.remote import ENDPOINTS, Remote
 from concord.v1.pairs_pb2 import Message, Pair, Response
 from tests.test_cli import concord
+from tests.threaded import Threaded
 
 ASKED = [{"role": "user", "content": "Why?"}]
 
@@ -51,7 +52,7 @@ def server(reply=reply_to, status: int = 200):
         def log_message(self, *_: object) -> None:
             pass
 
-    held = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    held = Threaded(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=held.serve_forever, args=(0.01,))
     thread.start()
     try:
