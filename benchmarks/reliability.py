@@ -17,26 +17,11 @@ from typing import Any
 from benchmarks.measure import asked_of, parser_of, write
 from concord.kit.plural import many
 from concord.preference.rights import MAY_CALL
-from concord.v1 import (
-    labeling_service_pb2,
-    runs_service_pb2,
-    scoring_service_pb2,
-    tasks_service_pb2,
-    training_service_pb2,
-    triage_service_pb2,
-)
+from tests import contract_requests
 
 HERE = Path(__file__).resolve().parent
 PAGE, RESULTS = HERE / "reliability.md", HERE / "results"
 WANTED_SEEDS, WANTED_INPUTS = 100_000, 1_000_000
-CONTRACTS = (
-    runs_service_pb2,
-    tasks_service_pb2,
-    labeling_service_pb2,
-    scoring_service_pb2,
-    triage_service_pb2,
-    training_service_pb2,
-)
 NOT_COVERED = (
     "Real disks that lie about what they have written, and memory that flips bits: the log's and the blobs' hashes show it, and "
     "nobody has made it happen below a running cluster.",
@@ -74,7 +59,7 @@ def _read(path: Path) -> Any:
 
 def rpcs() -> int:
     """Methods of the contract."""
-    services = [one for module in CONTRACTS for one in module.DESCRIPTOR.services_by_name.values()]
+    services = [one for module in contract_requests.FILES for one in module.DESCRIPTOR.services_by_name.values()]
     return sum(len(service.methods) for service in services)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl, unquote
 
-from tests.threaded import Threaded
+from tests.threaded import served
 
 BUCKET = "bucket"
 OLD, LOSE_ANSWER, CUT_BODY = (
@@ -151,12 +151,6 @@ def fake_gcs(token: str = ""):
 
         def log_message(self, *_: object) -> None: ...
 
-    server = Threaded(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    store.port = server.server_port
-    try:
+    with served(Handler) as server:
+        store.port = server.server_port
         yield store
-    finally:
-        server.shutdown()
-        server.server_close()

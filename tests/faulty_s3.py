@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl
 
-from tests.threaded import Threaded
+from tests.threaded import served
 
 OLD, BUSY, LOSE_ANSWER, CONFLICT, REFUSES = "ignores If-None-Match", "503", "does it and hangs up", "409", "403"
 CUT_BODY = "hangs up in the middle of the content"
@@ -123,12 +123,6 @@ def faulty_s3():
 
         def log_message(self, *_: object) -> None: ...
 
-    server = Threaded(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    store.url = f"s3://bucket/at?endpoint_url=http://127.0.0.1:{server.server_port}&region=us-east-1"
-    try:
+    with served(Handler) as server:
+        store.url = f"s3://bucket/at?endpoint_url=http://127.0.0.1:{server.server_port}&region=us-east-1"
         yield store
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.threaded import Threaded
+from tests.threaded import served
 
 LEGACY = "0123456789abcdef0123456789abcdef01234567"
 PERSONAL, SHORT = "head.body.signature", "short-lived"
@@ -70,16 +70,9 @@ def tie() -> dict[str, Any]:
 def label_studio() -> Iterator[Stand]:
     """The stand-in, for as long as the block lasts."""
     stand = Stand()
-    server = Threaded(("127.0.0.1", 0), _handler(stand))
-    stand.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with served(_handler(stand)) as server:
+        stand.url = f"http://127.0.0.1:{server.server_port}"
         yield stand
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _handler(stand: Stand) -> type[BaseHTTPRequestHandler]:

@@ -1,12 +1,11 @@
 """A stand-in for STS, over real HTTP: gives keys to whoever shows the token of a role, and no others."""
 
-import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs
 
-from tests.threaded import Threaded
+from tests.threaded import served
 
 ROLE = "arn:aws:iam::111122223333:role/concord"
 SAID = """<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{key}</AccessKeyId>
@@ -49,12 +48,6 @@ def sts():
 
         def log_message(self, *_: object) -> None: ...
 
-    server = Threaded(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    server_of.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with served(Handler) as server:
+        server_of.url = f"http://127.0.0.1:{server.server_port}"
         yield server_of
-    finally:
-        server.shutdown()
-        server.server_close()

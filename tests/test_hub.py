@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +16,7 @@ import pytest
 from concord.client.intake import fetch, intake
 from concord.kit.errors import InvalidInput, Unavailable
 from tests.row_files import good, ids, jsonl, parquet
-from tests.threaded import Threaded
+from tests.threaded import served
 
 
 def hub_folder(root: Path) -> Path:
@@ -113,14 +112,9 @@ class _Hub(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub_url(tmp_path):
     """A server on this machine that the hub's own client takes for the hub."""
-    served = type("Served", (_Hub,), {"root": hub_folder(tmp_path / "hub")})
-    server = Threaded(("127.0.0.1", 0), served)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    handler = type("Served", (_Hub,), {"root": hub_folder(tmp_path / "hub")})
+    with served(handler) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 def concord_fetch(folder: Path, url: str, *words: str) -> subprocess.CompletedProcess:

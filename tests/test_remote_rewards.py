@@ -1,7 +1,6 @@
 """Rewards by a server that speaks as vLLM's pooling and classify endpoints do, or as Text Embeddings Inference does."""
 
 import json
-import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 
@@ -16,7 +15,7 @@ from concord.scoring.models import Models, Shown
 from concord.scoring.remote import ENDPOINTS, Remote
 from concord.v1.pairs_pb2 import Message, Pair, Response
 from tests.test_cli import concord
-from tests.threaded import Threaded
+from tests.threaded import served
 
 ASKED = [{"role": "user", "content": "Why?"}]
 
@@ -52,15 +51,8 @@ def server(reply=reply_to, status: int = 200):
         def log_message(self, *_: object) -> None:
             pass
 
-    held = Threaded(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=held.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with served(Handler) as held:
         yield f"http://127.0.0.1:{held.server_port}", bodies
-    finally:
-        held.shutdown()
-        thread.join()
-        held.server_close()
 
 
 @pytest.mark.parametrize("path", ENDPOINTS)

@@ -12,7 +12,7 @@ from uuid import uuid4
 from google.protobuf.message import DecodeError, Message
 
 from concord.kit import blobs as kept
-from concord.kit.blobs import Blobs
+from concord.kit.blobs import Blobs, named
 from concord.kit.errors import ConcordError, NotFound, Refused
 from concord.kit.ids import URI, event_id, uri_of
 from concord.kit.log import GONE, Log, Record
@@ -29,11 +29,9 @@ from concord.preference import erasing
 from concord.preference.erasing import Words
 from concord.tasks.tables import SLOTS
 from concord.v1.events_pb2 import (
-    DatasetManifest,
     Erased,
     ErasedBlob,
     Event,
-    ModelManifest,
     StageManifest,
 )
 from concord.v1.pairs_pb2 import Pair, PairShard, PairsManifest
@@ -48,15 +46,6 @@ HOLDS: dict[tuple[str, str], str] = {
     ("DatasetManifest", "part_uris"): LINES,
     ("PairsSelected", "selection_uri"): LINES,
     ("ModelInput", "uri"): LINES,
-}
-MANIFESTS: dict[str, type[Message]] = {
-    "pairs_uri": PairsManifest,
-    "manifest_uri": StageManifest,
-    "annotation_uris": StageManifest,
-    "dataset_uri": DatasetManifest,
-    "reward_uri": ModelManifest,
-    "policy_uri": ModelManifest,
-    "model_uri": ModelManifest,
 }
 
 
@@ -97,10 +86,10 @@ def _named(events: Sequence[Event], blobs: Blobs) -> Iterator[tuple[str, str]]:
         for holder, name, uri in _uris(message):
             if (holder, name) in HOLDS:
                 yield uri, HOLDS[holder, name]
-            elif name in MANIFESTS and uri not in opened:
+            elif name in named.HOLDS and uri not in opened:
                 opened.add(uri)
                 try:
-                    found = MANIFESTS[name].FromString(blobs.get(uri))
+                    found = named.HOLDS[name].FromString(blobs.get(uri))
                 except (ConcordError, DecodeError):  # a light model, or one that is gone: `concord verify` says so
                     continue
                 waiting.append(found)
