@@ -1,4 +1,5 @@
-"""Runs that are watched cost two queries for all watchers together, and whoever finds no place asks now and then instead."""
+"""Runs that are watched cost two queries for all watchers together and no thread each, and whoever finds no place asks now and
+then instead."""
 
 import threading
 import time
@@ -7,10 +8,11 @@ import grpc
 import pytest
 
 from concord.client.run import drive
-from concord.kit.errors import Unavailable
+from concord.kit.errors import ConcordError, Unavailable
 from concord.kit.store import Position
 from concord.kit.store.memory import MemoryStore
-from concord.runs.watching import Watching
+from concord.runs.senders import SENDERS, Senders
+from concord.runs.watching import News, Watcher, Watching
 from concord.v1 import runs_service_pb2 as pb
 from tests.waiting import until
 
@@ -31,35 +33,42 @@ class Counting(MemoryStore):
         return super().positions(service)
 
 
+class Ear:
+    """One who watches and keeps what it is told; `holds`: until it is set, sending to it takes as long."""
+
+    def __init__(self, run_id: str, holds: threading.Event | None = None) -> None:
+        self.heard: list[bytes] = []
+        self.ended: list[ConcordError | None] = []
+        self._holds = holds
+        self.watcher = Watcher(run_id, self._hear, self.ended.append)
+
+    def _hear(self, answer: bytes) -> None:
+        self.heard.append(answer)
+        if self._holds is not None:
+            self._holds.wait(60)
+
+
 class Watched:
-    """Views that the test changes, and watchers in threads of their own."""
+    """Runs whose news the test changes, and who watches them."""
 
     def __init__(self) -> None:
-        self.store, self.reads, self.over = Counting(), 0, threading.Event()
-        self.now = {RUN: pb.RunView(run_id=RUN), OTHER: pb.RunView(run_id=OTHER)}
-        self.watching = Watching(self.store, "runs", self._views, look_s=0.005)
-        self.seen: list[list[int]] = []
-        self.errors: list[Exception] = []
+        self.store, self.reads = Counting(), 0
+        self.now = {RUN: News(b"0"), OTHER: News(b"0")}
+        self.watching = Watching(self.store, "runs", self._read, look_s=0.005)
+        self.ears: list[Ear] = []
 
-    def _views(self, run_ids):
+    def _read(self, run_ids):
         self.reads += 1
-        return {run_id: pb.RunView.FromString(self.now[run_id].SerializeToString()) for run_id in run_ids}
+        return {run_id: self.now[run_id] for run_id in run_ids}
 
-    def watch(self, run_id: str, count: int = 1) -> None:
-        for _ in range(count):
-            mine: list[int] = []
-            self.seen.append(mine)
-            threading.Thread(target=self._follow, args=(run_id, mine), daemon=True).start()
+    def watch(self, run_id: str, holds: threading.Event | None = None) -> Ear:
+        ear = Ear(run_id, holds)
+        self.ears.append(ear)
+        self.watching.watch(ear.watcher, self.now[run_id])
+        return ear
 
-    def _follow(self, run_id: str, mine: list[int]) -> None:
-        try:
-            for view in self.watching.watch(run_id, self.now[run_id], self.over):
-                mine.append(view.votes)
-        except Unavailable as error:
-            self.errors.append(error)
-
-    def change(self, run_id: str, votes: int) -> None:
-        self.now[run_id] = pb.RunView(run_id=run_id, votes=votes)
+    def change(self, run_id: str, answer: bytes, last: bool = False) -> None:
+        self.now[run_id] = News(answer, last)
         self.fold()
 
     def fold(self) -> None:
@@ -72,45 +81,93 @@ class Watched:
 def watched():
     world = Watched()
     yield world
-    world.over.set()
-    for run_id in (RUN, OTHER):
-        world.watching.wake(run_id)
+    for ear in world.ears:
+        world.watching.leave(ear.watcher)
 
 
-def test_every_watcher_sees_every_change_and_five_hundred_cost_no_more_queries_than_one(watched):
-    watched.watch(RUN, 500)
-    until(lambda: all(mine == [0] for mine in watched.seen), "all watch")
+def test_every_watcher_hears_every_change_and_five_hundred_cost_no_more_queries_and_threads_than_one(watched):
+    ears = [watched.watch(RUN) for _ in range(500)]
+    until(lambda: all(ear.heard == [b"0"] for ear in ears), "all watch")
     before = watched.reads
-    watched.change(RUN, 7)
-    until(lambda: all(mine[-1] == 7 for mine in watched.seen), "all have seen it")
+    watched.change(RUN, b"7")
+    until(lambda: all(ear.heard == [b"0", b"7"] for ear in ears), "all have heard of it")
     assert watched.reads - before <= 3
+    names = [thread.name for thread in threading.enumerate()]
+    assert sum(name.startswith("sender-") for name in names) <= SENDERS and names.count("watched-runs") == 1
 
 
 def test_where_nothing_is_folded_no_run_is_read(watched):
-    watched.watch(RUN)
-    until(lambda: watched.seen == [[0]] and watched.reads >= 1, "it watches")
+    ear = watched.watch(RUN)
+    until(lambda: ear.heard == [b"0"] and watched.reads >= 1, "it watches")
     before, asked = watched.reads, watched.store.asked
     until(lambda: watched.store.asked > asked + 5, "it looks on")
     assert watched.reads == before
 
 
 def test_watchers_hear_of_a_store_that_is_away_and_may_watch_again_when_it_is_back(watched):
-    watched.watch(RUN)
-    until(lambda: watched.seen == [[0]], "it watches")
+    ear = watched.watch(RUN)
+    until(lambda: ear.heard == [b"0"], "it watches")
     watched.store.away = True
-    until(lambda: len(watched.errors) == 1, "it hears of it")
+    until(lambda: len(ear.ended) == 1, "it hears of it")
+    assert isinstance(ear.ended[0], Unavailable)
     watched.store.away = False
-    watched.watch(RUN)
-    watched.change(RUN, 3)
-    until(lambda: watched.seen[-1][-1:] == [3], "it sees what came meanwhile")
+    again = watched.watch(RUN)
+    watched.change(RUN, b"3")
+    until(lambda: again.heard[-1:] == [b"3"], "it hears what came meanwhile")
+    assert ear.heard == [b"0"]
+
+
+def test_the_last_news_of_a_run_end_the_watching(watched):
+    ear, other = watched.watch(RUN), watched.watch(OTHER)
+    watched.change(RUN, b"over", last=True)
+    until(lambda: ear.ended == [None], "it ends")
+    assert ear.heard[-1] == b"over"
+    watched.change(OTHER, b"1")
+    until(lambda: other.heard == [b"0", b"1"], "the other one goes on")
 
 
 def test_nobody_looks_once_nobody_watches(watched):
-    watched.watch(RUN)
-    until(lambda: watched.seen == [[0]], "it watches")
-    watched.over.set()
-    watched.watching.wake(RUN)
+    ear = watched.watch(RUN)
+    until(lambda: ear.heard == [b"0"], "it watches")
+    watched.watching.leave(ear.watcher)
     until(lambda: watched.watching._looker is None, "the looker has ended")
+    until(lambda: not watched.watching._senders._busy, "and those who send")
+    watched.change(RUN, b"1")
+    assert ear.heard == [b"0"]
+
+
+def test_who_does_not_read_keeps_nobody_else_waiting_and_hears_only_the_newest(watched):
+    holds = threading.Event()
+    stuck = [watched.watch(RUN, holds) for _ in range(2 * SENDERS)]
+    until(lambda: all(ear.heard == [b"0"] for ear in stuck), "all senders are held up")
+    ear = watched.watch(RUN)
+    for answer in (b"1", b"2", b"3"):
+        watched.change(RUN, answer)
+        until(lambda told=answer: ear.heard[-1:] == [told], "the one who reads hears each")
+    holds.set()
+    until(lambda: all(ear.heard == [b"0", b"3"] for ear in stuck), "the others hear the newest")
+
+
+def test_a_thread_that_was_held_up_ends_once_there_are_enough_without_it():
+    holds, senders, done = threading.Event(), Senders(), []
+    for _ in range(3 * SENDERS):
+        senders.do(lambda: holds.wait(60))
+
+    def all_begun() -> bool:
+        senders.look_after()
+        return len(senders._busy) == 3 * SENDERS
+
+    until(all_begun, "each that is held up gets a thread beside it")
+    holds.set()
+    senders.do(lambda: done.append(1))
+    until(lambda: done == [1] and not senders._busy, "all is done and no thread is left")
+
+
+def test_one_that_fails_keeps_no_other_from_being_done():
+    senders, done = Senders(), []
+    senders.do(lambda: 1 // 0)
+    senders.do(lambda: done.append(1))
+    until(lambda: done == [1], "the next one is done")
 
 
 class Full(grpc.RpcError):

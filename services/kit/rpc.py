@@ -9,9 +9,11 @@ replica gone goes to another one. That is safe because every command may be said
 import contextlib
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import structlog
@@ -36,9 +38,8 @@ CONNECTION_GRACE_S = STREAM_DEADLINE_S
 RESOLVE_AGAIN_S = 5.0
 # A replica that comes back is called again within this; gRPC's own limit is two minutes.
 RECONNECT_S = 5.0
-THREADS = 32
-# Beside them, for streams that mostly wait; a thread is made when it is first needed.
-WAITING_THREADS = 500
+# A thread is made when it is first needed; a stream of a dataset or of facts holds one for as long as its reader takes.
+THREADS = 64
 # What one message may have. gRPC itself would cut at this and say so in its own words; the double is read so that
 # whoever sends too much hears what to do.
 MOST_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -78,6 +79,10 @@ class ErrorsToStatuses(grpc.ServerInterceptor):
         if handler is None or handler.request_streaming:
             return handler
         method = details.method
+        if getattr(handler.unary_stream, _OPEN, False):
+            opened = _opened(handler.unary_stream, method, self._check, self._rights)
+            # What is sent is bytes already.
+            return grpc.unary_stream_rpc_method_handler(opened, handler.request_deserializer)
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 _streaming(handler.unary_stream, method, self._check, self._rights),
@@ -118,6 +123,69 @@ def _streaming(behaviour, method: str, check: Check, rights: caller.Rights):
     return call
 
 
+class Stream:
+    """A stream of answers that holds no thread of the server: whoever has it sends, from any thread, one at a time."""
+
+    def __init__(self, put: Callable[[bytes | None], None], context: grpc.ServicerContext, method: str) -> None:
+        self._put, self._context, self._method = put, context, method
+        self._lock, self._counted = threading.Lock(), False
+
+    def on_hang_up(self, call: Callable[[], None]) -> bool:
+        """Calls once the stream is over, whoever ended it; False where it is over already."""
+        return self._context.add_callback(call)
+
+    def send(self, answer: bytes) -> None:
+        """A message in bytes; waits while the caller's window is full. What is sent to nobody any more is dropped."""
+        self._put(answer)
+
+    def end(self, error: ConcordError | None = None) -> None:
+        """Nothing follows."""
+        if error is not None:
+            self._context.set_code(error.status)
+            self._context.set_details(str(error).encode()[:MOST_WORDS_BYTES].decode(errors="ignore"))
+        self.count(error.status if error is not None else grpc.StatusCode.OK)
+        self._put(None)
+
+    def count(self, status: grpc.StatusCode) -> None:
+        """How it ended, once: who hangs up after the end did not end it."""
+        with self._lock:
+            if self._counted:
+                return
+            self._counted = True
+        telemetry.RPCS.labels(self._method, status.name).inc()
+
+
+_OPEN = "experimental_non_blocking"
+
+
+def holds_no_thread(behaviour: Any) -> Any:
+    """Marks a servicer's method `(self, request, context, stream)` that returns at once and leaves the stream open.
+
+    It is by this mark that gRPC's own health service waits without a thread for each who watches; the name is gRPC's.
+    """
+    setattr(behaviour, _OPEN, True)
+    return behaviour
+
+
+def _opened(behaviour, method: str, check: Check, rights: caller.Rights):
+    @holds_no_thread
+    def call(request, context, put):
+        stream = Stream(put, context, method)
+        with _translated(context, method, counted=False):
+            try:
+                caller.let_in(context, method, request, rights)
+                check_size(method, request)
+                check(request)
+                behaviour(request, context, stream)
+            except Exception as error:
+                stream.count(getattr(error, "status", grpc.StatusCode.INTERNAL))
+                raise
+        if not stream.on_hang_up(lambda: stream.count(grpc.StatusCode.OK)):
+            stream.count(grpc.StatusCode.OK)
+
+    return call
+
+
 def _traced(context: grpc.ServicerContext, method: str, request: Message) -> contextlib.AbstractContextManager[object]:
     """The call as a span under the caller's, or by itself in its run's trace."""
     if not tracing.on():
@@ -130,7 +198,7 @@ def _traced(context: grpc.ServicerContext, method: str, request: Message) -> con
 
 
 @contextlib.contextmanager
-def _translated(context: grpc.ServicerContext, method: str) -> Iterator[None]:
+def _translated(context: grpc.ServicerContext, method: str, counted: bool = True) -> Iterator[None]:
     status, words = grpc.StatusCode.OK, ""
     try:
         yield
@@ -142,7 +210,8 @@ def _translated(context: grpc.ServicerContext, method: str) -> Iterator[None]:
         structlog.get_logger().exception("rpc failed", method=method)
         status, words = grpc.StatusCode.INTERNAL, f"{type(error).__name__} in {method}; the server's log has the trace"
     finally:
-        telemetry.RPCS.labels(method, status.name).inc()
+        if counted:
+            telemetry.RPCS.labels(method, status.name).inc()
     if status is not grpc.StatusCode.OK:
         words += f" (trace {trace})" if (trace := tracing.current()) else ""
         context.abort(status, words.encode()[:MOST_WORDS_BYTES].decode(errors="ignore"))
@@ -194,7 +263,7 @@ def serve(
     listens before its services are ready.
     """
     options = server_options(connection_age_s)
-    pool = ThreadPoolExecutor(THREADS + WAITING_THREADS)
+    pool = ThreadPoolExecutor(THREADS, "rpc")
     server = grpc.server(pool, interceptors=[ErrorsToStatuses(check, rights)], options=options)
     for servicer in servicers:
         servicer.add(servicer.servicer, server)

@@ -21,7 +21,7 @@ from concord.kit.loop.commands import append_and_wait, wait_for
 from concord.kit.loop.fold import Fold, restore_run, start_run
 from concord.kit.loop.run_records import places, records_at
 from concord.kit.plural import many
-from concord.kit.rpc import WAITING_THREADS, Servicer
+from concord.kit.rpc import Servicer, Stream, holds_no_thread
 from concord.kit.store import Store
 from concord.preference import datasets
 from concord.preference.budget import human_budget
@@ -31,7 +31,7 @@ from concord.runs.bearing import Bearing
 from concord.runs.evolve import evolve
 from concord.runs.state import RunState
 from concord.runs.teams import Teams
-from concord.runs.watching import Watching
+from concord.runs.watching import News, Watcher, Watching
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1 import runs_service_pb2_grpc
 from concord.v1.config_pb2 import RunConfig
@@ -50,10 +50,11 @@ MOST_LETTERS = 200
 READ_AT_ONCE = 100
 # A page ends with the run that exceeds it: messages stay under gRPC's 4 MB, whatever the runs' texts.
 MOST_PAGE_BYTES = 1_000_000
-# Each holds a thread of the server for as long as it watches, which are those that the server has for that.
-MOST_WATCHERS = WAITING_THREADS
+# Each is told of every change of its run: what that takes grows with them.
+MOST_WATCHERS = 500
 # The rows of a run that its view is made of; those of single units and of all ids are not read for a caller.
 HEADER = ("state", "round", "~folded")
+OVER = (pb.RUN_STATUS_FINISHED, pb.RUN_STATUS_CANCELLED, pb.RUN_STATUS_CORRUPT)
 # In a list of runs the last round's account would be most of what is sent.
 BRIEF = ("state", "~folded")
 
@@ -79,10 +80,16 @@ def briefs(store: Store, run_ids: Sequence[str]) -> list[pb.RunView]:
     return [_state_of(run_id, rows.get(run_id, {})).view for run_id in run_ids]
 
 
-def _views(store: Store, run_ids: Sequence[str]) -> dict[str, pb.RunView]:
-    """The views of these runs as one that is watched shows them."""
+def _seen(store: Store, run_ids: Sequence[str]) -> dict[str, News]:
+    """What those who watch these runs are told."""
     rows = store.rows_of(SERVICE, run_ids, HEADER)
-    return {run_id: _state_of(run_id, rows.get(run_id, {})).view for run_id in run_ids}
+    return {run_id: _news(_state_of(run_id, rows.get(run_id, {})).view) for run_id in run_ids}
+
+
+def _news(view: pb.RunView) -> News:
+    """Equal views are equal bytes: a change is found by comparing them."""
+    answer = pb.WatchRunResponse(run=view).SerializeToString(deterministic=True)
+    return News(answer, view.status in OVER)
 
 
 def _state_of(run_id: str, rows: Mapping[str, bytes]) -> RunState:
@@ -111,7 +118,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         # Each waits for the disk.
         self._puts = ThreadPoolExecutor(PUTS, "shards")
         self._watchers = threading.BoundedSemaphore(MOST_WATCHERS)
-        self._watching = Watching(store, SERVICE, lambda run_ids: _views(store, run_ids))
+        self._watching = Watching(store, SERVICE, lambda run_ids: _seen(store, run_ids))
 
     def _state(self, run_id: str, *more: str) -> RunState:
         """The run's header, and the rows named in `more`; raises NotFound where nobody created the run."""
@@ -316,27 +323,20 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         self._bearing.hear(request.worker, ((one.url, one.window, one.most) for one in request.paces))
         return pb.FindCancelledResponse(run_ids=sorted(cancelled.in_store(self._store)(request.run_ids)))
 
-    def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:
-        over = threading.Event()
-
-        def hung_up() -> None:
-            over.set()
-            self._watching.wake(request.run_id)
-
-        context.add_callback(hung_up)
+    @holds_no_thread
+    def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext, stream: Stream) -> None:
+        news = _news(self._state(request.run_id).view)
         if not self._watchers.acquire(blocking=False):
             raise Unavailable(f"too many watchers: {MOST_WATCHERS} are served at once; ask GetRun now and then instead")
-        try:
-            yield from self._watch(request.run_id, over)
-        finally:
+        watcher = Watcher(request.run_id, stream.send, stream.end)
+
+        def hung_up() -> None:
+            self._watching.leave(watcher)
             self._watchers.release()
 
-    def _watch(self, run_id: str, over: threading.Event) -> Iterator[pb.WatchRunResponse]:
-        """The run's view now and whenever it changed, until the run ends or `over` is set."""
-        for view in self._watching.watch(run_id, self._state(run_id).view, over):
-            yield pb.WatchRunResponse(run=view)
-            if view.status in (pb.RUN_STATUS_FINISHED, pb.RUN_STATUS_CANCELLED, pb.RUN_STATUS_CORRUPT):
-                return
+        self._watching.watch(watcher, news)
+        if not stream.on_hang_up(hung_up):
+            hung_up()
 
     def ReadDataset(
         self, request: pb.ReadDatasetRequest, context: grpc.ServicerContext
