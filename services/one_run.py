@@ -76,7 +76,11 @@ def driven(
     questions.job = session.selected(job, services, seen, resume)
     if job.config.select:
         results_dir.remember(questions.out, job.run_id, questions.job.truth)
-    return session.run(questions.job, services, seen, resume, questions)
+    view = session.run(questions.job, services, seen, resume, questions)
+    if (known := session.with_answers(questions.job, view, services)) is not None:
+        questions.job = known
+        view = session.run(known, services, seen, None, questions)
+    return view
 
 
 def evidence(view: RunView, records: Records) -> list[str]:

@@ -28,7 +28,7 @@ from concord.training.service import Training
 from concord.triage.service import Triage
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.events_pb2 import Event, Stage, Usage
-from concord.v1.pairs_pb2 import Choice, Message, Pair, PairShard, PairsManifest, Response, ShardRef
+from concord.v1.pairs_pb2 import Choice, Mark, Message, Pair, PairShard, PairsManifest, Response, ShardRef
 
 FIRST, SECOND, TIE = Choice.CHOICE_FIRST, Choice.CHOICE_SECOND, Choice.CHOICE_TIE
 RUNS = Fold(1, runs_state.initial, runs_evolve.evolve, runs_state.row, runs_state.restore, loop.due, runs_state.active)
@@ -220,6 +220,13 @@ class _World:
         judged = {"labels": labels, "step": task.step, "kept": task.kept, "wins": wins, "losses": losses}
         return Event(policy_judged=judged, usage=Usage(calls=2 * len(pairs)))
 
+    def _better_of_policy(self, index: int) -> int:
+        """People's own taste in the policy's answers, by the first one's length alone: 1 it is better, else -1."""
+        manifest = PairsManifest.FromString(self.left.blobs.get(self.tasks.state.run.asked_uri))
+        ref = next(one for one in manifest.shards if one.first_index <= index < one.first_index + one.pairs)
+        pair = PairShard.FromString(self.left.blobs.get(ref.uri)).pairs[index - ref.first_index]
+        return 1 if self._liked(len(pair.first.text)) > self._liked(len(pair.second.text)) else -1
+
     @staticmethod
     def _liked(characters: int) -> float:
         return -abs(characters - 11)
@@ -255,7 +262,7 @@ class _World:
 
     def _judge(self, number: int, task, vote: int) -> None:
         index = task.pair_index
-        _, sound, _ = self.invented[index]
+        sound = self.invented[index][1] if index < len(self.invented) else self._better_of_policy(index)
         draw = np.random.default_rng([13, index, vote])
         name = event_id(self.id, "annotation", task.task_id, vote, 1)
         person = (int(np.random.default_rng([19, index]).integers(self.people)) + vote) % max(self.people, vote + 1)
@@ -268,6 +275,9 @@ class _World:
             said.pair_index, said.annotator, said.revision, said.vote = index, who, 1, vote
             said.choice, said.seconds = side if sound else TIE, round(float(draw.gamma(6, 5)), 1)
             said.comment = "The other one only flatters." if number % 4 == 0 else ""
+            if index >= len(self.invented):
+                marks = Mark.MARK_ACCEPTABLE, Mark.MARK_NOT_ACCEPTABLE
+                said.first_mark, said.second_mark = marks if said.choice == FIRST else marks[::-1]
         self._say(event, 12.0)
 
 

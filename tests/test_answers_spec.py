@@ -6,6 +6,7 @@ import pytest
 
 from concord.kit.errors import InvalidInput
 from concord.training import answers
+from concord.training import policy as policy_script
 from concord.training.answers import Knobs, Question, questions, row
 from concord.training.lessons import material
 from concord.training.policy import Knobs as PolicyKnobs
@@ -45,6 +46,19 @@ def test_a_policy_that_does_not_say_what_it_is_names_what_must_be_given(policy, 
     path.unlink() if manifest is None else path.write_text(manifest)
     with pytest.raises(InvalidInput, match=says):
         questions(Knobs(str(policy), "out.jsonl"))
+
+
+def test_a_training_with_a_test_of_its_own_is_asked_for_that_and_not_for_what_chose_its_checkpoint(policy, capsys):
+    path = policy / "manifest.json"
+    questions(Knobs(str(policy), "out.jsonl"))
+    assert "these prompts chose its checkpoint" in capsys.readouterr().err
+    settings = json.loads(path.read_text())["settings"] | {"test": 0.2}
+    path.write_text(json.dumps({"settings": settings}))
+    asked, _ = questions(Knobs(str(policy), "out.jsonl"))
+    known = policy_script.material(PolicyKnobs(**settings, out=""))
+    assert [one.prompt for one in asked] == [one.prompt for one in known.test] and len(asked) == 8
+    assert not [one for one in known.held if one.prompt in [question.prompt for question in asked]]
+    assert capsys.readouterr().err == ""
 
 
 def test_a_training_that_held_nothing_out_is_asked_for_other_prompts(policy):

@@ -11,20 +11,26 @@ import pytest
 from concord.client.results.model_card import run_card
 from concord.client.run import options
 from concord.client.run.estimate import estimate
+from concord.kit.blobs import named
 from concord.kit.errors import InvalidInput
 from concord.kit.loop.events import Fact
 from concord.kit.settings import open_blobs
 from concord.operate.timeline import tell
 from concord.preference import evaluating
 from concord.preference.pairs import make_pair
+from concord.preference.stages import LABELLING
 from concord.report.figures import figures_of
 from concord.report.history import read_history
 from concord.report.page import page
 from concord.report.policies import policy
 from concord.runs import work
+from concord.runs.evolve import evolve
 from concord.runs.limits import check_config
 from concord.runs.state import RunState
+from concord.runs.state import initial as initial_run
 from concord.scoring.units import Units
+from concord.tasks.queue import initial
+from concord.tasks.texts import Texts
 from concord.training import answered
 from concord.training.devices import Devices
 from concord.training.service import Training
@@ -32,7 +38,7 @@ from concord.training.trainer import Trainer
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.events_pb2 import Event, PolicyJudged, Stage, StageManifest
-from concord.v1.pairs_pb2 import Message, PairShard, Response
+from concord.v1.pairs_pb2 import Message, PairShard, PairsManifest, Response
 from concord.v1.snapshot_pb2 import OpenStage
 from tests import stand_in_models
 from tests.small_run import SmallRun, config_of, small_run
@@ -40,7 +46,7 @@ from tests.test_tuned_run import Door
 from tests.waiting import until
 
 ROOT = str(Path(__file__).parent.parent)
-ASKED = 24
+ASKED, BY_PEOPLE = 24, 18
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +58,7 @@ def run(tmp_path_factory) -> SmallRun:
         trainer = Trainer(blobs, home, Devices((), 1), stand_in_models.KINDS)
         return Units(blobs, home, stand_in_models.KINDS), Training(blobs, trainer)
 
-    asked = {"reward_model": "a-model", "reward_knobs": "steps=1", "evaluate": ASKED}
+    asked = {"reward_model": "a-model", "reward_knobs": "steps=1", "evaluate": ASKED, "evaluate_votes": BY_PEOPLE}
     asked |= {"policy": "a-model", "policy_knobs": "steps=2,leaves=policy", "shard_pairs": 16}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", ROOT)
@@ -70,7 +76,8 @@ def figures(run):
 
 def test_each_step_is_scored_and_judged_after_the_policy_and_the_run_ends_then(run):
     opened = [one.stage for one in of(run, "stage_opened")]
-    assert opened[-3:] == [Stage.STAGE_POLICY, Stage.STAGE_SCORE_POLICY, Stage.STAGE_EVALUATE]
+    after = [Stage.STAGE_SCORE_POLICY, Stage.STAGE_EVALUATE, Stage.STAGE_ANNOTATE_POLICY]
+    assert opened[-4:] == [Stage.STAGE_POLICY, *after]
     (trained,) = of(run, "policy_trained")
     # 24 prompts, one of which both answer alike, in shards of 16.
     assert [(one.step, one.kept, one.shard.pairs, one.alike) for one in trained.answered] == [
@@ -124,6 +131,65 @@ def test_the_card_of_the_run_beside_the_model_names_its_data_costs_and_alarms(fi
     assert "How right its labels are" in card and "Not known" in card
 
 
+def test_people_see_a_random_part_of_the_policys_own_answers_numbered_on_behind_the_runs_pairs(run):
+    asked = of(run, "stage_opened")[-1]
+    assert len(asked.pair_indexes) == BY_PEOPLE and min(asked.pair_indexes) >= 48 and max(asked.pair_indexes) < 48 + 23
+    assert not any(asked.audit) and set(asked.p_ask) == {BY_PEOPLE / 23}
+    shards = PairsManifest.FromString(run.blobs.get(asked.pairs_uri)).shards
+    (trained,) = of(run, "policy_trained")
+    assert [(ref.first_index, ref.uri) for ref in shards] == [
+        (48, trained.answered[0].shard.uri), (64, trained.answered[1].shard.uri)
+    ]  # fmt: skip
+    assert asked.pairs_uri in set(named.of_messages([event for event, _ in run.events], run.blobs.get))
+
+
+def test_the_annotator_sees_neither_whose_answers_they_are_nor_what_anybody_said(run):
+    asked = of(run, "stage_opened")[-1]
+    state = initial("r")
+    state.run.pairs_uri, state.run.asked_uri = of(run, "run_started")[0].pairs_uri, asked.pairs_uri
+    seen = [Texts(run.blobs).pair(state, index) for index in asked.pair_indexes]
+    assert all(not pair.first.model and not pair.second.model and not pair.verdicts for pair in seen)
+    assert len({pair.pair_id for pair in seen}) == BY_PEOPLE
+    assert all(evaluating.is_of_policy(pair.pair_id) for pair in seen)
+    assert {pair.first.text[:5] for pair in seen} == {"It is", "I was"}, "neither always stands first"
+
+
+def test_what_people_say_stands_beside_the_judge_and_is_no_label(run, figures):
+    found = figures.policy.people
+    assert (found.asked, found.votes) == (BY_PEOPLE, found.answered) and 10 <= found.answered <= BY_PEOPLE
+    # Judge and people like the same here; people err in one vote of twenty, and each marks what is preferred.
+    assert (
+        found.agree.of == found.answered
+        and found.agree.count == round(found.rate.rate * found.rate.of) > 0.7 * found.rate.of
+    )
+    assert found.satisfaction.share == found.rate.rate and found.start_satisfaction.share == pytest.approx(
+        1 - found.rate.rate
+    )
+    html = page(figures)
+    assert (
+        "People, who see a random part of them blind" in html
+        and f"agree with the judge on {found.agree.count} of" in html
+    )
+    assert figures.as_json()["policy"]["people"]["rate"]["of"] == found.answered
+    plain = {one.pair for one in read_history(run.events, run.blobs.get).answers}
+    assert all(pair < 48 for pair in plain) and figures.votes == sum(
+        len(one.annotation_ids) for one in of(run, "task_resolved") if one.pair_index < 48
+    )
+    (cost,) = (one for one in figures.ledger if one.stage == "ANNOTATE_POLICY")
+    assert cost.votes == found.votes
+
+
+def test_a_budget_of_labels_is_not_touched_by_what_people_say_of_the_policy(run):
+    state = initial_run("r")
+    state.view.config.quorum = 1
+    for event, at in run.events:
+        state, _ = evolve(state, [(event, at)])
+    labels = sum(len(one.annotation_ids) for one in of(run, "task_resolved") if one.pair_index < 48)
+    assert state.view.votes == labels and state.annotations() == [
+        one.manifest_uri for one in state.view.stages if one.stage in LABELLING and one.closed
+    ]
+
+
 def test_a_run_that_compares_nothing_has_none_of_it(run):
     plain = [
         event for event in run.events if event[0].unit.stage not in (Stage.STAGE_SCORE_POLICY, Stage.STAGE_EVALUATE)
@@ -142,7 +208,7 @@ def test_what_checks_know_is_satisfaction_and_changes_no_verdict(run):
         said.CopyFrom(one.judged)
         said.labels.verified[:] = [2 if pair.first.model == "policy" else 1 for pair in pairs]
         worse.append(replace(one, judged=said))
-    found = policy(replace(history, answered=worse), run.blobs.get)
+    found = policy(replace(history, answered=worse, compared=[]), run.blobs.get)
     assert found.contest.judge.rate == 1.0 and found.contest.alarm is not None
     assert found.contest.satisfaction.satisfaction.share == 0.0 and found.start_satisfaction.share == 1.0
     assert any("step 9" in one and "fewer of them are correct" in one for one in found.alarms)
@@ -215,6 +281,11 @@ def test_every_pair_is_paid_for_in_both_orders():
     [
         ({"evaluate": 8}, "evaluate: there is no policy to compare"),
         ({"policy": "x", "evaluate_checkpoints": 2}, "evaluate_checkpoints is set, and nothing is compared"),
+        ({"policy": "x", "evaluate_votes": 2}, "evaluate_votes is set, and nothing is compared"),
+        (
+            {"policy": "x", "evaluate": 8, "evaluate_votes": 2, "quorum": 3},
+            "a question takes 3 votes (--quorum), so nobody",
+        ),
         (
             {"policy": "x", "evaluate": 8, "helpers": [JudgeConfig(kind="recorded", name="a")]},
             "knows only the pairs of the",
@@ -253,3 +324,5 @@ def test_a_dry_run_counts_the_calls_of_both_orders_at_each_step():
         for more in ({}, {"policy": "x", "evaluate": 5, "evaluate_checkpoints": 3})
     )
     assert compared - plain == 2 * 5 * (1 + 3)
+    votes = {"policy": "x", "evaluate": 5, "evaluate_votes": 40, "quorum": 3}
+    assert estimate(options.run_config(options.resolve({**asked, **votes}), None), pairs).votes == 15

@@ -39,6 +39,7 @@ NEEDS = {
     "gold_share": {"quorum": 2},
     "evaluate": {"policy": "a-model"},
     "evaluate_checkpoints": {"policy": "a-model", "evaluate": 8},
+    "evaluate_votes": {"policy": "a-model", "evaluate": 8},
 }
 
 

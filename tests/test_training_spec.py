@@ -9,6 +9,8 @@ import sys
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from concord.kit.errors import InvalidInput
 from concord.reward.encoding import Asked, cut, encoded, middle_out
@@ -16,6 +18,7 @@ from concord.training import model_folder, policy, reward, spec
 from concord.training.examples import Example, normalised, split, taken, targets
 from concord.training.knobs import CHOICES, evaluate_every, steps_of
 from concord.training.lessons import lessons, material
+from concord.training.policy import Knobs as PolicyKnobs
 from concord.training.progress import STOPPED, Pace, Progress, Stop
 from tests.tiny_models import rows, written
 
@@ -315,3 +318,22 @@ def test_who_asks_for_an_end_before_anything_is_worth_keeping_gets_it_at_once():
     finally:
         signal.signal(signal.SIGTERM, before[0])
         signal.signal(signal.SIGINT, before[1])
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=80), st.integers(0, 9), st.floats(0, 0.5), st.integers(1, 40))
+def test_no_prompt_teaches_chooses_the_checkpoint_and_is_measured_on(tmp_path_factory, prompts, seed, share, asked):
+    """Whatever the data: three sets that share no prompt, the same ones each time, and nothing is lost between them."""
+    data = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    written(
+        data, [{"prompt": f"Question {n}?", "chosen": f"yes {at}", "rejected": "no"} for at, n in enumerate(prompts)]
+    )
+    asks = PolicyKnobs("m", str(data), "out", validation=share, seed=seed, answers=asked)
+    found, again = policy.material(asks), policy.material(asks)
+    learn, held, test = ({one.prompt for one in side} for side in (found.learn, found.held, found.test))
+    assert not learn & held and not learn & test and not held & test and learn
+    assert learn | held | test == {f"Question {n}?" for n in prompts} and len(test) <= asked
+    assert len(found.learn) + len(found.held) + len(found.test) == len(prompts)
+    assert (again.learn, again.held, again.test) == (found.learn, found.held, found.test)
+    assert not policy.material(replace(asks, answers=0)).test, (
+        "where nothing is to be answered all of it teaches or chooses"
+    )

@@ -177,8 +177,10 @@ def test_policy_and_start_answer_held_out_prompts_where_that_is_asked_for(world,
     assert path.name in {one["path"] for one in manifest["files"]}
     taught = {json.dumps(row["prompt"]) for row in rows(160)}
     assert {json.dumps(row["prompt"]) for row in said} <= taught
-    with pytest.raises(InvalidInput, match="nothing is held out"):
-        here("policy", spec(world, tmp_path / "none", **asked, validation=0))
+    assert manifest["pairs"]["test"] >= 5
+    few = written(tmp_path / "few.jsonl", rows(1))
+    with pytest.raises(InvalidInput, match="no prompt is left to be answered"):
+        here("policy", spec(world, tmp_path / "none", **asked, data=str(few)))
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen3"])

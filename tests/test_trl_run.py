@@ -14,7 +14,7 @@ from concord.preference.evaluating import compared
 from concord.report.figures import figures_of
 from concord.reward.models import KINDS, POLICY, REWARD
 from concord.scoring.units import Units
-from concord.training import lessons
+from concord.training import policy as policy_script
 from concord.training.devices import Devices
 from concord.training.policy import Knobs
 from concord.training.service import Training
@@ -44,7 +44,7 @@ def test_a_whole_run_trains_scores_aligns_and_compares_with_real_models(tiny, tm
     asked = {"reward_model": tiny, "reward_knobs": f"{SMALL},max_steps=4"}
     asked |= {
         "policy": tiny,
-        "policy_knobs": f"{SMALL},max_steps=4,evaluations=4,validation=0.3,stop_margin=0,answer_tokens=4,learning_rate=5e-2",
+        "policy_knobs": f"{SMALL},max_steps=4,evaluations=4,test=0.3,stop_margin=0,answer_tokens=4,learning_rate=5e-2",
     }
     config = config_of(folds=2, human_budget=10, batch_share=0.1, evaluate=12, evaluate_checkpoints=3, **asked)
 
@@ -69,11 +69,11 @@ def test_a_whole_run_trains_scores_aligns_and_compares_with_real_models(tiny, tm
     assert all(one.reward_margin is not None and np.isfinite(one.reward_margin) for one in found.points)
     data = tmp_path / "rows.jsonl"
     data.write_bytes(run.blobs.get(manifests[-1].inputs[0].uri))
-    material = lessons.material(Knobs(tiny, str(data), "", validation=0.3, seed=config.seed))
+    material = policy_script.material(Knobs(tiny, str(data), "", test=0.3, answers=12, seed=config.seed))
     trained = next(event.policy_trained for kind, event in said if kind == "policy_trained")
     shards = [PairShard.FromString(run.blobs.get(one.shard.uri)) for one in compared(trained.answered)]
     asked_ = {pair.prompt[0].content for shard in shards for pair in shard.pairs}
-    assert asked_ and not asked_ & {one.prompt[0]["content"] for one in material.learn}
+    assert asked_ and not asked_ & {one.prompt[0]["content"] for one in (*material.learn, *material.held)}
 
 
 def test_a_training_that_is_stopped_goes_on_elsewhere_to_the_same_weights(tiny, tmp_path):

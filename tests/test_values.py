@@ -28,7 +28,14 @@ HOMES = {
 }
 # Stages that facts and later issues name, and that no plan holds yet.
 AHEAD = {"EXTEND"}
-BEFORE = (*methods.GENERATION, *methods.SELECTION, *methods.PILOT, *methods.ALIGNMENT, *methods.EVALUATION)
+BEFORE = (
+    *methods.GENERATION,
+    *methods.SELECTION,
+    *methods.PILOT,
+    *methods.ALIGNMENT,
+    *methods.EVALUATION,
+    *methods.BY_PEOPLE,
+)
 PLANNED = {stage for method in METHODS.values() for stage, _ in (*BEFORE, *method.plan(2))} | {Stage.STAGE_TEACH}
 
 

@@ -10,12 +10,15 @@ from concord.kit.errors import InvalidInput
 from concord.preference.judges import JUDGE_KINDS
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.events_pb2 import AnsweredShard, ShardLabeled
-from concord.v1.pairs_pb2 import Choice
+from concord.v1.pairs_pb2 import Choice, PairsManifest
 
 # Whose answers stand in a pair, as its responses name their models.
 POLICY, START = "policy", "start"
+# What the ids of these pairs begin with, so that a file of answers tells them from the run's own.
+_OURS = "policy/"
 # Pairs of a unit at least: the shards of all steps are named in one fact.
 LEAST_PAIRS = 16
+MOST_INDEX = 2**32 - 1
 
 
 def is_asked(config: RunConfig) -> bool:
@@ -51,6 +54,34 @@ def compared(answered: Iterable[AnsweredShard]) -> list[AnsweredShard]:
     return [one for one in answered if one.shard.pairs]
 
 
+def pair_id(name: str) -> str:
+    """What the pair of answers to a prompt is called, by the prompt's own name."""
+    return f"{_OURS}{name}"
+
+
+def is_of_policy(pair_id: str) -> bool:
+    """Whether a pair that is called so is of such answers."""
+    return pair_id.startswith(_OURS)
+
+
+def questions(config: RunConfig) -> int:
+    """Pairs that people are asked about, each by the quorum."""
+    return config.evaluate_votes // max(1, config.quorum)
+
+
+def numbered(answered: Iterable[AnsweredShard], behind: int) -> PairsManifest:
+    """The policy's own answers, not its checkpoints', numbered on behind the run's `behind` pairs."""
+    made = PairsManifest(pairs=behind)
+    for one in answered:
+        # An index is 32 bits, whatever a fact says.
+        if one.kept and one.shard.pairs and made.pairs + one.shard.pairs < MOST_INDEX:
+            made.shards.add().CopyFrom(one.shard)
+            made.shards[-1].first_index = made.pairs
+            made.pairs += one.shard.pairs
+    made.pairs -= behind
+    return made
+
+
 def score(first_models: Sequence[str], labels: ShardLabeled) -> tuple[int, int]:
     """(pairs that the policy wins, pairs that it loses) in both orders, by whose answer is the first."""
     won = lost = 0
@@ -67,14 +98,17 @@ def score(first_models: Sequence[str], labels: ShardLabeled) -> tuple[int, int]:
 def check(config: RunConfig) -> None:
     """Refuses what cannot be compared. Raises InvalidInput."""
     if not config.evaluate:
-        if config.evaluate_checkpoints:
-            raise InvalidInput(
-                "evaluate_checkpoints is set, and nothing is compared: say how many prompts (--evaluate N)"
-            )
+        for name in ("evaluate_checkpoints", "evaluate_votes"):
+            if getattr(config, name):
+                raise InvalidInput(f"{name} is set, and nothing is compared: say how many prompts (--evaluate N)")
         return
     if not config.policy:
         raise InvalidInput(
             "evaluate: there is no policy to compare: name the model to align (--policy), or leave it out"
+        )
+    if config.evaluate_votes and not questions(config):
+        raise InvalidInput(
+            f"evaluate_votes {config.evaluate_votes}: a question takes {config.quorum} votes (--quorum), so nobody would be asked"
         )
     if unable := sorted(_unable(judges(config))):
         raise InvalidInput(

@@ -27,6 +27,8 @@ END = ((Stage.STAGE_FINAL, 0), (Stage.STAGE_DATASET, 0))
 ALIGNMENT = ((Stage.STAGE_POLICY, 0),)
 # And of the policy: whether it is better than what it began as, by the reward model and by the judge.
 EVALUATION = ((Stage.STAGE_SCORE_POLICY, 0), (Stage.STAGE_EVALUATE, 0))
+# And by a few people.
+BY_PEOPLE = ((Stage.STAGE_ANNOTATE_POLICY, 0),)
 
 
 def _head(round_: int) -> tuple[Step, ...]:

@@ -317,6 +317,15 @@ class Options:
             span=(0, 20),
         ),
     ] = 0
+    evaluate_votes: Annotated[
+        int,
+        Setting(
+            "evaluate_votes",
+            "Votes of people on those answers, a blind random sample of them, beside --budget; 0: none.",
+            RESULTS,
+            span=(0, 20_000),
+        ),
+    ] = 0
     folds: Annotated[
         int,
         Setting("folds", "Folds of the reward model; 0: 4, for rlthf 1.", span=(1, 100), follows=True),

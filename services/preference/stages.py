@@ -33,6 +33,8 @@ class StageKind:
     paid: bool = False
     # Whether a person who watches is told which round it is.
     counted: bool = False
+    # Its questions are about answers of the policy and no pairs of the run: what people say there is no label.
+    of_policy: bool = False
 
     @property
     def people(self) -> bool:
@@ -61,9 +63,11 @@ STAGES: dict[int, StageKind] = {
     Stage.STAGE_POLICY: StageKind("aligning the policy", "Policy", topics.TRAIN),
     Stage.STAGE_SCORE_POLICY: StageKind("scoring the policy's answers", "Policy, scores", topics.SCORE),
     Stage.STAGE_EVALUATE: StageKind("judging the policy's answers", "Policy, judge", topics.LABEL, paid=True),
+    Stage.STAGE_ANNOTATE_POLICY: StageKind("people compare the policy's answers", "Policy, people", of_policy=True),
 }
-# The stages that people do, and those whose units are the AI judge's verdicts.
+# The stages that people do, those of them that label the run's pairs, and those whose units are the AI judge's verdicts.
 HUMAN = tuple(stage for stage, kind in STAGES.items() if kind.people)
+LABELLING = tuple(stage for stage in HUMAN if not STAGES[stage].of_policy)
 JUDGING = tuple(stage for stage, kind in STAGES.items() if kind.judging)
 
 

@@ -142,6 +142,11 @@ def _says(model: str, against: str, rate: Rate, fair: Rate | None) -> str:
     return f"{model} wins against {against} on {rate.rate:.1%} ({rate.low:.1%} to {rate.high:.1%}) of {rate.of:,}{at_length}"
 
 
+def score_of(choice: int) -> float:
+    """The first answer's score by what people said in the end; what is neither is a tie."""
+    return _SCORES.get(choice, 0.5)
+
+
 def mine(first: Array, is_first: Array) -> Array:
     """The model's score from the first answer's; NaN stays."""
     return np.where(is_first, first, 1 - first)
@@ -152,7 +157,7 @@ def _people(history: History) -> Array:
     said = np.full(history.pairs, np.nan)
     for answer in history.answers:
         if answer.uniform and answer.given and not answer.set_aside:
-            said[answer.pair] = _SCORES.get(answer.choice, 0.5)
+            said[answer.pair] = score_of(answer.choice)
     return said
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from concord.preference import annotations, checked, datasets
 from concord.preference.columns import helper_columns, rubric_against, signal_columns, verdict_column
 from concord.preference.deviating import set_aside
-from concord.preference.stages import HUMAN, JUDGING
+from concord.preference.stages import HUMAN, JUDGING, LABELLING
 from concord.preference.votes import heard
 from concord.v1.events_pb2 import (
     AnsweredShard,
@@ -141,6 +141,8 @@ class History:
     checks: Mapping[int, tuple[Checked, int]]
     # The policy's answers beside its start's, shard by shard, each with what was said of it; empty where nothing was compared.
     answered: Sequence[Answered]
+    # What people said of some of the policy's own; their pairs are numbered on behind the run's.
+    compared: Sequence[Answer]
     given: Array  # int8 [pairs], a Choice: as the labels stood before people were asked, whoever gave them
 
     @property
@@ -208,6 +210,7 @@ def read_history(events: Sequence[tuple[Event, float]], read: Read) -> History:
         rows=_rows(manifests, read),
         checks=checked.notes(labeled),
         answered=_answered(manifests),
+        compared=_answers(manifests, without, (Stage.STAGE_ANNOTATE_POLICY,)),
         given=verdict_column(labeled, "choice", corpus.pairs, 0).astype(np.int8),
     )
 
@@ -322,14 +325,16 @@ def _margins(manifests: Mapping[tuple[int, int], StageManifest], pairs: int) -> 
 
 
 def _human(manifests: Mapping[tuple[int, int], StageManifest]) -> list[StageManifest]:
-    return [manifest for (stage, _), manifest in manifests.items() if stage in HUMAN]
+    return [manifest for (stage, _), manifest in manifests.items() if stage in LABELLING]
 
 
-def _answers(manifests: Mapping[tuple[int, int], StageManifest], without: Collection[str]) -> tuple[Answer, ...]:
-    """How the questions ended without these annotators' answers; the votes are all that were given."""
+def _answers(
+    manifests: Mapping[tuple[int, int], StageManifest], without: Collection[str], stages: Collection[int] = LABELLING
+) -> tuple[Answer, ...]:
+    """How the questions of these stages ended without these annotators' answers; the votes are all that were given."""
     given = []
     for (stage, round_), manifest in manifests.items():
-        for event in manifest.events if stage in HUMAN else ():
+        for event in manifest.events if stage in stages else ():
             task, uniform = heard(event.task_resolved, without), manifest.audit[event.unit.number]
             ids, left = tuple(event.task_resolved.annotation_ids), len(task.annotation_ids)
             answer = Answer(

@@ -119,7 +119,7 @@ def ledger(history: History) -> tuple[StageCost, ...]:
             units=sum(opened.get(stage, ())),
             failed_units=failed.get(stage, 0),
             usage=_sum(by_stage.get(stage, [])),
-            votes=votes(answer for answer in history.answers if answer.stage == stage),
+            votes=votes(answer for answer in (*history.answers, *history.compared) if answer.stage == stage),
             wall_seconds=wall.get(stage_name(stage), 0.0),
         )
         for stage in [*opened, *outside]
@@ -134,7 +134,8 @@ def human_time(history: History) -> HumanTime:
         if event.WhichOneof("kind") == "annotation_submitted" and event.annotation_submitted.seconds > 0
     ]
     middle = median(seconds) if seconds else None
-    return HumanTime(middle, votes(history.answers) * middle / 60 if middle is not None else None)
+    given = votes((*history.answers, *history.compared))
+    return HumanTime(middle, given * middle / 60 if middle is not None else None)
 
 
 def late_votes(history: History) -> int:

@@ -17,7 +17,7 @@ from concord.report import contests, measures
 from concord.report.contests import Answers, Contest, Rate
 from concord.report.history import Answered, History
 from concord.report.measures import LEVEL_Z, Measures
-from concord.report.satisfaction import safe
+from concord.report.satisfaction import marks, safe
 from concord.report.shares import Share, share_of
 from concord.v1.pairs_pb2 import PairShard
 
@@ -47,10 +47,27 @@ class PolicyEvaluation:
     contest: Contest | None  # of the policy itself; None where too few pairs
     reward: Rate | None
     panel: Rate | None  # judge and helpers together, each pair the mean of what they say; None without helpers
+    # Of people, who saw some of these pairs, drawn at random, and neither names nor verdicts; None where nobody was asked.
+    people: "ByPeople | None"
     points: tuple[Point, ...]  # by step
     ended: int  # the step of the last one: where the training ended
     start_satisfaction: Share
     alarms: tuple[str, ...]  # in words
+
+
+@dataclass(frozen=True)
+class ByPeople:
+    """What people said of the policy's answers beside its start's."""
+
+    asked: int  # questions
+    answered: int  # those that somebody answered
+    votes: int
+    # The policy wins; a tie is half a win. None where too few answered.
+    rate: Rate | None
+    # Where people and the judge both say which one is better: how often they say the same.
+    agree: Share
+    satisfaction: Share  # the policy's answers that they marked as acceptable, of those that they marked
+    start_satisfaction: Share
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +81,7 @@ class _Said:
     good: Array  # of the policy's answer: 1 correct and acceptable, 0 not, NaN not known
     start_good: Array
     alike: int
+    marks: tuple[Array, Array]  # people's of the first and the second answer: 1 acceptable, 0 not, NaN nobody said
 
     @property
     def judge(self) -> Array:
@@ -76,8 +94,13 @@ def policy(history: History, read: Read) -> PolicyEvaluation | None:
     if not any(one.judged for one in history.answered):
         return None
     steps = sorted({one.shard.step for one in history.answered})
-    said = {step: _said([one for one in history.answered if one.shard.step == step], read) for step in steps}
     kept = next((one.shard.step for one in history.answered if one.shard.kept), steps[-1])
+    said = {
+        step: _said(
+            [one for one in history.answered if one.shard.step == step], read, history if step == kept else None
+        )
+        for step in steps
+    }
     mine = said[kept]
     enough = len(mine.names) >= contests.LEAST
     return PolicyEvaluation(
@@ -85,6 +108,7 @@ def policy(history: History, read: Read) -> PolicyEvaluation | None:
         contest=contests.compared(POLICY, START, mine.answers, mine.alike) if enough else None,
         reward=contests.rated(_wins(mine.reward)),
         panel=contests.rated(mine.panel) if history.created.config.helpers else None,
+        people=_by_people(history, mine),
         points=tuple(_point(step, step == kept, said[step]) for step in steps),
         ended=steps[-1],
         start_satisfaction=_share(mine.start_good),
@@ -92,13 +116,33 @@ def policy(history: History, read: Read) -> PolicyEvaluation | None:
     )
 
 
-def _said(shards: Sequence[Answered], read: Read) -> _Said:
-    """The shards of one step, those that were judged."""
+def _by_people(history: History, said: _Said) -> ByPeople | None:
+    """What people said of the policy's own answers."""
+    if not history.compared:
+        return None
+    people, judge = said.answers.people, said.answers.judge
+    both = np.isin(people, (0.0, 1.0)) & np.isin(judge, (0.0, 1.0))
+    first, second = said.marks
+    return ByPeople(
+        asked=len(history.compared),
+        answered=sum(answer.given for answer in history.compared),
+        votes=sum(len(answer.annotation_ids) for answer in history.compared),
+        rate=contests.rated(contests.mine(people, said.answers.is_first)),
+        agree=share_of(int((people == judge)[both].sum()), int(both.sum())),
+        satisfaction=_share(np.where(said.answers.is_first, first, second)),
+        start_satisfaction=_share(np.where(said.answers.is_first, second, first)),
+    )
+
+
+def _said(shards: Sequence[Answered], read: Read, history: History | None) -> _Said:
+    """The shards of one step, those that were judged; `history`: where people may have been asked about them."""
     alike, judged = sum(one.shard.alike for one in shards), [one for one in shards if one.judged]
     held = [PairShard.FromString(read(one.shard.shard.uri)).pairs for one in judged]
     # Of the texts themselves: a fact that says otherwise is about none of them.
     counts, pairs = list(map(len, held)), [pair for shard in held for pair in shard]
     is_first = np.array([pair.first.model == POLICY for pair in pairs], bool)
+
+    nobody = np.full(len(pairs), np.nan)
 
     def column(name: str, unsaid: float) -> Array:
         said = [getattr(one.judged.labels, name) for one in judged if one.judged]
@@ -106,11 +150,10 @@ def _said(shards: Sequence[Answered], read: Read) -> _Said:
         return np.concatenate([np.zeros(0), *parts])
 
     judge = contests.judged(column("choice", 0), column("order_flipped", -1))
-    nobody = np.full(len(pairs), np.nan)
+    people, marked = _heard(history, _numbers(shards, counts, history.pairs)) if history else (nobody, (nobody, nobody))
     first, second = measures.good(
         column("verified", 0),
-        nobody,
-        nobody,
+        *marked,
         (safe(column("conduct_first", 0)), safe(column("conduct_second", 0))),
     )
     reward = [
@@ -119,13 +162,36 @@ def _said(shards: Sequence[Answered], read: Read) -> _Said:
     ]
     return _Said(
         names=[pair.pair_id for pair in pairs],
-        answers=Answers(is_first, judge, nobody, column("length_difference", 0), first, second),
+        answers=Answers(is_first, judge, people, column("length_difference", 0), first, second),
         reward=np.where(is_first, 1, -1) * np.concatenate([np.zeros(0), *reward]),
         panel=contests.mine(_panel(judged, counts, judge), is_first),
         good=np.where(is_first, first, second),
         start_good=np.where(is_first, second, first),
         alike=alike,
+        marks=marked,
     )
+
+
+def _numbers(shards: Sequence[Answered], counts: Sequence[int], behind: int) -> Array:
+    """The indexes of the judged shards' `counts` pairs as people were asked about them; [pairs]."""
+    at, numbers, left = behind, [np.zeros(0, np.int64)], list(counts)
+    for one in shards:
+        if one.judged:
+            numbers.append(np.arange(at, at + left.pop(0)))
+        at += one.shard.shard.pairs
+    return np.concatenate(numbers)
+
+
+def _heard(history: History, numbers: Array) -> tuple[Array, tuple[Array, Array]]:
+    """What people said of these pairs: the first answer's score as `contests.judged` has it, and their marks of both."""
+    count = int(numbers.max(initial=history.pairs - 1)) + 1 - history.pairs
+    score = np.full(count, np.nan)
+    for answer in history.compared:
+        if answer.given and not answer.set_aside and history.pairs <= answer.pair < history.pairs + count:
+            score[answer.pair - history.pairs] = contests.score_of(answer.choice)
+    first, second = marks(history, history.compared, history.pairs, count)
+    at = numbers - history.pairs
+    return score[at], (first[at], second[at])
 
 
 def _whole(said: Sequence[float], pairs: int, unsaid: float) -> Array:

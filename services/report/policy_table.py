@@ -5,7 +5,7 @@ from concord.report.contest_table import rates, satisfied
 from concord.report.figures import Figures
 from concord.report.markup import Markup, element, table
 from concord.report.pictures import BLUE, FAINT, GREEN, ORANGE, Figure, Key, drawn
-from concord.report.policies import Point, PolicyEvaluation
+from concord.report.policies import ByPeople, Point, PolicyEvaluation
 
 
 def policy(figures: Figures) -> Markup | None:
@@ -19,6 +19,7 @@ def policy(figures: Figures) -> Markup | None:
         ("The judge, at equal length", contest.judge_at_equal_length if contest else None),
         ("Judge and helpers together", found.panel),
         ("The reward model", found.reward),
+        ("People, who see a random part of them blind", found.people.rate if found.people else None),
     )
     alarms = [element("p", element("strong", "Alarm. "), said, class_="simulation") for said in _alarms(found)]
     known = contest and (contest.satisfaction.satisfaction.of or contest.against_satisfaction.satisfaction.of)
@@ -69,6 +70,8 @@ def _explained(found: PolicyEvaluation) -> list[str]:
         "Each pair is judged in both orders; a tie, and a verdict that an order turns, is half a win. These prompts also chose the "
         "checkpoint that was kept, so its figures are a little too good."
     ]
+    if found.people:
+        said.append(_people(found.people))
     if found.contest is None:
         said.append("Too few answers differ for a rate.")
     elif found.contest.without_pair:
@@ -79,6 +82,22 @@ def _explained(found: PolicyEvaluation) -> list[str]:
         "Where the reward model's line rises and the judge's falls, the policy learns what the reward model likes and no longer "
         f"what the judge does. The checkpoint of step {kept.step:,} was kept; the training ended at step {found.ended:,}."
     )
+    return said
+
+
+def _people(found: ByPeople) -> str:
+    """What was asked of people and how they stand to the judge."""
+    said = f"People were asked about {words.count(found.asked, 'pair')} of these and answered {found.answered:,}"
+    said += (
+        f", with {words.count(found.votes, 'vote')}; they saw neither whose answers they are nor what the judge said."
+    )
+    if found.agree.of:
+        said += f" Where both say which one is better, they agree with the judge on {words.of(found.agree)}."
+    if found.satisfaction.of or found.start_satisfaction.of:
+        said += (
+            f" They called {words.of(found.satisfaction)} of the policy's answers acceptable, "
+            f"{words.of(found.start_satisfaction)} of its start's."
+        )
     return said
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from concord.preference import answer_faults, checked
 from concord.preference.columns import verdict_column
-from concord.preference.stages import HUMAN
+from concord.preference.stages import LABELLING
 from concord.report.changepoints import Signal
 from concord.v1.events_pb2 import Event, RoundTriaged, Stage, TaskOutcome, TaskResolved
 from concord.v1.pairs_pb2 import Choice
@@ -81,13 +81,13 @@ def _by_round(events: Iterable[Event], pairs: int) -> dict[int, _Seen]:
     seen: dict[int, _Seen] = {}
     for event in events:
         kind, round_ = event.WhichOneof("kind"), event.unit.round
-        if kind == "stage_opened" and event.stage_opened.stage in HUMAN:
+        if kind == "stage_opened" and event.stage_opened.stage in LABELLING:
             opened = event.stage_opened
             random = zip(opened.pair_indexes, opened.audit, strict=False)
             _of(seen, opened.round).random.update(pair for pair, is_random in random if is_random)
-        elif kind == "task_resolved":
+        elif kind == "task_resolved" and event.unit.stage in LABELLING:
             _of(seen, round_).resolved.append(event.task_resolved)
-        elif kind == "annotation_submitted" and event.annotation_submitted.gold:
+        elif kind == "annotation_submitted" and event.annotation_submitted.gold and event.unit.stage in LABELLING:
             said = event.annotation_submitted
             # It bears the round in which its question was settled; it was given in the one that is open.
             _of(seen, max(seen, default=0)).gold.append((said.pair_index, said.choice))

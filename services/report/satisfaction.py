@@ -1,11 +1,12 @@
 """Satisfaction and win rate of a run: of the answers as they came, of the judge's choice, of the dataset. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from concord.report import measures
-from concord.report.history import History
+from concord.report.history import Answer, History
 from concord.report.measures import Alarm, Judged, Measures
 from concord.v1.pairs_pb2 import Conduct, Mark
 
@@ -77,21 +78,25 @@ def _labels(history: History) -> Array:
 
 
 def _marks(history: History) -> tuple[Array, Array]:
+    return marks(history, history.answers, 0, history.pairs)
+
+
+def marks(history: History, answers: Sequence[Answer], begin: int, pairs: int) -> tuple[Array, Array]:
     """People's marks of the first and the second answers, 1 acceptable, 0 not, NaN nobody said; only votes that counted and are
-    not set aside."""
-    counted = {name for answer in history.answers for name in answer.annotation_ids}
+    not set aside. Of `pairs` pairs from index `begin` on."""
+    counted = {name for answer in answers for name in answer.annotation_ids}
     aside = history.without
-    sums, votes = np.zeros((2, history.pairs)), np.zeros((2, history.pairs))
+    sums, votes = np.zeros((2, pairs)), np.zeros((2, pairs))
     for event, _ in history.events:
         if event.WhichOneof("kind") != "annotation_submitted" or event.event_id not in counted:
             continue
         if event.annotation_submitted.annotator in aside:
             continue
-        said = event.annotation_submitted
+        said, at = event.annotation_submitted, event.annotation_submitted.pair_index - begin
         for side, mark in enumerate((said.first_mark, said.second_mark)):
-            if mark in _GOOD and said.pair_index < history.pairs:
-                sums[side, said.pair_index] += _GOOD[mark]
-                votes[side, said.pair_index] += 1
+            if mark in _GOOD and 0 <= at < pairs:
+                sums[side, at] += _GOOD[mark]
+                votes[side, at] += 1
     shares = np.divide(sums, votes, out=np.full_like(sums, np.nan), where=votes > 0)
     first, second = np.where(np.isnan(shares), np.nan, shares >= 0.5)
     return first, second

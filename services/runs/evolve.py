@@ -12,6 +12,7 @@ from concord.kit import usage
 from concord.preference import checked
 from concord.preference.judges import column_name, spelled
 from concord.preference.pilot import compared, rival
+from concord.preference.stages import LABELLING
 from concord.runs import judge_health
 from concord.runs.state import ENDED, MOST_PAIRS, RunState, chosen, unit_row
 from concord.v1.events_pb2 import Corpus, Event, PauseReason, Stage, TaskOutcome
@@ -329,7 +330,8 @@ def _settle(state: RunState, event: Event, at: float, touched: set[str]) -> None
 def _keep(view: RunView, event: Event, touched: set[str]) -> None:
     """What later stages and callers need of a single unit's result."""
     match event.WhichOneof("kind"):
-        case "task_resolved":
+        # What people say of a policy's answers has a budget of its own.
+        case "task_resolved" if event.unit.stage in LABELLING:
             given, counted = len(event.task_resolved.annotation_ids), event.task_resolved.counted
             view.votes = min(MOST_VOTES, view.votes + given)
             view.re_asked = min(MOST_VOTES, view.re_asked + (max(0, given - counted) if counted else 0))

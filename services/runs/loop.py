@@ -54,7 +54,8 @@ def _next(state: RunState, context: Context) -> Sequence[Append]:
     if len(state.view.stages) == len(steps):
         return (_finish(state, context),)
     stage, round_ = steps[len(state.view.stages)]
-    return (_say(state, f"opened/{stage}.{round_}", stage_opened=work.opened(state, stage, round_)),)
+    opened = work.opened(state, stage, round_)
+    return (_say(state, f"opened/{stage}.{round_}", work.blobs_of(state, opened), stage_opened=opened),)
 
 
 def _gate(state: RunState) -> str:

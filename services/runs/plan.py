@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from concord.preference import evaluating
 from concord.preference.budget import pilot_size, rounds
-from concord.preference.methods import ALIGNMENT, EVALUATION, GENERATION, METHODS, PILOT, SELECTION, asks
+from concord.preference.methods import ALIGNMENT, BY_PEOPLE, EVALUATION, GENERATION, METHODS, PILOT, SELECTION, asks
 from concord.preference.stages import Step
 from concord.v1.config_pb2 import RunConfig
 from concord.v1.events_pb2 import Stage
@@ -32,8 +32,8 @@ def stages(
 
 def _plan(config: RunConfig, rounds: int) -> tuple[Step, ...]:
     """The method's stages; where people teach the judge, before the triage that takes in the last answers."""
-    after = (*(ALIGNMENT if config.policy else ()), *(EVALUATION if evaluating.is_asked(config) else ()))
-    plan = (*METHODS[config.method].plan(rounds), *after)
+    compared = (*EVALUATION, *(BY_PEOPLE if config.evaluate_votes else ())) if evaluating.is_asked(config) else ()
+    plan = (*METHODS[config.method].plan(rounds), *(ALIGNMENT if config.policy else ()), *compared)
     if not (config.people_teach and METHODS[config.method].learns):
         return plan
     last = max(at for at, (stage, _) in enumerate(plan) if stage == Stage.STAGE_TRIAGE)

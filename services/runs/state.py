@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from concord.kit.ids import uri_of
 from concord.preference.budget import human_budget
 from concord.preference.shards import manifest_bytes
-from concord.preference.stages import STAGES, Step
+from concord.preference.stages import LABELLING, Step
 from concord.runs import plan
 from concord.v1.events_pb2 import Corpus, Event, PairsSelected, RoundTriaged, Stage, StageOpened
 from concord.v1.pairs_pb2 import PairsManifest, ShardRef
@@ -55,8 +55,8 @@ class RunState:
         return next((v.manifest_uri for v in reversed(self.view.stages) if v.stage == stage and v.closed), "")
 
     def annotations(self) -> list[str]:
-        """Manifests of the closed human stages, in order."""
-        return [view.manifest_uri for view in self.view.stages if STAGES[view.stage].people and view.closed]
+        """Manifests of the closed stages in which people labelled pairs, in order."""
+        return [view.manifest_uri for view in self.view.stages if view.stage in LABELLING and view.closed]
 
 
 def chosen(state: RunState) -> PairsSelected | None:

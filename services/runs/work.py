@@ -6,13 +6,14 @@ from math import ceil
 
 import numpy as np
 
-from concord.kit.ids import work_id
+from concord.kit.ids import uri_of, work_id
 from concord.kit.log import topics
 from concord.kit.loop.fold import Dispatch
 from concord.preference import budget, call_costs, checked, evaluating, further, generating, pilot
 from concord.preference.deviating import set_aside
 from concord.preference.judges import networked
 from concord.preference.methods import METHODS
+from concord.preference.shards import manifest_bytes
 from concord.preference.stages import STAGES
 from concord.runs.state import RunState
 from concord.v1.config_pb2 import JudgeConfig
@@ -23,6 +24,8 @@ from concord.v1.work_pb2 import Teacher, Work
 MAX_BASIS_TEXTS = 20_000
 # Keeps the draw of questions for a second person apart from that of a round's part.
 AGAIN = 1_000_000
+# The same of the draw of a policy's answers.
+OF_POLICY = 2_000_000
 # Paid stages whose units are whole shards.
 _WHOLE = (Stage.STAGE_GENERATE, Stage.STAGE_LABEL, Stage.STAGE_TEACH)
 
@@ -92,6 +95,22 @@ def _choose_uniformly(state: RunState, opened: StageOpened, drawn: Sequence[int]
     opened.audit.extend([True] * len(drawn))
     if people:
         _ask_again(state, opened)
+
+
+def _choose_answers(state: RunState, opened: StageOpened) -> None:
+    """A uniform part of the policy's answers; none of them says anything of the run's labels, so none is an audit."""
+    manifest = evaluating.numbered(state.view.answered, state.view.pairs)
+    size = min(evaluating.questions(state.view.config), manifest.pairs)
+    drawn = pilot.draw_part(manifest.pairs, size, state.view.config.seed, OF_POLICY)
+    opened.pairs_uri = uri_of(manifest_bytes(manifest))
+    opened.pair_indexes.extend(state.view.pairs + at for at in drawn)
+    opened.p_ask.extend([size / max(1, manifest.pairs)] * size)
+    opened.audit.extend([False] * size)
+
+
+def blobs_of(state: RunState, opened: StageOpened) -> tuple[bytes, ...]:
+    """What the opening stage names that nobody wrote yet."""
+    return (manifest_bytes(evaluating.numbered(state.view.answered, state.view.pairs)),) if opened.pairs_uri else ()
 
 
 def _choose_asked(state: RunState, opened: StageOpened) -> None:
@@ -303,6 +322,7 @@ WORK: dict[int, StageWork] = {
     Stage.STAGE_POLICY: StageWork(_one, _policy),
     Stage.STAGE_SCORE_POLICY: StageWork(_an_answered_shard, _score_policy),
     Stage.STAGE_EVALUATE: StageWork(_an_answered_shard, _evaluate),
+    Stage.STAGE_ANNOTATE_POLICY: StageWork(_a_pair, choose=_choose_answers),
 }
 
 

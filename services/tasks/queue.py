@@ -160,7 +160,7 @@ def _go_on(run: TasksSnapshot, at: float) -> None:
 def _open(state: TasksState, event: Event, at: float, touched: set[str]) -> None:
     opened, run = event.stage_opened, state.run
     run.stage, run.round, run.opened_at = opened.stage, opened.round, at
-    run.tasks = len(opened.pair_indexes)
+    run.tasks, run.asked_uri = len(opened.pair_indexes), opened.pairs_uri
     state.tasks = {}
     for number, pair_index in enumerate(opened.pair_indexes):
         unit = Unit(stage=opened.stage, round=opened.round, number=number)

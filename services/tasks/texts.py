@@ -38,7 +38,7 @@ class Texts:
         return self._needs(ref.uri)[index - ref.first_index]
 
     def _ref(self, run: TasksState, index: int) -> ShardRef:
-        shards = self._manifest(run.run.pairs_uri).shards
+        shards = self._manifest(run.run.asked_uri or run.run.pairs_uri).shards
         at = bisect_right(shards, index, key=lambda ref: ref.first_index) - 1
         if at < 0 or index >= shards[at].first_index + shards[at].pairs:
             raise NotFound(f"pair {index} of run {run.run_id} is in none of its shards")

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from concord.preference import evaluating
 from concord.preference.pairs import make_pair
 from concord.preference.shards import put_shard
 from concord.reward import texts
@@ -78,13 +79,13 @@ def _pair(row: Row, asked: Pair | None) -> Pair | None:
     if asked is None:
         prompt = row["prompt"] if isinstance(row["prompt"], list) else []
         turns = [Message(role=turn["role"], content=str(turn["content"])) for turn in prompt]
-        pair.CopyFrom(make_pair(row["id"], turns, first, second))
+        pair.CopyFrom(make_pair(evaluating.pair_id(row["id"]), turns, first, second))
     else:
         pair.CopyFrom(asked)
         # What was said of the pair's own answers says nothing of these.
         for field in ("verdicts", "first_place", "second_place"):
             pair.ClearField(field)
-        pair.pair_id = row["id"]
+        pair.pair_id = evaluating.pair_id(row["id"])
         pair.first.CopyFrom(first)
         pair.second.CopyFrom(second)
     return pair

@@ -33,7 +33,9 @@ class Knobs:
     policy: str  # the folder of a trained policy
     out: str  # the file to write, .jsonl
     start: str = ""  # what it is compared with, a folder or a name on the hub; by itself the model that it began as
-    data: str = ""  # rows with `prompt`, .jsonl or .jsonl.gz; by itself the prompts that the policy's training held out
+    data: str = (
+        ""  # rows with `prompt`, .jsonl or .jsonl.gz; by itself prompts that the policy's training held out: its `test`
+    )
     most: int = 200  # prompts, the first ones of the data
     max_new_tokens: int = 256
     max_length: int = 1024  # tokens of a prompt; longer ones are counted and left out
@@ -148,7 +150,13 @@ def _held_out(knobs: Knobs, settings: Mapping[str, Any]) -> list[Question]:
         trained = SCRIPT.knobs(**{**settings, "out": knobs.policy})
     except TypeError:
         raise InvalidInput(f"{knobs.policy} was trained by another version: name the prompts as `data`") from None
-    held = lessons.material(trained).held
+    found = SCRIPT.read(trained)
+    if found.held and not found.test:
+        print(
+            f"{knobs.policy}: these prompts chose its checkpoint: what they say of it is a little too good",
+            file=sys.stderr,
+        )
+    held = found.test or found.held
     if not held:
         raise InvalidInput(f"{knobs.policy}: its training held nothing out: name the prompts as `data`")
     return different(one.prompt for one in held)[: knobs.most]

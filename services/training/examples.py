@@ -123,19 +123,21 @@ def normalised(examples: Sequence[Example]) -> list[Example]:
     return [replace(example, weight=example.weight / mean) for example in examples]
 
 
-def split(examples: Sequence[Example], share: float, most: int, seed: int) -> tuple[list[Example], list[Example]]:
-    """(to learn from, held out): whole groups of one prompt go to one side, drawn by a hash of prompt and seed.
+def split(
+    examples: Sequence[Example], share: float, most: int, seed: int, purpose: str = "", prompts: int = 0
+) -> tuple[list[Example], list[Example]]:
+    """(to learn from, held out): whole groups of one prompt go to one side, drawn by a hash of prompt, seed and `purpose`.
 
-    About `share` of the examples, at most `most` unless one prompt has more; in the order in which they came. At least one
-    group stays to learn from.
+    About `share` of the examples, at most `most` unless one prompt has more, and of at most so many prompts (0: any number); in
+    the order in which they came. At least one group stays to learn from.
     """
     groups: dict[str, int] = {}
-    names = [_group(example, seed) for example in examples]
+    names = [_group(example, f"{seed}{purpose}") for example in examples]
     for name in names:
         groups[name] = groups.get(name, 0) + 1
-    wanted, held = min(round(share * len(examples)), most), set()
+    wanted, held = min(round(share * len(examples)), most), set[str]()
     for name in sorted(groups)[: len(groups) - 1]:
-        if wanted <= 0:
+        if wanted <= 0 or (prompts and len(held) >= prompts):
             break
         held.add(name)
         wanted -= groups[name]
@@ -143,7 +145,7 @@ def split(examples: Sequence[Example], share: float, most: int, seed: int) -> tu
     return kept, [example for example, name in zip(examples, names, strict=True) if name in held]
 
 
-def _group(example: Example, seed: int) -> str:
+def _group(example: Example, seed: str) -> str:
     said = example.prompt
     text = said if isinstance(said, str) else "\n".join(str(turn.get("content")) for turn in said)
     return blake2b(f"{seed}|{text}".encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -15,6 +15,8 @@ from concord.training.examples import Example, Taken, normalised, split, taken, 
 from concord.training.knobs import Run
 from concord.training.model_folder import sha256_of
 
+# What the test's draw is told from the validation's by.
+TEST = "test"
 _CHUNK = 1_000
 
 
@@ -35,10 +37,11 @@ class Material:
     """The rows of the spec's data, before any tokenizer."""
 
     learn: list[Example]
-    held: list[Example]
+    held: list[Example]  # what chooses the checkpoint
     data_sha256: str
     left_out: Mapping[str, int]
     certificate: str  # in words; empty: none is known
+    test: list[Example] = field(default_factory=list)  # neither teaches nor chooses: what the model is measured on
 
 
 @dataclass
@@ -51,12 +54,17 @@ class Lessons:
     left_out: dict[str, int] = field(default_factory=dict)
 
 
-def material(knobs: Run) -> Material:
-    """Reads and checks the data; InvalidInput names the file and line of what cannot be."""
+def material(knobs: Run, test: float = 0.0, prompts: int = 0) -> Material:
+    """Reads and checks the data; InvalidInput names the file and line of what cannot be.
+
+    `test`: share of the pairs that neither teaches nor chooses the checkpoint, of at most so many prompts (0: any number); no
+    prompt stands in two of the three sets.
+    """
     path = Path(knobs.data)
     found: Taken = taken(rows(path), str(path), knobs.people_weight, knobs.harmful)
-    learn, held = split(found.examples, knobs.validation, knobs.validation_most, knobs.seed)
-    return Material(learn, held, sha256_of(path), dict(found.left_out), _certificate(knobs.certificate))
+    rest, apart = split(found.examples, test, len(found.examples), knobs.seed, TEST, prompts)
+    learn, held = split(rest, knobs.validation, knobs.validation_most, knobs.seed)
+    return Material(learn, held, sha256_of(path), dict(found.left_out), _certificate(knobs.certificate), apart)
 
 
 def prompts(knobs: Run) -> Material:

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from concord.training import knobs as common
-from concord.training import script
-from concord.training.lessons import material
+from concord.training import lessons, script
+from concord.training.lessons import Material
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ class Knobs:
     labels: str = "soft"  # each pair smoothed by its own p_chosen; `weighted`: counts by |2p - 1|; `hard`: as certain
     people_weight: float = 0.0  # how often a person's row counts; 0: as the rows say
     harmful: bool = False  # rows marked as harmful teach as well
-    validation: float = 0.1  # share held out, whole prompts at a time; 0: none, and the last checkpoint is the model
+    validation: float = (
+        0.1  # share held out to choose the checkpoint, whole prompts at a time; 0: none, the last one is it
+    )
     validation_most: int = 512  # pairs held out at most
     max_length: int = 1024  # tokens of a prompt with one answer
     too_long: str = "cut"  # in the middle; `leave_out`: counted in the manifest and left out
@@ -46,8 +48,9 @@ class Knobs:
     evaluations: int = 4  # of the held-out pairs, evenly over the training; the best one's model is kept
     checkpoint_s: float = 600.0  # seconds from one checkpoint to the next; each evaluation leaves one as well
 
+    test: float = 0.0  # share whose prompts neither teach nor choose; 0: with `answers` a tenth, else none
     answers: int = (
-        0  # so many held-out prompts the policy and its start then answer, into out/answers.jsonl for `concord run`
+        0  # so many of those prompts the policy and its start then answer, into out/answers.jsonl for `concord run`
     )
     answer_tokens: int = 256  # of one such answer at most
     answers_at: int = (
@@ -69,10 +72,20 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "stop_margin": (0, 1_000),
     "sft_epochs": (0, 1_000),
     "sft_learning_rate": (1e-9, 1),
+    "test": (0, 0.5),
     "answers": (0, 1e6),
     "answer_tokens": (1, 1e6),
     "answers_at": (0, 1_000),
 }
+# Share of the pairs that are set apart for answers where nothing is said.
+TEST = 0.1
+
+
+def material(knobs: Knobs) -> Material:
+    """What teaches, what chooses the checkpoint, and what the policy is measured on; InvalidInput as `lessons.material`."""
+    return lessons.material(knobs, knobs.test or (TEST if knobs.answers else 0.0), knobs.answers)
+
+
 SCRIPT = script.Script(Knobs, RANGES, common.CHOICES, material, "policy_model")
 
 

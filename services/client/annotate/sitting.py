@@ -13,7 +13,7 @@ import grpc
 
 from concord.client.run import drive
 from concord.preference.seeded import uniform
-from concord.preference.stages import HUMAN
+from concord.preference.stages import HUMAN, STAGES
 from concord.v1 import pairs_pb2 as pairs
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
@@ -160,7 +160,8 @@ class Sitting:
     def progress(self) -> str:
         """How far this annotator and the round are."""
         queue = self._tasks.GetQueue(GetQueueRequest(run_id=self._run_id))
-        round_ = f"round {queue.round}" if queue.round else "the pilot"
+        of_policy = queue.stage in STAGES and STAGES[queue.stage].of_policy
+        round_ = f"round {queue.round}" if queue.round else "the policy's answers" if of_policy else "the pilot"
         return (
             f"{self.answered:,} answered here · {round_}: {queue.resolved:,} of {queue.open + queue.resolved:,} settled"
         )

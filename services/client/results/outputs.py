@@ -71,7 +71,8 @@ def write_questions(out: Path, job: Job, events: Events) -> tuple[int, Path]:
     """Asked pairs that nobody answered, as JSON Lines in questions.jsonl; how many there are, and the file."""
     silent = (TaskOutcome.TASK_OUTCOME_SKIPPED, TaskOutcome.TASK_OUTCOME_EXPIRED)
     said = [e.task_resolved for e, _ in events if e.WhichOneof("kind") == "task_resolved"]
-    asked = sorted({task.pair_index for task in said if task.outcome in silent})
+    known = len(job.given.rows)
+    asked = sorted({task.pair_index for task in said if task.outcome in silent and task.pair_index < known})
     return len(asked), write_asked(out, job, asked)
 
 

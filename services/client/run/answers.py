@@ -66,6 +66,11 @@ class Answers:
                     votes.setdefault(unnamed(number), everyone)
         return list(votes.items())
 
+    def marks_of(self, pair_id: str, who: str) -> Marks:
+        """What this voter says of each answer by itself; who stands for everybody says it for each."""
+        named = who if who in self.said.get(pair_id, ()) else _ALL
+        return self.marks.get(pair_id, {}).get(named, NO_MARKS)
+
     def notes(self, known: Iterable[str], aside: Iterable[str], quorum: int) -> tuple[str, ...]:
         """What the user should hear of the file, given the ids of the run's pairs and of those set aside."""
         known, aside = set(known), set(aside)
@@ -233,6 +238,8 @@ def contradicted(answers: Answers, ids: Sequence[str], quorum: int, events: Iter
     differing = [
         (ids[pair], before, now)
         for pair in sorted(recorded)
+        # The answers of the run's policy stand behind its pairs, and in no file of them.
+        if pair < len(ids)
         for who, now in answers.votes(ids[pair], quorum)
         if (before := recorded[pair].get(who, settled.get(pair))) not in (None, now)
     ]

@@ -75,15 +75,23 @@ class Watched:
 
 
 def attend(
-    watched: Watched, tasks: TaskServiceStub, voters: Voters, seen: Callable[[pb.RunView], None], missing: Missing
+    watched: Watched,
+    tasks: TaskServiceStub,
+    voters: Voters,
+    seen: Callable[[pb.RunView], None],
+    missing: Missing,
+    are_strange: Callable[[pb.RunView], bool] = lambda view: False,
 ) -> pb.RunView:
-    """Answers in this thread until the run ends, pauses for a person, or `missing` says not to wait; its last state."""
+    """Answers in this thread until the run ends, pauses for a person, `missing` says not to wait, or people are asked about what
+    these voters do not know (`are_strange`); its last state."""
     asked: tuple[int, ...] = ()
     try:
         while not watched.over.is_set():
             watched.changed.clear()
             view = watched.view
             seen(view)
+            if are_strange(view):
+                break
             left = _answered(watched, tasks, voters, view) if _asks(view) else None
             if left is None:
                 asked = ()

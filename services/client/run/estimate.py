@@ -77,7 +77,7 @@ def estimate(
         return {"calls": round(own.calls), "dollars": own.dollars if priced(config) else None}
 
     scores = further.Calls("rubric", config.judge, True, 2)
-    votes = human_budget(config, all_pairs) if asks(config) else 0
+    votes = (human_budget(config, all_pairs) if asks(config) else 0) + _policy_votes(config)
     return ExpectedCost(
         calls=round(use.calls),
         prompt_tokens=round(use.prompt_tokens),
@@ -105,7 +105,8 @@ def _of_prompts(config: RunConfig, prompts: Sequence[Pair], before: RunView | No
     use = _sum(
         [sampled, call_costs.expected(judges, texts, pairs, rates, more), _of_policy(config, texts / pairs, rates)]
     )
-    votes, known = human_budget(config, pairs) if asks(config) else 0, priced(config)
+    votes = (human_budget(config, pairs) if asks(config) else 0) + _policy_votes(config)
+    known = priced(config)
     return ExpectedCost(
         calls=round(use.calls),
         prompt_tokens=round(use.prompt_tokens),
@@ -118,6 +119,13 @@ def _of_prompts(config: RunConfig, prompts: Sequence[Pair], before: RunView | No
         f"{many(selecting.per_prompt(config), 'pair')} of each prompt can be labelled",
         sampled={"calls": round(sampled.calls), "dollars": sampled.dollars if known else None},
     )
+
+
+def _policy_votes(config: RunConfig) -> int:
+    """Votes on the policy's answers at most, beside the budget."""
+    if not evaluating.is_asked(config):
+        return 0
+    return min(evaluating.questions(config), config.evaluate) * max(1, config.quorum)
 
 
 def _of_policy(config: RunConfig, pair_bytes: float, rates: call_costs.Rates) -> call_costs.Expected:

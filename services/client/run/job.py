@@ -14,7 +14,7 @@ from concord.client.run.parent_run import Earlier, Joined, check, join, link
 from concord.client.run.voters import Voters
 from concord.kit import ids
 from concord.kit.errors import InvalidInput
-from concord.preference import selecting
+from concord.preference import evaluating, selecting
 from concord.preference.methods import METHODS
 from concord.preference.pairs import Row
 from concord.v1.config_pb2 import RunConfig
@@ -77,7 +77,9 @@ def prepare(
     config = run_config(options, judges)
     if not config.generators:
         selecting.check_pairs(config, (row.pair for row in given.rows))
-    asks = METHODS[options.method].asks or bool(given.rows_with_truth)
+    if config.evaluate_votes and not functions:
+        people.check_new(options.annotators)
+    asks = METHODS[options.method].asks or bool(given.rows_with_truth) or config.evaluate_votes > 0
     if asks:
         config.annotators = options.annotators
     answer, ready = _answering(options, functions, given.rows) if asks else (people.nobody, None)
@@ -95,9 +97,8 @@ def prepare(
 
     answer, ready = _reusing(reused, given.rows, answer, ready)
     run_id = ids.run_id(given.sha256, semantic(config), salt)
-    return Job(
-        options, given, config, run_id, answer, notes, earlier, ready, salt, seat=seat if config.generators else None
-    )
+    made = config.generators or config.evaluate_votes
+    return Job(options, given, config, run_id, answer, notes, earlier, ready, salt, seat=seat if made else None)
 
 
 def _answering(options: Options, functions: Functions | None, rows: Sequence[Row]) -> tuple[Answerer, Voters | None]:
@@ -126,6 +127,9 @@ def _of_answers(
         return ()
     known, all_ids = {row.pair.pair_id for row in given.rows}, {row.pair.pair_id for row in joined.given.rows}
     aside = all_ids - known | joined.left_out
+    if options.evaluate_votes:
+        # They come to be while the run goes on.
+        known |= set(filter(evaluating.is_of_policy, written.answers.said))
     if skip_bad and joined.given.set_aside:
         aside |= people.ids_set_aside(skip_bad) - all_ids
     return written.answers.notes(known, aside, options.quorum + (options.re_ask > 0))

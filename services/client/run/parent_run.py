@@ -14,7 +14,7 @@ from concord.preference import selecting
 from concord.preference.budget import human_budget, new_pairs
 from concord.preference.methods import METHODS
 from concord.preference.pairs import Row, unordered_hash
-from concord.preference.stages import HUMAN
+from concord.preference.stages import LABELLING
 from concord.v1.config_pb2 import Parent, RunConfig
 from concord.v1.pairs_pb2 import Choice, Pair
 from concord.v1.runs_service_pb2 import RunView
@@ -36,7 +36,7 @@ class Earlier:
     @property
     def parent(self) -> Parent:
         """The link as a configuration holds it: its own human stages behind those that it took over."""
-        own = [stage.manifest_uri for stage in self.view.stages if stage.stage in HUMAN and stage.closed]
+        own = [stage.manifest_uri for stage in self.view.stages if stage.stage in LABELLING and stage.closed]
         taken = self.view.config.parent.annotation_uris
         return Parent(run_id=self.view.run_id, pairs=len(self.rows), annotation_uris=[*taken, *own])
 

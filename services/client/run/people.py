@@ -47,6 +47,15 @@ def answers_by_the_input(spec: str) -> bool:
     return spec.partition(":")[0] in (RECORDED, SIMULATED)
 
 
+def check_new(spec: str) -> None:
+    """Refuses, for answers that the run's policy gives, people who know the input alone. Raises InvalidInput."""
+    if answers_by_the_input(spec):
+        raise InvalidInput(
+            f"evaluate_votes: --annotators {spec} says what the input says, and the policy's answers are new; name people who can "
+            "look at them: file:PATH, people or web"
+        )
+
+
 def nobody(pair: int, vote: int) -> Choice | None:
     """The answerer of a run that asks no one."""
     return None
@@ -130,7 +139,9 @@ def reused_answers(events: Sequence[Event], get: Callable[[str], bytes]) -> Reus
     }
     reused: dict[tuple[str, int], Choice] = {}
     for event in events:
-        if event.HasField("annotation_submitted") and event.event_id in counted:
+        # What was said of a policy's answers is about no pair of the run.
+        is_of_pair = counted.get(event.event_id, len(hashes)) < len(hashes)
+        if event.HasField("annotation_submitted") and is_of_pair:
             annotation = event.annotation_submitted
             reused.setdefault((hashes[counted[event.event_id]], annotation.vote), annotation.choice)
     return reused

@@ -63,7 +63,7 @@ def placed(job: Job, view: RunView, blob: Callable[[str], bytes]) -> Job:
 
     Raises InvalidInput where the run holds a pair that the input does not.
     """
-    if job.seat is not None:
+    if job.seat is not None and job.config.generators:
         return _made(job, job.seat, view, blob)
     places = {row.pair.pair_id: at for at, row in enumerate(job.given.rows)}
     manifest = PairsManifest.FromString(blob(view.pairs_uri))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from concord.client.results.records import Records, There
-from concord.client.run import desk, drive, selection, trainings
+from concord.client.run import desk, drive, policy_questions, selection, trainings
 from concord.client.run.job import Job
 from concord.client.run.options import semantic, set_method
 from concord.client.run.parent_run import link
@@ -56,7 +56,8 @@ def run(
 ) -> RunView:
     """Drives the job to its end, or to a pause that needs a person; `resume` lets a paused one go on first.
 
-    Where answers are missing `missing` is told of which pairs, and says whether to wait; else the run is left as it goes.
+    Where answers are missing `missing` is told of which pairs, and says whether to wait; else the run is left as it goes. So it is
+    where people are asked about the policy's answers, which the job has to know first (`with_answers`).
     """
     with (
         tracing.span("concord run", job.run_id, kind="client"),
@@ -76,13 +77,25 @@ def run(
                 drive.resume(runs, view)
         if job.voters is not None:
             watched = desk.Watched(runs, job.run_id, check=lambda: services.wait(0))
-            return desk.attend(watched, tasks, job.voters, seen, missing)
+            return desk.attend(watched, tasks, job.voters, seen, missing, lambda view: _lacks_answers(job, view))
         name, count = job.options.annotators.split(":")[0], max(drive.ANNOTATORS, job.options.quorum)
         annotators = drive.People(tasks, job.run_id, job.answer, name, count)
         try:
             return drive.watch(runs, job.run_id, annotators, seen, check=lambda: services.wait(0))
         finally:
             annotators.stop()
+
+
+def _lacks_answers(job: Job, view: RunView) -> bool:
+    return policy_questions.are_open(view) and len(job.given.rows) <= view.pairs
+
+
+def with_answers(job: Job, view: RunView, services: Services) -> Job | None:
+    """The job that knows the policy's answers, where its run now asks people about them and it does not; else None."""
+    if job.voters is None or not _lacks_answers(job, view):
+        return None
+    with rpc.channel(services.address) as channel, drive.translated(services.address):
+        return policy_questions.known(job, view, There(RunServiceStub(channel), services.address).blob)
 
 
 def selected(job: Job, services: Services, seen: Seen, resume: Resume | None = None) -> Job:
@@ -150,7 +163,7 @@ def _config_with(job: Job, method: str) -> RunConfig:
     config.CopyFrom(job.config)
     # What is compared are labels: nobody needs a policy of each.
     config.policy = config.policy_knobs = ""
-    config.evaluate = config.evaluate_checkpoints = 0
+    config.evaluate = config.evaluate_checkpoints = config.evaluate_votes = 0
     set_method(config, replace(job.options, method=method))
     if job.earlier:
         link(config, job.earlier, len(job.given.rows))

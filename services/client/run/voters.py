@@ -58,8 +58,8 @@ class Written:
 
     def votes(self, pair: int, quorum: int) -> Sequence[Vote]:
         name = self._ids[pair]
-        said, marks = self.answers.votes(name, min(quorum, self._most)), self.answers.marks.get(name, {})
-        return [Vote(who, partial(_known, choice), marks.get(who, NO_MARKS)) for who, choice in said]
+        said = self.answers.votes(name, min(quorum, self._most))
+        return [Vote(who, partial(_known, choice), self.answers.marks_of(name, who)) for who, choice in said]
 
     def news(self) -> bool:
         """Whether the file changed since it was read; it is read again then."""

@@ -270,6 +270,7 @@ def _write_down(
         "pairs": {
             "learned": len(found.learn),
             "held_out": len(found.held),
+            **({"test": len(held.test)} if held.test else {}),
             "cut": found.cut,
             "left_out": found.left_out,
         },
@@ -292,7 +293,10 @@ def _write_down(
 def _shown(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Pairs and figures as a reader of the card wants them."""
     pairs, last = facts["pairs"], facts["validation"]
-    said = f"{pairs['learned']:,} learned from, {pairs['held_out']:,} held out, {pairs['cut']:,} cut in the middle"
+    apart = f"{pairs['test']:,} of a test apart, " if "test" in pairs else ""
+    said = (
+        f"{pairs['learned']:,} learned from, {pairs['held_out']:,} held out, {apart}{pairs['cut']:,} cut in the middle"
+    )
     left_out = "; ".join(f"{count:,} {reason}" for reason, count in pairs["left_out"].items())
     figures = ", ".join(f"{name} {value:.4g}" for name, value in last.items() if name != "step")
     return {

@@ -97,9 +97,9 @@ def train(knobs: Knobs, held: Material, folder: Path, what: Mapping[str, Any], s
     """Trains to the end and writes the model's folder; False: stopped before, to be gone on with."""
     common.quiet()
     fsdp.check(knobs)
-    if knobs.answers and not held.held:
+    if knobs.answers and not held.test:
         raise InvalidInput(
-            f"answers: {knobs.answers}, but nothing is held out to be answered: let `validation` be above 0"
+            f"answers: {knobs.answers}, but no prompt is left to be answered: more prompts are needed, or a higher `test`"
         )
     set_seed(knobs.seed)
     tokenizer = common.tokenizer_of(knobs.model)
@@ -126,7 +126,7 @@ def train(knobs: Knobs, held: Material, folder: Path, what: Mapping[str, Any], s
 
 
 def _answered(knobs: Knobs, held: Material, kept: Kept, folder: Path, stop: Stop, progress: Progress) -> bool:
-    """Has the policy, its start and the checkpoints that are asked for answer prompts that were held out; False: stopped before."""
+    """Has the policy, its start and the checkpoints that are asked for answer the prompts of the test; False: stopped before."""
     asks = answers.Knobs(
         str(folder),
         str(folder / ANSWERS),
@@ -136,7 +136,7 @@ def _answered(knobs: Knobs, held: Material, kept: Kept, folder: Path, stop: Stop
         precision=knobs.precision,
         seed=knobs.seed,
     )
-    asked = answers.different(one.prompt for one in held.held)[: knobs.answers]
+    asked = answers.different(one.prompt for one in held.test)[: knobs.answers]
     others = {folder / f"answers-{step}.jsonl": str(path) for step, path in kept.others(knobs.answers_at).items()}
     return answers.written(asks, asked, knobs.model, stop, progress, others) is not None
 
