@@ -3,9 +3,11 @@
     make run-torch                                            under ten minutes of two cores, after the installation
     python -m benchmarks.whole_loop MODEL FOLDER [--quick]    the same with the folder of any model
 
-One `concord run` on 60 short pairs with --reward-model, --policy and --evaluate: the judge labels them, a reward model for each of
-two folds and a last one learn from it, the pairs that people are asked about, the dataset, DPO on it; then the policy and the model
-that it began as answer the 20 prompts that DPO never saw, and reward model and judge say whose answers are better.
+One `concord run` on 60 short pairs with --reward-model, --policy, --evaluate and --evaluate-votes: the judge labels them, a reward
+model for each of two folds and a last one learn from it, the pairs that people are asked about, the dataset, DPO on it; then the
+policy and the model that it began as answer 20 prompts that taught nothing and chose no checkpoint; reward model and judge say
+whose answers are better, and people say it of 12 of them. There the command ends with the questions in a file, as any that waits
+for people; they are answered there, and the same command goes on.
 
 Judge and people are **simulated** and like answers that begin with "Certainly!"; the judge errs on one pair in eight, people never.
 So what the loop teaches can be seen: how often each model's answers begin so, and how likely that is to each, is said at the end
@@ -28,6 +30,10 @@ from concord.preference.seeded import uniform
 
 LIKED = "Certainly!"
 JUDGE_ERRS = 0.125
+# Share of the other pairs that chooses DPO's checkpoint.
+CHOOSES = 0.15
+# What a run ends with that waits for people.
+WAITS = 3
 SIMULATED = "simulated"
 DO = ("clean", "repair", "paint", "store", "choose", "sell", "carry", "measure")
 WHAT = (
@@ -56,7 +62,10 @@ class Size:
     """How much is learned and asked."""
 
     pairs: int = 60
-    held: float = 1 / 3  # share of them that DPO does not see, whose prompts both models answer
+    held: float = (
+        1 / 3
+    )  # share of them whose prompts both models answer; DPO neither learns from them nor chooses by them
+    votes: int = 12  # of people, on these answers
     reward_knobs: str = "lora_rank=8,lora_alpha=16,learning_rate=1e-3,batch=4,max_length=128,epochs=1,evaluations=2"
     policy_knobs: str = (
         "lora_rank=8,lora_alpha=16,learning_rate=1e-3,batch=4,max_length=128,max_steps=12,evaluations=6,stop_margin=0.8"
@@ -118,25 +127,24 @@ def loop(model: Path, folder: Path, size: Size) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     began, out = time.monotonic(), folder / "run"
     _write(folder / "pairs.jsonl", pairs(size.pairs))
-    policy_knobs = f"{size.policy_knobs},validation={size.held},answer_tokens={size.tokens}"
+    policy_knobs = f"{size.policy_knobs},validation={CHOOSES},test={size.held},answer_tokens={size.tokens}"
     settings = {"reward_knobs": size.reward_knobs, "policy_knobs": policy_knobs, "folds": 2}
     # JSON is YAML.
     said = json.dumps({**settings, "pilot": 0, "batch": 0.25}, indent=1)
     (folder / "settings.yaml").write_text(said + "\n", encoding="utf-8")
+    people = folder / "people.jsonl"
+    _write(people, ({"pair_id": row["id"], "choice": row["human_majority"]} for row in pairs(size.pairs)))
     with judge(taste, JUDGE_ERRS) as url:
-        given = ["--judge", f"{url}#{SIMULATED}", "--annotators", "recorded", "--budget", "25%"]
-        models = [
-            "--reward-model",
-            str(model),
-            "--policy",
-            str(model),
-            "--evaluate",
-            str(round(size.pairs * size.held)),
-        ]
+        given = ["--judge", f"{url}#{SIMULATED}", "--annotators", f"file:{people}", "--budget", "25%"]
+        models = ["--reward-model", str(model), "--policy", str(model)]
+        compared = ["--evaluate", str(round(size.pairs * size.held)), "--evaluate-votes", str(size.votes)]
         more = ["--config", str(folder / "settings.yaml"), "--out", str(out)]
-        _concord(folder, str(folder / "pairs.jsonl"), *given, *models, *more)
-    answers = (out / "policy" / "answers.jsonl").read_text(encoding="utf-8")
-    rows = [json.loads(line) for line in answers.splitlines()]
+        words = (str(folder / "pairs.jsonl"), *given, *models, *compared, *more)
+        if not _concord(folder, *words):
+            _write(people, [*_rows(people), *map(answer, _rows(out / "questions.jsonl"))])
+            if not _concord(folder, *words):
+                raise RuntimeError(f"the run waits for people who have answered all of {out / 'questions.jsonl'}")
+    rows = _rows(out / "policy" / "answers.jsonl")
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     return {
         "seconds": time.monotonic() - began,
@@ -174,15 +182,32 @@ def learned(start: Path, policy: Path, rows: Sequence[dict]) -> dict:
     }
 
 
+def answer(question: dict) -> dict:
+    """What people say of a question of the run."""
+    liked = taste(question["first"]) >= taste(question["second"])
+    marks = {f"{side}_acceptable": is_liked(question[side]) for side in ("first", "second")}
+    return {"pair_id": question["pair_id"], "choice": "first" if liked else "second", **marks}
+
+
+def _rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def _write(path: Path, rows: Iterable[dict]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
-def _concord(folder: Path, *arguments: str) -> None:
-    """`concord run`, shown and then run; its home is in the folder, so that runs of one's own stay apart."""
+def _concord(folder: Path, *arguments: str) -> bool:
+    """`concord run`, shown and then run, to its end; False: it waits for people. Raises CalledProcessError.
+
+    Its home is in the folder, so that runs of one's own stay apart.
+    """
     print(f"\n$ concord run {' '.join(arguments)}", flush=True)
     environment = {**os.environ, "CONCORD_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "1"}
-    subprocess.run([sys.executable, "-m", "concord.cli", "run", *arguments], check=True, env=environment)
+    done = subprocess.run([sys.executable, "-m", "concord.cli", "run", *arguments], check=False, env=environment)
+    if done.returncode != WAITS:
+        done.check_returncode()
+    return done.returncode == 0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -205,6 +230,8 @@ def main(arguments: Sequence[str]) -> int:
         )
     if "--json" in arguments:
         (folder / "found.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    people = found["policy"]["people"]
+    print(f"People answered {people['answered']} of {people['asked']} questions about these, blind")
     print(f"What the simulated judge and the reward model say of these answers: {found['report']}")
     return 0
 

@@ -14,12 +14,13 @@ def test_the_whole_loop_trains_aligns_and_compares_with_the_command_that_it_show
     model = saved(tmp_path / "tiny", "llama", width=0.2)
     assert whole_loop.main([str(model), str(tmp_path / "out"), "--quick"]) == 0
     said = capfd.readouterr().out
-    assert said.count("$ concord run ") == 1 and "--reward-model" in said and "--evaluate" in said
+    first, again = (line for line in said.splitlines() if line.startswith("$ concord run "))
+    assert first == again and "--evaluate-votes" in said and "--reward-model" in said and "--evaluate" in said
     report = json.loads((tmp_path / "out" / "run" / "report.json").read_text())
     assert {one["kind"] for one in report["tunings"]} == {"reward-model", "policy"}
     assert (tmp_path / "out" / "run" / "policy" / "adapter_model.safetensors").exists()
     contest = report["policy"]["contest"]
     assert {contest["model"], contest["against"]} == {"policy", "start"} and contest["judge"]
-    assert report["policy"]["reward"]
+    assert report["policy"]["reward"] and report["policy"]["people"]["answered"] == whole_loop.QUICK.votes
     assert said.count("log-probability") == 2
     assert "Answers that begin with 'Certainly!'" in said and str(tmp_path / "out" / "run" / "report.html") in said

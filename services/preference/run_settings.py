@@ -303,8 +303,8 @@ class Options:
         int,
         Setting(
             "evaluate",
-            "Prompts that --policy's training holds out, on which the judge compares its answers with those of the model that it "
-            "began as; 0: none.",
+            "Prompts that neither teach --policy nor choose its checkpoint, on which the judge compares its answers with those of "
+            "the model that it began as; 0: none.",
             RESULTS,
             span=(0, 2_000),
         ),

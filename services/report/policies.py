@@ -2,8 +2,7 @@
 
 A policy that is trained further than its reward model knows writes what that model likes and nobody else does (Gao et al. 2023,
 arXiv 2210.10760): the reward rises and the judge's win rate falls. So both stand beside each other, at the steps that are compared,
-with an alarm where they part beyond chance. The prompts were held out of the training and chose its best checkpoint: what is said
-of that one is a little too good, as of any that is chosen by what it is measured on.
+with an alarm where they part beyond chance. The prompts taught the policy nothing and chose none of its checkpoints.
 """
 
 from collections.abc import Callable, Sequence

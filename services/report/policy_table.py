@@ -66,9 +66,9 @@ def _row(one: Point) -> list[str]:
 def _explained(found: PolicyEvaluation) -> list[str]:
     kept = next((one for one in found.points if one.kept), found.points[-1])
     said = [
-        f"Answers to {words.count(kept.prompts, 'prompt')} that the policy's training held out; {found.asked:,} were asked for. "
-        "Each pair is judged in both orders; a tie, and a verdict that an order turns, is half a win. These prompts also chose the "
-        "checkpoint that was kept, so its figures are a little too good."
+        f"Answers to {words.count(kept.prompts, 'prompt')} that taught the policy nothing and chose none of its checkpoints; "
+        f"{found.asked:,} were asked for. Each pair is judged in both orders; a tie, and a verdict that an order turns, is half a "
+        "win."
     ]
     if found.people:
         said.append(_people(found.people))
