@@ -22,6 +22,7 @@ UP = {f'up{{job="{name}", instance="a"}}': "1x1600" for name in SERVICES}
 RPC = 'concord_rpc_seconds_bucket{{method="/concord.v1.RunService/GetRun", le="{}"}}'
 JUDGE = 'concord_judge_seconds_bucket{{endpoint="api.judge.example", le="{}"}}'
 CALLS = 'concord_judge_calls_total{{endpoint="api.judge.example", outcome="{}"}}'
+STEP = 'concord_training_step{instance="a", devices="cuda:0"}'
 QUIET = {
     **UP,
     'concord_units_wanted{service="labeling"}': "16x1600",
@@ -51,6 +52,7 @@ QUIET = {
     "concord_open_questions": "12x1600",
     "concord_answers_total": GROWS,
     "concord_unknown_facts_total": FLAT,
+    STEP: GROWS,
 }
 # What is otherwise on the day on which each alert must fire; None: the series is not there.
 FAULTS = {
@@ -72,6 +74,7 @@ FAULTS = {
     "ConcordJudgeSlow": {JUDGE.format("8"): "0+10x1600"},
     "ConcordSpendsFast": {'concord_judge_dollars_total{endpoint="api.judge.example"}': "0+5x1600"},
     "ConcordPeopleAway": {"concord_answers_total": "100x1600"},
+    "ConcordTrainingStands": {STEP: "40x1600"},
     "ConcordUnknownFacts": {"concord_unknown_facts_total": GROWS},
 }
 # By then everything that waits for a while has waited; nobody's silence is a day's before.

@@ -118,7 +118,7 @@ def test_a_reward_model_is_measured_by_subset_on_pairs_that_it_did_not_learn_fro
     reward_bench.said(found)
 
 
-def test_a_policy_is_trained_against_the_scoring_service_from_another_process(tmp_path):
+def test_a_policy_is_trained_against_the_scoring_service_from_another_process(pack, tmp_path):
     from benchmarks import dpo_arms, online
 
     found = online.measured(str(dpo_arms.tiny(tmp_path / "tiny")), online.QUICK, tmp_path)

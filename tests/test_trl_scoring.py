@@ -74,6 +74,28 @@ def test_rewards_do_not_hang_on_batches_order_form_or_devices(world, family, mor
     assert np.abs(found - usual[order]).max() < TOLERANCE
 
 
+@pytest.mark.parametrize("form", ["trees", "rows", "packed"])
+def test_text_made_ready_while_the_device_works_gives_the_very_same_rewards(world, form):
+    from concord.scoring.transformer import Transformer
+
+    prompts, answers = texts(20)
+    small = {"form": form, "portion": 60, "tokens": 128}
+    in_turn, ahead = (Transformer(str(world / "qwen3"), **small, most_ready=most) for most in (0, 2))
+    found = ahead.rewards(prompts, answers)
+    assert np.array_equal(found, in_turn.rewards(prompts, answers))
+    whole = Transformer(str(world / "qwen3"), form=form).rewards(prompts, answers)
+    assert np.abs(found - whole).max() < TOLERANCE, "nor do they hang on the portions"
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3"])
+def test_packed_sequences_have_the_embeddings_of_padded_ones(world, family):
+    from concord.scoring.transformer import Transformer
+
+    said = ["w1", "w2 w3 w4 w5 w6 w7", "", "w1", "w9 w8", " ".join(PLAIN[:40])]
+    padded, packed = (Transformer(str(world / family), form=form).embeddings(said) for form in ("rows", "packed"))
+    assert np.abs(padded - packed).max() < TOLERANCE
+
+
 def test_each_answer_is_computed_once(world):
     from concord.scoring import transformer
 

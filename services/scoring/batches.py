@@ -60,9 +60,26 @@ def tree(sequences: Sequence[Ids], first: int) -> Tree:
     return Tree(sequences[0][:shared], tuple(sequence[shared:] for sequence in sequences), places)
 
 
-def trees(groups: Sequence[Sequence[Ids]], most: int) -> list[Tree]:
-    """A tree for each group, or several where one would have more than `most` tokens and more than one branch."""
-    out, first = [], 0
+def parts(sizes: Sequence[int], most: int) -> list[slice]:
+    """Neighbours that are together no larger than `most`, or one that is larger by itself; in order."""
+    out: list[slice] = []
+    total = 0
+    for at, size in enumerate(sizes):
+        if out and total + size <= most:
+            out[-1] = slice(out[-1].start, at + 1)
+            total += size
+        else:
+            out.append(slice(at, at + 1))
+            total = size
+    return out
+
+
+def trees(groups: Sequence[Sequence[Ids]], most: int, first: int = 0) -> list[Tree]:
+    """A tree for each group, or several where one would have more than `most` tokens and more than one branch.
+
+    `first`: the number of the first sequence.
+    """
+    out: list[Tree] = []
     for group in groups:
         start = 0
         for end in range(1, len(group) + 1):

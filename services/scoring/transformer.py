@@ -11,8 +11,11 @@ forms give the same numbers, to the tolerance that the tests state:
 """
 
 import json
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +33,16 @@ from transformers.utils import is_flash_attn_2_available
 
 from concord.kit.errors import InvalidInput
 from concord.reward.encoding import Words, cut, encoded
-from concord.scoring.batches import Ids, Tree, batches, grouped, tree, trees
+from concord.scoring.ahead import ahead
+from concord.scoring.batches import Ids, Tree, batches, grouped, parts, tree, trees
 
 Array = np.ndarray
 # Tokens of a batch with its padding. A CPU has no use for more.
 TOKENS = {"cpu": 2_048, "cuda": 32_768}
+# Portions of texts that stand ready as tokens, sorted by their length, while the devices work; and characters of a portion.
+AHEAD = 2
+PORTION = 1_000_000
+FLASH = "flash_attention_2"
 # How far two forms may be apart in a model of float32; more, and a form is not that model's.
 FORM_TOLERANCE = 1e-3
 _TRIED = ([5, 6, 7, 8, 9, 10, 11], [5, 6, 7, 8, 12, 13], [5, 6, 7, 8, 14])
@@ -51,18 +59,22 @@ class Transformer:
         tokens: int = 0,
         form: str = "",
         dtype: torch.dtype | None = None,
+        portion: int = PORTION,
+        most_ready: int = AHEAD,
     ) -> None:
         """`folder`: a model's, an adapter's, or a name on the hub. Empty `devices`: every GPU, else the CPU. `tokens` of a
-        batch, 0: as the device wants it. `form`: the best that the model takes. Raises InvalidInput where it cannot be loaded.
+        batch, 0: as the device wants it. `form`: the best that the model takes. Texts are made ready in portions of so many
+        characters, at most `most_ready` of them ahead. Raises InvalidInput where it cannot be loaded.
         """
         self.devices = tuple(devices) or _devices()
         self._max_length, kind = max_length, torch.device(self.devices[0]).type
+        self._portion, self._most_ready = portion, most_ready
         self._tokens = tokens or TOKENS.get(kind, TOKENS["cuda"])
         flash = kind == "cuda" and is_flash_attn_2_available()
         weights = dtype or (torch.bfloat16 if kind == "cuda" else torch.float32)
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder)
-            load = {"dtype": weights, **({"attn_implementation": "flash_attention_2"} if flash else {})}
+            load, flash = _attending(folder, {"dtype": weights}, flash)
             self._models = [_model(folder, load).to(device).eval() for device in self.devices]
         except (OSError, ValueError, LookupError) as error:
             raise InvalidInput(f"{folder} is no model that can be loaded: {str(error).splitlines()[0][:300]}") from None
@@ -78,36 +90,56 @@ class Transformer:
         if not self.has_head:
             raise InvalidInput("this model has no head that gives a reward: it embeds texts alone")
         asked, number = grouped(prompts, answers)
-        tokens = [cut(one, self._max_length) for one in encoded(self._tokenizer, asked)]
-        groups = [[one.prompt + answer or [self._pad] for answer in one.answers] for one in tokens]
-        return self.rewards_of(groups)[number]
+        sizes = [sum(map(_size, (one.prompt, *one.answers))) for one in asked]
+
+        def ready() -> Iterator[_Portion]:
+            first = 0
+            for part in parts(sizes, self._portion):
+                tokens = [cut(one, self._max_length) for one in encoded(self._tokenizer, asked[part])]
+                groups = [[one.prompt + answer or [self._pad] for answer in one.answers] for one in tokens]
+                yield self._sorted(groups, first)
+                first += sum(map(len, groups))
+
+        return self._rewarded(ready(), sum(len(one.answers) for one in asked))[number]
 
     def rewards_of(self, groups: Sequence[Sequence[Ids]]) -> Array:
         """The same of sequences of tokens, in groups that share a beginning: float32 [sequences], group by group."""
-        count = sum(map(len, groups))
+        return self._rewarded([self._sorted(groups, 0)], sum(map(len, groups)))
+
+    def _sorted(self, groups: Sequence[Sequence[Ids]], first: int) -> "_Portion":
+        """The groups' trees, in batches of like length; `first`: the number of their first sequence."""
         if self.form == "trees":
-            whole = trees(groups, max(self._tokens, self._max_length))
+            whole = trees(groups, max(self._tokens, self._max_length), first)
         else:
             flat = [sequence for group in groups for sequence in group]
-            whole = [tree([sequence], at) for at, sequence in enumerate(flat)]
+            whole = [tree([sequence], first + at) for at, sequence in enumerate(flat)]
+        return _Portion(whole, batches([one.tokens for one in whole], self._tokens))
+
+    def _rewarded(self, portions: Iterable["_Portion"], count: int) -> Array:
         out = np.zeros(count, np.float32)
-        for places, found in self._each(
-            [one.tokens for one in whole], lambda model, at: _rewards(self, model, whole, at)
-        ):
-            out[[place for at in places for place in whole[at].places]] = found
+        for portion, at, found in self._each(portions, lambda model, one, at: _rewards(self, model, one.whole, at)):
+            out[[place for number in at for place in portion.whole[number].places]] = found
         return out
 
     def embeddings(self, texts: Sequence[str]) -> Array:
         """The mean of the last hidden layer over each text's own tokens, float32 [texts, width]; not of length 1."""
         different = {text: at for at, text in enumerate(dict.fromkeys(texts))}
         clean = [text.encode("utf-8", "replace").decode() for text in different]
-        ids = [held[: self._max_length] or [self._pad] for held in self._tokenizer(clean)["input_ids"]] if clean else []
+
+        def ready() -> Iterator[_Portion]:
+            first = 0
+            for part in parts(list(map(len, clean)), self._portion):
+                said = self._tokenizer(clean[part])["input_ids"]
+                ids = [held[: self._max_length] or [self._pad] for held in said]
+                yield _Portion(
+                    [tree([one], first + at) for at, one in enumerate(ids)], batches(list(map(len, ids)), self._tokens)
+                )
+                first += len(ids)
+
         width = self._models[0].config.get_text_config().hidden_size
-        out = np.zeros((len(ids), width), np.float32)
-        for places, found in self._each(
-            list(map(len, ids)), lambda model, at: _means(self, model, [ids[i] for i in at])
-        ):
-            out[places] = found
+        out = np.zeros((len(clean), width), np.float32)
+        for portion, at, found in self._each(ready(), lambda model, one, at: _means(self, model, one.whole, at)):
+            out[[portion.whole[number].places[0] for number in at]] = found
         return out[[different[text] for text in texts]]
 
     @property
@@ -117,28 +149,83 @@ class Transformer:
             next(one for one in (self._tokenizer.pad_token_id, self._tokenizer.eos_token_id, 0) if one is not None)
         )
 
-    def _each(self, lengths: list[int], do: Callable[[Any, list[int]], Array]) -> list[tuple[list[int], Array]]:
-        """(numbers, what `do` says of them) for each batch; batches go to the devices in turn."""
-        plan = batches(lengths, self._tokens)
-        if len(self._models) == 1:
-            return [(at, do(self._models[0], at)) for at in plan]
-        shares = [plan[number :: len(self._models)] for number in range(len(self._models))]
-        work = lambda number: [(at, do(self._models[number], at)) for at in shares[number]]  # noqa: E731
-        with ThreadPoolExecutor(len(self._models)) as pool:
-            return [done for share in pool.map(work, range(len(self._models))) for done in share]
+    def _each(
+        self, portions: Iterable["_Portion"], do: Callable[[Any, "_Portion", list[int]], Array]
+    ) -> list[tuple["_Portion", list[int], Array]]:
+        """(portion, numbers of its trees, what `do` says of them) for each batch; a device that is free takes the next one."""
+        ready = ahead(portions, self._most_ready)
+        work, turn = ((portion, at) for portion in ready for at in portion.batches), threading.Lock()
+        done: list[tuple[_Portion, list[int], Array]] = []
+
+        def take(model: Any) -> None:
+            while True:
+                with turn:
+                    if (next_ := next(work, None)) is None:
+                        return
+                done.append((*next_, do(model, *next_)))
+
+        try:
+            if len(self._models) == 1:
+                take(self._models[0])
+            else:
+                with ThreadPoolExecutor(len(self._models)) as pool:
+                    list(pool.map(take, self._models))
+        finally:
+            ready.close()
+        return done
 
     def _best_form(self, flash: bool) -> str:
         """What this model takes: a form counts where it gives what `rows` give."""
         wanted = "packed" if flash else "trees"
-        if not self.has_head or not self._causal:
-            return "packed" if flash and not self.has_head else "rows"
-        model = self._models[0]
+        if not self.has_head and not flash:
+            return "rows"
+        if self.has_head and not self._causal:
+            return "rows"
+        model, said = self._models[0], self.rewards_of if self.has_head else self._means_of
         ids = [[token % model.config.get_text_config().vocab_size for token in one] for one in _TRIED]
         self.form = "rows"
-        plain = self.rewards_of([ids])
+        plain = said([ids])
         self.form = wanted
         slack = FORM_TOLERANCE if model.dtype == torch.float32 else 0.1
-        return wanted if np.allclose(self.rewards_of([ids]), plain, atol=slack, rtol=slack) else "rows"
+        return wanted if np.allclose(said([ids]), plain, atol=slack, rtol=slack) else "rows"
+
+    def _means_of(self, groups: Sequence[Sequence[Ids]]) -> Array:
+        """Embeddings of these sequences, in one batch."""
+        whole = [tree([sequence], at) for at, sequence in enumerate(sequence for group in groups for sequence in group)]
+        return _means(self, self._models[0], whole, list(range(len(whole))))
+
+
+@dataclass(frozen=True)
+class _Portion:
+    """Some of the texts as tokens, in batches: numbers of trees, the longest first."""
+
+    whole: list[Tree]
+    batches: list[list[int]]
+
+
+def _size(words: Words) -> int:
+    """Characters, as far as they tell how long it takes."""
+    return len(words) if isinstance(words, str) else sum(len(str(turn.get("content"))) for turn in words)
+
+
+def _attending(folder: str, load: dict[str, Any], flash: bool) -> tuple[dict[str, Any], bool]:
+    """How the model is loaded, and whether with flash attention: some models take none."""
+    if flash:
+        with suppress(ValueError, ImportError):
+            with torch.device("meta"):
+                AutoModel.from_config(AutoConfig.from_pretrained(_base_of(folder)), attn_implementation=FLASH, **load)
+            return {**load, "attn_implementation": FLASH}, True
+    return load, False
+
+
+def _base_of(folder: str) -> str:
+    """Where the configuration of an adapter's model is; a model's own is with it."""
+    adapter = Path(folder) / "adapter_config.json"
+    if not adapter.exists():
+        return folder
+    base = str(json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path"))
+    within = Path(folder, base)
+    return str(within) if within.is_dir() else base
 
 
 def _devices() -> tuple[str, ...]:
@@ -237,7 +324,13 @@ def _padded(ids: Sequence[Ids], pad: int, device: Any) -> tuple[torch.Tensor, to
 
 
 @torch.inference_mode()
-def _means(own: Transformer, model: Any, ids: list[Ids]) -> Array:
+def _means(own: Transformer, model: Any, whole: list[Tree], at: list[int]) -> Array:
+    ids = [whole[number].trunk + whole[number].branches[0] for number in at]
+    if own.form == "packed":
+        hidden, last = _packed(model, ids)
+        text = torch.arange(len(ids), device=model.device).repeat_interleave(last.diff(prepend=last.new_tensor([-1])))
+        sums = torch.zeros(len(ids), hidden.shape[-1], device=model.device).index_add_(0, text, hidden[0].float())
+        return (sums / torch.bincount(text)[:, None]).cpu().numpy()
     padded, mask = _padded(ids, own._pad, model.device)
     hidden = _backbone(model)(input_ids=padded, attention_mask=mask).last_hidden_state.float()
     kept = mask[:, :, None].float()

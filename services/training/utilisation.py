@@ -8,15 +8,20 @@ not count.
 import re
 from collections.abc import Mapping
 
-# Dense bf16 FLOP/s of one device by words of its name, the first that fit; from the makers' data sheets.
+# Dense bf16 FLOP/s of one device by words of its name, the first that fit. The figures are those of NVIDIA's data sheets, halved where
+# a sheet gives them with sparsity (B200, H100, H200, GH200, L4); compared with peak tables of several public trainers and comparisons
+# of sellers, which say the same. The NVL cards of H100 and H200 have a lower clock than the SXM modules, and a lower peak.
 PEAKS: Mapping[str, float] = {
     "B200": 2_250e12,
+    "H200 NVL": 835e12,
     "H200": 989e12,
     "GH200": 989e12,
     "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
     "H100": 989e12,
     "A100": 312e12,
     "L40S": 362e12,
+    "L40": 181e12,
     "L4": 121e12,
     "A10": 125e12,
 }
