@@ -72,9 +72,10 @@ def service(blobs: FileBlobs) -> Iterator[str]:
 def measured(start: str, size: Size, folder: Path) -> dict:
     """Trains in a process of its own against the service; rewards by step."""
     blobs, model, basis = taught(folder, size.pool)
-    asked = "".join(
-        json.dumps({"prompt": [{"role": "user", "content": one}]}) + "\n" for one in prompts()[: size.learn]
-    )
+    # The tiny model knows no conversations.
+    is_chat = (Path(start) / "chat_template.jinja").exists()
+    said = [[{"role": "user", "content": one}] if is_chat else f"{one} " for one in prompts()[: size.learn]]
+    asked = "".join(json.dumps({"prompt": one}) + "\n" for one in said)
     (folder / "prompts.jsonl").write_text(asked, encoding="utf-8")
     knobs = {"model": start, "data": "prompts.jsonl", "out": "policy", "reward_model": model, "basis": basis}
     knobs |= {"samples": SAMPLES, "batch": PROMPTS * SAMPLES, "micro_batch": PROMPTS * SAMPLES, "beta": 0.0}
@@ -83,8 +84,8 @@ def measured(start: str, size: Size, folder: Path) -> dict:
     with service(blobs) as address:
         (folder / "online.yaml").write_text(json.dumps(knobs | {"scoring": address}), encoding="utf-8")
         command = [sys.executable, "-m", "concord.training.online", "online.yaml"]
-        told = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
-    steps = [one for one in map(json.loads, told.splitlines()) if one["event"] == "step"]
+        out = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
+    steps = [one for one in map(json.loads, out.splitlines()) if one["event"] == "step"]
     reward = [one["reward"] for one in steps]
     ends = min(ENDS, len(reward) // 2)
     return {
@@ -107,7 +108,7 @@ def raised(reward: Sequence[float], ends: int) -> tuple[float, float, float]:
     return float(last.mean() - first.mean()), float(low), float(high)
 
 
-def said(found: dict) -> None:
+def told(found: dict) -> None:
     """What came, on standard output."""
     rise = found["raised"]
     print("reward by step:", " ".join(f"{one:.2f}" for one in found["reward"]))
@@ -118,4 +119,4 @@ def said(found: dict) -> None:
 
 
 if __name__ == "__main__":
-    dpo_arms.run(__doc__, measured, said, FULL, QUICK)
+    dpo_arms.run(__doc__, measured, told, FULL, QUICK)

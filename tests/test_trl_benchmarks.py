@@ -123,7 +123,7 @@ def test_a_policy_is_trained_against_the_scoring_service_from_another_process(pa
 
     found = online.measured(str(dpo_arms.tiny(tmp_path / "tiny")), online.QUICK, tmp_path)
     assert len(found["reward"]) == online.QUICK.held and found["raised"]["low"] <= found["raised"]["mean"]
-    online.said(found)
+    online.told(found)
 
 
 def test_the_warning_and_the_cure_are_told_from_what_judge_and_checks_say():

@@ -180,7 +180,7 @@ def test_policy_and_start_answer_held_out_prompts_where_that_is_asked_for(world,
     assert manifest["pairs"]["test"] >= 5
     few = written(tmp_path / "few.jsonl", rows(1))
     with pytest.raises(InvalidInput, match="no prompt is left to be answered"):
-        here("policy", spec(world, tmp_path / "none", **asked, data=str(few)))
+        here("policy", spec_of(tmp_path / "none", model=str(world / "llama"), data=str(few), **{**FAST, **asked}))
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen3"])
