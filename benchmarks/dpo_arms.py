@@ -26,6 +26,7 @@ DRAWS = 2_000
 # As in earlier trials of the small model on other pairs; not tuned on what is reported.
 RATE, BATCH, BETA, RANK = 1e-3, 4, 0.1, 8
 MICRO_BATCH = 4
+FIXED = {"rate": RATE, "batch": BATCH, "beta": BETA, "lora_rank": RANK}
 
 
 @dataclass(frozen=True)
@@ -255,8 +256,9 @@ def run(
     said: Callable[[dict], None],
     full: Size,
     quick: Size,
+    fixed: Mapping[str, Any] = FIXED,
 ) -> None:
-    """The command line of each of them: measures, says what came, writes it down."""
+    """The command line of each of them: measures, says what came, writes it down with the settings; `fixed`: those that nothing changes."""
     parser = parser_of(usage, "a tiny model of random weights and few pairs, a minute: that it runs")
     parser.add_argument("--model", type=Path, default=SMALL_MODEL, metavar="FOLDER", help="the start of every arm")
     parser.add_argument("--learn", type=int, metavar="N", help="pairs that each arm learns from; time goes with them")
@@ -271,5 +273,5 @@ def run(
         found = measured(start, size, Path(folder))
     said(found)
     if asked.json:
-        settings = {**vars(size), "rate": RATE, "batch": BATCH, "beta": BETA, "lora_rank": RANK, "quick": asked.quick}
+        settings = {**vars(size), **fixed, "quick": asked.quick}
         write(asked.json, {**circumstances(settings | {"model": asked.model.name}), **found})

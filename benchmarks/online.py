@@ -119,4 +119,5 @@ def told(found: dict) -> None:
 
 
 if __name__ == "__main__":
-    dpo_arms.run(__doc__, measured, told, FULL, QUICK)
+    fixed = {"rate": RATE, "batch": PROMPTS * SAMPLES, "samples": SAMPLES, "beta": 0.0, "lora_rank": dpo_arms.RANK}
+    dpo_arms.run(__doc__, measured, told, FULL, QUICK, fixed)

@@ -8,9 +8,9 @@ not count.
 import re
 from collections.abc import Mapping
 
-# Dense bf16 FLOP/s of one device by words of its name, the first that fit. The figures are those of NVIDIA's data sheets, halved where
-# a sheet gives them with sparsity (B200, H100, H200, GH200, L4); compared with peak tables of several public trainers and comparisons
-# of sellers, which say the same. The NVL cards of H100 and H200 have a lower clock than the SXM modules, and a lower peak.
+# Dense bf16 FLOP/s of one device by words of its name, the first that fit. Source: NVIDIA's data sheets, halved where a sheet gives
+# the figure with sparsity (B200, H100, H200, GH200, L4); the peak tables of several public trainers and comparisons of sellers say
+# the same. The NVL cards of H100 and H200 have a lower clock than the SXM modules, and a lower peak.
 PEAKS: Mapping[str, float] = {
     "B200": 2_250e12,
     "H200 NVL": 835e12,
