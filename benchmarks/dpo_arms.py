@@ -258,7 +258,10 @@ def run(
     quick: Size,
     fixed: Mapping[str, Any] = FIXED,
 ) -> None:
-    """The command line of each of them: measures, says what came, writes it down with the settings; `fixed`: those that nothing changes."""
+    """The command line of each of them: measures, says what came, writes it down with its settings.
+
+    `fixed`: those that nothing changes.
+    """
     parser = parser_of(usage, "a tiny model of random weights and few pairs, a minute: that it runs")
     parser.add_argument("--model", type=Path, default=SMALL_MODEL, metavar="FOLDER", help="the start of every arm")
     parser.add_argument("--learn", type=int, metavar="N", help="pairs that each arm learns from; time goes with them")
