@@ -205,7 +205,7 @@ def test_the_stages_of_the_table_are_those_that_some_method_has():
         config = RunConfig(
             method=name, quorum=1, pilot=-1, folds=4, batch_share=0.01, people_teach=True, select="easy", policy="x"
         )
-        config.evaluate = 8
+        config.evaluate = config.evaluate_votes = 8
         config.generators.add()
         planned |= {Stage.Name(stage).removeprefix("STAGE_") for stage, _ in plan.stages(config, 1_000, 100)}
     table = first_cells(section(PAGES["docs/methods.md"], "The stages"))
@@ -379,7 +379,7 @@ def test_every_fact_and_every_stage_is_explained_in_the_contract():
     text = (ROOT / "protos/concord/v1/events.proto").read_text()
     for field in Event.DESCRIPTOR.oneofs_by_name["kind"].fields:
         assert re.search(rf"^// .+\nmessage {field.message_type.name} ", text, re.M), field.message_type.name
-    assert len(Stage.keys()) == 20
+    assert len(Stage.keys()) == 21
 
 
 def test_the_tree_holds_what_was_written_and_nothing_that_was_installed_or_fetched():

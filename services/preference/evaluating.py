@@ -7,6 +7,7 @@ better answer from one that stood first.
 from collections.abc import Iterable, Mapping, Sequence
 
 from concord.kit.errors import InvalidInput
+from concord.kit.plural import many
 from concord.preference.judges import JUDGE_KINDS
 from concord.v1.config_pb2 import JudgeConfig, RunConfig
 from concord.v1.events_pb2 import AnsweredShard, ShardLabeled
@@ -108,7 +109,8 @@ def check(config: RunConfig) -> None:
         )
     if config.evaluate_votes and not questions(config):
         raise InvalidInput(
-            f"evaluate_votes {config.evaluate_votes}: a question takes {config.quorum} votes (--quorum), so nobody would be asked"
+            f"evaluate_votes {config.evaluate_votes}: a question takes {many(config.quorum, 'vote')} (--quorum), so nobody "
+            "would be asked"
         )
     if unable := sorted(_unable(judges(config))):
         raise InvalidInput(
