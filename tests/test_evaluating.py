@@ -127,6 +127,8 @@ def test_the_card_of_the_run_beside_the_model_names_its_data_costs_and_alarms(fi
     card = run_card(json.loads(json.dumps(figures.as_json())), is_policy=True)
     assert figures.input_sha256 in card and figures.dataset_sha256 in card and "price not known" not in card
     assert "policy wins against start on 100.0%" in card and card.count("**alarm:**") == 2
+    rate = figures.policy.people.rate
+    assert f"- people prefer it, a blind sample: {rate.rate:.1%}" in card
     assert "what it began as" not in run_card(figures.as_json(), is_policy=False)
     assert "How right its labels are" in card and "Not known" in card
 
@@ -156,6 +158,7 @@ def test_the_annotator_sees_neither_whose_answers_they_are_nor_what_anybody_said
 
 def test_what_people_say_stands_beside_the_judge_and_is_no_label(run, figures):
     found = figures.policy.people
+    assert found.says.startswith(f"by people: policy wins against start on {found.rate.rate:.1%}")
     assert (found.asked, found.votes) == (BY_PEOPLE, found.answered) and 10 <= found.answered <= BY_PEOPLE
     # Judge and people like the same here; people err in one vote of twenty, and each marks what is preferred.
     assert (

@@ -126,7 +126,7 @@ def compared(model: str, against: str, said: Answers, without_pair: int) -> Cont
         against=against,
         pairs=len(is_first),
         without_pair=without_pair,
-        says=_says(model, against, rate, fair) if rate else "",
+        says=says(model, against, rate, fair) if rate else "",
         judge=rate,
         judge_at_equal_length=fair,
         people=rated(mine(said.people, is_first)),
@@ -137,7 +137,8 @@ def compared(model: str, against: str, said: Answers, without_pair: int) -> Cont
     )
 
 
-def _says(model: str, against: str, rate: Rate, fair: Rate | None) -> str:
+def says(model: str, against: str, rate: Rate, fair: Rate | None) -> str:
+    """Who wins by this rate, in words; `fair`: the rate at equal length, where it is known."""
     at_length = f", {fair.rate:.1%} at equal length" if fair else ""
     return f"{model} wins against {against} on {rate.rate:.1%} ({rate.low:.1%} to {rate.high:.1%}) of {rate.of:,}{at_length}"
 

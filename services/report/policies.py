@@ -63,6 +63,7 @@ class ByPeople:
     votes: int
     # The policy wins; a tie is half a win. None where too few answered.
     rate: Rate | None
+    says: str  # who wins by their answers, in words; empty where too few answered
     # Where people and the judge both say which one is better: how often they say the same.
     agree: Share
     satisfaction: Share  # the policy's answers that they marked as acceptable, of those that they marked
@@ -122,11 +123,13 @@ def _by_people(history: History, said: _Said) -> ByPeople | None:
     people, judge = said.answers.people, said.answers.judge
     both = np.isin(people, (0.0, 1.0)) & np.isin(judge, (0.0, 1.0))
     first, second = said.marks
+    rate = contests.rated(contests.mine(people, said.answers.is_first))
     return ByPeople(
         asked=len(history.compared),
         answered=sum(answer.given for answer in history.compared),
         votes=sum(len(answer.annotation_ids) for answer in history.compared),
-        rate=contests.rated(contests.mine(people, said.answers.is_first)),
+        rate=rate,
+        says=f"by people: {contests.says(POLICY, START, rate, None)}" if rate else "",
         agree=share_of(int((people == judge)[both].sum()), int(both.sum())),
         satisfaction=_share(np.where(said.answers.is_first, first, second)),
         start_satisfaction=_share(np.where(said.answers.is_first, second, first)),

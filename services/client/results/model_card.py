@@ -45,8 +45,10 @@ def _compared(found: Mapping[str, Any] | None) -> list[str]:
     lines = ["## Whether it is better than what it began as", ""]
     if contest is None or not contest["says"]:
         return [*lines, "Not known: too few of their answers differ, or were judged.", ""]
-    lines += [f"By the run's judge, on prompts that the training held out: {_plain(contest['says'])}.", ""]
+    lines += [f"By the run's judge, on prompts that taught it nothing: {_plain(contest['says'])}.", ""]
+    people = (found.get("people") or {}).get("rate")
     rows = [("the reward model prefers it", found["reward"]), ("judge and helpers together", found["panel"])]
+    rows += [("people prefer it, a blind sample", people)]
     lines += [
         f"- {name}: {rate['rate']:.1%} ({rate['low']:.1%} to {rate['high']:.1%}) of {rate['of']:,}"
         for name, rate in rows

@@ -206,7 +206,8 @@ def ended(
     for alarm in policy.get("alarms", ()):
         say(f"alarm: {alarm}")
     contests = [*filter(None, (policy.get("contest"),)), *report["contests"]]
-    for line in (*_accuracy(report), *(one["says"] for one in contests if one["says"])):
+    by_people = (policy.get("people") or {}).get("says", "")
+    for line in (*_accuracy(report), *(one["says"] for one in contests if one["says"]), *filter(None, (by_people,))):
         say(line)
     for name, method in sorted(report["methods"].items()) if compared else ():
         known = method["label_accuracy"] is not None
