@@ -15,16 +15,19 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from concord.client.run import session
-from concord.embedded import embedded
+from concord.embedded import embedded, serving
 from concord.kit import rpc, telemetry, tracing
 from concord.kit.errors import InvalidInput
 from concord.kit.loop.run_records import records
 from concord.kit.settings import open_log
 from concord.v1.runs_service_pb2 import RUN_STATUS_FINISHED, GetRunRequest
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
+from tests.fleet import Fleet
 from tests.test_away import job, settings_in
 from tests.test_sigkill import endpoint
 
+# One process with every service.
+ALL = {"all": ()}
 RUN = "96d72a33-7b1c-5a5e-9f35-6f0f6a6c2b11"
 
 
@@ -63,6 +66,47 @@ def memory():
     end()
 
 
+def assert_one_tree(spans) -> None:
+    """One of them has no parent, the run itself, and every other one's is among them."""
+    known = {span.span_id for span in spans}
+    assert {span.name for span in spans if span.parent_span_id and span.parent_span_id not in known} == set()
+    assert [span.name for span in spans if not span.parent_span_id] == ["run"]
+
+
+def test_a_run_over_services_of_another_process_is_one_tree_as_well(tmp_path):
+    with (
+        collector() as (kept, address),
+        endpoint() as judge,
+        Fleet(tmp_path, {"CONCORD_TRACES": address}, ALL) as fleet,
+    ):
+        asked = job(tmp_path, f"{judge.url}#some-model", budget="4")
+        with serving(settings_in(tmp_path, traces=address), fleet.address("all"), 16, asked.config) as there:
+            assert session.run(asked, there, lambda view: None).status == RUN_STATUS_FINISHED
+        # In order, so that it sends what it still has.
+        assert fleet.terminate("all") == 0
+    mine = [span for span in kept.spans if span.trace_id.hex() == tracing.trace_id(asked.run_id)]
+    assert_one_tree(mine)
+    names = {span.name for span in mine}
+    assert {"concord run", "append run_created", "end LABEL/0", "append annotation_submitted"} <= names
+    assert {f"concord.v1.RunService/{name}" for name in ("CreateRun", "SubmitPairs", "WatchRun")} <= names
+
+
+def test_between_two_items_of_a_stream_the_thread_is_in_no_span_of_it_and_one_that_is_left_ends(memory):
+    def items():
+        try:
+            yield tracing.current()
+            yield tracing.current()
+        finally:
+            left.append(True)
+
+    left: list[bool] = []
+    stream = tracing.over(items(), "stream", RUN)
+    assert (next(stream), tracing.current()) == (tracing.trace_id(RUN), "")
+    stream.close()
+    (span,) = memory.get_finished_spans()
+    assert (span.name, left, span.status.is_ok) == ("stream", [True], True)
+
+
 def test_a_run_is_one_trace_from_the_command_to_the_models_call_and_the_persons_answer(tmp_path):
     with collector() as (kept, address), endpoint() as judge:
         settings = replace(settings_in(tmp_path), traces=address)
@@ -74,6 +118,8 @@ def test_a_run_is_one_trace_from_the_command_to_the_models_call_and_the_persons_
     by_id, names = {span.span_id: span for span in mine}, {span.name for span in mine}
     assert {"concord run", "append run_created", "begin LABEL/0", "end LABEL/0", "chat some-model"} <= names
     assert {"concord.v1.RunService/CreateRun", "append annotation_submitted"} <= names
+    assert_one_tree(mine)
+    assert {"concord.v1.RunService/WatchRun"} <= names
     # The call of the model is part of the unit, and the unit is linked to whoever issued it.
     call = next(span for span in mine if span.name == "chat some-model")
     unit = by_id[call.parent_span_id]

@@ -113,12 +113,16 @@ def _single(behaviour, method: str, check: Check, rights: caller.Rights):
 
 
 def _streaming(behaviour, method: str, check: Check, rights: caller.Rights):
-    def call(request, context):
+    def answers(request, context):
         with _translated(context, method):
             caller.let_in(context, method, request, rights)
             check_size(method, request)
             check(request)
             yield from behaviour(request, context)
+
+    def call(request, context):
+        said = answers(request, context)
+        return tracing.over(said, **_about(context, method, request)) if tracing.on() else said
 
     return call
 
@@ -188,13 +192,16 @@ def _opened(behaviour, method: str, check: Check, rights: caller.Rights):
 
 def _traced(context: grpc.ServicerContext, method: str, request: Message) -> contextlib.AbstractContextManager[object]:
     """The call as a span under the caller's, or by itself in its run's trace."""
-    if not tracing.on():
-        return contextlib.nullcontext()
+    return tracing.span(**_about(context, method, request)) if tracing.on() else contextlib.nullcontext()
+
+
+def _about(context: grpc.ServicerContext, method: str, request: Message) -> dict[str, Any]:
+    """What the span of a call says, and where it stands."""
     run_id = getattr(request, "run_id", "")
     came = tracing.of_headers(context.invocation_metadata())
     parent, links = (came, ()) if came and tracing.trace_id(run_id) in ("", came[3:35]) else ("", (came,))
-    said = {"rpc__system": "grpc", "rpc__method": method}
-    return tracing.span(method.removeprefix("/"), run_id, kind="server", links=links, parent=parent, **said)
+    name, said = method.removeprefix("/"), {"rpc__system": "grpc", "rpc__method": method}
+    return {"name": name, "run_id": run_id, "kind": "server", "links": links, "parent": parent, **said}
 
 
 @contextlib.contextmanager

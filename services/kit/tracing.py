@@ -5,10 +5,11 @@ headers name the span that appended it, and whoever takes the record links to th
 texts. Where it is off each function here costs one comparison, and nothing of OpenTelemetry is imported.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from concord.kit.errors import InvalidInput
@@ -19,6 +20,9 @@ Value = str | int | float | bool
 # A tracer once tracing is on.
 _tracer: Any = None
 _NOTHING: AbstractContextManager[Any] = nullcontext()
+# The ids that the next span gets; None: random ones.
+_ids: ContextVar[Any] = ContextVar("ids", default=None)
+T = TypeVar("T")
 
 
 def on() -> bool:
@@ -48,8 +52,19 @@ def install(service: str, processor: Any) -> Callable[[], None]:
     global _tracer
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
-    provider = TracerProvider(resource=Resource.create({"service.name": f"concord-{service}"}))
+    class Ids(RandomIdGenerator):
+        """Random ones, but where `began` says whose."""
+
+        def generate_trace_id(self) -> int:
+            return said.trace_id if (said := _ids.get()) else super().generate_trace_id()
+
+        def generate_span_id(self) -> int:
+            return said.span_id if (said := _ids.get()) else super().generate_span_id()
+
+    resource = Resource.create({"service.name": f"concord-{service}"})
+    provider = TracerProvider(resource=resource, id_generator=Ids())
     provider.add_span_processor(processor)
     _tracer = provider.get_tracer("concord")
 
@@ -97,10 +112,52 @@ def span(
     return _span(name, run_id, kind, links, parent, said)
 
 
+def over(
+    items: Iterator[T],
+    name: str,
+    run_id: str = "",
+    kind: str = "internal",
+    links: Sequence[str] = (),
+    parent: str = "",
+    **said: Value,
+) -> Iterator[T]:
+    """The items, with a span over all of them; this thread is in it only while one of them is made, for between two of them it is
+    somebody else's."""
+    if _tracer is None:
+        return items
+    return _over(items, _begun(name, run_id, kind, links, parent, said))
+
+
+def _over(items: Iterator[T], made: Any) -> Iterator[T]:
+    from opentelemetry import trace
+
+    try:
+        while True:
+            with trace.use_span(made, record_exception=False):
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+            yield item
+    finally:
+        made.end()
+        if isinstance(items, Generator):
+            items.close()
+
+
 @contextmanager
 def _span(
     name: str, run_id: str, kind: str, links: Sequence[str], parent: str, said: Mapping[str, Value]
 ) -> Iterator[Any]:
+    from opentelemetry import trace
+
+    with trace.use_span(
+        _begun(name, run_id, kind, links, parent, said), end_on_exit=True, record_exception=False
+    ) as made:
+        yield made
+
+
+def _begun(name: str, run_id: str, kind: str, links: Sequence[str], parent: str, said: Mapping[str, Value]) -> Any:
     from opentelemetry import trace
 
     around = trace.get_current_span().get_span_context()
@@ -112,15 +169,27 @@ def _span(
         if around.is_valid:
             links = (*links, _text(around))
     about = {key.replace("__", "."): value for key, value in said.items()} | ({"concord.run": run_id} if run_id else {})
-    with _tracer.start_as_current_span(
+    return _tracer.start_span(
         name,
         context,
         kind=trace.SpanKind[kind.upper()],
         attributes=about,
         links=[trace.Link(one) for one in map(_context, links) if one is not None],
-        record_exception=False,
-    ) as made:
-        yield made
+    )
+
+
+def began(run_id: str) -> None:
+    """Tells of the run itself: the span under which all that happens to it stands. To be called by whoever records the run; it
+    lasts no time, for nobody could end it days later."""
+    if _tracer is None or not (own := trace_id(run_id)):
+        return
+    from opentelemetry import context
+
+    said = _ids.set(_root(own))
+    try:
+        _tracer.start_span("run", context.Context(), attributes={"concord.run": run_id}).end()
+    finally:
+        _ids.reset(said)
 
 
 def headers(run_id: str = "") -> tuple[tuple[str, bytes], ...]:
@@ -150,7 +219,7 @@ def of_headers(said: Sequence[tuple[str, str | bytes]]) -> str:
 
 
 def _root(own: str) -> Any:
-    """The run itself, as a span that nobody makes: under it stands all that happens to the run."""
+    """The run itself as a span, by ids that everybody knows: under it stands all that happens to the run. `began` makes it."""
     from opentelemetry import trace
 
     span_id = int.from_bytes(sha256(own.encode()).digest()[:8]) or 1

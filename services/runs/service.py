@@ -11,7 +11,7 @@ import grpc
 import yaml
 from google.protobuf.message import DecodeError
 
-from concord.kit import caller
+from concord.kit import caller, tracing
 from concord.kit.blobs import Blobs
 from concord.kit.enums import word
 from concord.kit.errors import InvalidInput, NotFound, Refused, Unavailable
@@ -161,6 +161,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
                 "input_name": request.input_name,
                 "side_of": request.side_of,
             }
+            tracing.began(request.run_id)
             self._command(request.run_id, "created", run_created=created)
         return pb.CreateRunResponse(run=self._state(request.run_id).view)
 

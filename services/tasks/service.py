@@ -21,6 +21,7 @@ from concord.preference.seeded import uniform
 from concord.preference.skills import fits, skills_of
 from concord.tasks import limits, queue
 from concord.tasks.answers import RESOLVED, Answers, event_of, resolved, why_refused
+from concord.tasks.caught_up import CaughtUp
 from concord.tasks.headers import Headers
 from concord.tasks.leases import Open, Slot, Slots, Want
 from concord.tasks.queue import TasksState
@@ -56,6 +57,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         self._log, self._store, self._slots, self._texts = log, store, slots, Texts(blobs)
         self._clock, self._lease_s = clock, lease_s
         self._headers = Headers(store, SERVICE, clock)
+        self._caught_up = CaughtUp(log, store, SERVICE)
         self._answers = Answers(log, store, slots, self._headers, clock, SERVICE)
         self._standings = Standings(slots, clock)
         self._leases: Together[Want, list[Slot]] = Together(
@@ -84,6 +86,8 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         """Tasks under a lease, as few as fit in one message, and whether more may come."""
         limits.check_annotator(annotator)
         runs = {run_id: self._headers.of(run_id)} if run_id else {}
+        if not self._caught_up():
+            return [], True
         gold = self._gold(annotator, runs[run_id], skills) if run_id and not of else []
         free = most - len(gold)
         leased = self._lease(annotator, run_id, free, of, skills) if free else []

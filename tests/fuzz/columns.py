@@ -2,13 +2,12 @@
 
 import json
 import random
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from concord.client.intake import intake
 from concord.client.intake.formats.mapped import ROLES
 from concord.kit.errors import InvalidInput
+from tests.fuzz import place
 from tests.fuzz.rows import anything, forms, spoiled
 
 _FORMS = forms()
@@ -32,10 +31,10 @@ def one(rng: random.Random) -> None:
     """One mapping and one file; raises where reading them raises anything else, or reads other columns."""
     rows = [spoiled(rng, rng.choice(_FORMS)) for _ in range(rng.randrange(1, 4))]
     said = _said(rng, rows)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.jsonl"
+    with place.folder() as folder:
+        path = folder / "rows.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        for aside in (None, Path(folder) / "aside.jsonl"):
+        for aside in (None, folder / "aside.jsonl"):
             try:
                 given = intake.read(path, aside, columns=said)
             except InvalidInput as error:

@@ -4,12 +4,12 @@ import csv
 import io
 import json
 import random
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from concord.client.intake import intake
 from concord.kit.errors import InvalidInput
+from tests.fuzz import place
 from tests.fuzz.rows import forms, spoiled
 
 _GOOD = {"id": "good", "prompt": "Who is there?", "chosen": "I am.", "rejected": "Nobody."}
@@ -17,15 +17,15 @@ _GOOD = {"id": "good", "prompt": "Who is there?", "chosen": "I am.", "rejected":
 
 def one(rng: random.Random) -> None:
     """One file; raises where reading it raises anything else, loses a row or changes one."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"rows.{rng.choice(('jsonl', 'json', 'csv', 'txt'))}"
+    with place.folder() as folder:
+        path = folder / f"rows.{rng.choice(('jsonl', 'json', 'csv', 'txt'))}"
         rows = [spoiled(rng, rng.choice(_FORMS)) for _ in range(rng.randrange(1, 4))]
         if rng.random() < 0.5:
             _lines(rng, path, rows)
         else:
             path.write_bytes(_damaged(rng, _whole(rng, path.suffix, rows)))
             _read(path, None)
-            _read(path, Path(folder) / "aside.jsonl")
+            _read(path, folder / "aside.jsonl")
 
 
 _FORMS = forms()

@@ -80,6 +80,8 @@ class Account:
 
     tried: int = 0
     seconds: float = 0.0
+    # Of a processor, which other work on the machine does not lengthen.
+    processor_s: float = 0.0
     failures: tuple[Failure, ...] = ()
 
     def add(self, failure: Failure | None) -> bool:
@@ -100,12 +102,13 @@ def run(
     open_ = list(chosen)
     while open_ and (count is not None or time.monotonic() < end):
         for name in list(open_):
-            account, began = accounts[name], time.monotonic()
+            account, began, used = accounts[name], time.monotonic(), time.process_time()
             while time.monotonic() - began < TURN_S and (count is None or account.tried < count):
                 failure = tried(name, chosen[name], seed + account.tried)
                 if account.add(failure) and failure:
                     say(f"{name}, seed {failure.seed}: {failure.kind}\n{failure.trace}")
             account.seconds += time.monotonic() - began
+            account.processor_s += time.process_time() - used
             if count is not None and account.tried >= count:
                 open_.remove(name)
     return accounts
@@ -128,7 +131,12 @@ def write_down(accounts: Mapping[str, Account], seed: int, circumstances: Mappin
     """Adds one run's figures to those that stand in the file: {"inputs": of all runs, "runs": [each]}."""
     runs = json.loads(path.read_text())["runs"] if path.exists() else []
     tried = {
-        name: {"inputs": one.tried, "seconds": round(one.seconds, 1), "failures": len(one.failures)}
+        name: {
+            "inputs": one.tried,
+            "seconds": round(one.seconds, 1),
+            "processor_s": round(one.processor_s, 1),
+            "failures": len(one.failures),
+        }
         for name, one in accounts.items()
     }
     runs.append({**circumstances, "first_seed": seed, "targets": tried})

@@ -16,7 +16,6 @@ from concord.kit.loop.fold import Fold
 from concord.kit.loop.reactor import Reactor
 from concord.kit.loop.units import Begun, of_future
 from concord.kit.loop.worker import Worker
-from concord.kit.store.memory import MemoryStore
 from concord.runs import service as runs
 from concord.runs.bearing import Bearing
 from concord.tasks import service as tasks
@@ -24,6 +23,7 @@ from concord.v1.events_pb2 import Event
 from concord.v1.work_pb2 import Work
 from tests.simulation import stubs
 from tests.simulation.clock import Clock
+from tests.simulation.durable import DurableStore
 from tests.simulation.memory_log import Broker, MemoryLog
 from tests.simulation.memory_slots import MemorySlots
 from tests.simulation.people import Desk
@@ -44,11 +44,12 @@ class Build:
 
     reactor: type[Reactor] = Reactor
     worker: type[Worker] = Worker
-    store: type[MemoryStore] = MemoryStore
+    store: type[DurableStore] = DurableStore
     log: Callable[[ProcessLog], Any] = lambda log: log
     runs_fold: Callable[[], Fold] = runs.fold
     tasks_fold: Callable[[], Fold] = tasks.fold
     slots: type[MemorySlots] = MemorySlots
+    desk: type[tasks.Tasks] = tasks.Tasks
     # Whether answers whose append was lost are appended again.
     says_again: bool = True
 
@@ -137,7 +138,7 @@ class Cluster:
         """The handlers of commands and queries of both services."""
         log, store, blobs = ProcessLog(self.log, process), FrontStore(self.store, process), self.blobs
         front = runs.Runs(log, store, ProcessBlobs(blobs, process), {}, Bearing(self._clock_of(process)))
-        return front, tasks.Tasks(log, store, blobs, self.slots, self._clock_of(process), LEASE_S)
+        return front, self.build.desk(log, store, blobs, self.slots, self._clock_of(process), LEASE_S)
 
     def _begin_unit(self, process: Process, work: Work) -> Begun:
         replica = next(replica for replica in self.replicas if replica.process is process)
@@ -210,6 +211,26 @@ class Cluster:
     def _restart(self, replica: Replica) -> None:
         replica.process, replica.looked_at = self._process(replica.name), 0.0
         replica.process.newer = replica.newer
+
+    def lose_power(self, unwritten_s: float, name: str) -> None:
+        """In so many seconds the machine under the database loses its power, and with it what was written from now on; whoever
+        holds the database dies with it. Counted as a fault of this name when it happens."""
+        store, slots = self.store.kept(), self.slots.kept()
+
+        def fail() -> None:
+            holders = [one for one in self.replicas if one.name.startswith(("runs", "tasks"))] + self.desks
+            if any(one.process.busy for one in holders):
+                # In the middle of a call of theirs it would be two moments at once.
+                self.clock.after(0.1, fail)
+                return
+            self.store.put_back(store)
+            self.slots.put_back(slots)
+            for one in holders:
+                if not one.process.dead:
+                    self.kill(one, self.chance.random() * 3.0, self.chance.random() * 3.0)
+            self.faults[name] += 1
+
+        self.clock.after(unwritten_s, fail)
 
     def join(self, service: str) -> None:
         """One replica more."""

@@ -37,11 +37,13 @@ class Planned:
         return f"step {self.step}: {self.kind.replace('_', ' ')} ({self.seed})"
 
 
-def planned(seed: int, until: int) -> tuple[Planned, ...]:
-    """The seed's faults, at steps drawn between the first ones and `until`, in their order. Pure."""
+def planned(seed: int, until: int, often: str = "") -> tuple[Planned, ...]:
+    """The seed's faults, at steps drawn between the first ones and `until`, in their order; half of them of the kind that comes
+    `often`, where one does. Pure."""
     chance = Random(f"faults {seed}")
     steps = sorted(chance.sample(range(20, max(until, 200)), chance.randint(LEAST, MOST)))
-    kinds = chance.choices(list(KINDS), list(KINDS.values()), k=len(steps))
+    weights = {kind: sum(KINDS.values()) if kind == often else weight for kind, weight in KINDS.items()}
+    kinds = chance.choices(list(weights), list(weights.values()), k=len(steps))
     return tuple(Planned(step, kind, chance.randrange(1_000_000)) for step, kind in zip(steps, kinds, strict=True))
 
 
@@ -193,6 +195,11 @@ class Faults:
                 self._cluster.kill(replica, self._chance.random() * 2.0, self._chance.random() * 2.0)
         return self._count("store lost")
 
+    def power_lost(self) -> bool:
+        """The store's last transactions are lost, whole ones, and nothing else of it: see durable.py."""
+        self._cluster.lose_power(self._chance.random() * 6.0, "store's last transactions lost")
+        return True
+
     # ── units and people ────────────────────────────────────────────────────────────────────────────────────────────
 
     def unit_raises(self) -> bool:
@@ -340,6 +347,7 @@ KINDS: dict[str, float] = {
     "work_lost": 1,
     "slow_log": 1,
     "store_lost": 1,
+    "power_lost": 1,
     "unit_raises": 1,
     "unit_meets_an_outage": 1,
     "llm_down": 1,

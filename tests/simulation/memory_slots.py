@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +28,17 @@ class MemorySlots:
         self._slots: dict[str, dict[str, Slot]] = {}
         # (task, annotator) → (event, when it was given), for answers that are not folded yet.
         self._unsaid: dict[tuple[str, str], tuple[bytes, float]] = {}
+
+    def kept(self) -> "MemorySlots":
+        """This moment, which can be put back."""
+        moment = copy(self)
+        moment.put_back(self)
+        return moment
+
+    def put_back(self, moment: "MemorySlots") -> None:
+        """What came after that moment was never written."""
+        self._born, self._tasks, self._unsaid = moment._born, dict(moment._tasks), dict(moment._unsaid)
+        self._slots = {task_id: dict(held) for task_id, held in moment._slots.items()}
 
     def _taken(self, task_id: str, now: float) -> list[Slot]:
         held = self._slots.get(task_id, {}).values()

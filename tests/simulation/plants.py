@@ -15,7 +15,6 @@ from concord.kit.loop import reactor
 from concord.kit.loop.facts import fact
 from concord.kit.loop.fold import Append, Context, Dispatch, Fold
 from concord.kit.loop.worker import Worker
-from concord.kit.store.memory import MemoryStore
 from concord.runs import loop
 from concord.runs import service as runs
 from concord.runs.evolve import evolve
@@ -25,6 +24,7 @@ from concord.tasks.queue import TasksState
 from concord.v1.events_pb2 import Event, PauseReason
 from concord.v1.runs_service_pb2 import RunView
 from tests.simulation.cluster import Build
+from tests.simulation.durable import DurableStore, KeptStore
 from tests.simulation.memory_slots import MemorySlots
 from tests.simulation.process import ProcessLog
 
@@ -99,11 +99,26 @@ class HastyLog:
         return consumer
 
 
-class Unfenced(MemoryStore):
+class Unfenced(DurableStore):
     """A store that lets a replica write that another one has overtaken."""
 
     def save(self, service: str, partition: int, read: store.Position, *given: Any) -> None:
         super().save(service, partition, self.position(service, partition), *given)
+
+
+class TornStore(DurableStore):
+    """A store that writes how far it has come in a transaction of its own, which outlives the rows'."""
+
+    def put_back(self, kept: KeptStore) -> None:
+        super().put_back(replace(kept, positions=self._positions))
+
+
+class HastyDesk(tasks.Tasks):
+    """A desk that gives out questions before the log is folded again."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._caught_up = lambda: True
 
 
 class Generous(MemorySlots):
@@ -199,6 +214,8 @@ class Plant:
     reported: str
     # A seed that finds it at once, as far as is known.
     seed: int = 0
+    # A kind of fault without which nobody would see it: half of the faults are of it.
+    often: str = ""
 
 
 PLANTS: Mapping[str, Plant] = {
@@ -207,8 +224,14 @@ PLANTS: Mapping[str, Plant] = {
     ),
     "a worker commits before it appends": Plant(Build(worker=CommitsFirst), "is committed, not said"),
     "the window is forgotten": Plant(Build(runs_fold=forgetful_fold), "status 2, .* undone", 2),
-    "due is asked before the barrier": Plant(Build(log=HastyLog), "is lost", 126),
+    "due is asked before the barrier": Plant(Build(log=HastyLog), "is lost", 6, "slow_log"),
     "a store without a fence": Plant(Build(store=Unfenced), "store differs from the log|history differs", 1),
+    "a store's position outlives its rows": Plant(
+        Build(store=TornStore), "store differs from the log|undone|not folded", often="power_lost"
+    ),
+    "questions are given out before the log is folded again": Plant(
+        Build(desk=HastyDesk), "is lost|more people answered", often="power_lost"
+    ),
     "a question is given to one person too many": Plant(Build(slots=Generous), "more people answered|Stuck|taken in"),
     "anybody may answer": Plant(Build(slots=Trusting), "without having been given it", 38),
     "an answer is left out": Plant(

@@ -142,6 +142,9 @@ class ProcessStore:
     def position(self, service: str, partition: int) -> Position:
         return self._process.io("position", self._store.position, service, partition)
 
+    def positions(self, service: str) -> dict[int, int]:
+        return self._process.io("positions", self._store.positions, service)
+
     def save(
         self,
         service: str,

@@ -12,8 +12,8 @@ from hashlib import blake2b, sha256
 from concord.kit import usage
 from concord.kit.blobs import Blobs
 from concord.labeling import checking
-from concord.preference import checked, further, shards
-from concord.v1.events_pb2 import Event, PairsSelected, ShardLabeled, Stage, StageManifest, Usage
+from concord.preference import checked, evaluating, further, shards
+from concord.v1.events_pb2 import Event, PairsSelected, PolicyJudged, ShardLabeled, Stage, StageManifest, Usage
 from concord.v1.pairs_pb2 import Choice, Pair, PairShard, PairsManifest
 from concord.v1.work_pb2 import Work
 
@@ -275,7 +275,49 @@ def _build_dataset(work: Work, blobs: Blobs) -> Event:
 
 
 def _train_policy(work: Work, blobs: Blobs) -> Event:
-    return Event(policy_trained={"model_uri": blobs.put(digest("policy", blobs.get(work.train_policy.dataset_uri)))})
+    """Where it is to be compared, two shards of answers of its last step, one of a step before, and a step that changed no word."""
+    base = digest("policy", blobs.get(work.train_policy.dataset_uri))
+    event = Event(policy_trained={"model_uri": blobs.put(base)})
+    if evaluating.is_asked(work.config):
+        said, each = event.policy_trained.answered, -(-work.config.evaluate // 2)
+        said.add(step=1, alike=work.config.evaluate)
+        for step, kept, place in ((2, False, 0), (4, True, 0), (4, True, 1)):
+            pairs = [_answered(base, step, at) for at in range(place * each, (place + 1) * each)]
+            said.add(step=step, kept=kept, shard=shards.put_shard(0, pairs, blobs.put))
+    return event
+
+
+def _answered(base: bytes, step: int, at: int) -> Pair:
+    """What the policy and its start answered to one prompt, whoever stands first."""
+    pair = Pair(pair_id=f"{step}/{at}")
+    sides = [(evaluating.POLICY, f"p{base.hex()}{step}/{at}"), (evaluating.START, f"s{at}")]
+    (pair.first.model, pair.first.text), (pair.second.model, pair.second.text) = sides[:: 1 - 2 * (at % 2)]
+    return pair
+
+
+def _score_policy(work: Work, blobs: Blobs) -> Event:
+    task = work.score_policy
+    pairs = [pair for _, pair in _pairs(blobs, [task.shard_uri])]
+    seen = blobs.get(task.basis_uri), blobs.get(task.model_uri)
+    margins = [share("rewarded", seen, pair.pair_id, pair.first.text, pair.second.text) - 0.5 for pair in pairs]
+    preferred = sum((margin > 0) == (at % 2 == 0) for at, margin in enumerate(margins))
+    return Event(policy_scored={"margin": margins, "step": task.step, "kept": task.kept, "preferred": preferred})
+
+
+def _judge_policy(work: Work, blobs: Blobs) -> Event:
+    """At the price of a call in each order."""
+    task = work.judge_policy
+    pairs = _pairs(blobs, [task.shard_uri])
+    event = Event(usage=_paid(2 * len(pairs)))
+    labels = event.policy_judged.labels
+    for at, pair in pairs:
+        labels.pair_index.append(at)
+        labels.p_first.append(share("compared", work.config.seed, pair.first.text, pair.second.text))
+        labels.choice.append(Choice.CHOICE_FIRST if labels.p_first[-1] >= 0.5 else Choice.CHOICE_SECOND)
+        labels.order_flipped.append(0)
+    wins, losses = evaluating.score([pair.first.model for _, pair in pairs], labels)
+    event.policy_judged.MergeFrom(PolicyJudged(step=task.step, kept=task.kept, wins=wins, losses=losses))
+    return event
 
 
 def lie(event: Event) -> None:
@@ -307,4 +349,6 @@ UNITS = {
     "train_fold": _train_fold,
     "train_final": _train_final,
     "train_policy": _train_policy,
+    "score_policy": _score_policy,
+    "judge_policy": _judge_policy,
 }

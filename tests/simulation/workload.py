@@ -35,6 +35,7 @@ def workload(number: int) -> tuple[Run, ...]:
 def _run(number: int, at: int, chance: Random, method: str, size: int) -> Run:
     quorum = chance.choice([1, 2, 2, 3])
     tasks = chance.randint(8, 16)
+    aligned = number % 6 == 5
     config = RunConfig(
         method=method,
         seed=number * 10 + at,
@@ -46,7 +47,7 @@ def _run(number: int, at: int, chance: Random, method: str, size: int) -> Run:
         shard_pairs=chance.choice([16, 24, 32]),
         components=1,
         window=chance.choice([2, 4, 64]),
-        judge=_judge(limited=number % 4 == 3),
+        judge=_judge(priced=number % 4 == 3 or aligned),
         rubric="doubtful" if number % 2 else "",
         re_ask_share=0.2 if quorum == 1 else 0,
         target_error=0.3 if number % 5 == 3 else 0,
@@ -57,16 +58,18 @@ def _run(number: int, at: int, chance: Random, method: str, size: int) -> Run:
         most_each=30 if number % 3 == 2 else 0,
         gold_share=0.2 if quorum > 1 and number % 4 == 1 else 0,
         label_worth=0.5 if number % 7 == 3 else 0,
-        policy="a model" if number % 6 == 5 else "",
+        policy="a model" if aligned else "",
+        # One of the two runs: the other one ends with its policy.
+        evaluate=12 if aligned and at == number // 6 % 2 else 0,
         generators=[JudgeConfig(kind="llm", name="policy", url="http://models.example/v1")] if number % 8 == 6 else [],
     )
     return Run(run_id(f"workload {number}", config.SerializeToString()), config, _pairs(number, at, size))
 
 
-def _judge(limited: bool) -> JudgeConfig:
-    """What it costs is known of an LLM alone, so that a run with a limit has one."""
+def _judge(priced: bool) -> JudgeConfig:
+    """What it costs is known of an LLM alone, so that a run with a limit has one; and only an LLM can judge a policy's answers."""
     config = JudgeConfig(kind="sample", prompt_dollars=50, completion_dollars=100, max_tokens=10)
-    if limited:
+    if priced:
         config.kind, config.name, config.url = "llm", "judge", "http://models.example/v1"
     return config
 
