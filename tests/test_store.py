@@ -340,3 +340,26 @@ def test_an_address_that_is_none_is_refused_without_its_password(url):
 def test_an_option_that_is_none_is_refused_in_words(postgres_url):
     with pytest.raises(InvalidInput, match='invalid connection option "sslmood"'):
         SqlStore(open_engine(f"{postgres_url}?sslmood=require"))
+
+
+def test_of_those_who_ask_under_one_name_one_is_in_at_a_time_and_another_name_waits_for_nobody(open_store):
+    """As two processes would: each opens the store for itself."""
+    stores = [open_store() for _ in range(2)] if not isinstance(open_store(), MemoryStore) else [open_store()]
+    inside, most = set(), []
+    if isinstance(stores[0], SqlStore) and stores[0].engine.dialect.name == "sqlite":
+        # One process has a home's runs.
+        stores = stores[:1]
+
+    def enter(number: int) -> None:
+        with stores[number % len(stores)].alone("team red"):
+            inside.add(number)
+            most.append(len(inside))
+            with stores[number % len(stores)].alone(f"another {number}"):
+                inside.discard(number)
+
+    threads = [threading.Thread(target=enter, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert most == [1] * 12

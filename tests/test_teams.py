@@ -1,5 +1,7 @@
 """Runs belong to teams, with quotas and judge keys of their own; a refusal names the team, the quota and what is used."""
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import grpc
@@ -159,3 +161,32 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
             path.write_text(text)
         with pytest.raises(InvalidInput, match=f"CONCORD_TEAMS_FILE={path}: cannot be read"):
             service.read_teams(str(path))
+
+
+@pytest.mark.parametrize(("most", "dollars", "each"), [(1, 0, 0), (3, 0, 0), (0, 10, 4)])
+def test_of_any_number_of_runs_that_begin_at_once_as_many_are_let_in_as_the_quota_has_room_for(
+    tmp_path, most, dollars, each
+):
+    file = tmp_path / "teams.yaml"
+    file.write_text(f"teams: {{red: {{runs: {most}, dollars: {dollars}}}}}\n")
+    config = options.run_config(options.resolve({"judge": "sample"}), None)
+    config.team, config.dollar_budget = "red", each
+
+    def create(at: int) -> str:
+        asked = pb.CreateRunRequest(run_id=new_run(f"at once {most} {dollars} {at}"), config=config)
+        try:
+            runs.CreateRun(asked)
+        except grpc.RpcError as error:
+            return error.code().name
+        return "begun"
+
+    with (
+        embedded(replace(settings_in(tmp_path / "home"), teams_file=str(file))) as running,
+        rpc.channel(running.address) as channel,
+        ThreadPoolExecutor(8) as people,
+    ):
+        runs = RunServiceStub(channel)
+        came = Counter(people.map(create, range(8)))
+        room = most or dollars // each
+        assert came == {"begun": room, "FAILED_PRECONDITION": 8 - room}
+        assert len(runs.ListRuns(pb.ListRunsRequest()).runs) == room

@@ -81,6 +81,12 @@ def event(said: Event, words: Words) -> Event:
         for checked in getattr(own, "checked", ()):
             if checked.pair_index in words.pairs:
                 checked.why = ""
+    if kind == "policy_judged" and words.prompt:
+        # Their indexes are of the policy's answers, among which the prompt may be: all that is quoted there goes.
+        for kept in own.labels.kept_answers:
+            kept.text = GONE
+        for checked in own.labels.checked:
+            checked.why = ""
     return left
 
 

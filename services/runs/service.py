@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -154,23 +155,33 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         limits.check_text("input_name", request.input_name, limits.MOST_URL)
         if request.side_of:
             self._check_side_of(request)
-        if restored(self._store, request.run_id, HEADER).view.status == pb.RUN_STATUS_UNSPECIFIED:
-            created = {
-                "config": self._of_a_team(request.config),
-                "input_sha256": request.input_sha256,
-                "input_name": request.input_name,
-                "side_of": request.side_of,
-            }
-            tracing.began(request.run_id)
-            self._command(request.run_id, "created", run_created=created)
+        if self._is_new(request.run_id):
+            team = teams.chosen(self._teams, request.config.team, caller.actor())
+            with self._alone(team):
+                # The same call, tried again, may have been heard while this one waited.
+                if self._is_new(request.run_id):
+                    self._create(request, team)
         return pb.CreateRunResponse(run=self._state(request.run_id).view)
 
-    def _of_a_team(self, config: RunConfig) -> RunConfig:
-        """The configuration with the team that the run is of. Raises Denied, Refused and InvalidInput as `teams` says.
+    def _is_new(self, run_id: str) -> bool:
+        return restored(self._store, run_id, HEADER).view.status == pb.RUN_STATUS_UNSPECIFIED
 
-        Two that create runs at the same moment may both find room for the last one.
-        """
-        name = teams.chosen(self._teams, config.team, caller.actor())
+    def _create(self, request: pb.CreateRunRequest, team: str) -> None:
+        created = {
+            "config": self._of_a_team(request.config, team),
+            "input_sha256": request.input_sha256,
+            "input_name": request.input_name,
+            "side_of": request.side_of,
+        }
+        tracing.began(request.run_id)
+        self._command(request.run_id, "created", run_created=created)
+
+    def _alone(self, team: str) -> AbstractContextManager[object]:
+        """Looks at a team's quota one after the other, each once the store has what was granted before; nothing without a team."""
+        return self._store.alone(f"team {team}") if team else nullcontext()
+
+    def _of_a_team(self, config: RunConfig, name: str) -> RunConfig:
+        """The configuration with the team that the run is of. Raises Denied and Refused as `teams` says."""
         if not self._teams:
             return config
         teams.check_keys(self._teams, name, config)
@@ -239,11 +250,13 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
     def SetBudget(self, request: pb.SetBudgetRequest, context: grpc.ServicerContext) -> pb.SetBudgetResponse:
         run = self._ordered(request)
         limits.check_budget(request.human_budget, request.dollar_budget)
-        if team := self._teams.get(run.view.config.team):
-            all_runs = briefs(self._store, self._store.runs(SERVICE))
-            teams.check_quota(team, all_runs, request.dollar_budget, request.run_id)
         changed = {"human_budget": request.human_budget, "dollar_budget": request.dollar_budget}
-        view = self._command(request.run_id, f"budget/{request.request_id}", budget_changed=changed)
+        team = self._teams.get(run.view.config.team)
+        with self._alone(team.name if team else ""):
+            if team:
+                all_runs = briefs(self._store, self._store.runs(SERVICE))
+                teams.check_quota(team, all_runs, request.dollar_budget, request.run_id)
+            view = self._command(request.run_id, f"budget/{request.request_id}", budget_changed=changed)
         return pb.SetBudgetResponse(run=view)
 
     def RetryStage(self, request: pb.RetryStageRequest, context: grpc.ServicerContext) -> pb.RetryStageResponse:

@@ -137,7 +137,7 @@ class ProcessStore:
     """The process's connection to the shared store."""
 
     def __init__(self, store: MemoryStore, process: Process) -> None:
-        self._store, self._process = store, process
+        self._store, self._process, self.alone = store, process, store.alone
 
     def position(self, service: str, partition: int) -> Position:
         return self._process.io("position", self._store.position, service, partition)

@@ -340,6 +340,8 @@ def shrink(path: Path) -> None:
 
 
 SIGNS = {
+    # SQLite says so of every error but a full disk: a quota that is used up, a disk that fails.
+    "disk I/O error": "; see whether a quota is used up (`quota`, `df -i`) or the disk fails (`dmesg`). Nothing was appended",
     "is full": "; make room, or name another place in CONCORD_LOG_URL. Nothing was appended",
     "readonly": "; let it be written, or name another place in CONCORD_LOG_URL. Nothing was appended",
 }

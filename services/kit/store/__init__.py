@@ -5,9 +5,10 @@ position that the writer read: a writer that another one overtook is Fenced.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -42,6 +43,9 @@ class RunChange:
 
 class Store(Protocol):
     """What every store promises. Thread-safe."""
+
+    def alone(self, name: str) -> AbstractContextManager[object]:
+        """The block by itself among all that ask under this name, in whichever process."""
 
     def position(self, service: str, partition: int) -> Position:
         """The stored position; offset 0 where nothing is stored."""
@@ -136,6 +140,9 @@ ROWS_OF_RUNS = sa.select(ROWS.c.run_id, ROWS.c.name, ROWS.c.value).where(
 NAMED_ROWS = ALL_ROWS.where(ROWS.c.name.in_(sa.bindparam("names", expanding=True)))
 
 
+ALONE = sa.select(sa.func.pg_advisory_xact_lock(sa.bindparam("key", type_=sa.BigInteger)))
+
+
 class SqlStore:
     """A store in a SQL database: SQLite embedded, PostgreSQL in a cluster; the statements are the same."""
 
@@ -148,6 +155,7 @@ class SqlStore:
         # (service, partition) → the end of what this process saved last; tells waiting handlers without a query.
         self._saved: dict[tuple[str, int], int] = {}
         self._saving: dict[tuple[str, int], threading.Condition] = {}
+        self._alone: dict[str, threading.Lock] = {}
         self.make_tables()
 
     def make_tables(self) -> None:
@@ -165,6 +173,17 @@ class SqlStore:
         engine = self._reading if reads else self.engine
         with answering(engine, "store"), nullcontext() if reads else self._writing, engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """The block by itself among all that ask under this name, in whichever process; raises Unavailable where it waits too long.
+
+        On SQLite one process runs each service, so a lock of this process does.
+        """
+        with self._alone.setdefault(name, threading.Lock()), ExitStack() as held:
+            if self.engine.dialect.name == "postgresql":
+                held.enter_context(self.begin()).execute(ALONE, {"key": _key(name)})
+            yield
 
     def position(self, service: str, partition: int) -> Position:
         with self.begin(reads=True) as connection:
@@ -272,6 +291,11 @@ class SqlStore:
         wanted = {"of_service": service, "of_partition": partition, "only_active": active_only}
         with self.begin(reads=True) as connection:
             return list(connection.scalars(KNOWN_RUNS if partition is None else RUNS_OF_PARTITION, wanted))
+
+
+def _key(name: str) -> int:
+    """The name as PostgreSQL's advisory locks have theirs: 64 bits with a sign."""
+    return int.from_bytes(sha256(name.encode()).digest()[:8], signed=True)
 
 
 def _of(table: sa.Table, service: str, partition: int) -> tuple:

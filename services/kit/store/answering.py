@@ -32,12 +32,19 @@ def answering(engine: sa.Engine, what: str) -> Iterator[None]:
             ) from error
         if _is_away(error):
             telemetry.BACKEND_ERRORS.labels(what).inc()
-            raise Unavailable(f"the {what} {shown(engine)} does not answer: {said}") from error
+            raise Unavailable(f"the {what} {shown(engine)} does not answer: {said}{_do(said)}") from error
         if isinstance(error, sa.exc.DataError):
             raise InvalidInput(f"the {what} {shown(engine)} cannot hold this: {said}") from error
         if wrong := _wrong(error):
             raise InvalidInput(f"the {what} {shown(engine)} {wrong}: {said}") from error
         raise
+
+
+def _do(said: str) -> str:
+    """What to do where a disk is in the way; empty for anything else."""
+    if "disk I/O error" in said:
+        return "; see whether a quota is used up (`quota`, `df -i`) or the disk fails (`dmesg`)"
+    return "; make room" if "disk is full" in said else ""
 
 
 def _is_damage(error: sqlite3.Error) -> bool:

@@ -1,6 +1,7 @@
 """A store in dictionaries: for the simulation and for tests."""
 
 from collections.abc import Sequence
+from threading import Lock
 
 from concord.kit.errors import Fenced
 from concord.kit.store import Also, Position, RunChange
@@ -13,6 +14,10 @@ class MemoryStore:
         self._positions: dict[tuple[str, int], Position] = {}
         self._rows: dict[tuple[str, str], dict[str, bytes]] = {}
         self._runs: dict[tuple[str, str], tuple[int, bool]] = {}
+        self._alone: dict[str, Lock] = {}
+
+    def alone(self, name: str) -> Lock:
+        return self._alone.setdefault(name, Lock())
 
     def position(self, service: str, partition: int) -> Position:
         return self._positions.get((service, partition), Position())
