@@ -9,7 +9,7 @@ from concord.preference.budget import MOST_ASKED, ask_in_round, batch_size, huma
 from concord.preference.methods import METHODS
 from concord.preference.stages import Step, step_name
 from concord.runs import plan
-from concord.v1.config_pb2 import RunConfig
+from concord.v1.config_pb2 import JudgeConfig, RunConfig
 
 
 def names(steps: tuple[Step, ...]) -> list[str]:
@@ -115,3 +115,13 @@ def test_whoever_asks_everybody_asks_about_every_pair_whatever_the_quorum(quorum
     assert human_budget(asked, 100) == 100 * quorum
     assert tasks(asked, human_budget(asked, 100)) == 100
     assert human_budget(config(quorum=quorum, human_budget_share=0.1), 100) == 10
+
+
+@given(
+    st.sampled_from(sorted(METHODS)), st.integers(1, 5_000), st.integers(0, 3_000), st.integers(0, 40), st.booleans()
+)
+def test_a_plan_is_the_same_whether_it_was_kept_or_is_made_anew(method, pairs, budget, opened, enough):
+    short, long = config(method=method), config(method=method, judge=JudgeConfig(criteria="x" * plan.MOST_KEPT_BYTES))
+    begun = plan.stages(short, pairs, budget)[:opened]
+    for _ in range(2):
+        assert plan.stages(short, pairs, budget, begun, enough) == plan.stages(long, pairs, budget, begun, enough)

@@ -3,8 +3,12 @@
 Were a name to change, an upgrade would begin a new run, judge everything anew and ask people again.
 """
 
+from uuid import uuid5
+
 import pytest
 from google.protobuf.message import Message
+from hypothesis import given
+from hypothesis import strategies as st
 
 from concord.client.intake.verdicts import Judges
 from concord.client.run import options
@@ -223,3 +227,8 @@ def test_a_setting_that_came_later_writes_nothing_until_somebody_asks_for_it(pla
 @pytest.mark.parametrize("message", [RunConfig, JudgeConfig, Rlthf, Parent])
 def test_no_field_would_write_its_zero(message):
     assert not [field.name for field in message.DESCRIPTOR.fields if field.has_presence and not field.message_type]
+
+
+@given(st.uuids(), st.lists(st.one_of(st.text(), st.integers()), max_size=4))
+def test_a_decision_s_id_is_the_uuid5_of_its_name(run, name):
+    assert ids.event_id(str(run), *name) == str(uuid5(run, "/".join(map(str, name))))

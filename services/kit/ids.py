@@ -14,7 +14,9 @@ CONCORD = UUID("6f7b9a1e-52c1-5d0b-9c64-0c8d1f0e4a77")
 
 
 # A process says thousands of decisions of the same few runs.
-_namespace = lru_cache(maxsize=256)(UUID)
+@lru_cache(maxsize=256)
+def _namespace(run: str) -> bytes:
+    return UUID(run).bytes
 
 
 def run_id(input_sha256: str, semantic_config: bytes, salt: str = "") -> str:
@@ -23,8 +25,14 @@ def run_id(input_sha256: str, semantic_config: bytes, salt: str = "") -> str:
 
 
 def event_id(run: str, *name: object) -> str:
-    """Id of the decision called `name` in this run; parts are joined by slashes."""
-    return str(uuid5(_namespace(run), "/".join(map(str, name))))
+    """Id of the decision called `name` in this run; parts are joined by slashes. A UUIDv5, made faster than by `uuid5`."""
+    made = bytearray(
+        hashlib.sha1(_namespace(run) + "/".join(map(str, name)).encode(), usedforsecurity=False).digest()[:16]
+    )
+    made[6] = made[6] & 0x0F | 0x50
+    made[8] = made[8] & 0x3F | 0x80
+    text = made.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def id_bytes(text: str) -> bytes:

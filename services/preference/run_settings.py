@@ -14,6 +14,7 @@ recorded, and a new run has the new default.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, get_type_hints
 
 from google.protobuf.message import Message
@@ -438,7 +439,8 @@ class Options:
 DEFAULTS = Options()
 
 
-def settings(table: type = Options) -> dict[str, Setting]:
+@cache
+def settings(table: type = Options) -> Mapping[str, Setting]:
     """The entries by name, in the order of the table."""
     return {name: hint.__metadata__[0] for name, hint in get_type_hints(table, include_extras=True).items()}
 

@@ -207,7 +207,7 @@ class Runs(runs_service_pb2_grpc.RunServiceServicer):
         limits.check_names(pair.pair_id for pair in request.pairs)
         starts = range(0, len(request.pairs), size)
         put = lambda at: put_shard(request.first_index + at, request.pairs[at : at + size], self._blobs.put)  # noqa: E731
-        shards = list(self._puts.map(put, starts))
+        shards = list(self._puts.map(put, starts)) if len(starts) > 1 else [put(at) for at in starts]
         view = self._command(request.run_id, f"pairs/{request.request_id}", pairs_added={"shards": shards})
         return pb.SubmitPairsResponse(pairs=view.pairs)
 

@@ -26,8 +26,8 @@ class Broker:
         self.log_id = "memory"
         self.clock, self.delay = clock, delay
         self.topics: dict[str, Partitions] = defaultdict(dict)
-        # Topic → records appended to it.
-        self.appended: dict[str, int] = defaultdict(int)
+        # Topic → how many records were appended to it, in a list of one that its consumers hold.
+        self.appended: dict[str, list[int]] = defaultdict(lambda: [0])
         self.groups: dict[tuple[str, str], Group] = {}
         self.lock = Lock()
         # Hears of every commit that took effect: (topic, partition, from, to).
@@ -41,7 +41,7 @@ class Broker:
         now = self.clock()
         records, visible = self.topics[entry.topic.name].setdefault(entry.partition, ([], []))
         offset = len(records)
-        self.appended[entry.topic.name] += 1
+        self.appended[entry.topic.name][0] += 1
         records.append(Record(entry.topic.name, entry.partition, offset, entry.key, entry.value, now, entry.headers))
         visible.append(max(now + self.delay(), visible[-1] if visible else 0.0))
         return offset
@@ -61,10 +61,13 @@ class Group:
         self.owner: dict[int, MemoryConsumer] = {}
         self.committed: dict[int, int] = {}
         self.generation = 0
+        # Member → its partitions of the target, looked up once a generation.
+        self.shares: dict[MemoryConsumer, set[int]] = {}
 
     def rebalance(self, chance: Random | None = None) -> None:
         """Spreads the partitions over the members: in turn, or by `chance`."""
         self.generation += 1
+        self.shares = {}
         pick = (lambda at: chance.randrange(len(self.members))) if chance else (lambda at: at % len(self.members))
         self.target = {at: self.members[pick(at)] for at in range(self.topic.partitions)} if self.members else {}
 
@@ -115,24 +118,27 @@ class MemoryConsumer:
     """One member of a group. `poll` never waits: in the simulation time passes elsewhere."""
 
     def __init__(self, broker: Broker, group: Group, start: Callable[[int], int] | None) -> None:
-        self._broker, self._group, self._start = broker, group, start
+        self._broker, self.group, self._start = broker, group, start
         self._partitions = broker.topics[group.topic.name]
         # What this member believes to own, and where each goes on.
         self._next: dict[int, int] = {}
         self._paused: set[int] = set()
-        self._generation = -1
+        self.generation = -1
         self._turn = 0
         # Until then, and as long as the topic holds only so many records, there is nothing new.
-        self._silent = (-1, 0.0)
+        self.silent_at, self.silent_until, self.appended = -1, 0.0, broker.appended[group.topic.name]
         group.join(self)
 
     def poll(self, timeout_s: float, limit: int) -> Sequence[Record]:
-        if self._generation != self._group.generation:
+        if self.generation != self.group.generation:
             self._rejoin()
         self._turn += 1
         found: list[Record] = []
         now = self._broker.clock()
-        for partition in sorted(self.news(now), key=lambda p: (p + self._turn) % self._group.topic.partitions):
+        news = self.news(now)
+        if len(news) > 1:
+            news.sort(key=lambda p: (p + self._turn) % self.group.topic.partitions)
+        for partition in news:
             records, visible = self._partitions[partition]
             while self._next[partition] < len(records) and len(found) < limit and visible[self._next[partition]] <= now:
                 found.append(records[self._next[partition]])
@@ -141,51 +147,50 @@ class MemoryConsumer:
 
     def news(self, now: float) -> list[int]:
         """Partitions of which `poll` would hand something out."""
-        appended = self._broker.appended[self._group.topic.name]
-        if self._silent[0] == appended and now < self._silent[1]:
+        appended = self.appended[0]
+        if self.silent_at == appended and now < self.silent_until:
             return []
-        found, until = [], float("inf")
+        found, until, following, paused = [], float("inf"), self._next, self._paused
         for partition, (records, visible) in self._partitions.items():
-            at = self._next.get(partition)
-            if at is not None and at < len(records) and partition not in self._paused:
-                if visible[at] <= now:
+            at = following.get(partition)
+            if at is not None and at < len(records) and partition not in paused:
+                seen = visible[at]
+                if seen <= now:
                     found.append(partition)
-                until = min(until, visible[at])
-        self._silent = (-1 if found else appended, until)
+                if seen < until:
+                    until = seen
+        self.silent_at, self.silent_until = -1 if found else appended, until
         return found
 
     def has_news(self, now: float) -> bool:
         """Whether the next `poll` brings records or another assignment."""
-        group = self._group
-        if self._generation != group.generation:
-            return True
-        silent, until = self._silent
-        if now < until and silent == self._broker.appended[group.topic.name]:
-            return False
-        return bool(self.news(now))
+        return self.generation != self.group.generation or bool(self.news(now))
 
     def stale(self) -> bool:
         """Whether the next `poll` brings another assignment."""
-        return self._generation != self._group.generation
+        return self.generation != self.group.generation
 
     def go_back(self, records: int) -> None:
         """The broker hands out again what it handed out last, in every partition."""
-        self._silent = (-1, 0.0)
+        self.silent_at = -1
         self._next = {partition: max(0, at - records) for partition, at in self._next.items()}
 
     def leave(self) -> None:
         """The group gives this member up; it hears of that when it polls again, if it ever does."""
-        self._group.expel(self)
+        self.group.expel(self)
 
     def _rejoin(self) -> None:
         """Lets go of what others shall own, takes what is free; goes on doing so until all that it shall own is its."""
-        self._silent = (-1, 0.0)
-        group = self._group
+        self.silent_at = -1
+        group = self.group
         if self not in group.members:
             self._next = {}
             group.join(self)
         generation = group.generation
-        mine = {partition for partition, member in group.target.items() if member is self}
+        mine = group.shares.get(self)
+        if mine is None:
+            mine = {partition for partition, member in group.target.items() if member is self}
+            group.shares[self] = mine
         # As with Kafka, a partition that comes back later is not paused any more.
         self._paused &= mine & set(self._next)
         for partition in [p for p in self._next if p not in mine or group.owner.get(p) is not self]:
@@ -200,7 +205,7 @@ class MemoryConsumer:
                     self._next[partition] = begin
                     group.owner[partition] = self
         if mine == set(self._next) and group.generation == generation:
-            self._generation = generation
+            self.generation = generation
 
     def assignment(self) -> frozenset[int]:
         return frozenset(self._next)
@@ -219,22 +224,22 @@ class MemoryConsumer:
         self._paused |= set(partitions)
 
     def resume(self, partitions: Iterable[int]) -> None:
-        self._silent = (-1, 0.0)
+        self.silent_at = -1
         self._paused -= set(partitions)
 
     def seek(self, partition: int, offset: int) -> None:
-        self._silent = (-1, 0.0)
+        self.silent_at = -1
         self._next[partition] = offset
 
     def commit(self, positions: Mapping[int, int]) -> None:
         for partition, offset in positions.items():
-            if self._group.owner.get(partition) is self:
-                old = self._group.committed.get(partition, 0)
-                self._group.committed[partition] = offset
-                self._broker.committed(self._group.topic.name, partition, old, offset)
+            if self.group.owner.get(partition) is self:
+                old = self.group.committed.get(partition, 0)
+                self.group.committed[partition] = offset
+                self._broker.committed(self.group.topic.name, partition, old, offset)
 
     def wake(self) -> None: ...
 
     def close(self) -> None:
         self._next = {}
-        self._group.expel(self)
+        self.group.expel(self)

@@ -47,15 +47,15 @@ class MemorySlots:
     def lease(
         self, annotator: str, run_id: str, now: float, lease_s: float, most: int = 1, of: Sequence[str] = ()
     ) -> list[Slot]:
-        runs = self._most_waiting(now)
-        offered = sorted(
-            (
-                (number, run, task_id, pair_index, quorum, opened_at)
-                for (run, number), (task_id, pair_index, quorum, offered, opened_at) in self._tasks.items()
-                if offered and run_id in ("", run) and (not of or task_id in of)
-            ),
-            key=lambda task: (0 if of else runs.index(task[1]), task[0], task[1]),
-        )
+        offered = [
+            (number, run, task_id, pair_index, quorum, opened_at)
+            for (run, number), (task_id, pair_index, quorum, offered, opened_at) in self._tasks.items()
+            if offered and run_id in ("", run) and (not of or task_id in of)
+        ]
+        if not offered:
+            return []
+        runs = [] if run_id or of else self._most_waiting(now)
+        offered.sort(key=lambda task: (runs.index(task[1]) if runs else 0, task[0], task[1]))
         mine = [(task_id, self._slots.get(task_id, {}).get(annotator)) for _, _, task_id, *_ in offered]
         live = [slot for task_id, slot in mine if slot in self._taken(task_id, now) and not slot.submitted][:most]
         for number, run, task_id, pair_index, quorum, opened_at in offered:

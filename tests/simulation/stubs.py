@@ -31,6 +31,7 @@ def share(*parts: object) -> float:
     return int.from_bytes(digest(*parts)[:2]) / 65536
 
 
+@lru_cache(1 << 16)
 def answer(seed: int, pair_index: int, vote: int) -> Choice.ValueType | None:
     """What a person says of this pair with this vote, whoever it is; None: cannot say."""
     drawn = share("person", seed, pair_index, vote)

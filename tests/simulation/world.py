@@ -85,8 +85,20 @@ class World:
             process = replica.process
             if process.dead or process.busy:
                 continue
-            waits = replica.stepper is None or replica.nudged or replica.looked_at <= long_ago
-            if waits or (process.consumer is not None and process.consumer.has_news(now)):
+            if replica.stepper is None or replica.nudged or replica.looked_at <= long_ago:
+                ready.append(replica)
+                continue
+            # What `has_news` asks first, in line: it is asked of everybody at every step, and most have nothing to hear.
+            consumer = process.consumer
+            if (
+                consumer is not None
+                and not (
+                    now < consumer.silent_until
+                    and consumer.silent_at == consumer.appended[0]
+                    and consumer.generation == consumer.group.generation
+                )
+                and consumer.has_news(now)
+            ):
                 ready.append(replica)
         return ready
 

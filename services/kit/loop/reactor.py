@@ -108,6 +108,7 @@ class Reactor:
         self._goals: dict[int, int] | None = None
         self._ready = False
         self._logger = structlog.get_logger(service=service)
+        self._folded, self._fold_lag = telemetry.FOLDED.labels(service), telemetry.FOLD_LAG.labels(service)
         self._consumer = log.subscribe(FACTS, service, start=self._adopt)
 
     def _adopt(self, partition: int) -> int:
@@ -193,9 +194,13 @@ class Reactor:
         self._overtaken = set()
         if tick := now - self._ticked >= TICK_S:
             self._ticked = now
-            behind = (ends.get(p, 0) - held.position.next_offset for p, held in self._partitions.items() if p in owned)
-            telemetry.FOLD_LAG.labels(self._service).set(sum(max(0, facts) for facts in behind))
+            lag = 0
+            for partition, held in self._partitions.items():
+                lag += max(0, ends.get(partition, 0) - held.position.next_offset) if partition in owned else 0
+            self._fold_lag.set(lag)
         for partition, held in list(self._partitions.items()):
+            if not (held.runs and (tick or held.stirred)):
+                continue
             asked = set(held.runs) if tick else held.stirred & set(held.runs)
             if asked and held.position.next_offset >= ends.get(partition, 1 << 62):
                 moved += self._ask(held, now, asked)
@@ -204,8 +209,11 @@ class Reactor:
     def _next_barrier(self) -> tuple[float, Mapping[int, int]]:
         """A new one; the last one while a partition has not come to it, for whoever lags need not ask where the end is now."""
         now, (then, ends) = self._clock(), self._barrier
-        lags = any(held.position.next_offset < ends.get(partition, 0) for partition, held in self._partitions.items())
-        return (then, ends) if lags and 0 <= now - then < TICK_S else (now, self._consumer.ends())
+        if 0 <= now - then < TICK_S and any(
+            held.position.next_offset < ends.get(partition, 0) for partition, held in self._partitions.items()
+        ):
+            return then, ends
+        return now, self._consumer.ends()
 
     def _take(self, partition: int, records: Sequence[Record]) -> int:
         """Folds a batch and saves; a replica that was overtaken takes the partition up anew from the store."""
@@ -220,8 +228,10 @@ class Reactor:
             run, rows = fold_records(self._fold, before, own)
             if run.corrupt and not before.corrupt:
                 self._logger.error("run is corrupt", run=run_id, why=run.corrupt)
-            telemetry.DUPLICATES.inc(run.duplicates - before.duplicates)
-            telemetry.UNKNOWN_FACTS.inc(run.unknown - before.unknown)
+            if run.duplicates != before.duplicates:
+                telemetry.DUPLICATES.inc(run.duplicates - before.duplicates)
+            if run.unknown != before.unknown:
+                telemetry.UNKNOWN_FACTS.inc(run.unknown - before.unknown)
             alive = self._fold.active(run.state) and not run.corrupt
             changes.append(RunChange(run_id, alive, rows))
             projected.append((run_id, frozenset(rows), run.state))
@@ -236,7 +246,7 @@ class Reactor:
             self._overtaken.add(partition)
             return 0
         held.position = to
-        telemetry.FOLDED.labels(self._service).inc(len(records))
+        self._folded.inc(len(records))
         for change in changes:
             if not change.active:
                 held.runs.pop(change.run_id)
