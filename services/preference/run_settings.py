@@ -14,7 +14,6 @@ recorded, and a new run has the new default.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated, Any, get_type_hints
 
 from google.protobuf.message import Message
@@ -439,10 +438,15 @@ class Options:
 DEFAULTS = Options()
 
 
-@cache
+# Reading the annotations takes a millisecond, and each request to create a run looks at several tables.
+_READ: dict[type, Mapping[str, Setting]] = {}
+
+
 def settings(table: type = Options) -> Mapping[str, Setting]:
     """The entries by name, in the order of the table."""
-    return {name: hint.__metadata__[0] for name, hint in get_type_hints(table, include_extras=True).items()}
+    if table not in _READ:
+        _READ[table] = {name: hint.__metadata__[0] for name, hint in get_type_hints(table, include_extras=True).items()}
+    return _READ[table]
 
 
 def names(table: type = Options) -> dict[str, str]:
