@@ -28,7 +28,7 @@ DATA ?= kept
 run: $(VENV)/light  ## the bundled sample through all services: dataset.jsonl and report.html
 	$(BIN)/concord run sample
 
-run-torch: $(TRL)/trl $(SMALL)/tokenizer_config.json  ## reward models, a policy and whether it is better, on a small real model: ten minutes
+run-torch: $(TRL)/trl $(SMALL)/tokenizer_config.json  ## reward models, a policy and whether it is better, on a small real model: five to ten minutes
 	OMP_NUM_THREADS=1 $(TRL)/bin/python -m benchmarks.whole_loop $(SMALL) concord-data/run-torch
 
 up: $(VENV)/dev  ## the cluster as processes, no Docker: Kafka, PostgreSQL, S3, every service: make up REPLICAS=2 PORT=7070

@@ -139,6 +139,15 @@ HISTORIES: dict[str, History] = {
         },
         services={name: with_stand_in(name) for name in ("training", "scoring")},
     ),
+    "evaluated-by-people": History(
+        8,
+        {
+            **{"method": "none", "shard_pairs": 8, "components": 4, "policy": "a-model", "evaluate": 4},
+            **{"policy_knobs": "steps=1,leaves=policy", "evaluate_votes": 3, "annotators": "people"},
+        },
+        tales.asked_about_the_policy,
+        services={name: with_stand_in(name) for name in ("training", "scoring")},
+    ),
     "silent": History(192, {**OVER_HTTP, "method": "none", "shard_pairs": 32, "window": 1}, tales.silent_and_mended),
 }
 

@@ -236,6 +236,19 @@ def _next(world: World, annotator: str) -> Task:
     raise AssertionError("the run ended without a question")
 
 
+def asked_about_the_policy(world: World) -> None:
+    """Somebody prefers the first answer to the second, twice, and cannot decide about the third."""
+    begin(world)
+    for choice in (Choice.CHOICE_FIRST, Choice.CHOICE_FIRST, None):
+        task = _next(world, "ann")
+        if choice is None:
+            world.tasks.SkipTask(SkipTaskRequest(task_id=task.task_id, annotator="ann", reason="both are alike"))
+        else:
+            _answer(world, task, choice)
+    view = drive.watch(world.runs, world.job.run_id, None, lambda view: None)
+    assert view.status == RUN_STATUS_FINISHED, view
+
+
 def left_alone(world: World) -> None:
     """Nobody answers before the deadline."""
     begin(world)
