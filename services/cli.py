@@ -77,6 +77,7 @@ COMMANDS = (
     upkeep.verify,
     upkeep.rm,
     upkeep.gc,
+    upkeep.prune,
     keeping.backup,
     keeping.restore,
     place.fetch,

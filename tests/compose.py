@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.measure import circumstances
 from concord.client.run import drive, options, people
 from concord.kit import ids, rpc
 from concord.kit.health import why_not
@@ -232,6 +233,8 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave the containers' volumes for a look")
     parser.add_argument("--json", type=Path, help="write times and sizes there")
     given = parser.parse_args()
+    # Before anything runs: the load that it found, not its own.
+    found = circumstances({})
     with engine() as host:
         if host is None:
             return 0
@@ -251,9 +254,7 @@ def main() -> int:
         finally:
             compose.run("down", "--timeout", "20", *([] if given.keep else ["--volumes"]))
         if given.json:
-            describe = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-            commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True).stdout.strip()
-            made = {"commit": commit, "seconds": seconds, "megabytes": sizes(compose)}
+            made = {**found, "seconds": seconds, "megabytes": sizes(compose)}
             given.json.write_text(json.dumps(made, indent=2) + "\n")
     return 0
 

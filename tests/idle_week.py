@@ -19,6 +19,7 @@ from pathlib import Path
 
 from kafka import KafkaAdminClient
 
+from benchmarks.measure import circumstances
 from concord.kit.log import topics
 from concord.kit.log.kafka import url
 from concord.kit.settings import from_environment, open_log
@@ -117,6 +118,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--json", type=Path, help="write the seconds there")
     given = parser.parse_args()
+    # Before anything runs: the load that it found, not its own.
+    found = circumstances({})
     folder = Path(tempfile.mkdtemp(prefix="concord-idle-"))
     folder.chmod(0o755)
     kafka, store = start_broker(folder / "kafka"), start_postgres(folder / "postgres")
@@ -134,7 +137,7 @@ def main() -> int:
             one.stop()
         shutil.rmtree(folder, ignore_errors=True)
     if given.json:
-        given.json.write_text(json.dumps({"seconds": seconds}, indent=2) + "\n")
+        given.json.write_text(json.dumps({**found, "seconds": seconds}, indent=2) + "\n")
     return 0
 
 

@@ -10,20 +10,28 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import yaml
 
+from benchmarks.measure import circumstances
 from concord.wiring import SERVICES
 from deploy.local import programs
-from tests import kube_lag
+from tests import earlier, kube_drain, kube_lag
 from tests.control_plane import TOOLS, ControlPlane, missing, wait
-from tests.manifests import ROOT, built, of_kind
+from tests.manifests import ROOT, built, kustomized, of_kind, with_components
 
 NODES = [one for one in yaml.safe_load_all((ROOT / "deploy/kube/nodes.yaml").read_text()) if one]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 SPREAD = ("runs", "tasks")
+GPUS = ("gpu-0", "gpu-1")
+# One that is empty until a check wants it.
+SPARE = "gpu-1"
+# What each of these adds to prod the API server alone can judge; the others' kinds are definitions that are not here.
+COMPONENTS = (("grpc-tls",), ("teams",), ("door-ingress",), ("role-eks",), ("role-gke",), ("role-token",), ("prune",))
 
 
 def apply(plane: ControlPlane, manifests: list) -> None:
@@ -59,7 +67,7 @@ def settled(plane: ControlPlane) -> bool:
 
 def dev_fits_on_one_node(plane: ControlPlane) -> None:
     """The whole of dev, back ends included, stands on a single node."""
-    apply(plane, nodes(but=("cpu-1", "cpu-2", "gpu-0")))
+    apply(plane, nodes(but=("cpu-1", "cpu-2", *GPUS)))
     said = plane.asked("apply", "--validate=strict", "-k", "k8s/overlays/dev")
     assert said.returncode == 0, said.stderr
     assert "violate" not in said.stderr, said.stderr
@@ -69,24 +77,32 @@ def dev_fits_on_one_node(plane: ControlPlane) -> None:
     plane.do("delete", "namespace", "concord", "--timeout=120s")
 
 
-def prod_is_taken_whole(plane: ControlPlane) -> None:
-    """Every field of prod is known, also those of KEDA and the Prometheus operator; Pod Security has nothing to say."""
-    apply(plane, nodes())
+def prepare(plane: ControlPlane) -> None:
+    """The namespace, and the Secrets that whoever runs prod makes."""
     apply(plane, list(of_kind("Namespace", built("prod")).values()))
     for name in ("concord-state", "concord-s3", "concord-tls", "concord-console", "concord-judge-keys"):
-        plane.do(
-            "-n",
-            "concord",
-            "create",
-            "secret",
-            "generic",
-            name,
-            "--from-literal=url=postgresql://u:p@db.example/concord",
-        )
+        secret = ("create", "secret", "generic", name, "--from-literal=url=postgresql://u:p@db.example/concord")
+        plane.do("-n", "concord", *secret)
+
+
+def prod_is_taken_whole(plane: ControlPlane) -> None:
+    """Every field of prod is known, also those of KEDA and the Prometheus operator; Pod Security has nothing to say."""
+    apply(plane, nodes(but=(SPARE,)))
+    prepare(plane)
     said = plane.asked("apply", "--validate=strict", "-k", "k8s/overlays/prod")
     assert said.returncode == 0, said.stderr
     assert "violate" not in said.stderr, said.stderr
     wait("all of prod is ready", lambda: settled(plane))
+
+
+def every_component_is_taken(plane: ControlPlane) -> None:
+    """Also what prod leaves to choose: every field is known, and Pod Security has nothing to say."""
+    for names in COMPONENTS:
+        manifests = [one for one in with_components("prod", *names) if one["kind"] != "Namespace"]
+        said = plane.asked(
+            "apply", "--validate=strict", "--dry-run=server", "-f", "-", given=yaml.safe_dump_all(manifests)
+        )
+        assert said.returncode == 0 and "violate" not in said.stderr, (names, said.stderr)
 
 
 def misspelt_fields_are_refused(plane: ControlPlane) -> None:
@@ -127,12 +143,31 @@ def pods_stand_where_they_should(plane: ControlPlane) -> None:
     for name in SPREAD:
         where = [place(pod) for pod in pods(plane, name)]
         assert sorted(where) == ["cpu-0", "cpu-1", "cpu-2"], (name, where)
-    assert "gpu-0" not in {place(pod) for name in SERVICES for pod in pods(plane, name)}
+    assert not {*GPUS} & {place(pod) for name in SERVICES for pod in pods(plane, name)}
     plane.do("apply", "--validate=strict", "-k", "k8s/overlays/prod-gpu")
     wait("training and scoring stand where GPUs are", lambda: settled(plane))
     for name in SERVICES:
         for pod in pods(plane, name):
             assert (place(pod) == "gpu-0") == (name in ("scoring", "training")), (name, place(pod))
+
+
+def a_replica_has_a_gpu_of_its_own(plane: ControlPlane) -> None:
+    """The node has two, for training and scoring; one replica more waits until there is another node, and never shares."""
+    plane.do("-n", "concord", "scale", "deployment/training", "--replicas=2")
+    wait("a training without a GPU waits", lambda: any(place(pod) is None for pod in pods(plane, "training")))
+    (waiting,) = (pod for pod in pods(plane, "training") if place(pod) is None)
+    wait("it is said for what", lambda: "Insufficient nvidia.com/gpu" in said_of(plane, waiting))
+    apply(plane, [one for one in NODES if one["metadata"]["name"] == SPARE])
+    wait("it gets the new node's", lambda: settled(plane))
+    assert sorted(place(pod) or "" for pod in pods(plane, "training")) == sorted(GPUS)
+    plane.do("-n", "concord", "scale", "deployment/training", "--replicas=1")
+    wait("one is left", lambda: settled(plane))
+
+
+def said_of(plane: ControlPlane, pod: dict) -> str:
+    """Why a pod is not placed."""
+    now = plane.get("pod", pod["metadata"]["name"])
+    return " ".join(one.get("message", "") for one in now["status"].get("conditions", ()))
 
 
 def at_least(plane: ControlPlane, name: str, least: int, process: subprocess.Popen) -> int:
@@ -194,16 +229,64 @@ def an_update_takes_no_replica_away_first(plane: ControlPlane) -> None:
     assert len({place(pod) for pod in after}) == 3, [place(pod) for pod in after]
 
 
+def a_release_candidate_is_upgraded_as_it_runs_and_back(plane: ControlPlane) -> None:
+    """0.1.0rc1 as it was rendered, this version over it, back, and again: nothing is refused, no replica that answers is missed,
+    every pod is of the version that was asked for, and no object of before is left that nobody asks for."""
+    plane.do("delete", "namespace", "concord", "--timeout=120s")
+    prepare(plane)
+    with TemporaryDirectory() as folder:
+        old = [
+            one
+            for one in kustomized(str(earlier.tree(earlier.RELEASE_CANDIDATE, Path(folder)) / "k8s/overlays/prod"))
+            if one["kind"] != "Namespace"
+        ]
+    text = yaml.safe_dump_all(old)
+    assert f":{VERSION}" in text
+    before = list(yaml.safe_load_all(text.replace(f":{VERSION}", f":{VERSION}rc1")))
+    after = [one for one in built("prod") if one["kind"] != "Namespace"]
+    apply(plane, before)
+    wait("the release candidate is ready", lambda: settled(plane))
+    for version, manifests in ((VERSION, after), (f"{VERSION}rc1", before), (VERSION, after)):
+        apply(plane, manifests)
+        never_less(plane, {"runs": 3, "tasks": 3, "door": 2})
+        for name in SERVICES:
+            images = {one["image"] for pod in pods(plane, name) for one in pod["spec"]["containers"]}
+            assert all(image.endswith(f":{version}") for image in images) and images, (name, images)
+    left = {kind_and_name(one) for one in before} - {kind_and_name(one) for one in after}
+    # A ConfigMap's name says what is in it, so each version has one of its own.
+    assert not {one for one in left if one[0] != "ConfigMap"}, left
+
+
+def kind_and_name(manifest: Mapping) -> tuple[str, str]:
+    return manifest["kind"], manifest["metadata"]["name"]
+
+
+def never_less(plane: ControlPlane, least: Mapping[str, int]) -> None:
+    """Until all is settled, no fewer replicas of each are available than so many. AssertionError."""
+
+    def there() -> bool:
+        for name, few in least.items():
+            has = plane.get("deployment", name)["status"].get("availableReplicas", 0)
+            assert has >= few, f"{name}: {has} of at least {few} replicas"
+        return settled(plane)
+
+    wait("all is of one version", there)
+
+
 CHECKS: tuple[Callable[[ControlPlane], None], ...] = (
     dev_fits_on_one_node,
     prod_is_taken_whole,
     misspelt_fields_are_refused,
     pods_with_rights_are_refused,
     service_accounts_may_do_nothing,
+    every_component_is_taken,
     pods_stand_where_they_should,
+    a_replica_has_a_gpu_of_its_own,
+    kube_drain.a_training_survives_the_drain_of_its_node,
     a_drain_keeps_to_the_budgets,
     a_second_eviction_waits_for_the_first,
     an_update_takes_no_replica_away_first,
+    a_release_candidate_is_upgraded_as_it_runs_and_back,
 )
 
 
@@ -211,6 +294,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--json", type=Path, help="write what was checked, and at which commit, there")
     given = parser.parse_args()
+    # Before anything runs: the load that it found, not its own.
+    found = circumstances({})
     if absent := missing():
         print(f"kube: NOT TESTED: {', '.join(absent)} not there; `make kube-tools` builds them (Go, 9 to 20 minutes)")
         return 1
@@ -236,10 +321,7 @@ def main() -> int:
         else:
             print("kube: NOT TESTED: scaling by lag, for KEDA is not built (`make keda`, a further 12 minutes or more)")
     if given.json:
-        commit = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=ROOT, capture_output=True, text=True
-        )
-        made = {"commit": commit.stdout.strip(), "server": version, "seconds": seconds}
+        made = {**found, "server": version, "seconds": seconds}
         given.json.write_text(json.dumps(made, indent=2) + "\n")
     return 0
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -39,10 +40,11 @@ def targets() -> tuple[str, ...]:
 @cache
 def built(overlay: str) -> tuple[Mapping, ...]:
     """The manifests of an overlay, as kubectl builds them. Raises RuntimeError that says what to install, or what it says."""
-    return _kustomized(str(K8S / "overlays" / overlay))
+    return kustomized(str(K8S / "overlays" / overlay))
 
 
-def _kustomized(folder: str) -> tuple[Mapping, ...]:
+def kustomized(folder: str) -> tuple[Mapping, ...]:
+    """The manifests of a folder. Raises RuntimeError as `built`."""
     command = [str(programs.kubectl()), "kustomize"]
     done = subprocess.run([*command, folder], capture_output=True, text=True)
     if done.returncode:
@@ -52,12 +54,17 @@ def _kustomized(folder: str) -> tuple[Mapping, ...]:
 
 @cache
 def with_components(overlay: str, *names: str) -> tuple[Mapping, ...]:
-    """The manifests of an overlay with more components."""
+    """The manifests of an overlay with more components; for that of teams, with the example of their file."""
     with TemporaryDirectory(dir=ROOT) as folder:
         up = f"../{K8S.name}"
         made = {"resources": [f"{up}/overlays/{overlay}"], "components": [f"{up}/components/{name}" for name in names]}
+        if "teams" in names:
+            shutil.copy(K8S / "examples/teams.yaml", folder)
+            made |= {"configMapGenerator": [{"name": "concord-teams", "files": ["teams.yaml"]}]}
+        if {"teams", "prune"} & set(names):
+            made |= {"namespace": "concord"}
         (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump(made))
-        return _kustomized(folder)
+        return kustomized(folder)
 
 
 def of_kind(kind: str, manifests: tuple[Mapping, ...]) -> dict[str, Mapping]:

@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from benchmarks.measure import circumstances
 from concord.kit.health import why_not
 from deploy.local.broker import ROOT, free_port
 from deploy.local.broker import install as install_kafka
@@ -322,6 +323,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--json", type=Path, help="write the times there")
     given = parser.parse_args()
+    # Before anything runs: the load that it found, not its own.
+    found = circumstances({})
     with engine() as host:
         if host is None:
             return 0
@@ -334,7 +337,7 @@ def main() -> int:
             seconds = test(Path(folder))
         print(json.dumps(seconds, indent=2))
         if given.json:
-            given.json.write_text(json.dumps({"seconds": seconds}, indent=2) + "\n")
+            given.json.write_text(json.dumps({**found, "seconds": seconds}, indent=2) + "\n")
     return 0
 
 

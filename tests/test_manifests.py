@@ -15,6 +15,7 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
+from concord.cli import COMMANDS
 from concord.kit import rpc, telemetry
 from concord.kit.blobs import places
 from concord.kit.log import topics
@@ -24,6 +25,7 @@ from concord.kit.settings import IGNORED, Settings, from_environment, key_homes
 from concord.labeling import service as labeling
 from concord.process import START_S
 from concord.runs import demand, watchtower
+from concord.runs.teams import parsed
 from concord.scoring import service as scoring
 from concord.training import service as training
 from concord.triage import service as triage
@@ -464,6 +466,45 @@ def test_with_grpc_tls_everybody_shows_a_certificate_and_probes_ask_in_plain():
     plain, guarded = ((K8S / at / "nginx.conf").read_text() for at in ("base/door", "components/grpc-tls"))
     ways = re.compile(r"location (/concord\S+) .*?grpc_pass grpcs?:")
     assert ways.findall(plain) == ways.findall(guarded) and len(ways.findall(plain)) == len(SERVICES)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_teams_are_a_file_that_runs_alone_reads(overlay):
+    """None unless it is asked for; as it stands it is one that the service takes, with keys that a judge may have."""
+    assert "CONCORD_TEAMS_FILE" not in json.dumps(built(overlay))
+    shown = with_components(overlay, "teams")
+    for name, workload in workloads(shown).items():
+        assert ("CONCORD_TEAMS_FILE" in json.dumps(workload)) == (name == "runs")
+    pod = of_kind("Deployment", shown)["runs"]["spec"]["template"]["spec"]
+    kubernetes_validate.validate(of_kind("Deployment", shown)["runs"], STRICT, strict=True)
+    (container,) = pod["containers"]
+    (file,) = (Path(one["value"]) for one in container["env"] if one["name"] == "CONCORD_TEAMS_FILE")
+    (mount,) = (one for one in container["volumeMounts"] if Path(one["mountPath"]) == file.parent)
+    (name,) = (one["configMap"]["name"] for one in pod["volumes"] if one["name"] == mount["name"])
+    teams = parsed(yaml.safe_load(of_kind("ConfigMap", shown)[name]["data"][file.name]), file.name)
+    homes = key_homes(from_environment({"CONCORD_JUDGE_KEYS": settings_in("prod")["CONCORD_JUDGE_KEYS"]}))
+    assert {key for team in teams.values() for key in team.keys} <= set(homes)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_old_answers_are_pruned_by_nobody_unless_it_is_asked_for_and_then_by_a_command_that_there_is(overlay):
+    assert not of_kind("CronJob", built(overlay))
+    shown = with_components(overlay, "prune")
+    job = of_kind("CronJob", shown)["prune"]
+    kubernetes_validate.validate(job, STRICT, strict=True)
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    command, days = container["args"][0], float(container["args"][2])
+    assert container["command"] == ["concord"] and command == "prune" and days > 0
+    assert command in {one.__name__ for one in COMMANDS}
+    # As the services have it: the same image, settings and store, and no more rights.
+    runs = of_kind("Deployment", shown)["runs"]["spec"]["template"]["spec"]
+    (like,) = runs["containers"]
+    for field in ("securityContext", "envFrom"):
+        assert container[field] == like[field]
+    assert container["image"].rpartition("/")[2] == like["image"].rpartition("/")[2]
+    assert pod["securityContext"] == runs["securityContext"]
+    assert container["env"][0] == next(one for one in like["env"] if one["name"] == "CONCORD_STATE_URL")
 
 
 INSIDE = (

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from concord.client.run import options
+from concord.commands.door import door_alone
 from concord.embedded import embedded
 from concord.kit import rpc
 from concord.kit.errors import Denied, InvalidInput, Refused
@@ -190,3 +191,18 @@ def test_of_any_number_of_runs_that_begin_at_once_as_many_are_let_in_as_the_quot
         room = most or dollars // each
         assert came == {"begun": room, "FAILED_PRECONDITION": 8 - room}
         assert len(runs.ListRuns(pb.ListRunsRequest()).runs) == room
+
+
+def test_the_door_of_one_command_knows_the_teams_too(tmp_path):
+    """`concord budget` beside services that run elsewhere opens a door of its own, which must not be a way round the quota."""
+    file = tmp_path / "teams.yaml"
+    file.write_text("teams: {red: {runs: 1, dollars: 10}}\n")
+    settings = replace(settings_in(tmp_path / "home"), teams_file=str(file))
+    with embedded(settings), door_alone(settings) as address, rpc.channel(address) as channel:
+        runs = RunServiceStub(channel)
+        config = options.run_config(options.resolve({"judge": "sample", "team": "red", "dollars": 6.0}), None)
+        run_id = new_run("by the door of a command")
+        runs.CreateRun(pb.CreateRunRequest(run_id=run_id, config=config, input_sha256="0" * 64, input_name="x"))
+        with pytest.raises(grpc.RpcError) as dear:
+            runs.SetBudget(pb.SetBudgetRequest(run_id=run_id, request_id="1", dollar_budget=11.0))
+        assert "'red' may spend $10.00" in dear.value.details()

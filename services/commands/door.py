@@ -62,6 +62,7 @@ def door_alone(settings: Settings) -> Iterator[str]:
         opened.callback(store.close)
         blobs = open_blobs(settings)
         desk = tasks.servicer(log, store, blobs, SqlSlots(store), settings.lease_s)
-        server, port, _ = rpc.serve([runs.servicer(log, store, blobs), desk], HERE, check=request_bounds.check)
+        front = runs.servicer(log, store, blobs, runs.read_teams(settings.teams_file))
+        server, port, _ = rpc.serve([front, desk], HERE, check=request_bounds.check)
         opened.callback(lambda: server.stop(None).wait())
         yield f"{HERE.rpartition(':')[0]}:{port}"

@@ -1,4 +1,4 @@
-"""`concord verify`, `rm` and `gc`: whether a run is as it was recorded, and what is taken out of the folder."""
+"""`concord verify`, `rm`, `gc` and `prune`: whether a run is as it was recorded, and what is taken out."""
 
 import json
 import time
@@ -95,3 +95,33 @@ def gc(
             return
         removal.sweep(settings, blobs, found)
         print(f"{many(len(found.gone), 'blob is', 'blobs are')} freed; log and store are compacted")
+
+
+def prune(
+    days: Annotated[
+        float | None, typer.Option(min=0, help="What is older; none: what CONCORD_ANSWER_DAYS says.")
+    ] = None,
+    run: Annotated[str, typer.Option(help="What was written while this run went on, whatever its age.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before.")] = False,
+) -> None:
+    """Delete judges' kept answers by age or by run, in a folder or a cluster; what a run under way may want again stays."""
+    from concord.kit.errors import InvalidInput
+    from concord.operate import retention
+
+    if run and days is not None:
+        raise InvalidInput("--run and --days: say one of the two")
+    settings = home.opened()
+    span = (
+        retention.of_run(settings, run)
+        if run
+        else retention.older(settings, settings.answer_days if days is None else days, time.time())
+    )
+    if span.spared_for:
+        progress.say(f"those since run {span.spared_for} began stay, for it is under way")
+    count = retention.counted(settings, span)
+    if count and not yes and not agreed("delete them?", f"{many(count, 'answer')} of judges would be deleted"):
+        progress.say("nothing was deleted")
+        return
+    print(
+        f"{many(retention.deleted(settings, span), 'answer')} of judges deleted; asked for again, they are paid again"
+    )

@@ -7,12 +7,13 @@ are put here: a failure or an unparsable text is asked again at the next run.
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from time import time
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import Column, Float, Index, MetaData, String, Table, Text, bindparam, delete, func, select
+from sqlalchemy import Column, Engine, Float, Index, MetaData, String, Table, Text, bindparam, delete, func, select
 
 from concord.kit.store.answering import answering
 from concord.kit.store.sql import insert_if_absent, make_tables, open_engine, reading
@@ -38,7 +39,8 @@ ANSWERS = Table(
 )
 # Deleted in one statement: more would hold locks for long.
 _MOST_PRUNED = 5_000
-_OLD = select(ANSWERS.c.key).where(func.coalesce(ANSWERS.c.at, 0.0) < bindparam("before")).limit(_MOST_PRUNED)
+_SPAN = func.coalesce(ANSWERS.c.at, 0.0).between(bindparam("since"), bindparam("before"))
+_OLD = select(ANSWERS.c.key).where(_SPAN).limit(_MOST_PRUNED)
 _PRUNE = delete(ANSWERS).where(ANSWERS.c.key.in_(_OLD))
 
 
@@ -116,12 +118,7 @@ class AnswerCache:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._prune, before)
 
     def _prune(self, before: float) -> int:
-        gone, more = 0, _MOST_PRUNED
-        while more == _MOST_PRUNED:
-            with answering(self._engine, STORE), self._engine.begin() as connection:
-                more = connection.execute(_PRUNE, {"before": before}).rowcount
-            gone += more
-        return gone
+        return _pruned(self._engine, 0.0, before)
 
     def _read(self, keys: Sequence[str]) -> list[Answer | None]:
         query = select(ANSWERS.c.key, ANSWERS.c.answer).where(ANSWERS.c.key.in_(set(keys)))
@@ -141,6 +138,40 @@ class AnswerCache:
                 query = select(ANSWERS.c.key, ANSWERS.c.answer).where(ANSWERS.c.key.in_(rows))
                 rows = {key: text for key, text in connection.execute(query)}
         return [json.loads(rows[key]) for key, _ in items]
+
+
+def written(url: str, since: float, before: float) -> int:
+    """How many answers the database has that were written in this time, Unix seconds; those without a time count as 0."""
+    with _opened(url) as engine, answering(engine, STORE), reading(engine).begin() as connection:
+        return connection.execute(
+            select(func.count()).select_from(ANSWERS).where(_SPAN), {"since": since, "before": before}
+        ).scalar_one()
+
+
+def forgotten(url: str, since: float, before: float) -> int:
+    """Deletes them, which are paid again where they are asked for again; how many those were. Services may go on meanwhile."""
+    with _opened(url) as engine:
+        return _pruned(engine, since, before)
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Engine]:
+    engine = open_engine(url, durable=True, connections=1)
+    try:
+        with answering(engine, STORE):
+            make_tables(engine, _metadata)
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _pruned(engine: Engine, since: float, before: float) -> int:
+    gone, more = 0, _MOST_PRUNED
+    while more == _MOST_PRUNED:
+        with answering(engine, STORE), engine.begin() as connection:
+            more = connection.execute(_PRUNE, {"since": since, "before": before}).rowcount
+        gone += more
+    return gone
 
 
 class _Grouped(Generic[Q, A]):
