@@ -5,8 +5,11 @@ Where it is given a token it lets in whoever brings that one, which its metadata
 
 import json
 import threading
+import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl, unquote
 
@@ -19,6 +22,8 @@ OLD, LOSE_ANSWER, CUT_BODY = (
     "hangs up in the middle of the content",
 )
 BUSY, REFUSES = "503", "403"
+# Of a listing; Google's own has up to 1,000, so a client must ask on.
+PAGE = 7
 
 
 class FakeGcs:
@@ -26,6 +31,8 @@ class FakeGcs:
 
     def __init__(self, token: str = "") -> None:
         self.objects: dict[str, bytes] = {}
+        # When each was, Unix seconds.
+        self.written: dict[str, float] = {}
         # Of an upload that goes on: its object, whether it must be new, and what is there of it.
         self.uploads: dict[str, tuple[str, bool, bytearray]] = {}
         self.faults: deque[str] = deque()
@@ -40,10 +47,29 @@ class FakeGcs:
         keys = "" if self.token else "&keys=no"
         return f"gs://{BUCKET}/at?endpoint_url=http://127.0.0.1:{self.port}{keys}"
 
+    def page(self, asked: Mapping[str, str]) -> Mapping[str, object]:
+        """Objects whose name begins so, in order, and where the next page begins."""
+        names = sorted(name for name in self.objects if name.startswith(asked.get("prefix", "")))
+        begin, most = int(asked.get("pageToken") or 0), min(PAGE, int(asked.get("maxResults") or PAGE))
+        shown = names[begin : begin + most]
+        more = {"nextPageToken": str(begin + most)} if begin + most < len(names) else {}
+        return {"kind": "storage#objects", "items": [self.about(name) for name in shown], **more}
+
+    def about(self, name: str) -> Mapping[str, object]:
+        at = datetime.fromtimestamp(self.written[name], UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {
+            "kind": "storage#object",
+            "bucket": BUCKET,
+            "name": name,
+            "size": str(len(self.objects[name])),
+            "timeCreated": at,
+            "updated": at,
+        }
+
     def create(self, name: str, content: bytes, only_new: bool) -> int:
         if only_new and name in self.objects and self.always != OLD:
             return 412
-        self.objects[name] = content
+        self.objects[name], self.written[name] = content, time.time()
         return 200
 
 
@@ -111,10 +137,12 @@ def fake_gcs(token: str = ""):
             if self.command == "POST":
                 return store.create(asked["name"], body, only_new), b"{}", {}
             if not name:
-                names = [{"name": one} for one in store.objects if one.startswith(asked.get("prefix", ""))]
-                return 200, json.dumps({"items": names[:1]}).encode(), {}
+                return 200, json.dumps(store.page(asked)).encode(), {}
             if name not in store.objects:
                 return 404, b"", {}
+            if self.command == "DELETE":
+                del store.objects[name]
+                return 204, b"", {}
             content = store.objects[name]
             if asked.get("alt") != "media":
                 return 200, json.dumps({"name": name, "size": str(len(content))}).encode(), {}

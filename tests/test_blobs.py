@@ -3,6 +3,7 @@
 import random
 import resource
 import threading
+import time
 import tracemalloc
 from collections.abc import Iterator
 from uuid import uuid4
@@ -108,6 +109,28 @@ def test_a_file_that_cannot_be_read_is_named(blobs, tmp_path):
     for path in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(InvalidInput, match=f"the file {path} cannot be read"):
             blobs.put_file(path)
+
+
+def test_what_is_stored_is_listed_with_its_size_and_its_time_and_goes_when_it_is_dropped(blobs):
+    """More than a page of a listing; what is dropped twice is gone all the same."""
+    began = time.time()
+    contents = [b"x" * count for count in range(20)]
+    uris = [blobs.put(content) for content in contents]
+    blobs.put_if_absent("done/a b", b"1")
+    listed = {one.uri: one for one in blobs.stored()}
+    assert {uri: len(content) for uri, content in zip(uris, contents, strict=True)} == {
+        one.uri: one.size for one in listed.values()
+    }
+    # Memory keeps no time: 0.
+    times = [one.written_at for one in listed.values() if one.written_at]
+    assert all(began - 5 <= at <= time.time() + 5 for at in times)
+    assert "done/a b" in set(blobs.markers())
+    blobs.drop(uris[3])
+    blobs.drop(uris[3])
+    blobs.drop_marker("done/a b")
+    assert uris[3] not in {one.uri for one in blobs.stored()} and "done/a b" not in set(blobs.markers())
+    with pytest.raises(NotFound):
+        blobs.get(uris[3])
 
 
 def test_the_first_writer_of_a_marker_wins(blobs):

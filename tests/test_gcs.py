@@ -4,15 +4,21 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
+from concord.commands import keeping
+from concord.embedded import embedded
 from concord.kit.blobs.gcs import gcs_blobs
 from concord.kit.blobs.objects import PART, SENT
 from concord.kit.errors import InvalidInput, NotFound, Unavailable
 from concord.kit.ids import uri_of
 from concord.kit.settings import Settings, open_blobs
-from tests.fake_gcs import BUSY, CUT_BODY, LOSE_ANSWER, OLD, REFUSES, fake_gcs
+from concord.operate import backup, verify
+from concord.operate.local_records import here
+from tests.fake_gcs import BUSY, CUT_BODY, LOSE_ANSWER, OLD, PAGE, REFUSES, fake_gcs
+from tests.test_doctor import PAIRS, run_in, settings_in, truth
 
 LARGE = bytes(range(256)) * (PART // 128) + b"and a bit"
 
@@ -142,6 +148,27 @@ def test_without_credentials_it_says_what_to_do(no_keys, tmp_path):
         no_keys.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
         with pytest.raises(InvalidInput, match="GOOGLE_APPLICATION_CREDENTIALS"):
             gcs_blobs(server.url)
+
+
+def test_a_run_in_such_a_bucket_is_copied_restored_and_a_prompt_of_it_erased(server, tmp_path, monkeypatch, capsys):
+    settings = replace(settings_in(tmp_path / "home"), blob_url=server.url)
+    view = run_in(settings, truth, budget="10")
+    made = backup.made(settings, tmp_path / "copy")
+    assert made.blobs > PAGE and backup.flaws(tmp_path / "copy")[view.run_id] == []
+    elsewhere = replace(settings_in(tmp_path / "new"), blob_url=server.url.replace("/at?", "/elsewhere?"))
+    backup.restored(tmp_path / "copy", elsewhere)
+    with embedded(elsewhere):
+        pass  # It folds what was restored.
+    words = PAIRS[5].prompt[0].content.encode()
+    assert any(words in content for name, content in server.objects.items() if name.startswith("elsewhere/"))
+    monkeypatch.setenv("CONCORD_HOME", elsewhere.home)
+    monkeypatch.setenv("CONCORD_BLOB_URL", elsewhere.blob_url)
+    keeping.erase_prompt(view.run_id, PAIRS[5].pair_id, reason="somebody asked", yes=True)
+    assert "still in blob" not in capsys.readouterr().out
+    assert not any(words in content for name, content in server.objects.items() if name.startswith("elsewhere/"))
+    assert any(words in content for name, content in server.objects.items() if name.startswith("at/"))
+    with here(elsewhere) as place:
+        assert not verify.verified(place, view.run_id).flaws
 
 
 @pytest.mark.parametrize(
