@@ -1,5 +1,6 @@
 #!/bin/sh
-# certificates.sh FOLDER [NAME…]: an authority, a certificate for each service, and for each NAME one of an operator, with openssl;
+# certificates.sh FOLDER [NAME…]: an authority, a certificate for each service, and for each NAME one of an operator (ROLE/NAME: of
+# another role, such as admin/me), with openssl;
 # FOLDER/WHO has ca.crt, tls.crt and tls.key. For one machine: in a cluster cert-manager does this. Whoever has FOLDER/ca.key can
 # sign anybody, so move it away. What is there already stays.
 set -eu
@@ -30,5 +31,8 @@ for name in runs tasks labeling scoring triage training console door; do
   signed "$name" "$name" "DNS:$name,DNS:localhost,IP:127.0.0.1"
 done
 for name in "$@"; do
-  signed "$name" "operator/$name" "DNS:localhost"
+  case $name in
+  */*) signed "${name#*/}" "$name" "DNS:localhost" ;;
+  *) signed "$name" "operator/$name" "DNS:localhost" ;;
+  esac
 done

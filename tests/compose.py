@@ -8,7 +8,6 @@ Kafka, PostgreSQL, S3 and nginx are made here (deploy/local); they take the sett
 import argparse
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,48 +26,15 @@ from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from concord.wiring import SERVICES
 from deploy.local.broker import ROOT, free_port
 from deploy.local.broker import install as install_kafka
+from deploy.local.engine import WORK, engine
 from tests import the_sample
 from tests.dataset_stream import read_dataset
 
-WORK = Path(os.environ.get("COMPOSE_WORK", "/var/tmp/concord-compose"))
 TOOLS = ROOT / ".tools"
 TAG = "local"
 ROWS = the_sample.given().rows[:300]
 ANSWER = people.simulated(ROWS, seed=5, rate=0.1)
 UP_S = 300
-
-
-def why_no_engine() -> str | None:
-    """Why no engine can be started here; None where one can."""
-    if os.geteuid() != 0:
-        return "no Docker engine answers, and starting one needs root"
-    for program in ("dockerd", "containerd", "runc", "iptables", "debootstrap"):
-        if shutil.which(program) is None:
-            packages = "docker.io containerd runc iptables debootstrap"
-            return f"no Docker engine answers, and `{program}` is not installed (Debian: apt-get install {packages})"
-    return None
-
-
-@contextmanager
-def engine() -> Iterator[str | None]:
-    """The address of an engine for as long as the block lasts; None where there is none, and the reason is printed."""
-    if subprocess.run(["docker", "info"], capture_output=True).returncode == 0:
-        yield os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-        return
-    if reason := why_no_engine():
-        print(f"compose: NOT TESTED: {reason}", flush=True)
-        yield None
-        return
-    script = str(ROOT / "deploy/local/engine.sh")
-    started = subprocess.run([script, "start", str(WORK)], capture_output=True, text=True)
-    if started.returncode:
-        print(f"compose: NOT TESTED: the engine does not start here: {started.stderr.strip()}", flush=True)
-        yield None
-        return
-    try:
-        yield started.stdout.strip()
-    finally:
-        subprocess.run([script, "stop", str(WORK)], check=True)
 
 
 class Compose:
@@ -235,8 +201,9 @@ def main() -> int:
     given = parser.parse_args()
     # Before anything runs: the load that it found, not its own.
     found = circumstances({})
-    with engine() as host:
-        if host is None:
+    with engine() as (host, why):
+        if why:
+            print(f"compose: NOT TESTED: {why}", flush=True)
             return 0
         install_kafka()
         begun, seconds = time.monotonic(), {}

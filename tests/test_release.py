@@ -1,14 +1,17 @@
 """What a release is made of: licences, a bill of materials, packages, one manifest; an audit that never guesses."""
 
 import hashlib
+import io
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 import yaml
 
+from deploy.release import __main__ as release
 from deploy.release import audit
 from deploy.release.dependencies import dependencies, known
 
@@ -72,3 +75,28 @@ def test_a_release_holds_packages_a_manifest_a_bill_of_materials_and_their_sums(
     (manifest,) = folder.glob("concord-*.yaml")
     kinds = [document["kind"] for document in yaml.safe_load_all(manifest.read_text())]
     assert kinds.count("Deployment") >= 7 and "NetworkPolicy" in kinds
+
+
+def archive(path: Path, files: dict[str, object]) -> Path:
+    with tarfile.open(path, "w") as packed:
+        for name, content in files.items():
+            data = json.dumps(content).encode()
+            about = tarfile.TarInfo(name)
+            about.size = len(data)
+            packed.addfile(about, io.BytesIO(data))
+    return path
+
+
+def test_images_are_named_by_the_digests_of_their_manifests_and_no_others(tmp_path):
+    """A configuration's digest, which `docker inspect` shows as the image's id, is none that a node could fetch by."""
+    named = {
+        "io.containerd.image.name": "docker.io/library/concord-runs:0.1.0",
+        "org.opencontainers.image.ref.name": "0.1.0",
+    }
+    index = {"schemaVersion": 2, "manifests": [{"digest": "sha256:" + "a" * 64, "annotations": named}]}
+    whole = archive(tmp_path / "images.tar", {"index.json": index})
+    assert release.digests(whole) == {"runs": "sha256:" + "a" * 64}
+    path = release.manifest(tmp_path, "0.1.0", release.digests(whole))
+    assert f"registry.example/concord-runs:0.1.0@sha256:{'a' * 64}" in path.read_text()
+    with pytest.raises(SystemExit, match="is no OCI archive: Docker 25"):
+        release.digests(archive(tmp_path / "old.tar", {"manifest.json": []}))

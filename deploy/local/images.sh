@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Images for machines that reach no image registry: images.sh WORK-FOLDER. From Debian's packages, Maven's jars and a Go
+# Images for machines that reach no image registry: images.sh WORK-FOLDER [all|base]. From Debian's packages, Maven's jars and a Go
 # module it makes localhost/concord-{base,parts,kafka,postgres,s3,door}; they take the same variables, ports and paths as
 # the images that docker-compose.yml names. Then it builds the six services and the pages on that base. Tests only: keep what they prove
 # apart from what the real images would.
@@ -25,6 +25,7 @@ if ! have localhost/concord-base:$tag; then
   tar -C "$work/rootfs" -c . | docker import --change 'ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt' - localhost/concord-base:$tag >/dev/null
   rm -rf "$work/rootfs"
 fi
+[ "${2:-all}" = all ] || exit 0
 build -t localhost/concord-parts:$tag --build-arg BASE=localhost/concord-base:$tag "$here/parts"
 for part in kafka postgres s3 door; do
   rm -rf "$work/$part" && mkdir -p "$work/$part" && cp -r "$here/$part/." "$work/$part/"

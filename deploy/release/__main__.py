@@ -7,24 +7,40 @@ SHA256SUMS. Tags nothing and sends nothing anywhere.
 import argparse
 import hashlib
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from deploy.local.engine import WORK, engine
 from deploy.release.dependencies import dependencies, known
 from deploy.release.sbom import sbom
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "concord-preference"
 SERVICES = ("runs", "tasks", "labeling", "scoring", "triage", "training", "console")
+# How a base is had: it is here, or a registry gives it.
+HAVE = (("image", "inspect"), ("pull", "--quiet"))
+LOCAL_BASE = "localhost/concord-base:local"
 OVERLAY = ROOT / "k8s" / "overlays" / "prod"
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built one; its size with the layers that it shares with the others."""
+
+    service: str
+    megabytes: int
 
 
 def packages(folder: Path) -> list[Path]:
@@ -58,35 +74,94 @@ def manifest(folder: Path, version: str, images: dict[str, str]) -> Path:
     return path
 
 
-def engine() -> str:
-    """Why no image can be built here; empty: they can."""
-    if shutil.which("docker") is None:
-        return "there is no docker"
-    asked = subprocess.run(["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True)
-    return "" if asked.returncode == 0 else "docker has no engine here"
+def base_of(given: str) -> str:
+    """The images' base: what was given, the Dockerfile's where it can be had, else one of Debian's packages, made here."""
+    if given:
+        return given
+    (named,) = re.findall(r"^ARG BASE=(\S+)$", (ROOT / "deploy/Dockerfile").read_text(), re.M)
+    if any(subprocess.run(["docker", *words, named], capture_output=True).returncode == 0 for words in HAVE):
+        return named
+    print(f"images: no registry gives {named}; on Debian's Python, from its packages", flush=True)
+    made = subprocess.run(
+        [ROOT / "deploy/local/images.sh", WORK, "base"],
+        env={**os.environ, "TAG": "local"},
+        capture_output=True,
+        text=True,
+    )
+    if made.returncode:
+        sys.exit(f"there is no base for the images: {(made.stderr.strip().splitlines() or ['no word'])[-1]}")
+    return LOCAL_BASE
 
 
-def images(version: str, base: str) -> dict[str, str]:
-    """Service → digest of the image's configuration. Raises SystemExit for one that would run as root."""
-    found = {}
-    for service in SERVICES:
-        tag = f"concord-{service}:{version}"
-        more = ("--build-arg", f"BASE={base}") if base else ()
-        build = ["docker", "build", "--quiet", *more, "-f", "deploy/Dockerfile", "--target", service, "-t", tag, "."]
-        done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"{tag} cannot be built: {done.stderr.strip().splitlines()[-1:]}")
-        about = json.loads(
-            subprocess.run(["docker", "inspect", tag], capture_output=True, text=True, check=True).stdout
-        )[0]
-        if about["Config"]["User"].partition(":")[0] in ("", "0", "root"):
-            sys.exit(f"{tag} would run as root")
-        check = ["docker", "run", "--rm", "--read-only", "--tmpfs", "/tmp", "--entrypoint", "concord", tag, "--version"]
-        ran = subprocess.run(check, capture_output=True, text=True)
-        if ran.returncode:
-            sys.exit(f"{tag} does not run with a root that may only be read: {ran.stderr.strip()}")
-        found[service] = about["Id"]
-    return found
+def images(version: str, base: str) -> list[Image]:
+    """Each service's, built and tried. Raises SystemExit for one that cannot be built, would run as root, or wants to write."""
+    return [_image(service, version, base) for service in SERVICES]
+
+
+def _image(service: str, version: str, base: str) -> Image:
+    tag = f"concord-{service}:{version}"
+    build = [
+        "docker",
+        "build",
+        "--quiet",
+        "--network",
+        "host",
+        "--build-arg",
+        f"BASE={base}",
+        "-f",
+        "deploy/Dockerfile",
+    ]
+    # The classic builder is in every engine; the Dockerfile needs nothing newer.
+    done = subprocess.run(
+        [*build, "--target", service, "-t", tag, "."],
+        cwd=ROOT,
+        env={**os.environ, "DOCKER_BUILDKIT": "0"},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        sys.exit(f"{tag} cannot be built: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
+    about = json.loads(subprocess.run(["docker", "inspect", tag], capture_output=True, text=True, check=True).stdout)[0]
+    if about["Config"]["User"].partition(":")[0] in ("", "0", "root"):
+        sys.exit(f"{tag} would run as root")
+    check = ["docker", "run", "--rm", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--network", "none"]
+    ran = subprocess.run([*check, "--entrypoint", "concord", tag, "--version"], capture_output=True, text=True)
+    if ran.returncode or version not in ran.stdout:
+        sys.exit(f"{tag} does not run with a root that may only be read: {(ran.stdout + ran.stderr).strip()[-300:]}")
+    return Image(service, about["Size"] // 1_000_000)
+
+
+def archived(folder: Path, version: str, built: Sequence[Image]) -> dict[str, str]:
+    """Writes the images into one OCI archive, whose layers they share; service → digest of its manifest in there.
+
+    That digest stays where the archive's images are copied as they are (`skopeo copy`, `ctr images import`), which the rendered
+    manifest counts on; `docker push` packs layers anew, under other digests.
+    """
+    path = folder / f"concord-{version}-images.tar"
+    subprocess.run(["docker", "save", "-o", path, *(f"concord-{one.service}:{version}" for one in built)], check=True)
+    return digests(path)
+
+
+def digests(archive: Path) -> dict[str, str]:
+    """Service → its manifest's digest, as the archive's index says. Raises SystemExit for an archive without one."""
+    with tarfile.open(archive) as packed:
+        try:
+            index = json.load(packed.extractfile("index.json") or sys.exit(f"{archive.name} has an empty index"))
+        except KeyError:
+            sys.exit(f"{archive.name} is no OCI archive: Docker 25 or newer writes one")
+    names = {one["annotations"]["io.containerd.image.name"]: one["digest"] for one in index["manifests"]}
+    return {
+        name.rpartition("/")[2].partition(":")[0].removeprefix("concord-"): digest for name, digest in names.items()
+    }
+
+
+def image_files(folder: Path, version: str, base: str) -> dict[str, str]:
+    """The archive, and images.json with what each is; service → digest."""
+    built = images(version, base)
+    packed = archived(folder, version, built)
+    about = {one.service: {"digest": packed[one.service], "megabytes": one.megabytes} for one in built}
+    (folder / "images.json").write_text(json.dumps({"base": base, "images": about}, indent=2) + "\n")
+    return packed
 
 
 def sums(folder: Path) -> Path:
@@ -110,19 +185,21 @@ def main() -> int:
     asked.folder.mkdir(parents=True)
     own = distribution(NAME)
     packages(asked.folder)
-    why = "--no-images" if asked.no_images else engine()
-    built = {} if why else images(own.version, asked.base)
-    manifest(asked.folder, own.version, built)
+    why = "--no-images"
+    if not asked.no_images:
+        with engine() as (host, why):
+            if not why:
+                os.environ["DOCKER_HOST"] = host
+                packed = image_files(asked.folder, own.version, base_of(asked.base))
+    manifest(asked.folder, own.version, {} if why else packed)
     licence = own.metadata["License-Expression"]
     needs = tuple(sorted({one.name for one in found} & _direct()))
     (asked.folder / "sbom.cdx.json").write_text(sbom(NAME, own.version, licence, needs, found) + "\n")
     (asked.folder / "LICENCES.txt").write_text("".join(f"{one.name} {one.version}: {one.licence}\n" for one in found))
-    if built:
-        (asked.folder / "images.json").write_text(json.dumps(built, indent=2) + "\n")
     sums(asked.folder)
     for file in sorted(asked.folder.iterdir()):
         print(f"{file.stat().st_size:>12,}  {file}")
-    print(f"images: {'not built, ' + why if why else ', '.join(f'{name} {digest}' for name, digest in built.items())}")
+    print(f"images: {'not built, ' + why if why else ', '.join(f'{name} {digest}' for name, digest in packed.items())}")
     return 0
 
 
