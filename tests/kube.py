@@ -74,7 +74,7 @@ def dev_fits_on_one_node(plane: ControlPlane) -> None:
     wait("all of dev is ready", lambda: settled(plane))
     for name in (*SERVICES, "door", "kafka", "postgres", "s3"):
         assert [place(pod) for pod in pods(plane, name)] == ["cpu-0"], name
-    plane.do("delete", "namespace", "concord", "--timeout=120s")
+    plane.do("delete", "namespace", "concord", "--timeout=400s")
 
 
 def prepare(plane: ControlPlane) -> None:
@@ -189,7 +189,7 @@ def begun(plane: ControlPlane, *words: str) -> subprocess.Popen:
 
 def a_drain_keeps_to_the_budgets(plane: ControlPlane) -> None:
     """While a node is emptied no service lacks more than one replica; afterwards nothing is left on it."""
-    drain = begun(plane, "drain", "cpu-0", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s")
+    drain = begun(plane, "drain", "cpu-0", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=400s")
     at_least(plane, "runs", 2, drain)
     wait("what was drained is ready elsewhere", lambda: settled(plane))
     assert "cpu-0" not in {place(pod) for name in (*SERVICES, "door") for pod in pods(plane, name)}
@@ -222,7 +222,7 @@ def an_update_takes_no_replica_away_first(plane: ControlPlane) -> None:
     """A changed setting is a new ConfigMap and so an update; all three replicas stay available while it lasts."""
     before = {pod["metadata"]["name"] for pod in pods(plane, "runs")}
     plane.do("-n", "concord", "set", "image", "deployment/runs", "runs=registry.example/concord-runs:0.1.1")
-    at_least(plane, "runs", 3, begun(plane, "-n", "concord", "rollout", "status", "deployment/runs", "--timeout=180s"))
+    at_least(plane, "runs", 3, begun(plane, "-n", "concord", "rollout", "status", "deployment/runs", "--timeout=400s"))
     wait("the old replicas are gone", lambda: settled(plane))
     after = pods(plane, "runs")
     assert not before & {pod["metadata"]["name"] for pod in after}
@@ -232,7 +232,7 @@ def an_update_takes_no_replica_away_first(plane: ControlPlane) -> None:
 def a_release_candidate_is_upgraded_as_it_runs_and_back(plane: ControlPlane) -> None:
     """0.1.0rc1 as it was rendered, this version over it, back, and again: nothing is refused, no replica that answers is missed,
     every pod is of the version that was asked for, and no object of before is left that nobody asks for."""
-    plane.do("delete", "namespace", "concord", "--timeout=120s")
+    plane.do("delete", "namespace", "concord", "--timeout=400s")
     prepare(plane)
     with TemporaryDirectory() as folder:
         old = [
@@ -307,7 +307,7 @@ def main() -> int:
             "--server-side",
             *(word for path in sorted((TOOLS / "crds").iterdir()) for word in ("-f", str(path))),
         )
-        plane.do("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        plane.do("wait", "--for=condition=Established", "crd", "--all", "--timeout=400s")
         for check in CHECKS:
             started = time.monotonic()
             check(plane)

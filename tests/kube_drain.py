@@ -50,7 +50,7 @@ def _drained(plane: ControlPlane, folder: Path, log_url: str) -> tuple[list[Even
         playing = group.add(GRACE_S)
         log.append([Entry(TRAIN, 3, b"", work.SerializeToString())])
         group.wait(lambda: len(group.begun()) >= 5)
-        drain = ("drain", pod["spec"]["nodeName"], "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s")
+        drain = ("drain", pod["spec"]["nodeName"], "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=400s")
         plane.do(*drain)
         playing.send_signal(signal.SIGTERM)
         assert playing.wait(20) == 0

@@ -184,7 +184,7 @@ def _start_keda(plane: ControlPlane, folder: Path) -> None:
     )
     for made in _found_by_kubernetes(port):
         plane.do("apply", "-f", "-", given=json.dumps(made))
-    plane.do("wait", "--for=condition=Available", f"apiservice/v1beta1.{GROUP_OF_METRICS}", "--timeout=90s")
+    plane.do("wait", "--for=condition=Available", f"apiservice/v1beta1.{GROUP_OF_METRICS}", "--timeout=400s")
 
 
 def _found_by_kubernetes(port: int) -> list[dict]:

@@ -134,8 +134,8 @@ def _image(service: str, version: str, base: str) -> Image:
 def archived(folder: Path, version: str, built: Sequence[Image]) -> dict[str, str]:
     """Writes the images into one OCI archive, whose layers they share; service → digest of its manifest in there.
 
-    That digest stays where the archive's images are copied as they are (`skopeo copy`, `ctr images import`), which the rendered
-    manifest counts on; `docker push` packs layers anew, under other digests.
+    That digest stays where a node takes the archive as it is (`ctr images import`), which the rendered manifest counts on; `docker
+    push` packs layers anew, under other digests.
     """
     path = folder / f"concord-{version}-images.tar"
     subprocess.run(["docker", "save", "-o", path, *(f"concord-{one.service}:{version}" for one in built)], check=True)
