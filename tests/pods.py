@@ -134,6 +134,10 @@ class Pods:
                 (place / name).write_text(value)
                 (place / name).chmod(0o444)
             place.chmod(0o755)
+            # What is mounted below it gets its folder, as the kubelet makes it (MakeNestedMountpoints).
+            for other in container["volumeMounts"]:
+                if other["mountPath"].startswith(f"{mount['mountPath']}/"):
+                    (place / other["mountPath"].removeprefix(f"{mount['mountPath']}/")).mkdir(parents=True)
             flags += ["--volume", f"{place}:{mount['mountPath']}:ro"]
         return flags
 
