@@ -44,6 +44,8 @@ SEED = 7
 # Of the hard part, each a share of the tasks that somebody is given.
 SKIPS, DOUBLE, REPLAYED, WALKS_AWAY, DISAGREE = 0.03, 0.05, 0.05, 0.01, 0.2
 LEASE_S = 10.0
+# Beyond a lease: rounds end and begin meanwhile.
+GIVES_UP_S = 60.0
 PARTS = ("closed", "paced", "hard", "page")
 WANTED = {
     "http_submits_ratio": 20.0,
@@ -83,13 +85,15 @@ class Seen:
 
     next_s: list[float] = field(default_factory=list)
     submit_s: list[float] = field(default_factory=list)
-    # (task, annotator) of each answer or skip that was acknowledged.
-    taken: set[tuple[str, str]] = field(default_factory=set)
+    # (task, annotator) of each answer or skip that was acknowledged → when.
+    taken: dict[tuple[str, str], float] = field(default_factory=dict)
     refused: Counter = field(default_factory=Counter)
     errors: Counter = field(default_factory=Counter)
-    # Task → (annotator, when) of each time that it was handed out; and of those who walked away with it.
-    handed: defaultdict[str, list[tuple[str, float]]] = field(default_factory=lambda: defaultdict(list))
+    # Task → annotator → when it was first offered to this one, be it as the next but one; and who walked away with what, when.
+    offered: defaultdict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     left: list[tuple[str, str, float]] = field(default_factory=list)
+    # People who gave up: nothing came, and nobody said that it was over.
+    gave_up: int = 0
     wall_s: float = 0.0
 
     def figures(self) -> dict[str, Any]:
@@ -101,6 +105,8 @@ class Seen:
             "submit_ms": percentiles(self.submit_s),
             "refused": dict(self.refused),
             "errors": dict(self.errors),
+            "walked_away": len(self.left),
+            "gave_up": self.gave_up,
             "wall_s": self.wall_s,
         }
 
@@ -200,8 +206,6 @@ def begin(door: str, part: Part) -> str:
     options = Options(judge=f"recorded:{JUDGE}", seed=SEED, method="all-human", annotators="web", checks=False)
     options = replace(options, quorum=part.quorum, most_votes=part.most_votes, pilot=0)
     config = run_config(options, judges)
-    # Everybody's votes on every pair, all of them in one round as far as a batch may be so large.
-    config.human_budget = part.tasks * part.quorum
     name = run_id(given.sha256, semantic(config))
     with rpc.channel(door) as channel:
         drive.begin(RunServiceStub(channel), name, config, [row.pair for row in given.rows], given.sha256, "benchmark")
@@ -232,10 +236,10 @@ class Http:
             "x-concord-form": credentials.form_token(token, place.secret),
         }
 
-    async def next(self) -> tuple[str, int] | None:
+    async def next(self) -> list[tuple[str, int]]:
         said = await self._asked("GET", "/tasks")
         self.over = bool(said.get("over"))
-        return (said["tasks"][0]["id"], said["tasks"][0]["revision"]) if said["tasks"] else None
+        return [(task["id"], task["revision"]) for task in said["tasks"]]
 
     async def submit(self, task: str, revision: int, choice: str) -> str:
         words = {"choice": choice} if choice != "skip" else {"choice": "skip", "why": ""}
@@ -260,12 +264,11 @@ class Grpc:
 
         self.name, self._tasks, self._run_id, self.over = name, TaskServiceStub(channel), place.run_id, False
 
-    async def next(self) -> tuple[str, int] | None:
+    async def next(self) -> list[tuple[str, int]]:
         from concord.v1.tasks_service_pb2 import NextTasksRequest
 
         wanted = NextTasksRequest(annotator=self.name, run_id=self._run_id, most=1)
-        found = (await self._tasks.NextTasks(wanted)).tasks
-        return (found[0].task_id, found[0].revision) if found else None
+        return [(task.task_id, task.revision) for task in (await self._tasks.NextTasks(wanted)).tasks]
 
     async def submit(self, task: str, revision: int, choice: str) -> str:
         from concord.v1.pairs_pb2 import CHOICE_FIRST, CHOICE_SECOND, CHOICE_UNSPECIFIED
@@ -280,23 +283,28 @@ class Grpc:
 
 
 async def annotate(who: Any, part: Part, seen: Seen, until: float, rng: Random) -> None:
-    """One person until the time is over, or nothing has come for longer than a lease lasts."""
+    """One person until the time or the run is over, or nothing has come for so long that nothing will."""
     idle_since: float | None = None
     before: tuple[str, int, str] | None = None
     while time.perf_counter() < until:
         began = time.perf_counter()
-        task = await who.next()
-        if task is None:
+        tasks = await who.next()
+        if not tasks:
             idle_since = began if idle_since is None else idle_since
-            if who.over or not part.hard or began - idle_since > part.lease_s + 10:
+            if who.over or not part.hard:
+                return
+            if began - idle_since > part.lease_s + GIVES_UP_S:
+                seen.gave_up += 1
                 return
             await asyncio.sleep(0.5)
             continue
-        idle_since = None
+        idle_since, task = None, tasks[0]
         seen.next_s.append(time.perf_counter() - began)
-        seen.handed[task[0]].append((who.name, time.perf_counter()))
+        for name, _ in tasks:
+            seen.offered[name].setdefault(who.name, time.perf_counter())
         if part.hard and rng.random() < WALKS_AWAY:
-            seen.left.append((task[0], who.name, time.perf_counter()))
+            # With all that this one holds.
+            seen.left += [(name, who.name, time.perf_counter()) for name, _ in tasks]
             # Away for longer than the lease lasts, so that somebody else gets it.
             await asyncio.sleep(part.lease_s + 1)
             continue
@@ -319,7 +327,7 @@ async def give(who: Any, said: tuple[str, int, str], seen: Seen, twice: bool) ->
     if answers[0]:
         seen.refused[answers[0][:60]] += 1
     else:
-        seen.taken.add((said[0], who.name))
+        seen.taken[said[0], who.name] = time.perf_counter()
 
 
 async def loaded(place: Place, part: Part, door: str) -> Seen:
@@ -374,20 +382,30 @@ def audit(place: Place, part: Part, seen: Seen) -> dict[str, int | float]:
         "over_overlap": sum(count > most for count in settled.values())
         + sum(len(set(n)) > most for n in given.values()),
         "twice_by_one": sum(len(set(names)) < len(names) for names in given.values()),
-        "acknowledged_but_lost": len(seen.taken - known),
+        "acknowledged_but_lost": len(seen.taken.keys() - known),
         "unsettled": part.tasks - len(settled) if part.hard else 0,
         "settled": len(settled),
-        "offered_again_s": offered_again(seen),
+        "offered_again_s": offered_again(seen, part.quorum),
     }
 
 
-def offered_again(seen: Seen) -> float:
-    """The longest that a task lay with somebody who had walked away, until another person had it; 0 where nobody did."""
-    waits = [
-        min(later) - at
-        for task, name, at in seen.left
-        if (later := [when for who, when in seen.handed[task] if who != name and when > at])
-    ]
+def offered_again(seen: Seen, quorum: int) -> float:
+    """The longest that a vote lay with somebody who had walked away, until another person was offered it or this one came back and
+    answered; 0 where nobody walked away.
+
+    Of a task, the first `quorum` others hold its votes, the one that was left among them; one more for each who had walked away
+    from it before. A later one may be for a disagreement.
+    """
+    walked: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)
+    for task, name, at in seen.left:
+        walked[task].append((name, at))
+    waits = []
+    for task, name, at in seen.left:
+        before = sum(who != name and when < at for who, when in walked[task])
+        others = sorted(when for who, when in seen.offered[task].items() if who != name)
+        ends = [when for when in others[quorum - 1 + before :] if when > at][:1]
+        ends += [when] if (when := seen.taken.get((task, name), 0.0)) > at else []
+        waits += [min(ends) - at] if ends else []
     return max(waits, default=0.0)
 
 

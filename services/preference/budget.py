@@ -26,11 +26,18 @@ def new_pairs(config: RunConfig, pairs: int) -> int:
     return pairs - config.parent.pairs or pairs
 
 
+def votes_each(config: RunConfig) -> int:
+    """Votes that the budget holds for each pair of its share: 1; of a method that asks about every pair, as many as a pair can
+    take, so that disagreements leave no pair without its answer."""
+    if config.method not in METHODS or not METHODS[config.method].asks_all:
+        return 1
+    quorum = max(1, config.quorum)
+    return max(quorum, config.most_votes) if quorum > 1 else quorum
+
+
 def human_budget(config: RunConfig, pairs: int) -> int:
-    """The budget in votes: of a method that asks about every pair, a quorum's votes on each."""
-    asks_all = config.method in METHODS and METHODS[config.method].asks_all
-    votes_each = max(1, config.quorum) if asks_all else 1
-    return config.human_budget or votes_each * round(_share(config.human_budget_share) * new_pairs(config, pairs))
+    """The budget in votes."""
+    return config.human_budget or votes_each(config) * round(_share(config.human_budget_share) * new_pairs(config, pairs))
 
 
 def re_asks(config: RunConfig, budget: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from concord.client.run.options import set_method, usual_shard
 from concord.preference import run_settings
-from concord.preference.budget import new_pairs
+from concord.preference.budget import new_pairs, votes_each
 from concord.preference.judges import JUDGE_KINDS, networked_judges
 from concord.preference.methods import METHODS
 from concord.preference.run_settings import Options
@@ -22,14 +22,13 @@ def options_of(config: RunConfig, pairs: int, human_budget: int, table: type[Opt
     The budget becomes a share, so that it is one of the pairs that are new. What followed from the method or the judge
     is left open, so that it follows from another one where that is asked for.
     """
-    votes_each = max(1, config.quorum) if METHODS[config.method].asks_all else 1
     asked = table(
         **_recorded(config, table)
         | {
             "judge": _spec(config.judge),
             "helper": tuple(map(_spec, config.helpers)),
             "annotators": _people(config.annotators),
-            "budget": _percent(human_budget / votes_each / max(1, new_pairs(config, pairs))),
+            "budget": _percent(human_budget / votes_each(config) / max(1, new_pairs(config, pairs))),
         }
     )
     if METHODS[config.method].asks_all:

@@ -11,7 +11,7 @@ from concord.client.run.voters import Reused
 from concord.kit.errors import InvalidInput
 from concord.kit.plural import many
 from concord.preference import selecting
-from concord.preference.budget import human_budget, new_pairs
+from concord.preference.budget import human_budget, new_pairs, votes_each
 from concord.preference.methods import METHODS
 from concord.preference.pairs import Row, unordered_hash
 from concord.preference.stages import LABELLING
@@ -121,7 +121,7 @@ def link(config: RunConfig, earlier: Earlier, pairs: int) -> None:
         config.parent.ClearField("annotation_uris")
     if METHODS[config.method].asks_all:
         # Of all pairs, not of the new ones.
-        config.human_budget = pairs * max(1, config.quorum)
+        config.human_budget = pairs * votes_each(config)
 
 
 def check(config: RunConfig, given: Input, earlier: Earlier) -> None:
