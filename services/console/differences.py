@@ -74,26 +74,28 @@ def _alike(left: Sequence[Sentence], right: Sequence[Sentence]) -> list[tuple[fl
     marks = [_marks(sentence) for sentence in (*left, *right)]
     seen = Counter(mark for of_one in marks for mark in of_one)
     weight = {mark: log(1 + len(marks) / count) for mark, count in seen.items()}
-    norms = [sqrt(sum((weight[mark] * count) ** 2 for mark, count in of_one.items())) for of_one in marks]
+    weighed = [{mark: count * weight[mark] for mark, count in of_one.items()} for of_one in marks]
+    norms = [sqrt(sum(value**2 for value in of_one.values())) for of_one in weighed]
+    # Those that can say the same at all, however alike their words are.
+    places: dict[tuple, list[int]] = {}
+    for j, other in enumerate(right, start=len(left)):
+        places.setdefault(_must_match(other), []).append(j)
     found = []
     for i, sentence in enumerate(left):
-        for j, other in enumerate(right, start=len(left)):
-            if _differ(sentence, other):
-                continue
-            shared = sum(
-                count * marks[j][mark] * weight[mark] ** 2 for mark, count in marks[i].items() if mark in marks[j]
-            )
+        for j in places.get(_must_match(sentence), ()):
+            both = weighed[i].keys() & weighed[j].keys()
+            shared = sum(weighed[i][mark] * weighed[j][mark] for mark in sorted(both))
             likeness = shared / (norms[i] * norms[j]) if norms[i] and norms[j] else 0.0
             if likeness >= ALIKE:
                 found.append((likeness, i, j - len(left)))
     return found
 
 
-def _differ(one: Sentence, other: Sentence) -> bool:
-    """Whether they cannot say the same, however alike their words are."""
-    if one.code or other.code:
-        return one.code != other.code or one.text != other.text
-    return _NUMBER.findall(one.text) != _NUMBER.findall(other.text) or _denies(one.text) != _denies(other.text)
+def _must_match(sentence: Sentence) -> tuple:
+    """What two sentences that say the same have in common: the code itself, or their numbers and whether they deny."""
+    if sentence.code:
+        return (sentence.text,)
+    return (tuple(_NUMBER.findall(sentence.text)), _denies(sentence.text))
 
 
 def _denies(text: str) -> int:

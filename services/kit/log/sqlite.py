@@ -35,8 +35,8 @@ CREATE TABLE IF NOT EXISTS positions (
     consumers TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL,
     PRIMARY KEY (consumers, topic, partition)) WITHOUT ROWID;
 """
-# Another process's append wakes nobody here: a waiting poll looks again after so long.
-LOOK_AGAIN_S = 0.02
+# Another process's append wakes nobody here: a waiting poll looks again after so long, and less often while it finds nothing.
+LOOK_AGAIN_S, LOOK_AGAIN_MOST_S = 0.02, 0.1
 READ = "SELECT offset, key, value, at, headers FROM records WHERE topic = ? AND partition = ? AND offset >= ? LIMIT ?"
 
 
@@ -228,6 +228,7 @@ class SqliteConsumer:
         self._paused: set[int] = set()
         self._news = log.appended[topic.name]
         self._woken = False
+        self._look_again_s = LOOK_AGAIN_S
         self._turn = 0
 
     def poll(self, timeout_s: float, limit: int) -> Sequence[Record]:
@@ -236,13 +237,14 @@ class SqliteConsumer:
         deadline = time.monotonic() + timeout_s
         while True:
             found = self._look(limit)
+            self._look_again_s = LOOK_AGAIN_S if found else min(1.25 * self._look_again_s, LOOK_AGAIN_MOST_S)
             left = deadline - time.monotonic()
             if found or self._woken or left <= 0:
                 self._woken = False
                 return found
             with self._news:
                 if not self._woken:
-                    self._news.wait(min(left, LOOK_AGAIN_S))
+                    self._news.wait(min(left, self._look_again_s))
 
     def _take_all(self) -> None:
         committed = self._log.committed(self._topic, self._group) if self._start is None else {}

@@ -14,8 +14,6 @@ from concord.kit.errors import InvalidInput
 from concord.kit.urls import without_secrets
 
 FORM = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE[?sslmode=…] is expected"
-# Connections that a process keeps; beside them it may open others for a moment, up to what it is given.
-POOL = 2
 POOLER = "pooler"
 POOL_WAIT_S = 10
 # A server that closed its connections, or whose place another took, is noticed before a statement is lost on it.
@@ -45,12 +43,12 @@ def engine(url: str, connections: int) -> sa.Engine:
         raise InvalidInput(f"CONCORD_STATE_URL={without_secrets(url)!r}: {FORM}")
     if (pooler := where.query.get(POOLER, "")) not in ("", "transaction", "session"):
         raise InvalidInput(f"CONCORD_STATE_URL: {POOLER}={pooler!s}: transaction or session is expected")
-    kept = min(POOL, connections)
     try:
         made = sa.create_engine(
             where.difference_update_query(["options", POOLER]),
-            pool_size=kept,
-            max_overflow=connections - kept,
+            # Those that were needed once are kept: to open one costs the server more than what is asked over it.
+            pool_size=connections,
+            max_overflow=0,
             pool_timeout=POOL_WAIT_S,
             pool_pre_ping=True,
             pool_recycle=RECYCLE_S,
