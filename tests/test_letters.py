@@ -1,14 +1,17 @@
 """What workers gave up, asked of the front door and shown on the operators' page: listed in words, put back once, with a reason."""
 
+import json
 from contextlib import contextmanager
 from dataclasses import replace
 
 import httpx2
 import pytest
 
+from concord.client.results.records import there
 from concord.console.serving import serving
 from concord.embedded import embedded
 from concord.kit import rpc
+from concord.kit.errors import InvalidInput
 from concord.kit.ids import run_id as new_run_id
 from concord.kit.log import Record
 from concord.kit.log.topics import LABEL
@@ -16,6 +19,7 @@ from concord.kit.loop import events
 from concord.kit.loop.facts import dead_letter
 from concord.kit.loop.run_records import records
 from concord.kit.settings import Settings, open_log
+from concord.operate import replay_commands
 from concord.runs import dead_letters
 from concord.runs.service import MOST_LETTERS
 from concord.v1 import runs_service_pb2 as pb
@@ -58,6 +62,14 @@ def test_what_was_given_up_is_listed_and_goes_back_once_with_its_reason(settings
                 and "go out again" in one.says
                 for one in listed
             )
+            told = list[str]()
+            with there(running.address) as door:
+                replay_commands.print_letters_there(door, run_id, False, told.append)
+                replay_commands.print_letters_there(door, run_id, True, told.append)
+                with pytest.raises(InvalidInput, match=r"--requeue 0/0: .* --requeue all"):
+                    replay_commands.requeue_there(door, run_id, ["0/0"], True)
+            assert len(told) == len(listed) + 2 and all("labeling" in line and "401" in line for line in told[1:-1])
+            assert [one["letter"] for one in json.loads(told[-1])] == [one.name for one in reversed(listed)]
             asked = pb.RequeueDeadLettersRequest(run_id=run_id, request_id="once", reason="the key was mended")
             first, again = runs.RequeueDeadLetters(asked), runs.RequeueDeadLetters(asked)
             assert (first.put_back, again.put_back) == (len(listed), 0)
@@ -65,6 +77,9 @@ def test_what_was_given_up_is_listed_and_goes_back_once_with_its_reason(settings
             assert followed(runs, run_id, lambda view: False).status == pb.RUN_STATUS_FINISHED
             for one in letters_of(runs, run_id).letters:
                 assert one.put_back_at >= one.at and not one.goes_back and "the key was mended" in one.says
+            with there(running.address) as door:
+                replay_commands.requeue_there(door, run_id, ["all"], True, told.append)
+            assert told[-1] == "nothing to put back"
     log = open_log(settings)
     (retried,) = (fact for fact in events.facts(records(log, run_id)) if fact.kind == "stage_retried")
     assert retried.event.stage_retried.reason == "the key was mended"

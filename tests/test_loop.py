@@ -296,8 +296,9 @@ def test_a_retried_stage_reissues_just_the_failed_units_under_new_names_and_goes
     run.hear(*[failure(work) if work.unit.number == 3 else result(work) for work in asked])
     run.turn()
     assert run.view.pause_reason == PauseReason.PAUSE_REASON_FAILED_UNITS
+    assert run.view.stages[-1].failed == 1, "said while its stage is open"
     run.say("again", stage_retried={"stage": Stage.STAGE_LABEL})
-    assert run.view.status == RunStatus.RUN_STATUS_RUNNING
+    assert run.view.status == RunStatus.RUN_STATUS_RUNNING and not run.view.stages[-1].failed
     (again,) = run.turn()
     assert (again.unit.number, again.unit.retry) == (3, 1)
     assert again.work_id != asked[3].work_id

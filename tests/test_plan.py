@@ -129,9 +129,7 @@ def test_a_plan_is_the_same_whether_it_was_kept_or_is_made_anew(method, pairs, b
 
 @given(pairs=st.integers(1, 60_000), quorum=st.integers(2, 4), more=st.integers(0, 3), third=st.floats(0, 1))
 def test_whoever_asks_everybody_reaches_every_pair_however_often_people_disagree(pairs, quorum, more, third):
-    asked = config(
-        method="all-human", quorum=quorum, most_votes=quorum + more, human_budget_share=1.0, batch_share=1.0
-    )
+    asked = config(method="all-human", quorum=quorum, most_votes=quorum + more, human_budget_share=1.0, batch_share=1.0)
     budget = human_budget(asked, pairs)
     last, votes, left = rounds(asked, pairs, budget), 0, pairs
     for round_ in range(1, last + 1):

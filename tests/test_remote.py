@@ -164,8 +164,6 @@ def test_whoever_only_knows_the_door_has_no_log_no_store_and_no_blobs_afterwards
 
 REFUSED = {
     "--log": "CONCORD_LOG_URL",
-    "--dead-letters": "CONCORD_LOG_URL",
-    "--requeue": "CONCORD_LOG_URL",
     "--diff": "CONCORD_LOG_URL and CONCORD_STATE_URL",
     "--unit": "CONCORD_LOG_URL, CONCORD_STATE_URL and CONCORD_BLOB_URL",
 }

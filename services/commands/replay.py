@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from concord.client.results.records import there
 from concord.commands import FOUND, flags, home
 from concord.kit.errors import InvalidInput
 from concord.kit.settings import Settings, open_blobs
@@ -42,6 +43,16 @@ def replay(
     settings = replay_commands.with_log(home.opened(), log)
     if not name and not (dead_letters or requeue):
         raise InvalidInput("which run? Give its id, the beginning of it, or `last`; `concord runs` lists them")
+    if server and (dead_letters or requeue):
+        if not name:
+            raise InvalidInput(
+                f"which run? A front door knows dead letters by their run; `concord runs --server {server}` lists them"
+            )
+        with there(server) as door:
+            run_id = door.find(name)
+            if requeue:
+                return replay_commands.requeue_there(door, run_id, requeue, yes)
+            return replay_commands.print_letters_there(door, run_id, as_json)
     if not any(closer.values()):
         with home.reading(settings, server) as records:
             run_id = records.find(name)

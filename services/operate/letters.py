@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concord.kit.errors import InvalidInput, NotFound
 from concord.kit.ids import unit_name
 from concord.runs.dead_letters import Letter
+from concord.v1.runs_service_pb2 import DeadLetterView
 
 ALL = "all"
 
@@ -48,4 +49,25 @@ def as_json(letter: Letter) -> dict[str, object]:
         "error": said.error,
         "at": letter.at,
         "put_back_at": letter.back_at,
+    }
+
+
+def line_of_view(letter: DeadLetterView, run_id: str, when: str) -> str:
+    """As `line`, of what a front door says: the service whose work it was in the place of the item's."""
+    unit = unit_name(letter.unit) if letter.HasField("unit") else "-"
+    back = " · put back" if letter.put_back_at else ""
+    return f"{letter.name:>7}  {when}  {run_id[:8]}  {unit:14}  {letter.service}  after {letter.attempts}: {letter.error}{back}"
+
+
+def view_as_json(letter: DeadLetterView, run_id: str) -> dict[str, object]:
+    """Plain values, by the names that `as_json` has."""
+    return {
+        "letter": letter.name,
+        "service": letter.service,
+        "run_id": run_id,
+        "unit": unit_name(letter.unit) if letter.HasField("unit") else "",
+        "attempts": letter.attempts,
+        "error": letter.error,
+        "at": letter.at,
+        "put_back_at": letter.put_back_at or None,
     }

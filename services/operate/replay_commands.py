@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import cache, partial
 
-from concord.client.results.records import Records
+from concord.client.results.records import Records, There
 from concord.client.run.confirm import agreed
 from concord.client.run.progress import clean
 from concord.kit.errors import InvalidInput
@@ -30,8 +30,6 @@ Say = Callable[[str], object]
 # What needs more than a front door hands out, and where that is named.
 THEMSELVES = {
     "--log": "CONCORD_LOG_URL",
-    "--dead-letters": "CONCORD_LOG_URL",
-    "--requeue": "CONCORD_LOG_URL",
     "--diff": "CONCORD_LOG_URL and CONCORD_STATE_URL",
     "--unit": "CONCORD_LOG_URL, CONCORD_STATE_URL and CONCORD_BLOB_URL",
 }
@@ -129,15 +127,35 @@ def _answers(event: Event, when: str, names: Callable[[], dict[int, str]]) -> It
 def print_letters(log: Log, run_id: str, as_json: bool, say: Say = print) -> None:
     """The dead letters of the run, or of all runs where none is named."""
     found = [letter for letter in dead_letters.read(log) if run_id in ("", letter.run_id)]
+    _print(
+        [letters.as_json(letter) for letter in found], [letters.line(one, _when(one.at)) for one in found], as_json, say
+    )
+
+
+def print_letters_there(records: There, run_id: str, as_json: bool, say: Say = print) -> None:
+    """The run's dead letters as its front door lists them; of very many the newest."""
+    answer = records.letters(run_id)
+    found = list(reversed(answer.letters))
+    told = [letters.line_of_view(one, run_id, _when(one.at)) for one in found]
+    if answer.left_off:
+        told.insert(0, f"{many(answer.left_off, 'older letter')} left off; the services' own CONCORD_LOG_URL lists all")
+    _print([letters.view_as_json(letter, run_id) for letter in found], told, as_json, say)
+
+
+def _print(plain: Sequence[Mapping[str, object]], told: Sequence[str], as_json: bool, say: Say) -> None:
     if as_json:
-        say(json.dumps([letters.as_json(letter) for letter in found], indent=2))
+        say(json.dumps(plain, indent=2))
         return
-    if not found:
+    if not told:
         say("no dead letters")
         return
     say(f"{'letter':>7}  {'time':19}  {'run':8}  {'unit':14}  item, tries, error")
-    for letter in found:
-        say(clean(letters.line(letter, datetime.fromtimestamp(letter.at).strftime("%Y-%m-%d %H:%M:%S"))))
+    for line in told:
+        say(clean(line))
+
+
+def _when(at: float) -> str:
+    return datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def requeue(settings: Settings, run_id: str, names: Sequence[str], sure: bool, say: Say = print) -> None:
@@ -155,3 +173,23 @@ def requeue(settings: Settings, run_id: str, names: Sequence[str], sure: bool, s
         say("nothing was put back")
         return
     say(f"{dead_letters.put_back(log, steps):,} put back")
+
+
+def requeue_there(records: There, run_id: str, names: Sequence[str], sure: bool, say: Say = print) -> None:
+    """The same through a front door, which puts back all that would change anything, or nothing."""
+    if list(names) != [letters.ALL]:
+        raise InvalidInput(
+            f"--requeue {' '.join(names)}: a front door puts all of a run's dead letters back: --requeue {letters.ALL}; for single "
+            "ones leave --server out, and give the services' own CONCORD_LOG_URL in the environment"
+        )
+    found = [letter for letter in records.letters(run_id).letters if not letter.put_back_at]
+    for letter in reversed(found):
+        say(clean(f"{letter.name:>7}  {letter.says}"))
+    count = sum(letter.goes_back for letter in found)
+    if not count:
+        say("nothing to put back")
+        return
+    if not sure and not agreed(f"put {count:,} back?", f"{many(count, 'letter')} would be put back"):
+        say("nothing was put back")
+        return
+    say(f"{records.put_back(run_id, ''):,} put back")

@@ -37,7 +37,9 @@ def votes_each(config: RunConfig) -> int:
 
 def human_budget(config: RunConfig, pairs: int) -> int:
     """The budget in votes."""
-    return config.human_budget or votes_each(config) * round(_share(config.human_budget_share) * new_pairs(config, pairs))
+    return config.human_budget or votes_each(config) * round(
+        _share(config.human_budget_share) * new_pairs(config, pairs)
+    )
 
 
 def re_asks(config: RunConfig, budget: int) -> int:

@@ -190,6 +190,8 @@ def _retry(state: RunState, event: Event, at: float, touched: set[str]) -> None:
         state.open.retries[number] = min(MOST_VOTES, state.open.retries[number] + 1)
         del state.settled[number]
         touched.add(unit_row(number))
+    # None of those that failed is left.
+    state.view.stages[-1].failed = 0
     _count(state)
     if state.view.pause_reason in RETRIED:
         _go_on(state, at)
@@ -323,6 +325,7 @@ def _settle(state: RunState, event: Event, at: float, touched: set[str]) -> None
     state.settled[unit.number] = event
     touched.add(unit_row(unit.number))
     state.deferral = None
+    state.view.stages[-1].failed += kind == "unit_failed"
     _count(state)
     _keep(state.view, event, touched)
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import grpc
 
@@ -106,6 +106,17 @@ class There:
 
     def given_up(self, run_id: str) -> int | None:
         return None
+
+    def letters(self, run_id: str) -> pb.ListDeadLettersResponse:
+        """What workers gave up of the run, the newest first."""
+        with drive.translated(self._address):
+            return self._door.ListDeadLetters(pb.ListDeadLettersRequest(run_id=run_id))
+
+    def put_back(self, run_id: str, why: str) -> int:
+        """Puts those back that would change anything; how many. Raises Refused."""
+        asked = pb.RequeueDeadLettersRequest(run_id=run_id, request_id=str(uuid4()), reason=why)
+        with drive.translated(self._address):
+            return self._door.RequeueDeadLetters(asked).put_back
 
     def blob(self, uri: str) -> bytes:
         answers = _whole(self._address, lambda: self._door.ReadBlob(pb.ReadBlobRequest(uri=uri)))
