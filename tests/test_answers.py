@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from concord.kit.blobs import MemoryBlobs
 from concord.kit.errors import Unavailable
 from concord.kit.log.sqlite import SqliteLog
 from concord.kit.log.topics import FACTS, fact_partition
@@ -13,11 +14,13 @@ from concord.kit.store.sql import open_engine
 from concord.kit.together import Together
 from concord.tasks import queue
 from concord.tasks.answers import RESOLVED, Answers
-from concord.tasks.headers import Headers
+from concord.tasks.headers import FRESH_S, Headers
 from concord.tasks.leases import SAY_AGAIN_S
+from concord.tasks.service import Tasks
 from concord.tasks.slots import SqlSlots
-from concord.v1.events_pb2 import Event
-from concord.v1.tasks_service_pb2 import GivenAnswer
+from concord.v1.events_pb2 import Event, Stage, Unit
+from concord.v1.pairs_pb2 import Pair, PairShard, PairsManifest, ShardRef
+from concord.v1.tasks_service_pb2 import GetQueueRequest, GivenAnswer, NextTasksRequest
 from tests.queue_world import FIRST, RUN, SECOND, opened
 from tests.waiting import until
 
@@ -113,6 +116,33 @@ def resolved_of(desk: Desk) -> list[Event]:
             task_resolved={"pair_index": task.pair_index},
         )
     ]
+
+
+def test_somebody_who_is_set_aside_is_asked_nothing_more_and_others_are(tmp_path):
+    desk, blobs, now = Desk(tmp_path), MemoryBlobs(), [NOW]
+    shard = blobs.put(PairShard(pairs=[Pair(pair_id=f"pair {n}") for n in range(100)]).SerializeToString())
+    desk.state.run.pairs_uri = blobs.put(
+        PairsManifest(shards=[ShardRef(uri=shard, first_index=0, pairs=100)]).SerializeToString()
+    )
+    desk._save(desk.state, {"run"}, 0)
+    tasks = Tasks(desk.log, desk.store, blobs, desk.slots, lambda: now[0], 600.0)
+
+    def asked(who: str, **more) -> list[str]:
+        return [one.task_id for one in tasks.NextTasks(NextTasksRequest(annotator=who, most=1, **more), None).tasks]
+
+    (held,) = asked("ann", run_id=RUN)
+    found = {"deviations": [{"annotator": "ann", "set_aside": True}, {"annotator": "bob"}]}
+    unit = Unit(stage=Stage.STAGE_TRIAGE, round=1)
+    desk.log.append([entry_of(Event(event_id=held, run_id=RUN, unit=unit, round_triaged=found))])
+    desk.fold()
+    now[0] += 2 * FRESH_S
+    assert not asked("ann", run_id=RUN)
+    assert tasks.GetQueue(GetQueueRequest(run_id=RUN, annotator="ann"), None).left == 0
+    assert not desk.give("ann", held).refused, "what was held by then is taken"
+    assert not asked("ann")
+    assert asked("bob", run_id=RUN) == [held], "somebody who is only named is asked"
+    (other,) = (task.task_id for task in desk.state.tasks.values() if task.place == 1)
+    assert asked("ann", run_id=RUN, task_ids=[other]) == [other], "by its id, as from a file"
 
 
 class Lossy:

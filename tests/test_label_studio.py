@@ -78,7 +78,7 @@ def test_what_is_put_there_says_nothing_of_any_verdict(tmp_path):
     with both(tmp_path) as (place, stand, studio):
         step(place, studio, 1)
         (task,) = stand.tasks.values()
-    assert set(task["data"]) == {"concord_task_id", "prompt", "left", "right", "criteria"}
+    assert set(task["data"]) == {"concord_task_id", "prompt", "left", "right", "criteria", "needs"}
 
 
 def test_a_question_that_is_there_is_nobody_elses_and_returns_to_the_pool_where_it_is_not_answered(tmp_path):

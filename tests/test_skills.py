@@ -1,18 +1,24 @@
 """Who is asked what: a row says what its annotator must bring, a link what its holder brings."""
 
+from collections import Counter
+
 import grpc
 import pytest
 
 from concord.client.annotate.sitting import Sitting
 from concord.client.elsewhere import held
+from concord.client.elsewhere.exchange import exchange
+from concord.client.elsewhere.label_studio_http import LabelStudio
 from concord.client.intake.needs import needed
 from concord.console import entrance
 from concord.kit.errors import InvalidInput
 from concord.preference.pairs import BadRecord
 from concord.preference.skills import fits, skills_of
+from concord.v1.runs_service_pb2 import GetRunRequest
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2 import GetQueueRequest, ListTasksRequest, NextTasksRequest, ReturnTasksRequest
 from tests.console_world import world_in
+from tests.label_studio import LEGACY, label_studio
 from tests.waiting import until
 
 KINDS = ([], ["de"], ["de", "code"])
@@ -71,6 +77,23 @@ def test_the_terminal_and_files_ask_by_skills_too(world):
         assert {task.pair_index for task in given} == wanted
         # For whoever comes next there is one vote on each.
         world.tasks.ReturnTasks(ReturnTasksRequest(annotator=who, task_ids=[task.task_id for task in given]))
+
+
+def test_a_label_studio_gets_what_its_people_can_answer_and_says_what_each_task_needs(world):
+    open_now = open_pairs(world)
+    with label_studio() as stand:
+        view = RunServiceStub(world.console.desk.channel).GetRun(GetRunRequest(run_id=world.job.run_id)).run
+        place = LabelStudio(stand.url, LEGACY)
+
+        def needs_there(most: int, skills: list[str]) -> Counter[str]:
+            exchange(place, world.tasks, view, {}, str, most, 3_600.0, skills)
+            return Counter(task["data"]["needs"] for task in stand.tasks.values())
+
+        kinds = [", ".join(KINDS[pair % 3]) or "-" for pair in open_now]
+        assert needs_there(500, ["de"]) == Counter(kind for kind in kinds if kind in ("-", "de"))
+        assert needs_there(500, []) == Counter(kinds)
+        assert not needs_there(0, []), "what is open returns to the pool"
+    assert open_pairs(world) == open_now
 
 
 def test_somebody_without_skills_may_be_asked_anything_and_what_is_left_says_so(world):

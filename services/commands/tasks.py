@@ -20,6 +20,7 @@ from concord.commands.annotate import check_asks, reached, user
 from concord.kit import rpc
 from concord.kit.errors import InvalidInput
 from concord.kit.plural import many
+from concord.preference.skills import skills_of
 from concord.v1.runs_service_pb2 import RunView
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 
@@ -40,6 +41,14 @@ Url = Annotated[str, typer.Option(metavar="URL", help="Where Label Studio is, su
 TokenEnv = Annotated[str, typer.Option(metavar="VARIABLE", help="Environment variable that holds its access token.")]
 TakeBack = Annotated[
     bool, typer.Option("--take-back", help="Give what is not answered back to the pool, and put nothing there.")
+]
+Skills = Annotated[
+    str,
+    typer.Option(
+        "--skills",
+        metavar="WORD,…",
+        help="What all who annotate there bring: only tasks that need nothing else go there.",
+    ),
 ]
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="Lines as `concord tasks export` wrote them, `choice` filled in.")
@@ -96,6 +105,7 @@ def label_studio(
     token_env: TokenEnv = "LABEL_STUDIO_API_KEY",
     most: Most = 500,
     days: Days = 3.0,
+    skills: Skills = "",
     take_back: TakeBack = False,
     server: flags.Through = "",
 ) -> None:
@@ -105,11 +115,11 @@ def label_studio(
     from concord.console.book import pseudonym
 
     _check_days(days)
-    settings = home.opened()
+    settings, brought = home.opened(), skills_of(skills.split(","), "--skills")
     place = LabelStudio(url, _token(token_env))
     with _desk(name, server, asks=False) as (tasks, view, known):
         asks = 0 if take_back or view.status in drive.ENDED else most
-        made = exchange(place, tasks, view, known, partial(pseudonym, settings), asks, days * held.DAY_S)
+        made = exchange(place, tasks, view, known, partial(pseudonym, settings), asks, days * held.DAY_S, brought)
     say(made.outcomes)
     progress.say(
         f"project {made.project} at {url}: {many(made.pushed, 'task')} added, {made.deleted:,} that nobody touched and that are "

@@ -10,6 +10,7 @@ from concord.client.run import drive
 from concord.console import differences, markdown, replies, texts
 from concord.console.asked import Asked, Console
 from concord.kit.errors import Refused
+from concord.preference.deviating import set_aside
 from concord.preference.stages import HUMAN
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.tasks_service_pb2 import GetQueueResponse, Task
@@ -43,7 +44,7 @@ def tasks(console: Console, asked: Asked) -> Response:
         "left": progress.left,
     }
     if queue and not found.tasks:
-        said["standing"], said["over"] = standing(console.desk.view(run_id), queue)
+        said["standing"], said["over"] = standing(console.desk.view(run_id), queue, who)
     return JSONResponse(said)
 
 
@@ -133,7 +134,7 @@ def _sentence(one: differences.Sentence) -> dict[str, Any]:
     )
 
 
-def standing(view: pb.RunView, queue: GetQueueResponse) -> tuple[str, bool]:
+def standing(view: pb.RunView, queue: GetQueueResponse, who: str) -> tuple[str, bool]:
     """How the run stands for somebody without a question, in words, and whether there will be none any more."""
     ended: dict[int, str] = {
         pb.RUN_STATUS_FINISHED: "finished",
@@ -144,6 +145,8 @@ def standing(view: pb.RunView, queue: GetQueueResponse) -> tuple[str, bool]:
         return texts.STANDING[ended[view.status]], True
     if view.status == pb.RUN_STATUS_PAUSED:
         return texts.STANDING["paused"], False
+    if who in set_aside(view.last_round):
+        return texts.STANDING["aside"], False
     if 0 < view.config.most_each <= queue.answered:
         return texts.STANDING["full"], False
     asks = bool(view.stages) and _asks(view.stages)

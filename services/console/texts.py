@@ -102,6 +102,7 @@ STANDING: Mapping[str, str] = {
     "paused": "This run is paused. Your answers are kept; the next questions come when it goes on.",
     "others": "Nothing left for you in this round; the rest is for others.",
     "works": "The next questions are being chosen. They appear here by themselves.",
+    "aside": "This run has no more questions for you. Thank you for your answers.",
     "full": "You have answered as many questions as one person may. Thank you.",
 }
 

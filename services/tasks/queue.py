@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 from concord.kit.ids import event_id, task_id, unit_name
 from concord.kit.loop.fold import Append, Context
+from concord.preference.deviating import set_aside
 from concord.preference.stages import HUMAN
 from concord.preference.votes import majority, undecided
 from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskResolved, Unit
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot, TasksSnapshot
 
-VERSION = 3
+VERSION = 4
 # Pauses that a retry mends.
 RETRIED = (
     PauseReason.PAUSE_REASON_FAILED_UNITS,
@@ -71,6 +72,9 @@ def evolve(state: TasksState, events: Sequence[tuple[Event, float]]) -> tuple[Ta
             _on_task(state, event, touched, fresh)
         elif not event.HasField("unit"):
             _on_run(state, event, at, touched)
+        elif event.HasField("round_triaged"):
+            run.set_aside[:] = set_aside(event.round_triaged)
+            touched.add("run")
     numbers = {int(name[5:]) for name in touched if name.startswith("task/")}
     full = {n for n in numbers if n in state.tasks and _full(state, state.tasks[n])}
     state.ripe = frozenset((state.ripe - numbers) | full)

@@ -86,13 +86,19 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         """Tasks under a lease, as few as fit in one message, and whether more may come."""
         limits.check_annotator(annotator)
         runs = {run_id: self._headers.of(run_id)} if run_id else {}
+<<<<<<< HEAD
         if not self._caught_up():
             return [], True
+=======
+        if run_id and not of and annotator in runs[run_id].run.set_aside:
+            # Whose answers count for nothing is asked nothing.
+            return [], False
+>>>>>>> 33f980d (Somebody set aside is asked nothing more; Label Studio gets what its people can answer)
         gold = self._gold(annotator, runs[run_id], skills) if run_id and not of else []
         free = most - len(gold)
         leased = self._lease(annotator, run_id, free, of, skills) if free else []
         runs |= {slot.run_id: self._headers.of_slot(slot) for slot in leased}
-        slots = self._within_limits(annotator, [*leased, *gold], runs)
+        slots = self._within_limits(annotator, [*leased, *gold], runs, of)
         if not slots:
             return [], self._more_expected(run_id)
         tasks: list[pb.Task] = []
@@ -159,11 +165,17 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         found = self._slots.gold(annotator, run_id, looked_at, self._clock(), self._lease_s)
         return [found] if found else []
 
-    def _within_limits(self, annotator: str, slots: list[Slot], runs: Mapping[str, TasksState]) -> list[Slot]:
-        """The leases that this person may hold: of a run that limits what one answers, those beyond are given back."""
+    def _within_limits(
+        self, annotator: str, slots: list[Slot], runs: Mapping[str, TasksState], asked: Sequence[str]
+    ) -> list[Slot]:
+        """The leases that this person may hold: of a run that limits what one answers, those beyond are given back; of one that has
+        set this person aside, all, but where just these were asked for."""
         kept = list[Slot]()
         for run_id in dict.fromkeys(slot.run_id for slot in slots):
             own, most = [slot for slot in slots if slot.run_id == run_id], runs[run_id].run.most_each
+            if not asked and annotator in runs[run_id].run.set_aside:
+                self._slots.return_([slot.task_id for slot in own], annotator, run_id)
+                continue
             if most:
                 answered, _ = self._slots.of_annotator(run_id, annotator, self._clock())
                 left = max(0, most - answered)
@@ -279,6 +291,8 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
             queue_.answered, queue_.left = self._slots.of_annotator(request.run_id, request.annotator, self._clock())
         if request.annotator and (skills := skills_of(request.skills, "skills")):
             queue_.left = len(self._fitting(request.annotator, request.run_id, skills))
+        if request.annotator in header.set_aside:
+            queue_.left = 0
         return queue_
 
     def ListTasks(self, request: pb.ListTasksRequest, context: grpc.ServicerContext) -> pb.ListTasksResponse:

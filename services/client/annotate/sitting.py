@@ -12,6 +12,7 @@ from typing import TypeAlias
 import grpc
 
 from concord.client.run import drive
+from concord.preference.deviating import set_aside
 from concord.preference.seeded import uniform
 from concord.preference.stages import HUMAN, STAGES
 from concord.v1 import pairs_pb2 as pairs
@@ -176,6 +177,8 @@ class Sitting:
             )
         if view.status == pb.RUN_STATUS_PAUSED:
             return Standing(f"the run is paused{why}", drive.needs_a_person(view))
+        if self.annotator in set_aside(view.last_round):
+            return Standing("this run has no more questions for you", True)
         last = view.stages[-1] if view.stages else None
         asks = last is not None and last.stage in HUMAN and not last.closed
         if asks and self._tasks.GetQueue(GetQueueRequest(run_id=self._run_id)).open:

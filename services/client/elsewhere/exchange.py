@@ -59,10 +59,12 @@ def exchange(
     alias: Callable[[str], str],
     most: int,
     hold_s: float,
+    skills: Sequence[str] = (),
 ) -> Exchanged:
     """Brings back what was annotated, holds up to `most` open tasks and puts them there, and takes out what is over untouched.
 
-    `most` 0: everything that is not answered goes back to the pool. `alias`: the pseudonym of a name.
+    `most` 0: everything that is not answered goes back to the pool. `alias`: the pseudonym of a name. `skills`: what all who annotate
+    there bring, so that only tasks are put there that need nothing else; none: all tasks, each with what it needs.
     """
     names = holders(max(1, view.config.quorum))
     project = place.find_project(label_studio.title(view.run_id))
@@ -74,7 +76,10 @@ def exchange(
         for name in names:
             _return(tasks, view.run_id, name, list(there))
     held_now = {
-        task.task_id: task for name in names if most for task in held.hold(tasks, view.run_id, name, most, hold_s)
+        task.task_id: task
+        for name in names
+        if most
+        for task in held.hold(tasks, view.run_id, name, most, hold_s, skills)
     }
     new = [label_studio.data_of(task) for task_id, task in held_now.items() if task_id not in there]
     pushed = place.add_tasks(project, new) if new else 0

@@ -26,6 +26,8 @@ CONFIG = f"""<View>
     <Choice value="{TIE}" alias="{TIE}"/>
   </Choices>
 </View>"""
+# What a task says that needs nothing of its annotator.
+NOTHING = "-"
 # By which our tasks are known there.
 KEY = "concord_task_id"
 _SIDES: Mapping[tuple[str, bool], Choice] = {
@@ -60,7 +62,9 @@ def data_of(task: Task) -> dict[str, Any]:
     prompt = "\n\n".join(f"{message.role}: {message.content}" for message in pair.prompt)
     # An empty text is no text there.
     texts = {"prompt": prompt, "left": left, "right": right, "criteria": task.criteria}
-    return {"data": {KEY: task.task_id, **{name: text or " " for name, text in texts.items()}}}
+    # What its annotator must bring: a column to filter by there.
+    needs = ", ".join(pair.needs) or NOTHING
+    return {"data": {KEY: task.task_id, **{name: text or " " for name, text in texts.items()}, "needs": needs}}
 
 
 def is_swapped(task_id: str) -> bool:
