@@ -63,8 +63,8 @@ def exchange(
 ) -> Exchanged:
     """Brings back what was annotated, holds up to `most` open tasks and puts them there, and takes out what is over untouched.
 
-    `most` 0: everything that is not answered goes back to the pool. `alias`: the pseudonym of a name. `skills`: what all who annotate
-    there bring, so that only tasks are put there that need nothing else; none: all tasks, each with what it needs.
+    `most` 0: everything that is not answered goes back to the pool. `alias`: the pseudonym of a name. `skills`: what all who
+    annotate there bring, so that only tasks are put there that need nothing else; none: all tasks, each with what it needs.
     """
     names = holders(max(1, view.config.quorum))
     project = place.find_project(label_studio.title(view.run_id))
