@@ -86,14 +86,11 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
         """Tasks under a lease, as few as fit in one message, and whether more may come."""
         limits.check_annotator(annotator)
         runs = {run_id: self._headers.of(run_id)} if run_id else {}
-<<<<<<< HEAD
         if not self._caught_up():
             return [], True
-=======
         if run_id and not of and annotator in runs[run_id].run.set_aside:
             # Whose answers count for nothing is asked nothing.
             return [], False
->>>>>>> 33f980d (Somebody set aside is asked nothing more; Label Studio gets what its people can answer)
         gold = self._gold(annotator, runs[run_id], skills) if run_id and not of else []
         free = most - len(gold)
         leased = self._lease(annotator, run_id, free, of, skills) if free else []
