@@ -13,6 +13,7 @@ import yaml
 
 from deploy.release import __main__ as release
 from deploy.release import audit
+from deploy.release.archive import packed
 from deploy.release.dependencies import dependencies, known
 
 ROOT = Path(__file__).parent.parent
@@ -77,26 +78,40 @@ def test_a_release_holds_packages_a_manifest_a_bill_of_materials_and_their_sums(
     assert kinds.count("Deployment") >= 7 and "NetworkPolicy" in kinds
 
 
-def archive(path: Path, files: dict[str, object]) -> Path:
+def saved(path: Path, layers: dict[str, bytes], diff_ids: list[str], alias: str = "") -> Path:
+    """What `docker save` of an older engine writes of two images that share their layers."""
+    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": diff_ids}}).encode()
+    images = [
+        {"Config": "config.json", "RepoTags": [f"concord-{name}:0.1.0"], "Layers": [*list(layers)[:-1], last]}
+        for name, last in (("runs", list(layers)[-1]), ("tasks", alias or list(layers)[-1]))
+    ]
     with tarfile.open(path, "w") as packed:
-        for name, content in files.items():
-            data = json.dumps(content).encode()
+        for name, content in {**layers, "config.json": config, "manifest.json": json.dumps(images).encode()}.items():
             about = tarfile.TarInfo(name)
-            about.size = len(data)
-            packed.addfile(about, io.BytesIO(data))
+            about.size = len(content)
+            packed.addfile(about, io.BytesIO(content))
+        if alias:
+            link = tarfile.TarInfo(alias)
+            link.type, link.linkname = tarfile.SYMTYPE, f"../{list(layers)[-1]}"
+            packed.addfile(link)
     return path
 
 
-def test_images_are_named_by_the_digests_of_their_manifests_and_no_others(tmp_path):
+def test_images_are_named_by_the_digests_of_their_manifests_and_shared_layers_lie_in_the_archive_once(tmp_path):
     """A configuration's digest, which `docker inspect` shows as the image's id, is none that a node could fetch by."""
-    named = {
-        "io.containerd.image.name": "docker.io/library/concord-runs:0.1.0",
-        "org.opencontainers.image.ref.name": "0.1.0",
-    }
-    index = {"schemaVersion": 2, "manifests": [{"digest": "sha256:" + "a" * 64, "annotations": named}]}
-    whole = archive(tmp_path / "images.tar", {"index.json": index})
-    assert release.digests(whole) == {"runs": "sha256:" + "a" * 64}
-    path = release.manifest(tmp_path, "0.1.0", release.digests(whole))
-    assert f"registry.example/concord-runs:0.1.0@sha256:{'a' * 64}" in path.read_text()
-    with pytest.raises(SystemExit, match="is no OCI archive: Docker 25"):
-        release.digests(archive(tmp_path / "old.tar", {"manifest.json": []}))
+    layers = {"a/layer.tar": b"one" * 100, "b/layer.tar": b"two" * 100}
+    ids = [f"sha256:{hashlib.sha256(content).hexdigest()}" for content in layers.values()]
+    found = packed(saved(tmp_path / "saved.tar", layers, ids, alias="c/layer.tar"), tmp_path / "images.tar")
+    with tarfile.open(tmp_path / "images.tar") as made:
+        blobs = {name.rpartition("/")[2]: made.extractfile(name).read() for name in made.getnames() if "blobs/" in name}
+        index = json.load(made.extractfile("index.json"))
+    assert all(hashlib.sha256(content).hexdigest() == name for name, content in blobs.items())
+    assert len([name for name in blobs if f"sha256:{name}" in ids]) == 2
+    for entry in index["manifests"]:
+        assert entry["digest"] == found[entry["annotations"]["io.containerd.image.name"].rpartition("/")[2]]
+        manifest = json.loads(blobs[entry["digest"].partition(":")[2]])
+        assert [one["digest"] for one in manifest["layers"]] == ids
+    path = release.manifest(tmp_path, "0.1.0", {"runs": found["concord-runs:0.1.0"]})
+    assert f"registry.example/concord-runs:0.1.0@{found['concord-runs:0.1.0']}" in path.read_text()
+    with pytest.raises(SystemExit, match="are not those that its configuration names"):
+        packed(saved(tmp_path / "saved.tar", layers, ids[::-1]), tmp_path / "images.tar")

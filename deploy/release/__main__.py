@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from deploy.local.engine import WORK, engine
+from deploy.release import archive
 from deploy.release.dependencies import dependencies, known
 from deploy.release.sbom import sbom
 
@@ -137,22 +139,13 @@ def archived(folder: Path, version: str, built: Sequence[Image]) -> dict[str, st
     That digest stays where a node takes the archive as it is (`ctr images import`), which the rendered manifest counts on; `docker
     push` packs layers anew, under other digests.
     """
-    path = folder / f"concord-{version}-images.tar"
-    subprocess.run(["docker", "save", "-o", path, *(f"concord-{one.service}:{version}" for one in built)], check=True)
-    return digests(path)
-
-
-def digests(archive: Path) -> dict[str, str]:
-    """Service → its manifest's digest, as the archive's index says. Raises SystemExit for an archive without one."""
-    with tarfile.open(archive) as packed:
-        try:
-            index = json.load(packed.extractfile("index.json") or sys.exit(f"{archive.name} has an empty index"))
-        except KeyError:
-            sys.exit(f"{archive.name} is no OCI archive: Docker 25 or newer writes one")
-    names = {one["annotations"]["io.containerd.image.name"]: one["digest"] for one in index["manifests"]}
-    return {
-        name.rpartition("/")[2].partition(":")[0].removeprefix("concord-"): digest for name, digest in names.items()
-    }
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        saved = Path(place) / "saved.tar"
+        subprocess.run(
+            ["docker", "save", "-o", saved, *(f"concord-{one.service}:{version}" for one in built)], check=True
+        )
+        found = archive.packed(saved, folder / f"concord-{version}-images.tar")
+    return {one.service: found[f"concord-{one.service}:{version}"] for one in built}
 
 
 def image_files(folder: Path, version: str, base: str) -> dict[str, str]:
