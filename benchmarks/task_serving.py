@@ -4,7 +4,7 @@
         [--repeats N] [--tasks N]
 
 Four parts, all of them unless --parts names some. `closed`: 20 annotators who do not think take a task and answer it, again
-and again, over the pages' own HTTP and over gRPC. `paced`: over HTTP 20 who think for 10 seconds, and 50 who think for 2.
+and again, over the pages' own HTTP and over gRPC. `paced`: over HTTP 20 who think for 10 seconds, and 50 who think for 2; they come one by one.
 `hard`: 200 annotators and 20,000 tasks, two votes on each and a third where they disagree, two replicas of the desk and of the
 pages, and everything that people and networks do: skips, clicks that come twice, requests that are sent again later, and people
 who walk away with a task; then the log is audited: no task over its votes, nobody twice on one, no acknowledged answer lost.
@@ -286,6 +286,8 @@ async def annotate(who: Any, part: Part, seen: Seen, until: float, rng: Random) 
     """One person until the time or the run is over, or nothing has come for so long that nothing will."""
     idle_since: float | None = None
     before: tuple[str, int, str] | None = None
+    # Whoever thinks does not come in the same moment as all others.
+    await asyncio.sleep(part.think_s * rng.uniform(0, 1))
     while time.perf_counter() < until:
         began = time.perf_counter()
         tasks = await who.next()
