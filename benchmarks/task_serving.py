@@ -4,7 +4,8 @@
         [--repeats N] [--tasks N]
 
 Four parts, all of them unless --parts names some. `closed`: 20 annotators who do not think take a task and answer it, again
-and again, over the pages' own HTTP and over gRPC. `paced`: over HTTP 20 who think for 10 seconds, and 50 who think for 2; they come one by one.
+and again, over the pages' own HTTP and over gRPC. `paced`: over HTTP 20 who think for 10 seconds, and 50 who think for 2 (they come
+one by one).
 `hard`: 200 annotators and 20,000 tasks, two votes on each and a third where they disagree, two replicas of the desk and of the
 pages, and everything that people and networks do: skips, clicks that come twice, requests that are sent again later, and people
 who walk away with a task; then the log is audited: no task over its votes, nobody twice on one, no acknowledged answer lost.
