@@ -44,7 +44,7 @@ LIKELY = {
     "method": ("posterior", "none"),
     "page_token": ("", "1", "²"),
 }
-DEADLINE_S = 20.0
+DEADLINE_S, START_S = 20.0, 300.0
 WATCH_S = 0.05
 
 
@@ -58,7 +58,7 @@ def prepare() -> grpc.Channel:
     atexit.register(services.__exit__, None, None, None)
     channel = rpc.channel(running.address)
     for run_id in RUNS[:2]:
-        RunServiceStub(channel).CreateRun(pb.CreateRunRequest(run_id=run_id, config=CONFIG))
+        RunServiceStub(channel).CreateRun(pb.CreateRunRequest(run_id=run_id, config=CONFIG), timeout=START_S)
     return channel
 
 

@@ -17,8 +17,9 @@ from types import FrameType
 HERE = Path(__file__).parent
 FOUND = HERE / "found.json"
 NO_TARGETS = ("runner", "__main__")
-# An input that takes longer hangs whoever gives it.
-PATIENCE_S = 20.0
+# An input that takes a processor so long, or stands still for so long, hangs whoever gives it: on a busy machine a sound one may
+# wait for its turn for minutes.
+PATIENCE_S, STILL_S = 20.0, 300.0
 # Targets take turns, so that a slow one does not keep the others from theirs.
 TURN_S = 2.0
 # So many failures of one kind are looked at; more of it would say the same.
@@ -49,7 +50,7 @@ def tried(name: str, one: Target, seed: int) -> Failure | None:
     # What a target's module needs once, such as services, is no input's to wait for.
     getattr(sys.modules[one.__module__], "prepare", lambda: None)()
     try:
-        with _within(PATIENCE_S):
+        with _within(PATIENCE_S, STILL_S):
             one(random.Random(seed))
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
@@ -59,14 +60,18 @@ def tried(name: str, one: Target, seed: int) -> Failure | None:
 
 
 @contextmanager
-def _within(seconds: float) -> Iterator[None]:
-    """Raises TimeoutError inside after so many seconds; only the main thread can be told so."""
+def _within(used_s: float, passed_s: float) -> Iterator[None]:
+    """Raises TimeoutError inside once this process has used a processor for so long, or so much time has passed; only the main
+    thread can be told so."""
+    began, used = time.monotonic(), time.process_time()
 
-    def end(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"this input takes more than {seconds:.0f} s")
+    def look(number: int, frame: FrameType | None) -> None:
+        if time.process_time() - used >= used_s or time.monotonic() - began >= passed_s:
+            raise TimeoutError(f"this input takes more than {used_s:.0f} s of a processor, or {passed_s:.0f} s in all")
 
-    before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGALRM, look)
+    every = min(used_s, passed_s) / 4
+    signal.setitimer(signal.ITIMER_REAL, every, every)
     try:
         yield
     finally:
