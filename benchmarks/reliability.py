@@ -166,12 +166,14 @@ def _of_soak(said: Mapping[str, Any]) -> list[str]:
         else "**A small one**: an hour with 50 runs, 100 annotators and 500,000 pairs is wanted."
     )
     return [
-        f"{size} {said['minutes']} minutes, {many(asked['runs'], 'run')} of {asked['pairs']:,} pairs in all, "
+        f"{size} {'Ended early. ' if said.get('stopped') else ''}{said['minutes']} minutes, "
+        f"{many(asked['runs'], 'run')} of {asked['pairs']:,} pairs in all, "
         f"{many(asked['annotators'], 'annotator')}, {many(said['answers'], 'answer')}; the machine's load before was "
         f"{said['machine']['load_before']:.1f} on {many(said['machine']['cores'], 'core')}. Runs: {_counts(said['runs'])}. "
         f"Errors: {_counts(said['errors']) or 'none'}.",
         _table(("promise", "held"), [(name, "yes" if kept else "**no**") for name, kept in said["held"].items()]),
         _table(("process", "MB early", "MB late", "descriptors early", "late"), processes),
+        f"Fifths of the time from the first answer on, {said.get('first_answer_s', 0.0):.0f} s after the start.",
         _table(("call, p99 in ms", "1st fifth", "2nd", "3rd", "4th", "5th"), calls),
     ]
 
