@@ -96,6 +96,7 @@ BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
     "injections": module("injections"),
     "loop_scale": module("loop_scale"),
     "choose_scale": module("choose_scale"),
+    "triage_memory": module("triage_memory"),
     "cluster": module("cluster"),
     "label_efficiency": label_efficiency,
 }

@@ -83,6 +83,13 @@ def test_five_hundred_watchers_are_measured_beside_one():
     assert all(row["get_p99_ms"]["median"] >= row["get_p50_ms"]["median"] > 0 for row in figures.values())
 
 
+def test_triage_s_peak_is_measured_with_one_two_and_four_units_at_once():
+    peaks = quick("triage_memory")["peak_mb_by_units_at_once"]
+    for kind in ("triage_round", "build_dataset"):
+        assert set(peaks[kind]) == {"1", "2", "4"}
+        assert all(row["median"] > peaks["no unit"]["0"]["median"] / 2 for row in peaks[kind].values())
+
+
 def test_the_cluster_is_measured_beside_bare_kafka_and_replicas_share_the_judges_calls():
     figures = quick("cluster")
     for side in ("reactor", "reactor_of_runs", "worker_8", "worker_64"):
