@@ -346,6 +346,15 @@ def test_a_service_has_time_to_end_its_calls_and_its_loop(name):
     assert seconds(service["stop_grace_period"]) >= least + float(said)
 
 
+@pytest.mark.parametrize("overlay", [one for one in OVERLAYS if one != "dev"])
+def test_triage_asks_for_what_as_many_rounds_as_it_takes_at_once_were_measured_to_hold(overlay):
+    measured = json.loads((ROOT / "benchmarks/results/triage_memory.json").read_text())
+    assert measured["settings"]["pairs"] >= 100_000
+    peak = measured["peak_mb_by_units_at_once"]["triage_round"][str(Settings.concurrency)]["median"]
+    (container,) = containers(of_kind("Deployment", built(overlay))["triage"])
+    assert float(container["resources"]["requests"]["memory"].removesuffix("Mi")) > 1.2 * peak
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_no_pod_asks_a_drain_for_more_than_ten_minutes(overlay):
     """What cluster autoscalers wait for at most, unless told otherwise."""
