@@ -143,13 +143,11 @@ def _finish(state: RunState, context: Context) -> Append:
 
 def _too_many_failed(state: RunState) -> str:
     assert state.open is not None
-    if not state.view.stages[-1].failed:
-        return ""
     failed = [n for n, event in state.settled.items() if event.WhichOneof("kind") == "unit_failed"]
     kind = STAGES[state.open.stage]
     # Without any other unit the rest of the loop has nothing to stand on: one failure pauses the run.
     may_fail = kind.paid or kind.people
-    if may_fail and len(failed) <= state.view.config.max_failed_units:
+    if not failed or (may_fail and len(failed) <= state.view.config.max_failed_units):
         return ""
     name = stage_name(state.open.stage)
     first = state.settled[min(failed)].unit_failed.error

@@ -13,7 +13,7 @@ from concord.v1.pairs_pb2 import PairsManifest, ShardRef
 from concord.v1.runs_service_pb2 import RunStatus, RunView
 from concord.v1.snapshot_pb2 import Deferral, OpenStage, Pilot, RunSnapshot
 
-VERSION = 2
+VERSION = 1
 # What a run may hold: beyond it its numbers would not fit into its view.
 MOST_PAIRS = 100_000_000
 ENDED = (RunStatus.RUN_STATUS_FINISHED, RunStatus.RUN_STATUS_CANCELLED)

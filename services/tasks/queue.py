@@ -18,7 +18,7 @@ from concord.preference.votes import majority, undecided
 from concord.v1.events_pb2 import Event, PauseReason, Stage, TaskResolved, Unit
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot, TasksSnapshot
 
-VERSION = 4
+VERSION = 3
 # Pauses that a retry mends.
 RETRIED = (
     PauseReason.PAUSE_REASON_FAILED_UNITS,
