@@ -15,7 +15,7 @@ from concord.kit.log import Entry
 from concord.kit.log.topics import DEAD_LETTERS, FACTS, LABEL, fact_partition
 from concord.kit.loop import worker as worker_module
 from concord.kit.loop.units import Begun, of_future
-from concord.kit.loop.worker import LAG_S, Worker
+from concord.kit.loop.worker import COMMIT_S, LAG_S, Worker
 from concord.v1.events_pb2 import Event, Stage
 from concord.v1.work_pb2 import DeadLetter, Work
 from tests.simulation.memory_log import Broker, MemoryLog
@@ -316,6 +316,54 @@ def test_the_unit_of_a_run_that_is_cancelled_in_its_middle_is_stopped_and_its_it
     assert place.started[0][1].cancelled()
     assert place.facts() == []
     assert place.committed() == 1
+
+
+def finish(place: Place, *numbers: int) -> None:
+    for work, future in place.started:
+        if work.unit.number in numbers:
+            future.set_result(label(work))
+
+
+def test_with_more_to_do_what_is_finished_is_committed_now_and_then_and_the_last_at_once(place):
+    place.ask(0, 1, 2, 3)
+    worker = place.worker(concurrency=4)
+    worker.step(0)
+    seen = []
+    for number, later in ((0, 0.0), (1, COMMIT_S / 2), (2, COMMIT_S), (3, 0.0)):
+        place.now += later
+        finish(place, number)
+        worker.step(0)
+        seen.append(place.committed())
+    assert seen == [1, 1, 3, 4]
+    assert [number for number, _ in place.kinds()] == [0, 1, 2, 3]
+
+
+def test_what_a_crash_finds_uncommitted_is_said_again_and_not_done_again(place):
+    place.ask(0, 1, 2)
+    first = place.worker(concurrency=3)
+    first.step(0)
+    for number in (0, 1):
+        finish(place, number)
+        first.step(0)
+    assert place.committed() == 1
+    first._consumer.close()
+    second = place.worker(concurrency=3)
+    second.step(0)
+    assert [work.unit.number for work, _ in place.started] == [0, 1, 2, 2]
+    assert [number for number, _ in place.kinds()] == [0, 1, 1]
+
+
+def test_a_worker_that_is_to_stop_commits_what_it_has_finished_before_it_is_done(place):
+    place.ask(0, 1, 2)
+    worker = place.worker(concurrency=2)
+    worker.step(0)
+    finish(place, 0)
+    worker.step(0)
+    finish(place, 1)
+    assert not worker.drain()
+    worker.step(0)
+    assert worker.drain()
+    assert place.committed() == 2, "and the third is left to another"
 
 
 def test_a_partition_that_was_taken_away_is_neither_finished_nor_committed(place):

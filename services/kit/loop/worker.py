@@ -40,6 +40,9 @@ AWAY_S = 5.0
 CLOSING_S = 5.0
 # How often it is looked how much waits: a metric, and a request to the log.
 LAG_S = 10.0
+# While there is more to do, what is finished is committed so often: each commit waits for the broker, and of what a crash finds
+# uncommitted only the fact is said again.
+COMMIT_S = 0.1
 
 
 @dataclass
@@ -87,7 +90,7 @@ class Worker:
         # Finished units whose entries are not in the log yet.
         self._unsaid: list[tuple[Record, list[Entry]]] = []
         self._full = self._draining = False
-        self._lag_at = float("-inf")
+        self._lag_at = self._committed_at = float("-inf")
         self._logger = structlog.get_logger(service=service)
         self._in_flight, self._unit_seconds = (
             telemetry.IN_FLIGHT.labels(service),
@@ -287,18 +290,27 @@ class Worker:
         return len(said)
 
     def _commit(self) -> None:
-        """Commits the finished front of each partition; where that fails, the next step does it."""
+        """Commits what is finished, now and then while there is more to do; where that fails, the next step does it."""
+        now = self._clock()
+        if self._held and not self._draining and 0 <= now - self._committed_at < COMMIT_S:
+            return
+        if not (fronts := self._fronts()):
+            return
+        self._consumer.commit(fronts)
+        self._committed_at = now
+        for partition, front in fronts.items():
+            rest = {offset: finished for offset, finished in self._open[partition].items() if offset >= front}
+            self._open[partition] = rest
+
+    def _fronts(self) -> dict[int, int]:
+        """Partition → where its finished front ends, of those that have one that is not committed."""
         fronts: dict[int, int] = {}
         for partition, places in self._open.items():
             for offset in sorted(places):
                 if not places[offset]:
                     break
                 fronts[partition] = offset + 1
-        if fronts:
-            self._consumer.commit(fronts)
-        for partition, front in fronts.items():
-            rest = {offset: finished for offset, finished in self._open[partition].items() if offset >= front}
-            self._open[partition] = rest
+        return fronts
 
     def _pause_when_full(self) -> None:
         """A full worker keeps polling, so that the group keeps it; it only gets nothing."""
@@ -312,9 +324,9 @@ class Worker:
         return self._consumer.joined()
 
     def drain(self) -> bool:
-        """Begins nothing from now on; whether all that was begun is said, so that closing ends nothing."""
+        """Begins nothing from now on; whether all that was begun is said and committed, so that closing ends nothing."""
         self._draining = True
-        return not self._running() and not self._unsaid
+        return not self._running() and not self._unsaid and not self._fronts()
 
     def close(self) -> None:
         """Ends what runs and leaves the group, whatever is away; nothing unfinished is committed."""
