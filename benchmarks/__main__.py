@@ -98,6 +98,7 @@ BENCHMARKS: dict[str, Callable[[bool, Path], str]] = {
     "choose_scale": module("choose_scale"),
     "triage_memory": module("triage_memory"),
     "cluster": module("cluster"),
+    "many_runs": module("many_runs"),
     "label_efficiency": label_efficiency,
 }
 

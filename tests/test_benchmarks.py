@@ -90,6 +90,12 @@ def test_triage_s_peak_is_measured_with_one_two_and_four_units_at_once():
         assert all(row["median"] > peaks["no unit"]["0"]["median"] / 2 for row in peaks[kind].values())
 
 
+def test_runs_that_begin_in_one_moment_are_measured_beside_those_that_are_alone():
+    figures = quick("many_runs")
+    assert figures["finished"] == 4 and figures["run_s"]["slowest"] <= figures["until_the_last_s"]
+    assert figures["straight_share_s"] == 4 * figures["alone_s"]["median"]
+
+
 def test_the_cluster_is_measured_beside_bare_kafka_and_replicas_share_the_judges_calls():
     figures = quick("cluster")
     for side in ("reactor", "reactor_of_runs", "worker_8", "worker_64"):
