@@ -37,7 +37,8 @@ for stage in node/fast node/heartbeat-with-lease pod/fast; do
 done >"$out/kwok-stages.yaml"
 folder() { (cd "$(mktemp -d)" && go mod download -json "$1" | sed -n 's/.*"Dir": "\(.*\)",/\1/p'); }
 mkdir -p "$out/crds"
-cp -f "$(folder github.com/kedacore/keda/v2@v2.21.0)"/config/crd/bases/keda.sh_{scaledobjects,triggerauthentications}.yaml "$out/crds/"
+# All of KEDA's: its operator waits for each that it watches.
+cp -f "$(folder github.com/kedacore/keda/v2@v2.21.0)"/config/crd/bases/*.yaml "$out/crds/"
 operator=$(folder github.com/prometheus-operator/prometheus-operator@v0.85.0)
 cp -f "$operator"/example/prometheus-operator-crd/monitoring.coreos.com_{servicemonitors,prometheusrules}.yaml "$out/crds/"
 chmod -R u+w "$out/crds"
