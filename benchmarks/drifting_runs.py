@@ -133,9 +133,13 @@ def _people(
 
 
 def _gold(round_: int, settled: Array, truth: Array, now: State, draw: np.random.Generator) -> Iterator[Event]:
+    unit = Unit(stage=Stage.STAGE_ANNOTATE, round=round_)
     for pair in draw.choice(settled, GOLD, replace=False):
         said = FIRST if truth[pair] ^ (draw.random() < now.people_err) else SECOND
-        yield Event(annotation_submitted={"pair_index": pair, "annotator": "one", "choice": said, "gold": True})
+        yield Event(
+            unit=unit,
+            annotation_submitted={"pair_index": pair, "annotator": "one", "choice": said, "gold": True},
+        )
 
 
 def _rewards(before: Array, label: Array, now: State, draw: np.random.Generator) -> Array:

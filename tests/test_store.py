@@ -227,7 +227,7 @@ def test_whoever_comes_second_waits_for_an_open_transaction_and_is_fenced(open_s
 
 
 def test_a_zombie_with_an_open_transaction_holds_nobody_up_and_writes_nothing_when_it_wakes(postgres_url):
-    stopped = SqlStore(open_engine(f"{postgres_url}?options=-c%20idle_in_transaction_session_timeout%3D300"))
+    stopped = SqlStore(open_engine(f"{postgres_url}?options=-c%20idle_in_transaction_session_timeout%3D2000"))
     successor, held, said = SqlStore(open_engine(postgres_url)), Held(), {}
     successor.save("runs", 3, Position(), HERE, [change(a=b"1")], None)
     zombie = started(lambda: said.update(zombie=outcome(stopped, Position(7, "log", 1), b"zombie", held)))

@@ -79,10 +79,16 @@ class ErrorsToStatuses(grpc.ServerInterceptor):
         if handler is None or handler.request_streaming:
             return handler
         method = details.method
-        if getattr(handler.unary_stream, _OPEN, False):
+        if getattr(handler.unary_stream, _OURS, False):
             opened = _opened(handler.unary_stream, method, self._check, self._rights)
             # What is sent is bytes already.
             return grpc.unary_stream_rpc_method_handler(opened, handler.request_deserializer)
+        if getattr(handler.unary_stream, _OPEN, False):
+            return grpc.unary_stream_rpc_method_handler(
+                _open_already(handler.unary_stream, method, self._check, self._rights),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 _streaming(handler.unary_stream, method, self._check, self._rights),
@@ -130,8 +136,15 @@ def _streaming(behaviour, method: str, check: Check, rights: caller.Rights):
 class Stream:
     """A stream of answers that holds no thread of the server: whoever has it sends, from any thread, one at a time."""
 
-    def __init__(self, put: Callable[[bytes | None], None], context: grpc.ServicerContext, method: str) -> None:
-        self._put, self._context, self._method = put, context, method
+    def __init__(
+        self,
+        put: Callable[[bytes | None], None],
+        context: grpc.ServicerContext,
+        method: str,
+        over: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`over` is called once, when it has ended."""
+        self._put, self._context, self._method, self._over = put, context, method, over
         self._lock, self._counted = threading.Lock(), False
 
     def on_hang_up(self, call: Callable[[], None]) -> bool:
@@ -157,24 +170,30 @@ class Stream:
                 return
             self._counted = True
         telemetry.RPCS.labels(self._method, status.name).inc()
+        self._over()
 
 
-_OPEN = "experimental_non_blocking"
+# gRPC's own mark of what holds no thread, and ours of what is given a Stream.
+_OPEN, _OURS = "experimental_non_blocking", "given_a_stream"
 
 
 def holds_no_thread(behaviour: Any) -> Any:
-    """Marks a servicer's method `(self, request, context, stream)` that returns at once and leaves the stream open.
-
-    It is by this mark that gRPC's own health service waits without a thread for each who watches; the name is gRPC's.
-    """
-    setattr(behaviour, _OPEN, True)
+    """Marks a servicer's method `(self, request, context, stream)` that returns at once and leaves the stream open."""
+    setattr(behaviour, _OURS, True)
     return behaviour
 
 
+def _left_open(call: Any) -> Any:
+    """Marks a call as gRPC's own health service does, which waits without a thread for each who watches."""
+    setattr(call, _OPEN, True)
+    return call
+
+
 def _opened(behaviour, method: str, check: Check, rights: caller.Rights):
-    @holds_no_thread
+    @_left_open
     def call(request, context, put):
-        stream = Stream(put, context, method)
+        over = tracing.lasting(**_about(context, method, request)) if tracing.on() else lambda: None
+        stream = Stream(put, context, method, over)
         with _translated(context, method, counted=False):
             try:
                 caller.let_in(context, method, request, rights)
@@ -186,6 +205,20 @@ def _opened(behaviour, method: str, check: Check, rights: caller.Rights):
                 raise
         if not stream.on_hang_up(lambda: stream.count(grpc.StatusCode.OK)):
             stream.count(grpc.StatusCode.OK)
+
+    return call
+
+
+def _open_already(behaviour, method: str, check: Check, rights: caller.Rights):
+    """gRPC's own: it sends messages, and is counted when it is opened."""
+
+    @_left_open
+    def call(request, context, send):
+        with _translated(context, method):
+            caller.let_in(context, method, request, rights)
+            check_size(method, request)
+            check(request)
+            behaviour(request, context, send)
 
     return call
 
