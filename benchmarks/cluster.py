@@ -1,13 +1,13 @@
 """What the cluster's machinery costs and how far it scales, on a real Kafka and PostgreSQL that this starts itself.
 
-    python -m benchmarks.cluster [--data DIR] [--quick] [--json [FILE]]
+    python -m benchmarks.cluster [--data DIR] [--rates] [--quick] [--json [FILE]]
 
-Beside bare kafka-python in the same run: facts through a Reactor (its own fold of nothing, and that of `runs`; the store is
-PostgreSQL) against a consumer that polls, decodes and commits (and folds); work through a Worker that does nothing against a
-loop that consumes and produces. Then the replay of 1,000,000 facts, what a minute's outage leaves to do, and with every
-service as a process: a small run beside a large one, the time between stages, and 1, 2 and 4 replicas of labeling on a judge
-that only waits. A simulation says what more replicas would bring. PostgreSQL does not wait for its disk (fsync off), nor does
-Kafka; blobs of whole runs are files. --quick: a tenth or less of each, one repeat, two replicas.
+Beside bare kafka-python in the same run (with --rates this part alone): facts through a Reactor (its own fold of nothing, and
+that of `runs`; the store is PostgreSQL) against a consumer that polls, decodes and commits (and folds); work through a Worker that
+does nothing against a loop that consumes and produces. Then the replay of 1,000,000 facts, what a minute's outage leaves to
+do, and with every service as a process: a small run beside a large one, the time between stages, and 1, 2 and 4 replicas of
+labeling on a judge that only waits. A simulation says what more replicas would bring. PostgreSQL does not wait for its disk
+(fsync off), nor does Kafka; blobs of whole runs are files. --quick: a tenth or less of each, one repeat, two replicas.
 """
 
 import os
@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks import cluster_model
 from benchmarks.cluster_rates import COUNTING, Rates
@@ -31,7 +32,7 @@ from concord.kit.store.sql import open_engine
 from concord.kit.telemetry import log_json
 from concord.runs import service as runs
 from deploy.local.broker import start_broker
-from deploy.local.postgres import start_postgres
+from deploy.local.postgres import Postgres, start_postgres
 
 RATE, FASTER, SLOWER = 0.7, {2: 1.8, 4: 3.4}, 3.0
 # A worker of labeling has so many units at once by default; the others have half as many.
@@ -198,8 +199,20 @@ def scaling(cluster: Cluster, sizes: Sizes, reaction_s: float) -> dict[str, obje
     }
 
 
+def the_rest(home: Path, bootstrap: str, postgres: Postgres, store: SqlStore, sizes: Sizes) -> dict[str, object]:
+    """Replay, an outage, and whole runs with every service as a process."""
+    url = f"kafka://{bootstrap}"
+    found: dict[str, Any] = {"replay": replay(url, store, sizes), "outage": outage(url, store, sizes)}
+    (home / "services").mkdir()
+    with Cluster(home / "services", bootstrap, postgres.url(postgres.make_database())) as cluster:
+        found |= whole_runs(cluster, sizes)
+        return found | {"replicas": scaling(cluster, sizes, found["between_stages"]["p50_s"])}
+
+
 def main() -> None:
-    given = asked_of(parser_of(__doc__, "a tenth or less of each, one repeat, two replicas"))
+    parser = parser_of(__doc__, "a tenth or less of each, one repeat, two replicas")
+    parser.add_argument("--rates", action="store_true", help="a Reactor and a Worker beside bare kafka-python, no more")
+    given = asked_of(parser)
     sizes = QUICK if given.quick else Sizes()
     os.environ |= ONE_THREAD
     log_json("error")
@@ -218,11 +231,8 @@ def main() -> None:
         url, store = f"kafka://{broker.bootstrap}", SqlStore(open_engine(postgres.url(postgres.make_database())))
         stack.callback(store.engine.dispose)
         figures |= rates(url, store, sizes)
-        figures |= {"replay": replay(url, store, sizes), "outage": outage(url, store, sizes)}
-        (home / "services").mkdir()
-        with Cluster(home / "services", broker.bootstrap, postgres.url(postgres.make_database())) as cluster:
-            figures |= whole_runs(cluster, sizes)
-            figures["replicas"] = scaling(cluster, sizes, figures["between_stages"]["p50_s"])
+        if not given.rates:
+            figures |= the_rest(home, broker.bootstrap, postgres, store, sizes)
     figures["took_s"] = time.perf_counter() - began
     print(f"\n{figures['took_s']:.0f} s in all")
     if given.json:
