@@ -12,17 +12,15 @@ labeling on a judge that only waits. A simulation says what more replicas would 
 
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks import cluster_model
 from benchmarks.cluster_rates import COUNTING, Rates
-from benchmarks.cluster_runs import IN_FLIGHT, LATENCY_S, Cluster, between_stages, replicas, two_at_once
+from benchmarks.cluster_runs import IN_FLIGHT, LATENCY_S, Cluster, between_stages, replicas, servers, two_at_once
 from benchmarks.loop import ONE_THREAD
 from benchmarks.measure import asked_of, circumstances, interleaved, parser_of, ratio, seconds, show, spread, write
 from concord.kit.blobs import MemoryBlobs
@@ -31,8 +29,7 @@ from concord.kit.store import SqlStore
 from concord.kit.store.sql import open_engine
 from concord.kit.telemetry import log_json
 from concord.runs import service as runs
-from deploy.local.broker import start_broker
-from deploy.local.postgres import Postgres, start_postgres
+from deploy.local.postgres import Postgres
 
 RATE, FASTER, SLOWER = 0.7, {2: 1.8, 4: 3.4}, 3.0
 # A worker of labeling has so many units at once by default; the others have half as many.
@@ -203,7 +200,6 @@ def the_rest(home: Path, bootstrap: str, postgres: Postgres, store: SqlStore, si
     """Replay, an outage, and whole runs with every service as a process."""
     url = f"kafka://{bootstrap}"
     found: dict[str, Any] = {"replay": replay(url, store, sizes), "outage": outage(url, store, sizes)}
-    (home / "services").mkdir()
     with Cluster(home / "services", bootstrap, postgres.url(postgres.make_database())) as cluster:
         found |= whole_runs(cluster, sizes)
         return found | {"replicas": scaling(cluster, sizes, found["between_stages"]["p50_s"])}
@@ -220,19 +216,14 @@ def main() -> None:
     figures = circumstances(
         asdict(sizes) | {"call_s": LATENCY_S, "judge_concurrency": IN_FLIGHT, "store": "PostgreSQL, fsync off"}
     )
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        # PostgreSQL's own user must be able to enter.
-        os.chmod(name, 0o755)
-        home = Path(name)
-        broker = start_broker(home / "kafka")
-        stack.callback(broker.stop)
-        postgres = start_postgres(home / "postgres")
-        stack.callback(postgres.kill)
+    with servers() as (home, broker, postgres):
         url, store = f"kafka://{broker.bootstrap}", SqlStore(open_engine(postgres.url(postgres.make_database())))
-        stack.callback(store.engine.dispose)
-        figures |= rates(url, store, sizes)
-        if not given.rates:
-            figures |= the_rest(home, broker.bootstrap, postgres, store, sizes)
+        try:
+            figures |= rates(url, store, sizes)
+            if not given.rates:
+                figures |= the_rest(home, broker.bootstrap, postgres, store, sizes)
+        finally:
+            store.engine.dispose()
     figures["took_s"] = time.perf_counter() - began
     print(f"\n{figures['took_s']:.0f} s in all")
     if given.json:

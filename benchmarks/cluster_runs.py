@@ -3,10 +3,11 @@
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -29,6 +30,8 @@ from concord.v1.events_pb2 import Event, Stage
 from concord.v1.runs_service_pb2_grpc import RunServiceStub
 from concord.v1.tasks_service_pb2_grpc import TaskServiceStub
 from concord.v1.work_pb2 import Work
+from deploy.local.broker import Broker, start_broker
+from deploy.local.postgres import Postgres, start_postgres
 from tests.fleet import Fleet, each_its_own
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +39,21 @@ ROOT = Path(__file__).resolve().parent.parent
 LATENCY_S, IN_FLIGHT = 0.25, 8
 WORK = (topics.LABEL, topics.SCORE, topics.TRIAGE, topics.TRAIN)
 PATIENCE_S = 300.0
+
+
+@contextmanager
+def servers() -> Iterator[tuple[Path, Broker, Postgres]]:
+    """A folder with a Kafka and a PostgreSQL in it, gone afterwards."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        # PostgreSQL's own user must be able to enter.
+        os.chmod(name, 0o755)
+        home = Path(name)
+        broker = start_broker(home / "kafka")
+        stack.callback(broker.stop)
+        postgres = start_postgres(home / "postgres")
+        stack.callback(postgres.kill)
+        (home / "services").mkdir()
+        yield home, broker, postgres
 
 
 class Cluster:

@@ -10,22 +10,17 @@ recorded, the people are simulated. --quick: four runs of 100 pairs.
 
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 from benchmarks.cluster import quantile
-from benchmarks.cluster_runs import Cluster, part_of
+from benchmarks.cluster_runs import Cluster, part_of, servers
 from benchmarks.loop import ONE_THREAD, job_of
 from benchmarks.measure import asked_of, circumstances, parser_of, show, spread, write
 from concord.client.run.job import Job
 from concord.kit.telemetry import log_json
-from deploy.local.broker import start_broker
-from deploy.local.postgres import start_postgres
 
 ALONE, WITHIN = 3, 1.5
 
@@ -68,18 +63,12 @@ def main() -> None:
     log_json("error")
     figures = circumstances({"runs": count, "pairs": pairs, "store": "PostgreSQL, fsync off"})
     job = job_of("virtual", pairs + count + ALONE)
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        # PostgreSQL's own user must be able to enter.
-        os.chmod(name, 0o755)
-        home = Path(name)
-        broker = start_broker(home / "kafka")
-        stack.callback(broker.stop)
-        postgres = start_postgres(home / "postgres")
-        stack.callback(postgres.kill)
-        (home / "services").mkdir()
-        with Cluster(home / "services", broker.bootstrap, postgres.url(postgres.make_database())) as cluster:
-            alone = [cluster.whole(window(job, count + n, pairs, "alone")) for n in range(ALONE)]
-            took, whole_s = at_once(cluster, [window(job, n, pairs, "beside") for n in range(count)])
+    with (
+        servers() as (home, broker, postgres),
+        Cluster(home / "services", broker.bootstrap, postgres.url(postgres.make_database())) as cluster,
+    ):
+        alone = [cluster.whole(window(job, count + n, pairs, "alone")) for n in range(ALONE)]
+        took, whole_s = at_once(cluster, [window(job, n, pairs, "beside") for n in range(count)])
     figures |= figures_of(alone, took, whole_s)
     show(f"runs of {pairs:,} pairs", {"alone": spread(alone), f"{count} at once": spread(took)}, "s")
     print(f"p95 / straight share: {figures['p95_divided_by_share']}")

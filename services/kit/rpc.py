@@ -102,18 +102,23 @@ class ErrorsToStatuses(grpc.ServerInterceptor):
         )
 
 
+def _admitted(context: grpc.ServicerContext, method: str, request: Message, check: Check, rights: caller.Rights):
+    """Who calls, once he may and his request can be looked at; raises Denied or InvalidInput."""
+    who = caller.let_in(context, method, request, rights)
+    check_size(method, request)
+    check(request)
+    return who
+
+
 def _single(behaviour, method: str, check: Check, rights: caller.Rights):
     def call(request, context):
         with (
             telemetry.RPC_SECONDS.labels(method).time(),
             _traced(context, method, request),
             _translated(context, method),
+            caller.answering(_admitted(context, method, request, check, rights)),
         ):
-            who = caller.let_in(context, method, request, rights)
-            check_size(method, request)
-            check(request)
-            with caller.answering(who):
-                return behaviour(request, context)
+            return behaviour(request, context)
 
     return call
 
@@ -121,9 +126,7 @@ def _single(behaviour, method: str, check: Check, rights: caller.Rights):
 def _streaming(behaviour, method: str, check: Check, rights: caller.Rights):
     def answers(request, context):
         with _translated(context, method):
-            caller.let_in(context, method, request, rights)
-            check_size(method, request)
-            check(request)
+            _admitted(context, method, request, check, rights)
             yield from behaviour(request, context)
 
     def call(request, context):
@@ -196,9 +199,7 @@ def _opened(behaviour, method: str, check: Check, rights: caller.Rights):
         stream = Stream(put, context, method, over)
         with _translated(context, method, counted=False):
             try:
-                caller.let_in(context, method, request, rights)
-                check_size(method, request)
-                check(request)
+                _admitted(context, method, request, check, rights)
                 behaviour(request, context, stream)
             except Exception as error:
                 stream.count(getattr(error, "status", grpc.StatusCode.INTERNAL))
@@ -215,9 +216,7 @@ def _open_already(behaviour, method: str, check: Check, rights: caller.Rights):
     @_left_open
     def call(request, context, send):
         with _translated(context, method):
-            caller.let_in(context, method, request, rights)
-            check_size(method, request)
-            check(request)
+            _admitted(context, method, request, check, rights)
             behaviour(request, context, send)
 
     return call

@@ -166,13 +166,8 @@ def requeue(settings: Settings, run_id: str, names: Sequence[str], sure: bool, s
     for step in steps:
         say(clean(f"{step.letter.name:>7}  {step.says}"))
     count = sum(bool(step.entries) for step in steps)
-    if not count:
-        say("nothing to put back")
-        return
-    if not sure and not agreed(f"put {count:,} back?", f"{many(count, 'letter')} would be put back"):
-        say("nothing was put back")
-        return
-    say(f"{dead_letters.put_back(log, steps):,} put back")
+    if _goes_on(count, sure, say):
+        say(f"{dead_letters.put_back(log, steps):,} put back")
 
 
 def requeue_there(records: There, run_id: str, names: Sequence[str], sure: bool, say: Say = print) -> None:
@@ -186,10 +181,16 @@ def requeue_there(records: There, run_id: str, names: Sequence[str], sure: bool,
     for letter in reversed(found):
         say(clean(f"{letter.name:>7}  {letter.says}"))
     count = sum(letter.goes_back for letter in found)
+    if _goes_on(count, sure, say):
+        say(f"{records.put_back(run_id, ''):,} put back")
+
+
+def _goes_on(count: int, sure: bool, say: Say) -> bool:
+    """Whether there is something to put back and somebody agrees; says so where not."""
     if not count:
         say("nothing to put back")
-        return
+        return False
     if not sure and not agreed(f"put {count:,} back?", f"{many(count, 'letter')} would be put back"):
         say("nothing was put back")
-        return
-    say(f"{records.put_back(run_id, ''):,} put back")
+        return False
+    return True

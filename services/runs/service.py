@@ -30,7 +30,7 @@ from concord.preference.shards import put_manifest, put_shard
 from concord.runs import cancelled, dead_letters, limits, loop, state, teams
 from concord.runs.bearing import Bearing
 from concord.runs.evolve import evolve
-from concord.runs.state import RunState
+from concord.runs.state import ENDED, RunState
 from concord.runs.teams import Teams
 from concord.runs.watching import News, Watcher, Watching
 from concord.v1 import runs_service_pb2 as pb
@@ -55,7 +55,7 @@ MOST_PAGE_BYTES = 1_000_000
 MOST_WATCHERS = 500
 # The rows of a run that its view is made of; those of single units and of all ids are not read for a caller.
 HEADER = ("state", "round", "~folded")
-OVER = (pb.RUN_STATUS_FINISHED, pb.RUN_STATUS_CANCELLED, pb.RUN_STATUS_CORRUPT)
+OVER = (*ENDED, pb.RUN_STATUS_CORRUPT)
 # In a list of runs the last round's account would be most of what is sent.
 BRIEF = ("state", "~folded")
 
