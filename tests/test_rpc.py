@@ -1,5 +1,8 @@
 """The gRPC shell: errors become statuses in one place, health and reflection answer, calls have deadlines."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -82,6 +85,38 @@ def test_what_is_unavailable_is_tried_again_and_nothing_else_is(served):
     with rpc.channel(f"127.0.0.1:{port}") as other:
         assert call(other).done and len(tries) == 3
     server.stop(None)
+
+
+CALLERS, RESTARTS, BETWEEN_S = 16, 16, 0.1
+
+
+def test_no_caller_hears_of_replicas_that_are_restarted_in_turn():
+    """A call that arrives in the moment in which a server stops is told CANCELLED by gRPC, and was never begun."""
+    servicers = [rpc.Servicer(NAME, training_service_pb2_grpc.add_TrainingServiceServicer_to_server, Failing())]
+    servers, ports = zip(*[rpc.serve(servicers, "127.0.0.1:0")[:2] for _ in range(2)], strict=True)
+    servers, over = list(servers), threading.Event()
+
+    def calls() -> int:
+        done = 0
+        with rpc.channel("ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)) as channel:
+            while not over.is_set():
+                done += call(channel).done
+        return done
+
+    with ThreadPoolExecutor(CALLERS) as callers:
+        answered = [callers.submit(calls) for _ in range(CALLERS)]
+        try:
+            for restart in range(RESTARTS):
+                over.wait(BETWEEN_S)
+                at = restart % 2
+                servers[at].stop(5).wait()
+                servers[at] = rpc.serve(servicers, f"127.0.0.1:{ports[at]}")[0]
+        finally:
+            over.set()
+        # Raises what any of them has heard.
+        assert all(one.result() for one in answered)
+    for server in servers:
+        server.stop(None)
 
 
 def test_a_call_without_a_deadline_gets_one(served):

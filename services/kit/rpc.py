@@ -340,7 +340,9 @@ RETRY_POLICY = {
     "initialBackoff": "0.1s",
     "maxBackoff": "3s",
     "backoffMultiplier": 3,
-    "retryableStatusCodes": ["UNAVAILABLE"],
+    # CANCELLED, where the caller did not cancel, is what gRPC's server says to calls that arrive in the moment in which it stops
+    # and that it has not begun: a rolling restart.
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
 SERVICE_CONFIG = {
     "methodConfig": [{"name": [{}], "retryPolicy": RETRY_POLICY}],
@@ -371,7 +373,7 @@ def target(address: str) -> str:
 
 
 def channel(address: str) -> grpc.Channel:
-    """A channel that spreads calls over all replicas behind a name and retries what was UNAVAILABLE, nothing else.
+    """A channel that spreads calls over all replicas behind a name and retries what no replica took, nothing else.
 
     `address`: HOST:PORT, or with files as `secure` says. Raises InvalidInput for files that cannot be used.
     """

@@ -16,7 +16,13 @@ from concord.v1.pairs_pb2 import Message, Pair, Response
 # Of one call; the service takes as many pairs, a message 4 MB.
 MOST_PAIRS = 1_024
 MOST_BYTES = 2_000_000
-_WAITED_FOR = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
+_WAITED_FOR = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    # By a server that stops: nobody here cancels.
+    grpc.StatusCode.CANCELLED,
+)
 Words = str | Sequence[Mapping[str, Any]]
 
 

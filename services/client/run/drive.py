@@ -28,7 +28,8 @@ ANNOTATORS = 8
 # Each waits for the disk once a batch, not once a task.
 TASKS_AT_ONCE = 64
 IDLE_S = 0.05
-AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+# CANCELLED, where nobody here did: by a server that stops.
+AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 AGAIN_S = 0.2
 # Between two questions where nobody takes another watcher.
 POLL_S = 1.0
