@@ -286,7 +286,7 @@ def test_an_answer_that_came_too_late_is_not_said_for_ever(table):
 def test_a_slot_given_back_is_free_and_a_later_answer_of_its_owner_is_a_new_revision(table):
     slot = table.lease("ann")
     assert table.submit(slot, 1, b"said", OPENED + 2)
-    table.slots.free(table.held(slot.task_id, "ann"))
+    table.follow(hear(opened(quorum=2), judged(0, "ann", 0), withdrawn(0, "ann")), ["task/00000000"])
     assert table.held(slot.task_id, "ann") is None
     assert [table.lease(who).vote for who in ("bob", "ann")] == [0, 1]
     again = table.lease("ann")
@@ -294,7 +294,7 @@ def test_a_slot_given_back_is_free_and_a_later_answer_of_its_owner_is_a_new_revi
     assert table.submit(again, 2, b"again", OPENED + 3)
 
 
-def test_a_withdrawal_that_is_folded_frees_the_slot_also_if_nobody_else_did(table):
+def test_a_withdrawal_frees_the_slot_once_it_is_folded(table):
     slot = table.lease("ann")
     assert table.submit(slot, 1, b"said", OPENED + 2)
     table.follow(hear(opened(quorum=2), judged(0, "ann", 0), withdrawn(0, "ann")), ["task/00000000"])
@@ -306,10 +306,10 @@ def test_a_withdrawal_that_is_folded_frees_the_slot_also_if_nobody_else_did(tabl
 
 
 def test_a_fold_that_is_behind_takes_no_vote_from_whoever_answered_since(table):
-    """ann's answer is folded, its withdrawal not yet; her slot is given back already and bob has answered with it."""
+    """The log is folded anew, and ann's withdrawal not yet; her slot was given back before, and bob has answered with it."""
     slot = table.lease("ann")
     assert table.submit(slot, 1, b"ann", OPENED + 2)
-    table.slots.free(table.held(slot.task_id, "ann"))
+    table.follow(hear(opened(quorum=2), judged(0, "ann", 0), withdrawn(0, "ann")), ["task/00000000"])
     other = table.lease("bob")
     assert (other.task_id, other.vote) == (slot.task_id, slot.vote)
     assert table.submit(other, 1, b"bob", OPENED + 3)
@@ -470,8 +470,6 @@ class Overlap(RuleBasedStateMachine):
         if slot is None or not slot.submitted:
             return
         self.waiting.append(withdrawn(slot.number, who, slot.revision))
-        for table in self.tables:
-            table.slots.free(slot)
 
     @rule()
     def fold(self) -> None:

@@ -90,17 +90,17 @@ class Answers:
                 call.said[answer.task_id] = _said(slot, states[answer.task_id], answer, call.actor)
         doubtful = [id_ for id_ in call.said if _is_doubtful(call.slots[id_], states[id_], call.said[id_][0])]
         call.doubtful = dict.fromkeys(doubtful, -1)
-        self._refuse_resolved(call)
+        self._refuse_closed(call)
 
-    def _refuse_resolved(self, call: Call) -> None:
-        """Takes out what would count for nothing: a new answer to a task that is resolved. The same answer again may come."""
+    def _refuse_closed(self, call: Call) -> None:
+        """Takes out what would count for nothing: a new answer to a task that is closed. The same answer again may come."""
         new: dict[str, list[int]] = {}
         for task_id in call.doubtful:
             slot = call.slots[task_id]
             if call.said[task_id][0] > slot.revision:
                 new.setdefault(slot.run_id, []).append(slot.number)
         for run_id, numbers in new.items():
-            for task in resolved(self._store, self._service, run_id, numbers):
+            for task in closed(self._store, self._service, run_id, numbers):
                 if call.said.pop(task.task_id, None):
                     call.taken[task.task_id].refused = RESOLVED
                     call.doubtful.pop(task.task_id, None)
@@ -143,7 +143,7 @@ class Answers:
             to = max(call.doubtful[task_id] for task_id in task_ids)
             wait_for(self._store, self._service, fact_partition(run_id), to)
             own = [call.slots[task_id].number for task_id in task_ids if not is_gold(call.slots[task_id])]
-            for task in resolved(self._store, self._service, run_id, own):
+            for task in closed(self._store, self._service, run_id, own):
                 if call.said[task.task_id][1].event_id not in {answer.event_id for answer in task.answers}:
                     call.taken[task.task_id] = pb.TakenAnswer(refused=RESOLVED)
 
@@ -155,10 +155,12 @@ def _entry(call: Call, task_id: str) -> Entry:
         return entry_of(event, tracing.headers(event.run_id))
 
 
-def resolved(store: Store, service: str, run_id: str, numbers: Sequence[int]) -> list[TaskSnapshot]:
-    """Those of the open stage's tasks that are resolved already."""
-    rows = store.rows(service, run_id, [queue.task_row(number) for number in numbers]) if numbers else {}
-    return [task for task in map(TaskSnapshot.FromString, rows.values()) if task.resolved]
+def closed(store: Store, service: str, run_id: str, numbers: Sequence[int]) -> list[TaskSnapshot]:
+    """Those of the open stage's tasks for which an answer or a withdrawal comes too late."""
+    if not numbers:
+        return []
+    state = queue.restore(run_id, store.rows(service, run_id, ["run", *map(queue.task_row, numbers)]))
+    return [task for task in state.tasks.values() if queue.is_closed(state, task)]
 
 
 def is_gold(slot: Slot) -> bool:

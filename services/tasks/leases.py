@@ -116,9 +116,6 @@ class Slots(Protocol):
     def submit(self, answers: Sequence[Given], now: float) -> list[bool]:
         """Stores the answers; says of each whether it stands there now, or its slot went to somebody else or is answered anew."""
 
-    def free(self, slot: Slot) -> None:
-        """Gives the slot back, after a withdrawal; an answer given since then stays."""
-
     def return_(self, task_ids: Sequence[str], annotator: str, run_id: str = "") -> None:
         """Gives leases back that hold no answer; an empty run means any."""
 

@@ -1,9 +1,10 @@
 """The queue of questions for people: how facts change it and when a task is settled. Pure.
 
 A task takes exactly `quorum` votes, one more where it is asked again to see how often people err, and where people disagree one
-more at a time up to `most_votes`. A skip uses its slot up; a withdrawal frees it. A task is resolved once every slot is used: by
-the majority of the answers (of the first `quorum` of them where one was asked again), as a tie where there is none, as skipped
-where nobody answered. The order in which votes come changes nothing.
+more at a time up to `most_votes`. A skip uses its slot up; a withdrawal frees it. Once every slot is used a task is full: what
+comes then changes nothing any more, so that whoever resolves it, from whichever point of the log, resolves it alike. It is resolved
+by the majority of the answers (of the first `quorum` of them where one was asked again), as a tie where there is none, as skipped
+where nobody answered.
 """
 
 from collections.abc import Mapping, Sequence
@@ -85,15 +86,26 @@ def _full(state: TasksState, task: TaskSnapshot) -> bool:
     return not task.resolved and len(counted(task)) >= slots_of(state, task)
 
 
+def is_closed(state: TasksState, task: TaskSnapshot) -> bool:
+    """Whether an answer or a withdrawal comes too late: the task is full, or resolved."""
+    return task.resolved or _full(state, task)
+
+
 def slots_of(state: TasksState, task: TaskSnapshot) -> int:
     """How many persons the task is for: the quorum, or one more where it is asked again to see how often people err; where they
-    disagree one more than have answered, up to the most that the run asks of a task."""
+    disagree one more than have answered, up to the most that the run asks of a task.
+
+    One of the first votes that was taken back is given again even where a later one stands already: who holds a first vote is
+    told at once that his answer counts.
+    """
     base = state.run.quorum + task.re_ask
     if state.run.most_votes <= base or state.run.quorum < 2:
         return base
     held = counted(task)
     if len(held) < base:
         return base
+    if missing := base - sum(answer.vote < base for answer in held):
+        return len(held) + missing
     wanted = len(held) + undecided([answer.choice for answer in held if not answer.skipped])
     return min(wanted, state.run.most_votes)
 
@@ -184,11 +196,11 @@ def _on_task(state: TasksState, event: Event, touched: set[str], fresh: set[int]
     known = state.tasks.get(unit.number)
     if known is None or (unit.stage, unit.round) != (run.stage, run.round):
         return
-    if known.resolved:
+    kind = event.WhichOneof("kind")
+    if is_closed(state, known) and (known.resolved or kind != "task_resolved"):
         # Too late to count, but heard: the table of leases need not say it again.
         touched.add(task_row(unit.number))
         return
-    kind = event.WhichOneof("kind")
     # A handler that was overtaken by the next stage may name a task of this one and mean a pair of the last one.
     if getattr(getattr(event, kind), "pair_index", None) != known.pair_index:
         return

@@ -20,7 +20,7 @@ from concord.kit.together import Together
 from concord.preference.seeded import uniform
 from concord.preference.skills import fits, skills_of
 from concord.tasks import limits, queue
-from concord.tasks.answers import RESOLVED, Answers, event_of, resolved, why_refused
+from concord.tasks.answers import RESOLVED, Answers, closed, event_of, why_refused
 from concord.tasks.caught_up import CaughtUp
 from concord.tasks.headers import Headers
 from concord.tasks.leases import Open, Slot, Slots, Want
@@ -31,7 +31,7 @@ from concord.v1 import tasks_service_pb2 as pb
 from concord.v1 import tasks_service_pb2_grpc
 from concord.v1.events_pb2 import Event
 from concord.v1.pairs_pb2 import Choice
-from concord.v1.snapshot_pb2 import TaskSnapshot
+from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
 
 SERVICE = "tasks"
 # Settled tasks among which one is looked for that somebody has not had.
@@ -240,8 +240,8 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
             self._standings.count(run_id, annotator, sum(told.revision == 1 for told in taken))
         return taken
 
-    def _resolved(self, slot: Slot) -> list[TaskSnapshot]:
-        return resolved(self._store, SERVICE, slot.run_id, [slot.number])
+    def _closed(self, slot: Slot) -> list[TaskSnapshot]:
+        return closed(self._store, SERVICE, slot.run_id, [slot.number])
 
     def WithdrawAnnotation(
         self, request: pb.WithdrawAnnotationRequest, context: grpc.ServicerContext
@@ -262,17 +262,16 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
             return pb.WithdrawAnnotationResponse()
         if not slot.submitted:
             raise Refused("there is no answer to take back")
-        if self._resolved(slot):
+        if self._closed(slot):
             raise Refused(RESOLVED)
         said = {"pair_index": slot.pair_index, "annotator": slot.annotator, "revision": slot.revision}
         name = f"withdrawn/{slot.annotator}/{slot.revision}"
         append_and_wait(
             self._log, self._store, SERVICE, [event_of(slot, state, name, caller.actor(), annotation_withdrawn=said)]
         )
-        for task in self._resolved(slot):
-            if any(answer.annotator == slot.annotator and not answer.withdrawn for answer in task.answers):
+        for task in self._closed(slot):
+            if any(_still_stands(answer, slot) for answer in task.answers):
                 raise Refused(RESOLVED)
-        self._slots.free(slot)
         return pb.WithdrawAnnotationResponse()
 
     def GetQueue(self, request: pb.GetQueueRequest, context: grpc.ServicerContext) -> pb.GetQueueResponse:
@@ -332,6 +331,11 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     def _unresolved(self, run_id: str) -> int:
         tasks = queue.restore(run_id, self._store.rows(SERVICE, run_id)).tasks
         return sum(not task.resolved for task in tasks.values())
+
+
+def _still_stands(answer: Answer, slot: Slot) -> bool:
+    """Whether this is what was to be taken back, and the task was closed before."""
+    return answer.annotator == slot.annotator and answer.revision <= slot.revision and not answer.withdrawn
 
 
 def append_again(

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from concord.kit.store import SqlStore
 from concord.kit.store.sql import insert_if_absent, upsert, upsert_all
 from concord.tasks.leases import GOLD_VOTE, SAY_AGAIN_S, Given, Open, Progress, Round, Slot, Want, most_waiting
-from concord.tasks.queue import TasksState, slots_of
+from concord.tasks.queue import TasksState, is_closed, slots_of
 from concord.tasks.tables import (
     ALL_FOLDED,
     ANSWERED,
@@ -250,10 +250,6 @@ class SqlSlots:
             stand = {(row.task_id, row.annotator, row.vote, row.revision, bytes(row.said)) for row in found}
         return [(slot.task_id, slot.annotator, slot.vote, revision, said) in stand for slot, revision, said in answers]
 
-    def free(self, slot: Slot) -> None:
-        with self._store.begin() as connection:
-            self._give_back(connection, slot.task_id, slot.annotator, slot.revision)
-
     def return_(self, task_ids: Sequence[str], annotator: str, run_id: str = "") -> None:
         with self._store.begin() as connection:
             connection.execute(RETURN, {"of_tasks": list(task_ids), "of_annotator": annotator, "of_run": run_id})
@@ -334,7 +330,7 @@ class SqlSlots:
                 self._offer(connection, run_id, state)
             tasks = [state.tasks.get(int(name[5:])) for name in touched if name.startswith("task/")] if state else []
             if state and (changed := [task for task in tasks if task is not None]):
-                self._mend(connection, state.run_id, changed)
+                self._mend(connection, state, changed)
                 if state.run.most_votes:
                     widths = [{"of_task": task.task_id, "persons": slots_of(state, task)} for task in changed]
                     connection.execute(WIDEN, sorted(widths, key=lambda width: str(width["of_task"])))
@@ -366,7 +362,7 @@ class SqlSlots:
         fresh = tuple(name for name in rows[0] if name not in ("run_id", "number"))
         connection.execute(upsert(connection, TASKS, ("run_id", "number"), fresh), rows)
 
-    def _mend(self, connection: sa.Connection, run_id: str, tasks: Sequence[TaskSnapshot]) -> None:
+    def _mend(self, connection: sa.Connection, state: TasksState, tasks: Sequence[TaskSnapshot]) -> None:
         """Slots follow the fold, but for what they know already and the fold does not: a slot given back by now, whose
         withdrawal is still to be folded, or a newer answer."""
         tasks = sorted(tasks, key=lambda task: task.task_id)
@@ -382,7 +378,7 @@ class SqlSlots:
             for answer in task.answers:
                 mine = known.get((task.task_id, answer.annotator))
                 if mine is None or mine.revision < answer.revision:
-                    self._restore(connection, run_id, task.task_id, answer)
+                    self._restore(connection, state.run_id, task.task_id, answer)
                 elif mine.submitted and answer.withdrawn:
                     self._give_back(connection, task.task_id, answer.annotator, answer.revision)
                 elif mine.submitted and mine.revision == answer.revision:
@@ -392,8 +388,9 @@ class SqlSlots:
                     )
         if folded:
             connection.execute(FOLDED, folded)
-        if resolved:
-            connection.execute(ALL_FOLDED, resolved)
+        # What comes too late need not be said again.
+        if late := [{"of_task": task.task_id} for task in tasks if is_closed(state, task)]:
+            connection.execute(ALL_FOLDED, late)
 
     def _restore(self, connection: sa.Connection, run_id: str, task_id: str, answer: Answer) -> None:
         """The table was lost: what is counted holds its vote again, what was withdrawn keeps its revision."""

@@ -238,6 +238,7 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
     withdrawn: set[tuple[str, str]] = set()
     open_until: dict[tuple[int, int], float] = {}
     wanted: dict[tuple[int, int], list[int]] = {}
+    back = TakenBack(run.config.most_votes)
     acknowledged = {
         (task_id, person.name)
         for person in world.people
@@ -258,6 +259,7 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
         if not event.HasField("unit") or event.unit.stage not in HUMAN:
             continue
         task = task_id(run.run_id, event.unit)
+        back.hear(event, task, wanted[event.unit.stage, event.unit.round][event.unit.number])
         if kind == "annotation_submitted":
             answers[task][event.annotation_submitted.annotator].append((event, record))
         if kind == "task_skipped":
@@ -271,6 +273,31 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
         if kind != "task_resolved":
             acknowledged.discard((task, getattr(event, kind).annotator))
     require(not acknowledged, f"answers that were taken in and are not in the log: {acknowledged}")
+
+
+class TakenBack:
+    """What was taken back before its task was full counts no more, whoever says so. Not where a third opinion may be asked: what full
+    is depends on the answers there."""
+
+    def __init__(self, most_votes: int) -> None:
+        self._plain = not most_votes
+        # Task → annotator → the event that holds a vote; and by task the events taken back.
+        self._held: dict[str, dict[str, tuple[int, str]]] = defaultdict(dict)
+        self._gone: dict[str, set[str]] = defaultdict(set)
+
+    def hear(self, event: Event, task: str, votes: int) -> None:
+        kind, held = event.WhichOneof("kind"), self._held[task]
+        if kind == "task_resolved":
+            counts = self._gone[task] & set(event.task_resolved.annotation_ids)
+            require(not counts or not self._plain, f"{event.unit} counts what was taken back: {counts}")
+            return
+        said = getattr(event, kind)
+        if len(held) >= votes:
+            return
+        if kind != "annotation_withdrawn":
+            held[said.annotator] = max(held.get(said.annotator, (0, "")), (said.revision, event.event_id))
+        elif said.annotator in held and held[said.annotator][0] <= said.revision:
+            self._gone[task].add(held.pop(said.annotator)[1])
 
 
 def _check_task(

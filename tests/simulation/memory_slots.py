@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from concord.tasks.leases import GOLD_VOTE, SAY_AGAIN_S, Given, Open, Progress, Round, Slot, Want, most_waiting
-from concord.tasks.queue import TasksState, slots_of
+from concord.tasks.queue import TasksState, is_closed, slots_of
 from concord.v1.snapshot_pb2 import Answer, TaskSnapshot
 
 # A slot that its owner gave back: it keeps the owner's revision and holds no vote.
@@ -127,9 +127,6 @@ class MemorySlots:
         self._unsaid[slot.task_id, slot.annotator] = said, now
         return True
 
-    def free(self, slot: Slot) -> None:
-        self._give_back(slot.task_id, slot.annotator, slot.revision)
-
     def _give_back(self, task_id: str, annotator: str, revision: int) -> None:
         mine = self._slots.get(task_id, {}).get(annotator)
         if mine is not None and mine.submitted and mine.revision <= revision:
@@ -241,6 +238,7 @@ class MemorySlots:
             row = self._tasks.get((state.run_id, number))
             if row is not None:
                 self._tasks[state.run_id, number] = (*row[:3], False, row[4])
+        if is_closed(state, task):
             for key in [key for key in self._unsaid if key[0] == task.task_id]:
                 del self._unsaid[key]
 
