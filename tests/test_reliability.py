@@ -21,15 +21,19 @@ def test_figures_of_several_runs_are_added_up_and_what_is_wanted_and_not_reached
             "seeds": 10,
             "processor_s": 2.0,
             "faults": {"zombie": count},
-            "ends": {"finished": 3},
+            "ends": {"finished": 3, "it was cancelled and the judge lied": 2, "the judge lied": 1},
             "facts": 7,
-            "failed": [],
+            "first": first,
+            "failed": failed,
         }
-        for count in (1, 2)
+        for count, first, failed in ((1, 100, [104, 105]), (2, 105, []))
     ]
     said = reliability._simulated({"seeds": 20, "runs": runs})
     assert (said["faults"], said["facts"], said["seeds_a_processor_second"]) == ({"zombie": 3}, 14, 5.0)
-    assert "100,000 were wanted and are not reached" in "".join(reliability._of_simulation(said))
+    assert said["ends"] == {"finished": 6, "the judge lied": 6, "it was cancelled": 4}
+    assert (said["failed"], said["mended"]) == ([104, 105], [105])
+    assert "2 seeds failed: [104, 105]. Still failing: [104]." in (words := "".join(reliability._of_simulation(said)))
+    assert "100,000 were wanted and are not reached" in words
     target = {"columns": {"inputs": 5, "seconds": 1.0, "failures": 1}}
     fuzzed = reliability._fuzzed({"inputs": 10, "runs": [{"targets": target}, {"targets": target}]})
     assert fuzzed["targets"]["columns"] == {"inputs": 10, "seconds": 2, "failures": 2}
