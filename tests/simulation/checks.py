@@ -276,8 +276,8 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
 
 
 class TakenBack:
-    """What was taken back before its task was full counts no more, whoever says so. Not where a third opinion may be asked: what full
-    is depends on the answers there."""
+    """What was taken back before its task was full counts no more, whoever says so. Not where a third opinion may be asked: there
+    it depends on the answers what full is."""
 
     def __init__(self, most_votes: int) -> None:
         self._plain = not most_votes
