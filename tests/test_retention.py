@@ -90,7 +90,8 @@ def test_the_command_says_what_it_would_delete_and_asks_and_without_a_time_says_
     unasked = concord(tmp_path, "prune", "--days", "3")
     assert "2 answers of judges would be deleted" in unasked.stderr and left(settings) == 2
     done = concord(tmp_path, "prune", "--days", "3", "--yes")
-    assert done.returncode == 0 and done.stdout.startswith("2 answers of judges deleted") and left(settings) == 0
+    assert done.returncode == 0 and done.stdout.startswith("2 answers of judges deleted; asked") and left(settings) == 0
+    assert concord(tmp_path, "prune", "--days", "3", "--yes").stdout == "0 answers of judges deleted\n"
 
 
 def test_no_days_is_for_ever(settings):

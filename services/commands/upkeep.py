@@ -122,6 +122,6 @@ def prune(
     if count and not yes and not agreed("delete them?", f"{many(count, 'answer')} of judges would be deleted"):
         progress.say("nothing was deleted")
         return
-    print(
-        f"{many(retention.deleted(settings, span), 'answer')} of judges deleted; asked for again, they are paid again"
-    )
+    deleted = retention.deleted(settings, span)
+    again = "; asked for again, they are paid again" if deleted else ""
+    print(f"{many(deleted, 'answer')} of judges deleted{again}")
