@@ -14,6 +14,7 @@ from concord.kit.ids import run_id
 from concord.kit.store import SqlStore
 from concord.kit.store.sql import open_engine
 from concord.tasks import queue
+from concord.tasks.giving import give_of
 from concord.tasks.leases import GOLD_VOTE, SAY_AGAIN_S, Slot, Want
 from concord.tasks.slots import SqlSlots
 from concord.tasks.tables import FREE, SLOTS, TASKS
@@ -547,7 +548,7 @@ def test_what_was_free_at_a_look_is_counted_again_under_the_lock(postgres_url, w
     slot = table.lease(who)
     assert seen[0].task_id == slot.task_id
     with table._begin() as connection:
-        assert table.slots._give(connection, seen, [("ann", 1)], OPENED + 1, LEASE_S)[0] == {"ann": []}
+        assert give_of(connection, seen, [("ann", 1)], OPENED + 1, LEASE_S)[0] == {"ann": []}
     assert table.held(slot.task_id, who) == slot
 
 
