@@ -181,9 +181,12 @@ class Faults:
         return self._count("slow log")
 
     def store_lost(self) -> bool:
-        """The store's database is deleted and its service started again."""
+        """The store's database is deleted and its service started again, with the handlers that it has: until the log is folded
+        they give nothing out."""
         service = self._chance.choice(["runs", "tasks"])
-        replicas = [replica for replica in self._cluster.replicas if replica.name.startswith(service)]
+        replicas = [
+            replica for replica in self._cluster.replicas if replica.name.startswith(service)
+        ] + self._cluster.desks
         if any(replica.process.busy for replica in replicas):
             return False
         for partition in range(FACTS.partitions):
