@@ -259,7 +259,9 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
         if not event.HasField("unit") or event.unit.stage not in HUMAN:
             continue
         task = task_id(run.run_id, event.unit)
-        back.hear(event, task, wanted[event.unit.stage, event.unit.round][event.unit.number])
+        # Once the stage's time is up a task is closed as it stands.
+        if kind == "task_resolved" or record.at < open_until[event.unit.stage, event.unit.round]:
+            back.hear(event, task, wanted[event.unit.stage, event.unit.round][event.unit.number])
         if kind == "annotation_submitted":
             answers[task][event.annotation_submitted.annotator].append((event, record))
         if kind == "task_skipped":
