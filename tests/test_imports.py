@@ -50,6 +50,8 @@ ONLY_IN = {
     "botocore": ("kit/blobs/s3.py",),
     "sqlalchemy": (
         "kit/store/",
+        "tasks/following.py",
+        "tasks/giving.py",
         "tasks/slots.py",
         "tasks/tables.py",
         "labeling/answer_cache.py",

@@ -348,6 +348,37 @@ def test_a_cancelled_run_says_nothing_ever_again():
     assert not run.fold.active(run.state)
 
 
+# All that a run's owner and the loop itself may say of an open stage of labels.
+SAID: list[dict] = [
+    {"run_created": {}},
+    {"pairs_added": {"shards": [{"uri": "late", "pairs": 1}]}},
+    {"run_started": {"pairs": 20}},
+    {"budget_changed": {"human_budget": 5, "dollar_budget": 3.0}},
+    *[{"run_paused": {"reason": reason}} for reason in PauseReason.values() if reason],
+    {"run_resumed": {}},
+    {"stage_retried": {"stage": Stage.STAGE_LABEL}},
+    {"run_cancelled": {"reason": "again"}},
+    {"stage_opened": {"stage": Stage.STAGE_FEATURES, "units": 1}},
+    {"stage_closed": {"stage": Stage.STAGE_LABEL}},
+    {"run_finished": {"dataset_uri": "x"}},
+]
+
+
+@pytest.mark.parametrize("reason", [None, *[reason for reason in PauseReason.values() if reason]])
+@given(st.lists(st.sampled_from(SAID), min_size=1, max_size=6))
+def test_a_run_that_was_cancelled_stays_cancelled_whatever_is_said_after(reason, said):
+    """Also where it was paused when it was cancelled: a retry on its way would have it go on, and spend."""
+    run = FoldedRun(config())
+    run.go_to(Stage.STAGE_LABEL)
+    if reason is not None:
+        run.say("pause", run_paused={"reason": reason})
+    run.say("cancel", run_cancelled={"reason": "enough"})
+    for number, kind in enumerate(said):
+        run.say(f"late {number}", **kind)
+        assert (run.view.status, run.view.detail) == (RunStatus.RUN_STATUS_CANCELLED, "enough"), kind
+        assert not run.fold.active(run.state) and run.due() == []
+
+
 @pytest.mark.parametrize(
     ("kind", "why"),
     [

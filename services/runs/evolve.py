@@ -178,7 +178,7 @@ def _go_on(state: RunState, at: float) -> None:
 def _retry(state: RunState, event: Event, at: float, touched: set[str]) -> None:
     retried, opened = event.stage_retried, state.open
     fits = opened is not None and (opened.stage, opened.round) == (retried.stage, retried.round)
-    if _refused(state, event, fits, "that stage is not open"):
+    if _refused(state, event, fits and state.view.status not in ENDED, "that stage is not open"):
         return
     assert opened is not None
     state.open = OpenStage()
