@@ -4,6 +4,9 @@ import shutil
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pytest
+
+from concord.kit.errors import Refused, Unavailable
 from concord.kit.ids import event_id, run_id
 from concord.kit.log import Entry
 from concord.kit.log.topics import FACTS, fact_partition
@@ -35,13 +38,13 @@ def asking(blobs) -> list[Entry]:
 
 
 @contextmanager
-def powered(home: Path, state: str):
+def powered(home: Path, state: str, now: float = 100.0):
     """(desk, fold) of a process that starts on what the disk has: `fold()` takes in what the log has."""
     settings = from_environment({}, home=str(home), state_url=f"sqlite:///{home / state}")
     with closing(open_store(settings)) as store, closing(open_log(settings)) as log:
         blobs, slots = open_blobs(settings), SqlSlots(store, clock=lambda: 0.0)
         reactor = Reactor("tasks", service.fold(), log, store, blobs, lambda: 100.0, slots.project)
-        desk = service.Tasks(log, store, blobs, slots, lambda: 100.0, 60.0)
+        desk = service.Tasks(log, store, blobs, slots, lambda: now, 60.0)
         if not log.end(FACTS, fact_partition(RUN)):
             log.append(asking(blobs))
 
@@ -70,3 +73,23 @@ def test_a_question_that_was_answered_before_a_power_cut_goes_to_nobody_else_bef
         given = desk.NextTask(NextTaskRequest(annotator="bob"), None).task
         assert given.task_id not in ("", task.task_id)
         assert not desk.NextTask(NextTaskRequest(annotator="eve"), None).HasField("task")
+
+
+def test_a_lease_that_a_power_cut_brings_back_takes_no_answer_beside_the_one_that_the_log_has(tmp_path):
+    """Hers had run out, and the question had gone to bob, who answered it; the store knows of neither any more."""
+    with powered(tmp_path, "state.db") as (desk, fold):
+        fold()
+        task = desk.NextTask(NextTaskRequest(annotator="ann"), None).task
+    shutil.copy(tmp_path / "state.db", tmp_path / "after.db")
+    with powered(tmp_path, "state.db", now=300.0) as (desk, fold):
+        fold()
+        assert desk.NextTask(NextTaskRequest(annotator="bob"), None).task.task_id == task.task_id
+        said = SubmitAnnotationRequest(task_id=task.task_id, annotator="bob", choice=Choice.CHOICE_FIRST)
+        assert desk.SubmitAnnotation(said, None).revision == 1
+    with powered(tmp_path, "after.db", now=300.0) as (desk, fold):
+        late = SubmitAnnotationRequest(task_id=task.task_id, annotator="ann", choice=Choice.CHOICE_SECOND)
+        with pytest.raises(Unavailable, match="say it again"):
+            desk.SubmitAnnotation(late, None)
+        fold()
+        with pytest.raises(Refused):
+            desk.SubmitAnnotation(late, None)

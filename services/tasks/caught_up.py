@@ -1,4 +1,5 @@
-"""Whether the store has come to where the log ended when this process began; until then nobody is given a question.
+"""Whether the store has come to where the log ended when this process began; until then nobody is given a question, and no answer
+is taken in.
 
 After a power cut the last transactions of a database may be gone, and with them who holds which vote. The log still has every
 answer, but until it is folded again the table of leases calls such a vote free: given to somebody else, it would be answered
@@ -11,7 +12,7 @@ from concord.kit.store import Store
 
 
 class CaughtUp:
-    """Asked before leases are given; once it has said yes it looks no more."""
+    """Asked before leases are given and answers taken; once it has said yes it looks no more."""
 
     def __init__(self, log: Log, store: Store, service: str) -> None:
         self._log, self._store, self._service = log, store, service

@@ -9,7 +9,7 @@ import structlog
 
 from concord.kit import caller
 from concord.kit.blobs import Blobs
-from concord.kit.errors import ConcordError, InvalidInput, Refused
+from concord.kit.errors import ConcordError, InvalidInput, Refused, Unavailable
 from concord.kit.log import Log
 from concord.kit.loop.commands import append_and_wait
 from concord.kit.loop.facts import entry_of
@@ -235,6 +235,9 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
     def _answer(self, annotator: str, answers: Sequence[pb.GivenAnswer], run_id: str = "") -> list[pb.TakenAnswer]:
         """What became of each, as `Answers.take` says it."""
         limits.check_annotator(annotator)
+        if not self._caught_up():
+            # Whose lease it was may be forgotten, and somebody else's answer in the log already.
+            raise Unavailable("the log is still being read after a start: say it again in a moment, nothing is lost")
         taken = self._answers.take(annotator, answers, run_id)
         if run_id:
             self._standings.count(run_id, annotator, sum(told.revision == 1 for told in taken))

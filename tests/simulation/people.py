@@ -219,7 +219,11 @@ class Operator:
                 case "budget":
                     self._reasons[self._run.run_id].add("its budget was changed")
                     dollars = view.usage.dollars * 2 * chance.random() if view.dollar_budget else 0.0
-                    money = {"human_budget": int(view.human_budget * 2 * chance.random()), "dollar_budget": dollars}
+                    votes = int(view.human_budget * 2 * chance.random())
+                    if most := self._run.config.most_each:
+                        # More than all of them may answer together would wait for more people, of whom there are none.
+                        votes = min(votes, most)
+                    money = {"human_budget": votes, "dollar_budget": dollars}
                     call(lambda desk: desk[0].SetBudget(runs_pb.SetBudgetRequest(**named, **money), None))
         except Refused:
             pass
