@@ -115,7 +115,8 @@ def world_in(
     with (
         embedded(replace(given, processes=0)) as running,
         rpc.channel(running.address) as channel,
-        serving(given, running.address, hold_s) as console,
+        # All browsers of the tests have one address, and are quick.
+        serving(given, running.address, hold_s, address_pace=(1e9, 1e9)) as console,
     ):
         runs = RunServiceStub(channel)
         drive.begin(runs, job.run_id, job.config, [row.pair for row in job.given.rows], job.given.sha256, "pairs.jsonl")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from concord.console.app import application
-from concord.console.asked import Console
+from concord.console.asked import ADDRESS_PACE, Console
 from concord.console.book import Book
 from concord.console.desk import Desk
 from concord.console.gate import Gate, networks, people
@@ -32,13 +32,16 @@ def gate_of(settings: Settings) -> Gate:
 
 
 @contextmanager
-def serving(settings: Settings, door: str, hold_s: float = 10.0) -> Iterator[Console]:
-    """The pages in front of the services behind `door`, for as long as the block lasts. Raises InvalidInput, Unavailable."""
+def serving(
+    settings: Settings, door: str, hold_s: float = 10.0, address_pace: tuple[float, float] = ADDRESS_PACE
+) -> Iterator[Console]:
+    """The pages in front of the services behind `door`, for as long as the block lasts; `hold_s`, `address_pace`: a Console's.
+    Raises InvalidInput, Unavailable."""
     gate = gate_of(settings)
     with rpc.channel(door) as channel, _bound(settings.console_listen) as (socket, port):
         host = host_of(settings.console_listen)
         url = settings.console_url.rstrip("/") or f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        console = Console(Desk(channel, door), gate, url, Book.of(settings), hold_s=hold_s)
+        console = Console(Desk(channel, door), gate, url, Book.of(settings), hold_s=hold_s, address_pace=address_pace)
         made = uvicorn.Config(
             application(console),
             log_config=None,
