@@ -6,10 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from concord.kit.settings import from_environment, open_log, open_store
+from concord.operate import run_log
+from concord.v1.events_pb2 import Stage
 from tests import the_sample
 from tests.test_cli import concord
 
@@ -59,6 +63,17 @@ def gone_wrong(tmp_path_factory):
     return folder, broken, story, again, mended
 
 
+def labelled(folder: Path) -> list[int]:
+    """The numbers of the shards, in the order of their labels."""
+    settings = from_environment({}, home=str(folder / "concord-data"))
+    with closing(open_store(settings)) as store, closing(open_log(settings)) as log:
+        (run_id,) = store.runs("runs")
+        facts = [event for event, _ in run_log.events(log, run_id)]
+    return [
+        fact.unit.number for fact in facts if fact.HasField("shard_labeled") and fact.unit.stage == Stage.STAGE_LABEL
+    ]
+
+
 def test_the_run_stops_and_says_why_and_how_it_goes_on(gone_wrong):
     _, broken, _, _, _ = gone_wrong
     assert broken.returncode == 3, broken.stderr
@@ -68,14 +83,16 @@ def test_the_run_stops_and_says_why_and_how_it_goes_on(gone_wrong):
 
 
 def test_the_story_shows_where_the_judge_broke(gone_wrong):
-    _, _, story, _, _ = gone_wrong
+    folder, _, story, _, _ = gone_wrong
     line = r"^ *(\d+)  [\d:]{8}  ! LABEL/(\d): pairs without a usable verdict: from +(\d+)% to (\d+)%$"
     found = re.search(line, story.stdout, re.M)
     assert found, story.stdout + story.stderr
     # 600 answers are those of 300 pairs, of which the pilot took some: the fifth of eight shards. Two shards run at once, so
     # it breaks within both, and few follow before the run stops: the share after the break is a mean over half-good shards.
     before, after = int(found[3]), int(found[4])
-    assert abs(int(found[2]) - BREAKS_AFTER // 2 // 64) <= 1 and before < 25 and after > 2 * before + 50
+    # In the order in which they were labelled: on a busy machine one of the first may come late.
+    place = labelled(folder).index(int(found[2]))
+    assert abs(place - BREAKS_AFTER // 2 // 64) <= 1 and before < 25 and after > 2 * before + 50
     assert re.search(r"^ +▁+[▁-█]*█+$", story.stdout, re.M)
 
 
