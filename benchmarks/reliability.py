@@ -90,7 +90,7 @@ def _mended(runs: Sequence[Mapping[str, Any]]) -> list[int]:
     """The seeds that failed in one run of the command and held in a later one."""
     held = set[int]()
     for one in runs:
-        held |= set(range(one["first"], one["first"] + one["seeds"] + len(one["failed"]))) - set(one["failed"])
+        held |= set(range(one["first"], one["first"] + one["seeds"] + len(one["failed"])))
         held -= set(one["failed"])
     return sorted({seed for one in runs for seed in one["failed"]} & held)
 

@@ -133,14 +133,23 @@ def test_no_task_ever_counts_more_answers_than_its_quorum_nor_anybody_twice(quor
 
 @given(st.integers(1, 3), st.data())
 def test_the_order_in_which_votes_come_changes_no_resolution(quorum, data):
-    said = [
-        judged(number, f"person-{vote}", vote, data.draw(st.sampled_from([FIRST, SECOND, TIE])))
-        for number in range(len(PAIRS))
-        for vote in range(quorum)
+    """Each vote is held by one person, who may change her mind until the last vote is given; what she said last counts, in whatever
+    order it lands."""
+
+    def says(number, vote, revision=1):
+        return judged(number, f"person-{vote}", vote, data.draw(st.sampled_from([FIRST, SECOND, TIE])), revision)
+
+    numbers = range(len(PAIRS))
+    early = [
+        says(number, vote, revision)
+        for number in numbers
+        for vote in range(quorum - 1)
+        for revision in range(1, data.draw(st.integers(1, 3)) + 1)
     ]
-    one = due(hear(opened(quorum), *said))
+    last = [says(number, quorum - 1) for number in numbers]
+    one = due(hear(opened(quorum), *early, *last))
     other = opened(quorum)
-    for event in data.draw(st.permutations(said)):
+    for event in [*data.draw(st.permutations(early)), *data.draw(st.permutations(last))]:
         other = hear(other, event)
     assert due(other) == one
     assert len(one) == len(PAIRS)

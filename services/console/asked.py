@@ -26,8 +26,8 @@ def _templates() -> Environment:
     return made
 
 
-# A page that keeps up with a fast person asks about three times a second.
-ADDRESS_PACE = (20.0, 200.0)
+# Requests a second and at once. A page that keeps up with a fast person asks about three times a second.
+PERSON_PACE, ADDRESS_PACE = (20.0, 100.0), (20.0, 200.0)
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Console:
     clock: Callable[[], float] = time.time
     # Seconds for which the last answer can be taken back before it is handed in.
     hold_s: float = 10.0
-    # Requests a second and at once, of one person and of one address without a pass.
-    person_pace: tuple[float, float] = (20.0, 100.0)
+    # Of one person, and of one address without a pass.
+    person_pace: tuple[float, float] = PERSON_PACE
     address_pace: tuple[float, float] = ADDRESS_PACE
     templates: Environment = field(default_factory=_templates)
 

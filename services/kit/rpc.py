@@ -333,6 +333,10 @@ def serving(status: health.HealthServicer, names: Sequence[str]) -> None:
         status.set(name, health_pb2.HealthCheckResponse.SERVING)
 
 
+# What a caller hears where no replica has done what he asked, and it is worth asking again. CANCELLED, where the caller did not
+# cancel, is what gRPC's server says to calls that arrive in the moment in which it stops and that it has not begun.
+AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+
 # Up to four seconds for a replica to come back where there is no other; then the caller hears of it. gRPC varies each
 # wait by a fifth. A stream is tried again only until its first message has come; what follows is its reader's to do.
 RETRY_POLICY = {
@@ -340,8 +344,7 @@ RETRY_POLICY = {
     "initialBackoff": "0.1s",
     "maxBackoff": "3s",
     "backoffMultiplier": 3,
-    # CANCELLED, where the caller did not cancel, is what gRPC's server says to calls that arrive in the moment in which it stops
-    # and that it has not begun: a rolling restart.
+    # After a deadline there is no time left for another try.
     "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
 SERVICE_CONFIG = {

@@ -69,8 +69,8 @@ def _offer(connection: sa.Connection, run_id: str, state: TasksState | None) -> 
 
 
 def _mend(connection: sa.Connection, state: TasksState, tasks: Sequence[TaskSnapshot]) -> None:
-    """Slots follow the fold, but for what they know already and the fold does not: a slot given back by now, whose
-    withdrawal is still to be folded, or a newer answer."""
+    """Slots follow the fold, but for what they know already and the fold does not: a newer answer, or, where the log is folded
+    anew, a slot given back whose withdrawal comes later."""
     tasks = sorted(tasks, key=lambda task: task.task_id)
     # Nobody is given a vote meanwhile.
     connection.execute(LOCK, {"of_tasks": [task.task_id for task in tasks]})

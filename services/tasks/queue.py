@@ -197,7 +197,7 @@ def _on_task(state: TasksState, event: Event, touched: set[str], fresh: set[int]
     if known is None or (unit.stage, unit.round) != (run.stage, run.round):
         return
     kind = event.WhichOneof("kind")
-    if is_closed(state, known) and (known.resolved or kind != "task_resolved"):
+    if known.resolved or (kind != "task_resolved" and _full(state, known)):
         # Too late to count, but heard: the table of leases need not say it again.
         touched.add(task_row(unit.number))
         return

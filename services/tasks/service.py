@@ -337,7 +337,7 @@ class Tasks(tasks_service_pb2_grpc.TaskServiceServicer):
 
 
 def _still_stands(answer: Answer, slot: Slot) -> bool:
-    """Whether this is what was to be taken back, and the task was closed before."""
+    """Whether this is the answer that was to be taken back, and it counts all the same."""
     return answer.annotator == slot.annotator and answer.revision <= slot.revision and not answer.withdrawn
 
 

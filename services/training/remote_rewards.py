@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from concord.kit.errors import InvalidInput, Unavailable
-from concord.kit.rpc import channel
+from concord.kit.rpc import AWAY, channel
 from concord.preference.pairs import make_pair
 from concord.v1 import scoring_service_pb2 as pb
 from concord.v1 import scoring_service_pb2_grpc
@@ -16,13 +16,7 @@ from concord.v1.pairs_pb2 import Message, Pair, Response
 # Of one call; the service takes as many pairs, a message 4 MB.
 MOST_PAIRS = 1_024
 MOST_BYTES = 2_000_000
-_WAITED_FOR = (
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-    # By a server that stops: nobody here cancels.
-    grpc.StatusCode.CANCELLED,
-)
+_WAITED_FOR = (*AWAY, grpc.StatusCode.RESOURCE_EXHAUSTED)
 Words = str | Sequence[Mapping[str, Any]]
 
 

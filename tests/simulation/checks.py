@@ -238,7 +238,7 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
     withdrawn: set[tuple[str, str]] = set()
     open_until: dict[tuple[int, int], float] = {}
     wanted: dict[tuple[int, int], list[int]] = {}
-    back = TakenBack(run.config.most_votes)
+    back = TakenBack()
     # With a store its leases are gone: an answer that comes into the log late, and of which nobody was told that it is in, may then
     # find its vote with somebody else.
     forgot = any(world.cluster.faults[kind] for kind in ("store lost", "store's last transactions lost"))
@@ -263,8 +263,10 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
         if not event.HasField("unit") or event.unit.stage not in HUMAN:
             continue
         task = task_id(run.run_id, event.unit)
-        # Once the stage's time is up a task is closed as it stands.
-        if kind == "task_resolved" or record.at < open_until[event.unit.stage, event.unit.round]:
+        # Once the stage's time is up a task is closed as it stands; and where a third opinion may be asked, the answers decide when
+        # it is full.
+        in_time = kind == "task_resolved" or record.at < open_until[event.unit.stage, event.unit.round]
+        if in_time and not run.config.most_votes:
             back.hear(event, task, wanted[event.unit.stage, event.unit.round][event.unit.number])
         if kind == "annotation_submitted":
             answers[task][event.annotation_submitted.annotator].append((event, record))
@@ -284,11 +286,9 @@ def _check_people(world: World, run: Run, events: list[tuple[Event, Record]]) ->
 
 
 class TakenBack:
-    """What was taken back before its task was full counts no more, whoever says so. Not where a third opinion may be asked: there
-    it depends on the answers what full is."""
+    """What was taken back before its task was full counts no more, whoever says so."""
 
-    def __init__(self, most_votes: int) -> None:
-        self._plain = not most_votes
+    def __init__(self) -> None:
         # Task → annotator → the event that holds a vote; and by task the events taken back.
         self._held: dict[str, dict[str, tuple[int, str]]] = defaultdict(dict)
         self._gone: dict[str, set[str]] = defaultdict(set)
@@ -297,7 +297,7 @@ class TakenBack:
         kind, held = event.WhichOneof("kind"), self._held[task]
         if kind == "task_resolved":
             counts = self._gone[task] & set(event.task_resolved.annotation_ids)
-            require(not counts or not self._plain, f"{event.unit} counts what was taken back: {counts}")
+            require(not counts, f"{event.unit} counts what was taken back: {counts}")
             return
         said = getattr(event, kind)
         if len(held) >= votes:

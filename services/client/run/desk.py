@@ -11,6 +11,7 @@ import grpc
 from concord.client.run import drive
 from concord.client.run.answers import SKIP
 from concord.client.run.voters import Vote, Voters
+from concord.kit import rpc
 from concord.kit.errors import InvalidInput
 from concord.preference.stages import HUMAN
 from concord.v1 import runs_service_pb2 as pb
@@ -140,7 +141,7 @@ def _answered(watched: Watched, tasks: TaskServiceStub, voters: Voters, view: pb
             open_ += [task.pair_index for task in page.tasks]
             _give(watched, tasks, ready, voters.at_once)
     except grpc.RpcError as error:
-        if error.code() not in drive.AWAY:
+        if error.code() not in rpc.AWAY:
             raise
         return None
     return None if given or not open_ else tuple(open_)

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import grpc
 
+from concord.kit import rpc
 from concord.kit.errors import ConcordError, Corrupt, InvalidInput, NotFound, Refused, Unavailable
 from concord.v1 import runs_service_pb2 as pb
 from concord.v1.config_pb2 import RunConfig
@@ -28,8 +29,6 @@ ANNOTATORS = 8
 # Each waits for the disk once a batch, not once a task.
 TASKS_AT_ONCE = 64
 IDLE_S = 0.05
-# CANCELLED, where nobody here did: by a server that stops.
-AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 AGAIN_S = 0.2
 # Between two questions where nobody takes another watcher.
 POLL_S = 1.0
@@ -145,7 +144,7 @@ class People:
                 while not self._over.is_set() and (tasks := self._next(annotator)):
                     self._do(tasks, annotator)
             except grpc.RpcError as error:
-                if error.code() in AWAY:
+                if error.code() in rpc.AWAY:
                     self._over.wait(AGAIN_S)
                 else:
                     return self._fail(error)
@@ -228,7 +227,7 @@ def watch(
             raise people.error
         if broken is not None:
             away_since = time.monotonic() if away_since is None else away_since
-            if broken.code() not in AWAY or time.monotonic() - away_since > PATIENCE_S:
+            if broken.code() not in rpc.AWAY or time.monotonic() - away_since > PATIENCE_S:
                 raise broken
             view = _asked(runs, run_id)
             if view is not None:
@@ -244,7 +243,7 @@ def _asked(runs: RunServiceStub, run_id: str) -> pb.RunView | None:
     try:
         return runs.GetRun(pb.GetRunRequest(run_id=run_id), timeout=POLL_S).run
     except grpc.RpcError as error:
-        if error.code() in AWAY:
+        if error.code() in rpc.AWAY:
             return None
         raise
 
@@ -256,6 +255,6 @@ def needs_a_person(view: pb.RunView) -> bool:
 
 def wait_for_another(error: grpc.RpcError, away_since: float) -> None:
     """Waits a little for another replica after a stream that broke; raises what is no outage, or lasted too long."""
-    if error.code() not in AWAY or time.monotonic() - away_since > PATIENCE_S:
+    if error.code() not in rpc.AWAY or time.monotonic() - away_since > PATIENCE_S:
         raise error
     threading.Event().wait(AGAIN_S)
